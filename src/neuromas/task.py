@@ -1,0 +1,71 @@
+"""What a task is: problems with a gold answer, and a score for any text.
+
+These are facts only. The families live in ``neuromas.tasks``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+AnswerKind = Literal["choice", "number", "text", "yesno"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One question with its gold answer.
+
+    ``parts`` optionally cuts the question into pieces that a topology may hand to different nodes
+    (``question = "split"``); ``stem`` is shown with every piece. ``question`` is always the whole.
+    """
+
+    id: str
+    question: str
+    answer: str
+    kind: AnswerKind = "text"
+    choices: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    stem: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The terminal reward of one answer text.
+
+    ``value`` lies in [0, 1]. ``parsed`` is the answer that was understood, ``None`` if none was:
+    a parse failure earns 0 and is counted, it never falls back on a default option.
+    """
+
+    value: float
+    parsed: str | None
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A family of problems. Implementations are immutable: equal arguments give equal results."""
+
+    @property
+    def name(self) -> str:
+        """Short name, used in reports."""
+        ...
+
+    @property
+    def answer_format(self) -> str:
+        """What the output node is told about the form of its answer, e.g. ``"one number"``."""
+        ...
+
+    def size(self, split: Split) -> int | None:
+        """Number of problems in the split; ``None`` when they are generated without end."""
+        ...
+
+    def problem(self, split: Split, index: int) -> Problem:
+        """The problem at ``index`` (0-based) of the split. Splits never share a question text."""
+        ...
+
+    def score(self, problem: Problem, text: str) -> Score:
+        """Score an answer text against the problem's gold answer."""
+        ...

@@ -1,0 +1,266 @@
+"""The architecture: a frozen directed acyclic graph that says who reads whom, and nothing else.
+
+``Topology.parse("2-2-1")`` reads hidden widths followed by the output node, dense between layers
+(arXiv 2605.16757: ``1-1-1`` is NeuroMAS-3, ``2-2-1`` NeuroMAS-5, ``2-2-2-1`` NeuroMAS-7).
+``Topology.build(...)`` takes any list of edges. A node has a position and no role.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from neuromas.errors import TopologyError, unknown
+
+QUESTION_MODES = ("all", "first", "split")
+MAX_NODES = 256
+_SHARE = re.compile(r"^([1-9]\d*)/([1-9]\d*)$")
+_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One node. ``layer`` and ``index`` are 1-based; ``width`` is the number of nodes in its layer.
+
+    ``question`` is what it sees of the question: ``"all"``, ``"none"``, or ``"i/n"`` for the i-th
+    of n contiguous shares of the question's parts.
+    """
+
+    name: str
+    layer: int
+    index: int
+    width: int
+    question: str = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """``target`` reads the message of ``source``; ``budget`` limits its tokens (None: the default)."""
+
+    source: int
+    target: int
+    budget: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Nodes in topological order, the sink last. Valid by construction; hashable."""
+
+    nodes: tuple[NodeSpec, ...]
+    edges: tuple[Edge, ...]
+
+    def __post_init__(self) -> None:
+        _check(self.nodes, self.edges)
+
+    @classmethod
+    def parse(cls, text: str, question: str = "all") -> Topology:
+        """Dense layers from text such as ``"2-2-1"``. Raises TopologyError on anything else."""
+        if not re.fullmatch(r"[1-9]\d{0,2}(-[1-9]\d{0,2})*", text.strip()):
+            raise TopologyError(
+                f"topology {text!r} is not layer widths such as '1', '1-1-1' or '2-2-1'"
+            )
+        widths = [int(part) for part in text.strip().split("-")]
+        if widths[-1] != 1:
+            raise TopologyError(
+                f"topology {text!r} ends in {widths[-1]} nodes; the last layer is the one output node"
+            )
+        if sum(widths) > MAX_NODES:
+            raise TopologyError(f"topology {text!r} has {sum(widths)} nodes, the limit is {MAX_NODES}")
+        layers = [[f"{depth}.{i}" for i in range(1, w + 1)] for depth, w in enumerate(widths, start=1)]
+        pairs = [
+            (source, target)
+            for lower, upper in zip(layers, layers[1:], strict=False)
+            for source in lower
+            for target in upper
+        ]
+        return cls.build([name for layer in layers for name in layer], pairs, question)
+
+    @classmethod
+    def build(
+        cls,
+        names: Sequence[str],
+        edges: Iterable[tuple[str, str] | tuple[str, str, int | None]],
+        question: str | Mapping[str, str] = "all",
+    ) -> Topology:
+        """Any graph from node names and ``(source, target[, budget])`` edges.
+
+        A node's layer is the length of the longest path to it; order within a layer is the order of
+        ``names``. ``question`` is a mode for all nodes or what each named node sees (default all).
+        """
+        triples = _triples(names, edges)
+        depth = _depths(names, triples)
+        order = sorted(names, key=lambda name: (depth[name], names.index(name)))
+        widths = {layer: sum(1 for d in depth.values() if d == layer) for layer in set(depth.values())}
+        count: dict[int, int] = {}
+        nodes = []
+        for name in order:
+            layer = depth[name]
+            count[layer] = count.get(layer, 0) + 1
+            sees = _sees(name, layer, count[layer], widths[layer], question)
+            nodes.append(NodeSpec(name, layer, count[layer], widths[layer], sees))
+        if isinstance(question, Mapping) and (extra := set(question) - set(names)):
+            raise TopologyError(unknown("node in question", sorted(extra)[0], names))
+        row = {name: i for i, name in enumerate(order)}
+        links = sorted((row[s], row[t], -1 if b is None else b) for s, t, b in triples)
+        return cls(tuple(nodes), tuple(Edge(s, t, None if b < 0 else b) for s, t, b in links))
+
+    @property
+    def sink(self) -> int:
+        """Row of the output node: always the last."""
+        return len(self.nodes) - 1
+
+    @property
+    def depth(self) -> int:
+        """Number of layers, the output's included."""
+        return self.nodes[-1].layer
+
+    def incoming(self, node: int) -> tuple[Edge, ...]:
+        """Edges into ``node``, ordered by source."""
+        return tuple(edge for edge in self.edges if edge.target == node)
+
+    def outgoing(self, node: int) -> tuple[Edge, ...]:
+        """Edges out of ``node``, ordered by target."""
+        return tuple(edge for edge in self.edges if edge.source == node)
+
+    def layers(self) -> tuple[tuple[int, ...], ...]:
+        """Rows of the nodes by layer, first layer first."""
+        return tuple(
+            tuple(row for row, node in enumerate(self.nodes) if node.layer == layer)
+            for layer in range(1, self.depth + 1)
+        )
+
+    def message_budget(self, node: int, default: int) -> int:
+        """Tokens the node may write: the largest budget of the edges that leave it."""
+        budgets = [default if e.budget is None else e.budget for e in self.outgoing(node)]
+        return max(budgets, default=default)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; ``from_dict`` is the inverse."""
+        names = [node.name for node in self.nodes]
+        return {
+            "nodes": [{"name": node.name, "question": node.question} for node in self.nodes],
+            "edges": [
+                [names[e.source], names[e.target]] + ([] if e.budget is None else [e.budget])
+                for e in self.edges
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Topology:
+        """Read ``to_dict``'s form. Raises TopologyError naming what is wrong."""
+        try:
+            names = [str(node["name"]) for node in data["nodes"]]
+            sees = {str(node["name"]): str(node.get("question", "all")) for node in data["nodes"]}
+            edges = [tuple(edge) for edge in data["edges"]]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise TopologyError(f"a topology needs 'nodes' and 'edges': {error!r}") from None
+        return cls.build(names, edges, sees)  # type: ignore[arg-type]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical form, 16 hexadecimal digits."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        """``2-2-1`` for a dense network of layers, otherwise the layer widths and the edge count."""
+        widths = "-".join(str(len(layer)) for layer in self.layers())
+        dense = sum(len(a) * len(b) for a, b in zip(self.layers(), self.layers()[1:], strict=False))
+        consecutive = all(
+            self.nodes[e.target].layer == self.nodes[e.source].layer + 1 for e in self.edges
+        )
+        if consecutive and dense == len(self.edges):
+            return widths
+        return f"{widths} with {len(self.edges)} edges"
+
+
+def _triples(
+    names: Sequence[str], edges: Iterable[Sequence[Any]]
+) -> list[tuple[str, str, int | None]]:
+    """Edges as checked (source, target, budget) triples."""
+    if not names:
+        raise TopologyError("a topology needs at least one node")
+    if len(names) > MAX_NODES:
+        raise TopologyError(f"{len(names)} nodes, the limit is {MAX_NODES}")
+    for name in names:
+        if not _NAME.match(name):
+            raise TopologyError(f"node name {name!r}: use up to 32 letters, digits, '.', '_' or '-'")
+        if list(names).count(name) > 1:
+            raise TopologyError(f"node {name!r} is listed twice")
+    triples: list[tuple[str, str, int | None]] = []
+    for edge in edges:
+        if len(edge) not in (2, 3):
+            raise TopologyError(f"edge {list(edge)!r} is not [source, target] or [source, target, tokens]")
+        source, target = str(edge[0]), str(edge[1])
+        budget = edge[2] if len(edge) == 3 else None
+        for end in (source, target):
+            if end not in names:
+                raise TopologyError(unknown("node in an edge", end, names))
+        if source == target:
+            raise TopologyError(f"node {source!r} reads itself")
+        if budget is not None and (not isinstance(budget, int) or isinstance(budget, bool) or budget < 1):
+            raise TopologyError(f"edge {source!r} -> {target!r}: budget {budget!r} is not a number of tokens >= 1")
+        if any((source, target) == (s, t) for s, t, _ in triples):
+            raise TopologyError(f"edge {source!r} -> {target!r} is listed twice")
+        triples.append((source, target, budget))
+    return triples
+
+
+def _depths(names: Sequence[str], edges: Sequence[tuple[str, str, int | None]]) -> dict[str, int]:
+    """Longest-path layer of each node, 1-based. Raises on a cycle."""
+    depth: dict[str, int] = {}
+    waiting = list(names)
+    while waiting:
+        ready = [
+            name for name in waiting if all(s in depth for s, target, _ in edges if target == name)
+        ]
+        if not ready:
+            raise TopologyError(f"the graph has a cycle through {', '.join(sorted(waiting))}")
+        for name in ready:
+            depth[name] = 1 + max((depth[s] for s, t, _ in edges if t == name), default=0)
+        waiting = [name for name in waiting if name not in depth]
+    return depth
+
+
+def _sees(name: str, layer: int, index: int, width: int, question: str | Mapping[str, str]) -> str:
+    """What one node sees of the question under a mode or an explicit mapping."""
+    if isinstance(question, Mapping):
+        return question.get(name, "all")
+    if question not in QUESTION_MODES:
+        raise TopologyError(unknown("question mode", question, QUESTION_MODES))
+    if question == "all":
+        return "all"
+    if layer > 1:
+        return "none"
+    return "all" if question == "first" else f"{index}/{width}"
+
+
+def _check(nodes: tuple[NodeSpec, ...], edges: tuple[Edge, ...]) -> None:
+    """The invariants of a network: one sink, every node heard, every node has something to read."""
+    rows = range(len(nodes))
+    if any(not (e.source in rows and e.target in rows and e.source < e.target) for e in edges):
+        raise TopologyError("edges must lead from earlier to later nodes of the topological order")
+    heard = {edge.source for edge in edges}
+    silent = [nodes[row].name for row in rows if row not in heard]
+    if len(silent) != 1:
+        raise TopologyError(
+            f"a network has one output node, this graph has {len(silent)} nodes nobody reads: "
+            f"{', '.join(silent)}"
+        )
+    if silent[0] != nodes[-1].name:
+        raise TopologyError(f"the output node {silent[0]!r} must come last")
+    readers = {edge.target for edge in edges}
+    for row, node in enumerate(nodes):
+        share = _SHARE.match(node.question)
+        if node.question not in ("all", "none") and not share:
+            raise TopologyError(f"node {node.name!r}: question {node.question!r} is not 'all', 'none' or 'i/n'")
+        if share and int(share[1]) > int(share[2]):
+            raise TopologyError(f"node {node.name!r}: question {node.question!r} asks for a share beyond the last")
+        if node.question == "none" and row not in readers:
+            raise TopologyError(f"node {node.name!r} reads neither the question nor a message")
+    if all(node.question == "none" for node in nodes):
+        raise TopologyError("no node reads the question")
