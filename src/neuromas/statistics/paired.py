@@ -64,8 +64,8 @@ def paired_permutation(
     ``a`` and ``b`` are scores of the same items in the same order, fractions allowed. Items without a
     difference do not matter and are left out; if the sign patterns of the others are at most
     ``resamples`` all are tried and p is exact, otherwise they are drawn and p ≥ 1/(resamples + 1)
-    (Phipson & Smyth 2010). If at most one item differs, p is 1. Raises ValueError on unequal lengths, no items,
-    a score that is not finite, or ``resamples < 100``.
+    (Phipson & Smyth 2010). If at most one item differs, p is 1. Raises ValueError on unequal lengths,
+    no items, a score that is not finite, or ``resamples < 100``.
     """
     check_resamples(resamples)
     differences = _differences(a, b)
