@@ -110,7 +110,7 @@ def _from_data(data: Any, question: str | None) -> Topology:
         mode = {name: str(share) for name, share in mode.items()}
     elif mode is not None and not isinstance(mode, str):
         raise TopologyError(f"question {mode!r} is neither a mode nor a table of nodes")
-    chosen: str | Mapping[str, str] = question or mode or sees or "all"
+    chosen: str | Mapping[str, str] = question if question is not None else (mode or sees or "all")
     return Topology.build(names, [tuple(edge) for edge in edges], chosen)
 
 

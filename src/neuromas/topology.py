@@ -12,14 +12,15 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from neuromas.errors import TopologyError, unknown
 
 QUESTION_MODES = ("all", "first", "split")
 MAX_NODES = 256
-_SHARE = re.compile(r"^([1-9]\d*)/([1-9]\d*)$")
-_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$")
+_SHARE = re.compile(r"([1-9][0-9]*)/([1-9][0-9]*)")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,8 @@ class Topology:
     @classmethod
     def parse(cls, text: str, question: str = "all") -> Topology:
         """Dense layers from text such as ``"2-2-1"``. Raises TopologyError on anything else."""
-        if not re.fullmatch(r"[1-9]\d{0,2}(-[1-9]\d{0,2})*", text.strip()):
-            raise TopologyError(
-                f"topology {text!r} is not layer widths such as '1', '1-1-1' or '2-2-1'"
-            )
+        if not re.fullmatch(r"[1-9][0-9]{0,2}(-[1-9][0-9]{0,2})*", text.strip()):
+            raise TopologyError(f"topology {text!r} is not layer widths such as '1', '1-1-1' or '2-2-1'")
         widths = [int(part) for part in text.strip().split("-")]
         if widths[-1] != 1:
             raise TopologyError(
@@ -72,10 +71,7 @@ class Topology:
             raise TopologyError(f"topology {text!r} has {sum(widths)} nodes, the limit is {MAX_NODES}")
         layers = [[f"{depth}.{i}" for i in range(1, w + 1)] for depth, w in enumerate(widths, start=1)]
         pairs = [
-            (source, target)
-            for lower, upper in zip(layers, layers[1:], strict=False)
-            for source in lower
-            for target in upper
+            (source, target) for lower, upper in pairwise(layers) for source in lower for target in upper
         ]
         return cls.build([name for layer in layers for name in layer], pairs, question)
 
@@ -93,7 +89,7 @@ class Topology:
         """
         triples = _triples(names, edges)
         depth = _depths(names, triples)
-        order = sorted(names, key=lambda name: (depth[name], names.index(name)))
+        order = sorted(names, key=lambda name: depth[name])  # stable: within a layer as in names
         widths = {layer: sum(1 for d in depth.values() if d == layer) for layer in set(depth.values())}
         count: dict[int, int] = {}
         nodes = []
@@ -156,9 +152,11 @@ class Topology:
             names = [str(node["name"]) for node in data["nodes"]]
             sees = {str(node["name"]): str(node.get("question", "all")) for node in data["nodes"]}
             edges = [tuple(edge) for edge in data["edges"]]
+            if any(isinstance(edge, str) for edge in data["edges"]):
+                raise TypeError("an edge is a list, not text")
         except (KeyError, TypeError, AttributeError) as error:
             raise TopologyError(f"a topology needs 'nodes' and 'edges': {error!r}") from None
-        return cls.build(names, edges, sees)  # type: ignore[arg-type]
+        return cls.build(names, edges, sees)
 
     @property
     def digest(self) -> str:
@@ -169,28 +167,27 @@ class Topology:
     def __str__(self) -> str:
         """``2-2-1`` for a dense network of layers, otherwise the layer widths and the edge count."""
         widths = "-".join(str(len(layer)) for layer in self.layers())
-        dense = sum(len(a) * len(b) for a, b in zip(self.layers(), self.layers()[1:], strict=False))
-        consecutive = all(
-            self.nodes[e.target].layer == self.nodes[e.source].layer + 1 for e in self.edges
-        )
+        dense = sum(len(a) * len(b) for a, b in pairwise(self.layers()))
+        consecutive = all(self.nodes[e.target].layer == self.nodes[e.source].layer + 1 for e in self.edges)
         if consecutive and dense == len(self.edges):
             return widths
         return f"{widths} with {len(self.edges)} edges"
 
 
-def _triples(
-    names: Sequence[str], edges: Iterable[Sequence[Any]]
-) -> list[tuple[str, str, int | None]]:
+def _triples(names: Sequence[str], edges: Iterable[Sequence[Any]]) -> list[tuple[str, str, int | None]]:
     """Edges as checked (source, target, budget) triples."""
     if not names:
         raise TopologyError("a topology needs at least one node")
     if len(names) > MAX_NODES:
         raise TopologyError(f"{len(names)} nodes, the limit is {MAX_NODES}")
+    known: set[str] = set()
     for name in names:
-        if not _NAME.match(name):
+        if not _NAME.fullmatch(name):
             raise TopologyError(f"node name {name!r}: use up to 32 letters, digits, '.', '_' or '-'")
-        if list(names).count(name) > 1:
+        if name in known:
             raise TopologyError(f"node {name!r} is listed twice")
+        known.add(name)
+    seen: set[tuple[str, str]] = set()
     triples: list[tuple[str, str, int | None]] = []
     for edge in edges:
         if len(edge) not in (2, 3):
@@ -198,31 +195,50 @@ def _triples(
         source, target = str(edge[0]), str(edge[1])
         budget = edge[2] if len(edge) == 3 else None
         for end in (source, target):
-            if end not in names:
+            if end not in known:
                 raise TopologyError(unknown("node in an edge", end, names))
         if source == target:
             raise TopologyError(f"node {source!r} reads itself")
-        if budget is not None and (not isinstance(budget, int) or isinstance(budget, bool) or budget < 1):
-            raise TopologyError(f"edge {source!r} -> {target!r}: budget {budget!r} is not a number of tokens >= 1")
-        if any((source, target) == (s, t) for s, t, _ in triples):
+        if not _is_budget(budget):
+            raise TopologyError(
+                f"edge {source!r} -> {target!r}: budget {budget!r} is not a number of tokens >= 1"
+            )
+        if (source, target) in seen:
             raise TopologyError(f"edge {source!r} -> {target!r} is listed twice")
+        seen.add((source, target))
         triples.append((source, target, budget))
     return triples
 
 
+def _is_budget(budget: object) -> bool:
+    return budget is None or (isinstance(budget, int) and not isinstance(budget, bool) and budget >= 1)
+
+
 def _depths(names: Sequence[str], edges: Sequence[tuple[str, str, int | None]]) -> dict[str, int]:
     """Longest-path layer of each node, 1-based. Raises on a cycle."""
+    readers: dict[str, list[str]] = {name: [] for name in names}
+    unread = dict.fromkeys(names, 0)  # how many of a node's sources still wait for their layer
+    for source, target, _ in edges:
+        readers[source].append(target)
+        unread[target] += 1
     depth: dict[str, int] = {}
-    waiting = list(names)
-    while waiting:
-        ready = [
-            name for name in waiting if all(s in depth for s, target, _ in edges if target == name)
-        ]
-        if not ready:
-            raise TopologyError(f"the graph has a cycle through {', '.join(sorted(waiting))}")
+    ready = [name for name in names if not unread[name]]
+    while ready:
+        following = []
         for name in ready:
-            depth[name] = 1 + max((depth[s] for s, t, _ in edges if t == name), default=0)
-        waiting = [name for name in waiting if name not in depth]
+            depth.setdefault(name, 1)
+            for target in readers[name]:
+                depth[target] = max(depth.get(target, 1), depth[name] + 1)
+                unread[target] -= 1
+                if not unread[target]:
+                    following.append(target)
+        ready = following
+    waiting = {name for name in names if unread[name]}
+    # Nodes that only lie behind a cycle are not part of it: drop those no waiting node depends on.
+    while spare := {name for name in waiting if not waiting.intersection(readers[name])}:
+        waiting -= spare
+    if waiting:
+        raise TopologyError(f"the graph has a cycle through {', '.join(sorted(waiting))}")
     return depth
 
 
@@ -241,26 +257,53 @@ def _sees(name: str, layer: int, index: int, width: int, question: str | Mapping
 
 def _check(nodes: tuple[NodeSpec, ...], edges: tuple[Edge, ...]) -> None:
     """The invariants of a network: one sink, every node heard, every node has something to read."""
+    names = [node.name for node in nodes]
     rows = range(len(nodes))
     if any(not (e.source in rows and e.target in rows and e.source < e.target) for e in edges):
         raise TopologyError("edges must lead from earlier to later nodes of the topological order")
+    _triples(names, [(names[e.source], names[e.target], e.budget) for e in edges])
     heard = {edge.source for edge in edges}
-    silent = [nodes[row].name for row in rows if row not in heard]
+    silent = [name for row, name in enumerate(names) if row not in heard]
     if len(silent) != 1:
         raise TopologyError(
             f"a network has one output node, this graph has {len(silent)} nodes nobody reads: "
             f"{', '.join(silent)}"
         )
-    if silent[0] != nodes[-1].name:
-        raise TopologyError(f"the output node {silent[0]!r} must come last")
+    _check_places(nodes, edges)
     readers = {edge.target for edge in edges}
     for row, node in enumerate(nodes):
-        share = _SHARE.match(node.question)
+        share = _SHARE.fullmatch(node.question)
         if node.question not in ("all", "none") and not share:
-            raise TopologyError(f"node {node.name!r}: question {node.question!r} is not 'all', 'none' or 'i/n'")
+            raise TopologyError(
+                f"node {node.name!r}: question {node.question!r} is not 'all', 'none' or 'i/n'"
+            )
         if share and int(share[1]) > int(share[2]):
-            raise TopologyError(f"node {node.name!r}: question {node.question!r} asks for a share beyond the last")
+            raise TopologyError(
+                f"node {node.name!r}: question {node.question!r} asks for a share beyond the last"
+            )
         if node.question == "none" and row not in readers:
             raise TopologyError(f"node {node.name!r} reads neither the question nor a message")
-    if all(node.question == "none" for node in nodes):
-        raise TopologyError("no node reads the question")
+
+
+def _check_places(nodes: tuple[NodeSpec, ...], edges: tuple[Edge, ...]) -> None:
+    """Layers are longest paths in ascending order; indices and widths count each layer's nodes.
+
+    ``build`` makes them so; this keeps a hand-made or altered value from contradicting its own edges.
+    """
+    layer = [1] * len(nodes)
+    sources: dict[int, list[int]] = {}
+    for edge in edges:
+        sources.setdefault(edge.target, []).append(edge.source)
+    for row in sorted(sources):
+        layer[row] = 1 + max(layer[source] for source in sources[row])
+    if layer != sorted(layer):
+        raise TopologyError("nodes must be in the order of their layers")
+    if list(edges) != sorted(edges, key=lambda edge: (edge.source, edge.target)):
+        raise TopologyError("edges must be in the order of their sources, then targets")
+    for row, node in enumerate(nodes):
+        place = (layer[row], row - layer.index(layer[row]) + 1, layer.count(layer[row]))
+        if (node.layer, node.index, node.width) != place:
+            raise TopologyError(
+                f"node {node.name!r} is in layer {place[0]}, {place[1]} of {place[2]}; "
+                f"not in layer {node.layer}, {node.index} of {node.width}"
+            )

@@ -233,8 +233,10 @@ def test_permutation_is_symmetric(pairs):
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=6))
 @settings(max_examples=40)
 def test_exact_permutation_equals_enumeration(differences):
-    sums = [sum(s * d for s, d in zip(signs, differences, strict=True))
-            for signs in product((1, -1), repeat=len(differences))]
+    sums = [
+        sum(s * d for s, d in zip(signs, differences, strict=True))
+        for signs in product((1, -1), repeat=len(differences))
+    ]
     extreme = sum(abs(total) >= abs(sum(differences)) for total in sums) / len(sums)
     found = paired_permutation(differences, [0] * len(differences), 1000)
     assert found.p_value == pytest.approx(extreme)
