@@ -53,6 +53,5 @@ def _pieces(line: str, room: int) -> Iterator[str]:
 
 
 def _escape(char: str) -> str:
-    return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(char) or (
-        f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}"
-    )
+    """The character as Python would write it."""
+    return char.encode("unicode_escape").decode("ascii")

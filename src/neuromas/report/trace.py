@@ -61,9 +61,12 @@ def _n(count: int, thing: str) -> str:
 def _ending(episode: Episode, width: int) -> list[str]:
     """Answer, score, what it should have been, and the cost."""
     room = width - 20
-    cost = (
-        f"{len(episode.turns)} calls, {episode.prompt_tokens} prompt tokens, {episode.new_tokens} new tokens"
+    counts = (
+        (len(episode.turns), "call"),
+        (episode.prompt_tokens, "prompt token"),
+        (episode.new_tokens, "new token"),
     )
+    cost = ", ".join(_n(count, thing) for count, thing in counts)
     if episode.score is None:
         cause = "unknown cause" if episode.failure is None else quoted(episode.failure, room)
         return [f"failed   {cause}", "score    none: a failed episode counts in no mean", f"cost     {cost}"]
