@@ -223,16 +223,17 @@ def _depths(names: Sequence[str], edges: Sequence[tuple[str, str, int | None]]) 
         unread[target] += 1
     depth: dict[str, int] = {}
     ready = [name for name in names if not unread[name]]
-    while ready:
+    layer = 1
+    while ready:  # ready are those whose last source stood one layer below: their longest path
         following = []
         for name in ready:
-            depth.setdefault(name, 1)
+            depth[name] = layer
             for target in readers[name]:
-                depth[target] = max(depth.get(target, 1), depth[name] + 1)
                 unread[target] -= 1
                 if not unread[target]:
                     following.append(target)
         ready = following
+        layer += 1
     waiting = {name for name in names if unread[name]}
     # Nodes that only lie behind a cycle are not part of it: drop those no waiting node depends on.
     while spare := {name for name in waiting if not waiting.intersection(readers[name])}:
