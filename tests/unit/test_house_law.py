@@ -25,6 +25,7 @@ ROOMS = {
 }
 FORBIDDEN_ROOMS = {"narration": {"acts"}}  # below it, and still not its business
 FORBIDDEN_PACKAGES = {"facts": {"torch", "numpy", "transformers"}, "narration": {"torch", "transformers"}}
+IMPORTERS = {"import_module", "importlib.import_module", "__import__"}
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_PARAMETERS = 7
@@ -63,9 +64,8 @@ def imports(module: str, is_package: bool, tree: ast.Module) -> Iterator[tuple[i
                 yield from ((node.lineno, f"neuromas.{alias.name}") for alias in node.names)
             else:
                 yield node.lineno, source
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            if ast.unparse(node.func) in ("import_module", "importlib.import_module", "__import__"):
-                yield node.lineno, str(node.args[0].value)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in IMPORTERS:
+            yield from ((node.lineno, str(arg.value)) for arg in node.args if isinstance(arg, ast.Constant))
 
 
 def import_faults(module: str, is_package: bool, tree: ast.Module) -> Iterator[tuple[int, str]]:
