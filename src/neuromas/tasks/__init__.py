@@ -1,25 +1,79 @@
 """Tasks: families of problems with gold answers, made by name.
 
-``make_task("max", {"n": 4})`` gives a task; ``describe_tasks()`` lists what there is. Importing this
-package loads no heavy library: every family imports what it needs when it is made.
+``make_task("max", {"n": 4})`` gives a task, ``task_info(name)`` its options, ``validate`` checks it
+without a model. Importing this package loads no heavy library: every family imports what it needs when
+it is made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from neuromas.errors import TaskError, unknown
 from neuromas.task import Task
-from neuromas.tasks.options import Family, Option, read_options
+from neuromas.tasks import gym
+from neuromas.tasks.options import Family, Option, bounds, read_options
 from neuromas.tasks.registry import FAMILIES
+from neuromas.tasks.validate import Check, ValidationReport, validate
 
-__all__ = ["Family", "Option", "make_task", "task_names"]
+__all__ = [
+    "Check",
+    "Family",
+    "Option",
+    "OptionInfo",
+    "TaskInfo",
+    "ValidationReport",
+    "make_task",
+    "task_info",
+    "task_names",
+    "validate",
+]
 
 
-def task_names() -> tuple[str, ...]:
-    """The names that ``make_task`` accepts."""
-    return tuple(FAMILIES)
+@dataclass(frozen=True, slots=True)
+class OptionInfo:
+    """An option as a table shows it: all texts, ``valid`` and ``help`` may be empty."""
+
+    name: str
+    default: str
+    valid: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInfo:
+    """A task as a table shows it."""
+
+    name: str
+    description: str
+    options: tuple[OptionInfo, ...]
+
+
+def task_names(generators: bool = True) -> tuple[str, ...]:
+    """The names that ``make_task`` accepts; without ``generators`` only the families built in here.
+
+    Naming the generators imports reasoning-gym, which takes a few seconds.
+    """
+    return tuple(FAMILIES) + (gym.gym_names() if generators else ())
+
+
+def task_info(name: str) -> TaskInfo:
+    """Description and options of a task.
+
+    Raises:
+        TaskError: for an unknown name.
+    """
+    if name in FAMILIES:
+        family = FAMILIES[name]
+        options = tuple(OptionInfo(o.name, repr(o.default), bounds(o), o.help) for o in family.options)
+        return TaskInfo(name, family.description, options)
+    bare = name.removeprefix(gym.PREFIX)
+    if name not in gym.gym_names():
+        raise TaskError(unknown("task", name, task_names()))
+    listed = (OptionInfo(key, repr(value), "", "") for key, value in gym.gym_options(bare).items())
+    return TaskInfo(name, f"reasoning-gym's generator {bare}", tuple(listed))
 
 
 def make_task(name: str, options: Mapping[str, Any]) -> Task:
@@ -28,7 +82,9 @@ def make_task(name: str, options: Mapping[str, Any]) -> Task:
     Raises:
         TaskError: for an unknown name or option, a wrong type or an impossible value (one line).
     """
-    if name not in FAMILIES:
-        raise TaskError(unknown("task", name, task_names()))
-    family = FAMILIES[name]
-    return family.build(read_options(name, family.options, options), options)
+    if name in FAMILIES:
+        family = FAMILIES[name]
+        return family.build(read_options(name, family.options, options), options)
+    if name.startswith(gym.PREFIX):
+        return gym.build(name, options)
+    raise TaskError(unknown("task", name, (*task_names(generators=False), "gym/<generator>")))

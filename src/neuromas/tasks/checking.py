@@ -4,22 +4,44 @@ Two manners. *Exact*, for the short built-in tasks: the whole text must be the a
 around it and one closing full stop aside), because lenient scoring breeds degenerate text such as
 "82 is indeed 82". *Tolerant*, for data sets: one unambiguous answer may stand in a sentence. In both,
 a text that cannot be understood scores ``Score(0.0, None)``; no option is ever assumed.
+
+Texts come from a model and are hostile until read: nothing is evaluated, every pattern is linear, and
+only short formulas of a closed form reach a computer algebra system.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from fractions import Fraction
 
 from neuromas.task import Problem, Score
+from neuromas.tasks.formulas import as_fraction, same_value
 
 MAX_CHARS = 4000  # a longer answer is not read: nothing sensible is that long, and reading costs time
-_NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")  # ASCII digits only, on purpose
 FAILED = Score(0.0, None)
+_NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")  # ASCII digits only, on purpose
+_WRITTEN = re.compile(r"(?<![\w.,])[-+]?[$]?[0-9][0-9,]{0,30}(?:\.[0-9]{1,30})?(?![\w])")
+_MARKER = re.compile(r"(?:####|\banswer(?: is)?\b\s{0,3}[:=]?)\s{0,3}", re.IGNORECASE)
+_BOXED = re.compile(r"\\boxed\{([^{}]{1,200})\}")
+_WHOLE_LETTER = re.compile(r"\(?([A-Za-z])\)?[.:)]?")
+_LEADING_LETTER = re.compile(r"(?:\(([A-Z])\)|([A-Z])[.:)])\s{1,5}(\S.*)", re.DOTALL)
+_MARKED_LETTER = re.compile(
+    r"(?:\banswer|\boption|\bchoice)(?: is)?\s{0,3}[:=]?\s{0,3}\(?([A-Z])\)?(?=\s*(?:$|[.,;:!\n]))",
+    re.IGNORECASE,
+)
+_LEADING_YESNO = re.compile(r"(yes|no|true|false)(?=\s*(?:$|[.,;:!\n]))", re.IGNORECASE)
+_YESNO = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 
 
 def plain(text: str) -> str:
     """Text without surrounding white space and without one closing full stop."""
     return text.strip().removesuffix(".").rstrip()
+
+
+def normal(text: str) -> str:
+    """Text for comparison: case, runs of white space, outer quotes and closing punctuation removed."""
+    return " ".join(text.casefold().split()).rstrip(".,;:!?").strip(" \"'`")
 
 
 def exact_number(gold: str, text: str, tolerance: float = 0.0) -> Score:
@@ -46,3 +68,96 @@ def exact(problem: Problem, text: str) -> Score:
     """The exact score of a number or a one-word problem."""
     check = exact_number if problem.kind == "number" else exact_word
     return check(problem.answer, text)
+
+
+def check(problem: Problem, text: str, strict: bool = False) -> Score:
+    """The score of a data-set answer by the problem's kind.
+
+    ``strict`` demands that the whole text is the answer. Text answers are always compared whole.
+    """
+    if len(text) > MAX_CHARS or not text.strip():
+        return FAILED
+    if problem.kind == "choice":
+        said = read_choice(problem.choices, text, strict)
+        return FAILED if said is None else Score(float(said == problem.answer), said)
+    if problem.kind == "yesno":
+        said = read_yesno(text, strict)
+        return FAILED if said is None else Score(float(said == problem.answer), said)
+    if problem.kind == "number":
+        return check_number(problem.answer, text, strict)
+    said = normal(text)
+    return Score(float(said == normal(problem.answer)), said) if said else FAILED
+
+
+def read_choice(choices: Sequence[str], text: str, strict: bool = False) -> str | None:
+    """The one letter the text chooses, or ``None``: none, or more than one, was chosen.
+
+    Understood: "B", "(B)", "B.", "B. the text", "Answer: B", "\\boxed{B}", or the text of exactly one
+    choice. A letter that contradicts the choice text behind it is no answer.
+    """
+    letters = [chr(ord("A") + i) for i in range(len(choices))]
+    texts = [normal(choice) for choice in choices]
+    said = text.strip()
+    whole = _WHOLE_LETTER.fullmatch(said)
+    if whole:
+        letter = whole[1].upper()
+        return letter if letter in letters else None
+    if strict:
+        return None
+    found = {match[1].upper() for match in _MARKED_LETTER.finditer(said) if match[1].isupper()}
+    found |= {inner.strip(" ()") for inner in _BOXED.findall(said)}
+    leading = _LEADING_LETTER.match(said)
+    rest = leading[3] if leading else _after_marker(said)
+    if leading:
+        found.add(leading[1] or leading[2])
+    named = [letter for letter, choice in zip(letters, texts, strict=True) if choice == normal(rest)]
+    if len(named) == 1:
+        found.add(named[0])
+    chosen = found.pop() if len(found) == 1 else ""
+    return chosen if chosen in letters else None
+
+
+def read_yesno(text: str, strict: bool = False) -> str | None:
+    """ "yes" or "no", or ``None`` if the text says neither or both; true and false are understood."""
+    said = normal(text)
+    if said in _YESNO or strict:
+        return _YESNO.get(said)
+    leading = _LEADING_YESNO.match(_after_marker(text.strip()))
+    meant = {_YESNO[word] for word in re.findall(r"\b(?:yes|no|true|false)\b", said)}
+    return _YESNO[leading[1].lower()] if leading and len(meant) == 1 else None
+
+
+def check_number(gold: str, text: str, strict: bool = False) -> Score:
+    """1 if the number in the text has gold's value: 1,000 = 1000 = $1000.00, 0.5 = 1/2 = \\frac12.
+
+    Tolerant reading takes what stands in \\boxed{}, after "####" or "answer is", or the whole text, or
+    the only number in it. Several different numbers without a marker are a parse failure.
+    """
+    for candidate in [text] if strict else _number_candidates(text):
+        said = candidate.strip().rstrip(".").strip()
+        equal = same_value(gold, said)
+        if equal is not None:
+            return Score(float(equal), said)
+    return FAILED
+
+
+def _number_candidates(text: str) -> list[str]:
+    """Where a number may stand, best place first."""
+    boxed = _BOXED.findall(text)
+    if boxed:
+        return [boxed[-1]]
+    tail = _after_marker(text.strip()).split("\n", 1)[0]
+    return [tail, *_only_number(tail)]
+
+
+def _only_number(text: str) -> list[str]:
+    """The number in the text if all numbers in it have one value, else nothing."""
+    found = [match[0] for match in _WRITTEN.finditer(text)]
+    values: set[Fraction | None] = {as_fraction(number) for number in found}
+    return found[:1] if len(values) == 1 and None not in values else []
+
+
+def _after_marker(text: str) -> str:
+    """What follows the last "####", "Answer:" or "answer is"; all of it if there is none."""
+    ends = [match.end() for match in _MARKER.finditer(text)]
+    return text[ends[-1] :] if ends else text

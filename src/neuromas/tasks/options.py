@@ -65,9 +65,7 @@ def _checked(task: str, spec: Option, value: Any) -> Value:
     below = spec.low is not None and not number >= spec.low
     above = spec.high is not None and not number <= spec.high
     if below or above:
-        raise TaskError(
-            f"task {task!r}: option {spec.name!r} = {value!r} is out of range ({bounds(spec)})"
-        )
+        raise TaskError(f"task {task!r}: option {spec.name!r} = {value!r} is out of range ({bounds(spec)})")
     checked: Value = value
     return checked
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from neuromas.errors import TaskError
 from neuromas.task import Task
-from neuromas.tasks import compositional, hier
+from neuromas.tasks import compositional, files, hier, hub
 from neuromas.tasks.generated import GeneratedTask
 from neuromas.tasks.options import SEED, Family, Option
 
@@ -99,5 +99,7 @@ FAMILIES: dict[str, Family] = {
             ),
             _hier,
         ),
+        Family("file", "questions from JSONL or CSV files", files.OPTIONS, files.build),
+        Family("hub", "a Hugging Face data set, or local Parquet, JSON or CSV files", hub.OPTIONS, hub.build),
     )
 }

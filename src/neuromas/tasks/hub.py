@@ -1,0 +1,92 @@
+"""The ``hub`` task: data sets of the Hugging Face hub, or local Parquet, JSON and CSV files.
+
+Needs the optional package ``datasets``. Code that comes with a data set is never run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from neuromas.errors import TaskError, one_line
+from neuromas.task import SPLITS, Task
+from neuromas.tasks.files import FIELD_OPTIONS, assemble, fields_of, problems_of
+from neuromas.tasks.options import Option
+from neuromas.tasks.rows import Fields
+
+_LOADERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
+OPTIONS = (
+    Option("dataset", "", "data set id such as owner/name; empty = local files"),
+    Option("config", "", "configuration of the data set"),
+    Option("revision", "", "branch, tag or commit of the data set"),
+    Option("train", "train", "split of the data set, or local file, for training; empty = none"),
+    Option("validation", "", "the same for validation; empty = a share of train"),
+    Option("test", "test", "the same for test; empty = none, or a share where only train is given"),
+    *FIELD_OPTIONS,
+)
+
+
+def build(options: Mapping[str, Any], given: Mapping[str, Any]) -> Task:
+    """The task over a hub data set or local files.
+
+    Raises:
+        TaskError: ``datasets`` is missing, the data cannot be loaded, or a row is malformed.
+    """
+    chosen: dict[Source, str] = {s: options[s] for s in SPLITS if options["dataset"] or s in given}
+    chosen = {s: name for s, name in chosen.items() if name}
+    if not chosen:
+        raise TaskError("task 'hub': give dataset = an id, or train = a local .parquet, .json or .csv file")
+    fields = fields_of(options)
+    loaded = {
+        s: problems_of(_rows(name, options, fields), fields, Path(name).stem) for s, name in chosen.items()
+    }
+    if "train" in loaded and "test" not in loaded and "validation" not in loaded:
+        return assemble("hub", {"all": loaded["train"]}, options)
+    return assemble("hub", loaded, options)
+
+
+def _rows(name: str, options: Mapping[str, Any], fields: Fields) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The rows of a split of the data set, or of a local file, with what an error should name."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise TaskError("task 'hub' needs the package datasets: pip install 'neuromas[hub]'") from error
+    try:
+        if options["dataset"]:
+            table = datasets.load_dataset(
+                options["dataset"],
+                options["config"] or None,
+                split=name,
+                revision=options["revision"] or None,
+                **_no_code(datasets),
+            )
+        else:
+            table = datasets.load_dataset(_loader(name), data_files=name, split="train")
+    except TaskError:
+        raise
+    except Exception as error:  # the library raises many kinds; the user needs the one line
+        source = options["dataset"] or name
+        raise TaskError(
+            f"task 'hub': {source} split {name!r} cannot be loaded ({one_line(error)})"
+        ) from error
+    # only these columns are read: others may hold images, whose decoding costs time and packages
+    wanted = {fields.question, *fields.choices.split(","), fields.answer, fields.answer_type, "id"}
+    columns = [column for column in table.column_names if column in {w.strip() for w in wanted}]
+    for index, row in enumerate(table.select_columns(columns)):
+        yield f"{name} row {index}", row
+
+
+def _loader(path: str) -> str:
+    """The loader for a local file by its ending."""
+    if not Path(path).is_file():
+        raise TaskError(f"task 'hub': no file {path!r} (for a data set of the hub set dataset = its id)")
+    ending = Path(path).suffix.lower()
+    if ending not in _LOADERS:
+        raise TaskError(f"task 'hub': {path}: must end in one of {', '.join(_LOADERS)}")
+    return _LOADERS[ending]
+
+
+def _no_code(datasets: Any) -> dict[str, bool]:
+    """datasets before 4.0 could run a data set's own code and must be told not to."""
+    return {"trust_remote_code": False} if int(datasets.__version__.split(".")[0]) < 4 else {}

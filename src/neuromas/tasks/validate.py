@@ -1,0 +1,131 @@
+"""Checking a task without a model: does it reward what is right, and only that?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from neuromas.errors import TaskError, one_line
+from neuromas.seeds import derive
+from neuromas.task import SPLITS, Problem, Split, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. ``ok`` is ``None`` for a figure that is only reported."""
+
+    name: str
+    ok: bool | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationReport:
+    """All findings about one task; ``ok`` if no check failed."""
+
+    task: str
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check that can fail passed."""
+        return all(check.ok is not False for check in self.checks)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Names of the failed checks."""
+        return tuple(check.name for check in self.checks if check.ok is False)
+
+
+def validate(task: Task, count: int, seed: int) -> ValidationReport:
+    """Check up to ``count`` problems of every split, without a model.
+
+    Gold answers must earn 1 and parse, an empty answer and another problem's different gold answer must
+    earn 0, no question may occur in two splits. A generator that fails is a finding, not an exception.
+    """
+    if count < 1:
+        raise TaskError(f"validate: count must be at least 1, got {count}")
+    try:
+        sampled = {split: _sample(task, split, count) for split in SPLITS}
+    except TaskError as error:
+        return ValidationReport(task.name, (Check("problems", False, one_line(error)),))
+    problems = [problem for split in SPLITS for problem in sampled[split]]
+    sizes = ", ".join(f"{split} {len(sampled[split])}" for split in SPLITS)
+    if not problems:
+        return ValidationReport(task.name, (Check("problems", False, "no split has a problem"),))
+    checks = [Check("problems", True, f"sampled {sizes}")]
+    checks += [_gold(task, problems), _empty(task, problems), _shuffled(task, problems, seed)]
+    checks += [_disjoint(sampled), _parts(problems), _majority(problems)]
+    checks += [_first_option(task, problems)] if any(p.choices for p in problems) else []
+    return ValidationReport(task.name, tuple(checks))
+
+
+def _sample(task: Task, split: Split, count: int) -> list[Problem]:
+    size = task.size(split)
+    return [task.problem(split, i) for i in range(count if size is None else min(count, size))]
+
+
+def _gold(task: Task, problems: Sequence[Problem]) -> Check:
+    scores = [task.score(problem, problem.answer) for problem in problems]
+    bad = [p.id for p, s in zip(problems, scores, strict=True) if s.value != 1.0 or s.parsed is None]
+    return Check("gold answer earns 1", not bad, _share(len(bad), len(problems), "do not", bad))
+
+
+def _empty(task: Task, problems: Sequence[Problem]) -> Check:
+    scores = [task.score(problem, "") for problem in problems]
+    bad = [p.id for p, s in zip(problems, scores, strict=True) if s.value != 0.0 or s.parsed is not None]
+    return Check("empty answer earns 0", not bad, _share(len(bad), len(problems), "earn or parse", bad))
+
+
+def _shuffled(task: Task, problems: Sequence[Problem], seed: int) -> Check:
+    """Every problem is offered the gold answer of another one whose answer differs.
+
+    Where a question has many right answers (``meta["many_answers"]``) the rate is only reported.
+    """
+    rng = Random(derive(seed, "validate", task.name))
+    tried, bad = 0, []
+    for problem in problems:
+        others = [p for p in problems if p.answer.casefold() != problem.answer.casefold()]
+        if not others:
+            continue
+        tried += 1
+        if task.score(problem, rng.choice(others).answer).value > 0.0:
+            bad.append(problem.id)
+    if not tried:
+        return Check("shuffled answer earns 0", False, "all gold answers are the same")
+    ok = None if any(p.meta.get("many_answers") for p in problems) else not bad
+    return Check("shuffled answer earns 0", ok, _share(len(bad), tried, "earn", bad))
+
+
+def _disjoint(sampled: Mapping[Split, Sequence[Problem]]) -> Check:
+    seen: dict[str, Split] = {}
+    shared = 0
+    for split, problems in sampled.items():
+        for problem in problems:
+            shared += seen.setdefault(problem.question, split) != split
+    return Check("splits do not overlap", shared == 0, f"{shared} questions occur in two splits")
+
+
+def _parts(problems: Sequence[Problem]) -> Check:
+    with_parts = [p for p in problems if p.parts]
+    bad = [p.id for p in with_parts if not all(part.strip() for part in p.parts)]
+    return Check("parts are not empty", not bad, f"{len(with_parts)} of {len(problems)} problems have parts")
+
+
+def _majority(problems: Sequence[Problem]) -> Check:
+    """The share that the most frequent answer would earn: the bar for a task that was learned."""
+    answer, times = Counter(problem.answer for problem in problems).most_common(1)[0]
+    return Check("majority answer", None, f"{answer[:40]!r} is right in {times / len(problems):.1%}")
+
+
+def _first_option(task: Task, problems: Sequence[Problem]) -> Check:
+    asked = [problem for problem in problems if problem.choices]
+    right = sum(task.score(problem, "A").value == 1.0 for problem in asked)
+    return Check("first option", None, f"right in {right / len(asked):.1%} of {len(asked)}")
+
+
+def _share(bad: int, total: int, verb: str, names: Sequence[str]) -> str:
+    example = f", e.g. {names[0]}" if names else ""
+    return f"{bad} of {total} {verb}{example}"
