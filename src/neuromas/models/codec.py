@@ -1,0 +1,129 @@
+"""Text to tokens and back, with one promise: untrusted text never becomes a control token.
+
+``Codec.encode`` is for text from questions and messages, ``encode_trusted`` for our own template.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+_PLACEHOLDER = "\ue000NEUROMAS\ue001"
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """What prompts and samplers need of a tokenizer."""
+
+    @property
+    def control_tokens(self) -> tuple[str, ...]:
+        """Texts of all tokens that are more than text: turn marks, tool marks and the like."""
+        ...
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """Tokens that end a chat turn."""
+        ...
+
+    @property
+    def line_end_ids(self) -> frozenset[int]:
+        """Tokens that end a turn or whose text contains a line break."""
+        ...
+
+    @property
+    def start_ids(self) -> tuple[int, ...]:
+        """Tokens every prompt of this model starts with (a begin-of-text mark), often none."""
+        ...
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Tokens of untrusted text: no control token among them, whatever the text says."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of sampled tokens, control tokens left out."""
+        ...
+
+    def chat(self, system: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Tokens before and after the user's text in a one-turn chat under this system message."""
+        ...
+
+
+def neutralise(text: str, control_tokens: Sequence[str]) -> str:
+    """Break every control token inside untrusted text by a space after its first character."""
+    if not control_tokens:
+        return text
+    ordered = sorted((token for token in control_tokens if len(token) > 1), key=len, reverse=True)
+    pattern = re.compile("|".join(re.escape(token) for token in ordered))
+    while pattern.search(text):
+        text = pattern.sub(lambda found: found[0][0] + " " + found[0][1:], text)
+    return text
+
+
+class ByteCodec:
+    """One token a byte, 0–255, and one end token, 256. Needs no files; for tests."""
+
+    VOCABULARY = 257
+    END = 256
+    control_tokens: tuple[str, ...] = ()
+    end_ids = frozenset({END})
+    line_end_ids = frozenset({END, 10, 13})
+    start_ids: tuple[int, ...] = ()
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """UTF-8 bytes of the text."""
+        return tuple(text.encode("utf-8", errors="replace"))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of the bytes; the end token is left out, invalid bytes are replaced."""
+        return bytes(i for i in ids if 0 <= i < 256).decode("utf-8", errors="replace")
+
+    def chat(self, system: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """A plain frame of two lines: bytes have no control tokens to frame a turn with."""
+        return self.encode(f"{system}\nUser: "), self.encode("\nReply:")
+
+
+class TokenizerCodec:
+    """A Hugging Face fast tokenizer behind the ``Codec`` protocol."""
+
+    def __init__(self, tokenizer: Any, end_ids: Sequence[int], start_ids: Sequence[int] = ()) -> None:
+        """``end_ids`` come from the model's configuration; a pad token equal to them does no harm."""
+        self._tokenizer = tokenizer
+        added = tokenizer.get_added_vocab()
+        self.control_tokens: tuple[str, ...] = tuple(
+            sorted({*added, *tokenizer.all_special_tokens} - {t for t in added if not t.strip()})
+        )
+        self._control_ids = frozenset(tokenizer.convert_tokens_to_ids(list(self.control_tokens)))
+        self.start_ids: tuple[int, ...] = tuple(start_ids)
+        self.end_ids: frozenset[int] = frozenset(end_ids)
+        texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))], skip_special_tokens=False)
+        breaks = {i for i, text in enumerate(texts) if "\n" in text or "\r" in text}
+        self.line_end_ids: frozenset[int] = self.end_ids | breaks
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Tokens of neutralised text. A control token that survives is an error, not a risk."""
+        clean = neutralise(text, self.control_tokens)
+        ids = tuple(self._tokenizer.encode(clean, add_special_tokens=False))
+        if self._control_ids.isdisjoint(ids):
+            return ids
+        return tuple(i for i in ids if i not in self._control_ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of the ids, control tokens left out, spaces as sampled."""
+        kept = [i for i in ids if i not in self._control_ids and i not in self.end_ids]
+        return str(self._tokenizer.decode(kept, clean_up_tokenization_spaces=False))
+
+    def chat(self, system: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The model's own chat template, thinking switched off, cut where the user's text goes."""
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": _PLACEHOLDER}]
+        text = self._tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+        before, found, after = str(text).partition(_PLACEHOLDER)
+        if not found or _PLACEHOLDER in after:
+            raise ValueError("the chat template does not show the user's text exactly once")
+        return self._trusted(before), self._trusted(after)
+
+    def _trusted(self, text: str) -> tuple[int, ...]:
+        """Tokens of our own template text, in which control tokens mean what they say."""
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False))

@@ -1,0 +1,49 @@
+"""Exact draws from a softmax over a large vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_BLOCK = 256
+
+
+def uniforms(seeds: Sequence[int], count: int) -> Tensor:
+    """(len(seeds), count) numbers in [0, 1), row i a function of ``seeds[i]`` alone. float64, CPU."""
+    rows = [np.random.Generator(np.random.Philox(key=seed)).random(count) for seed in seeds]
+    return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, count, dtype=torch.float64)
+
+
+def draw(logits: Tensor, temperature: float, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """Sample ids (R,) and their log-probabilities (R,) from softmax(logits / temperature).
+
+    ``logits`` (R, V), ``uniform`` (R,) in [0, 1). Inverse of the cumulative distribution in two
+    stages: first the block of 256 tokens, then the token within it; no top-k, no top-p.
+    ``temperature`` 0 takes the largest logit, with log-probability 0.
+    """
+    if temperature == 0.0:
+        ids = logits.argmax(dim=-1)
+        return ids, torch.zeros(ids.shape, device=logits.device)
+    scaled = logits.float() / temperature
+    weight = torch.exp(scaled - scaled.amax(dim=-1, keepdim=True))
+    rows, size = weight.shape
+    if size % _BLOCK:
+        weight = torch.nn.functional.pad(weight, (0, _BLOCK - size % _BLOCK))
+    blocks = weight.view(rows, -1, _BLOCK)
+    mass = blocks.sum(dim=-1, dtype=torch.float64)
+    upto = mass.cumsum(dim=-1)
+    total = upto[:, -1:]
+    point = uniform.to(logits.device)[:, None] * total
+    block = torch.searchsorted(upto, point, right=True).clamp_(max=upto.shape[1] - 1)
+    start = torch.where(block > 0, upto.gather(1, (block - 1).clamp(min=0)), torch.zeros_like(point))
+    inside = blocks[torch.arange(rows, device=logits.device), block[:, 0]].to(torch.float64)
+    token = torch.searchsorted(inside.cumsum(dim=-1), point - start, right=True).clamp_(max=_BLOCK - 1)
+    # rounding may point at a token of zero weight; the block's likeliest token is then as near as any
+    chosen = inside.gather(1, token)
+    token = torch.where(chosen > 0, token, inside.argmax(dim=-1, keepdim=True))
+    chosen = inside.gather(1, token)
+    ids = (block * _BLOCK + token)[:, 0]
+    return ids, (chosen.log() - total.log())[:, 0].float()
