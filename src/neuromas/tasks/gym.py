@@ -69,11 +69,12 @@ MANY_ANSWERS: Mapping[str, str] = MappingProxyType(
     {
         "coin_flip": "probabilities that differ by at most 0.0001 count as equal",
         "graph_color": "every proper coloring is right",
+        "n_queens": "every board without attacks is right that keeps the given queens",
         "propositional_logic": "every valid conclusion is right",
     }
 )
-# A number such as 1e999999999, which exact arithmetic would try to write out.
-_HUGE = re.compile(r"[\d._][eE][+-]?[\d_]{3,}")
+# 1e999999999, which exact arithmetic would try to write out; NaN, which complex_arithmetic rewards.
+_ODD_NUMBER = re.compile(r"[\d._]e[+-]?[\d_]{3,}|\b(?:nan|inf|infinity)j?\b", re.IGNORECASE)
 # Generators that fix their problems when they are made, so that a new seed needs a new generator.
 REBUILT = frozenset({"acre", "gsm_symbolic", "list_functions", "survo"})
 
@@ -181,7 +182,7 @@ class GymSource:
 
     def _safe(self, entry: Any, said: str) -> bool:
         """Whether the scorer may see the text."""
-        if _HUGE.search(said):
+        if _ODD_NUMBER.search(said):
             return False
         if self.name not in FORMULAS:
             return True

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.errors import TaskError, one_line
-from neuromas.task import SPLITS, Task
-from neuromas.tasks.files import FIELD_OPTIONS, assemble, fields_of, problems_of
+from neuromas.task import SPLITS, Problem, Task
+from neuromas.tasks.files import FIELD_OPTIONS, Source, assemble, fields_of, problems_of
 from neuromas.tasks.options import Option
 from neuromas.tasks.rows import Fields
 
@@ -33,16 +33,16 @@ def build(options: Mapping[str, Any], given: Mapping[str, Any]) -> Task:
     Raises:
         TaskError: ``datasets`` is missing, the data cannot be loaded, or a row is malformed.
     """
-    chosen: dict[Source, str] = {s: options[s] for s in SPLITS if options["dataset"] or s in given}
-    chosen = {s: name for s, name in chosen.items() if name}
+    chosen = {s: options[s] for s in SPLITS if (options["dataset"] or s in given) and options[s]}
     if not chosen:
         raise TaskError("task 'hub': give dataset = an id, or train = a local .parquet, .json or .csv file")
     fields = fields_of(options)
-    loaded = {
-        s: problems_of(_rows(name, options, fields), fields, Path(name).stem) for s, name in chosen.items()
+    loaded: dict[Source, tuple[Problem, ...]] = {
+        split: problems_of(_rows(name, options, fields), fields, Path(name).stem)
+        for split, name in chosen.items()
     }
-    if "train" in loaded and "test" not in loaded and "validation" not in loaded:
-        return assemble("hub", {"all": loaded["train"]}, options)
+    if set(loaded) == {"train"}:
+        loaded = {"all": loaded["train"]}
     return assemble("hub", loaded, options)
 
 

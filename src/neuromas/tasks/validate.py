@@ -87,7 +87,8 @@ def _shuffled(task: Task, problems: Sequence[Problem], seed: int) -> Check:
     rng = Random(derive(seed, "validate", task.name))
     tried, bad = 0, []
     for problem in problems:
-        others = [p for p in problems if p.answer.casefold() != problem.answer.casefold()]
+        same_kind = [p for p in problems if p.kind == problem.kind]
+        others = [p for p in same_kind if p.answer.casefold() != problem.answer.casefold()]
         if not others:
             continue
         tried += 1

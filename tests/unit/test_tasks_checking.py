@@ -1,0 +1,172 @@
+"""Reading answers: what is understood, what is refused, and that hostile text neither hangs nor crashes."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuromas.task import Problem
+from neuromas.tasks.checking import check, read_choice, read_yesno
+from neuromas.tasks.formulas import as_fraction, expression, harmless, same_value
+
+CITIES = ("Oslo", "Rome", "Paris", "oslo bay")
+HOSTILE = [
+    "9**9**9**9",
+    "\\boxed{9^{9^{9^{9}}}}",
+    "$" + "\\frac{1}{" * 400 + "}" * 400 + "$",
+    "\\sum_{i=1}^{10^{9}} i",
+    "100000000!",
+    "__import__('os').abort()",
+    "A" * 1_000_000,
+    "1" * 3999,
+    "1," * 1999,
+    "answer " * 570,
+    "answer is " * 399,
+    "\x00" * 3000,
+    "\u0663\u0664\uff15",
+    "(" * 3999,
+    "\\boxed{" * 500,
+    " " * 3999,
+    "yes no " * 570,
+    "1e999999999",
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        *[(t, "B") for t in ("B", "b", "(B)", "B.", "B)", " B\n", "Answer: B", "The answer is (B).")],
+        *[(t, "B") for t in ("B. Rome", "(B) Rome", "Rome", "rome.", "Answer: Rome", "\\boxed{B}")],
+        ("Final answer: B\nbecause of the Tiber", "B"),
+        ("Oslo", "A"),
+        *[(t, None) for t in ("", "E", "Z", "It could be A or B.", "A and B", "A good question", "I")],
+        *[(t, None) for t in ("Answer: A. Answer: B", "B. Paris", "Rome or Paris", "A, B, C, D", "AB")],
+        ("The answer is a dog", None),
+    ],
+)
+def test_choice(text, letter):
+    assert read_choice(CITIES, text) == letter
+
+
+def test_choice_text_must_be_unique_and_strict_takes_letters_only():
+    assert read_choice(("Rome", "rome"), "Rome") is None
+    assert read_choice(CITIES, "(B)", strict=True) == "B"
+    assert read_choice(CITIES, "Answer: B", strict=True) is None
+    assert read_choice(CITIES, "Rome", strict=True) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("Yes", "yes"), ("no.", "no"), ("TRUE", "yes"), ("Answer: No", "no"), ("Yes, it is.", "yes")]
+    + [
+        (t, None)
+        for t in ("", "maybe", "yes or no", "yes/no", "No idea whatsoever, yes?", "Yesterday", "no one")
+    ],
+)
+def test_yesno(text, meant):
+    assert read_yesno(text) == meant
+
+
+@pytest.mark.parametrize(
+    ("gold", "text", "value"),
+    [
+        *[
+            ("1000", t, 1.0)
+            for t in ("1000", "1,000", "$1000.00", " 1000.", "#### 1000", "The answer is 1,000.")
+        ],
+        *[("1000", t, 1.0) for t in ("She has 1000 apples", "\\boxed{1000}", "so 5 and 6\nAnswer: 1000")],
+        *[("0.5", t, 1.0) for t in ("1/2", "0.50", ".5"[1:] and "0.5", "\\frac{1}{2}", "$\\frac{1}{2}$")],
+        ("\\sqrt{8}", "2\\sqrt{2}", 1.0),
+        ("40", "40%", 1.0),
+        ("-3", "-3", 1.0),
+        *[("1000", t, 0.0) for t in ("1001", "", "none", "1000 or 2000", "1,00", "10 00", "\uff11000")],
+        ("3", "-3", 0.0),
+    ],
+)
+def test_number(gold, text, value):
+    score = check(Problem("p", "q", gold, "number"), text)
+    assert score.value == value
+    assert value == 0.0 or score.parsed is not None
+
+
+def test_strict_number_is_the_whole_text():
+    p = Problem("p", "q", "8", "number")
+    assert check(p, "8.", strict=True).value == 1.0
+    assert check(p, "It is 8", strict=True).parsed is None
+
+
+def test_text_is_compared_whole_without_case_space_and_closing_punctuation():
+    p = Problem("p", "q", "New York", "text")
+    assert check(p, '  "new   york". ').value == 1.0
+    assert check(p, "New York is New York").value == 0.0
+    assert check(p, "  ").parsed is None
+
+
+def test_fractions():
+    assert as_fraction("-1,234.50") == -as_fraction("1234.5")
+    assert as_fraction("3/4") * 4 == 3
+    for bad in ("1/0", "1,23", "1e5", "\u0663", "", "1_000", "1" * 31, "1 2"):
+        assert as_fraction(bad) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["9^{9}^{9}", "2^{100}", "(9^9)^9", "\\sum 1", "\\foo{1}", "x", "1" * 21, "5!"]
+)
+def test_formulas_that_could_run_away_are_not_harmless(text):
+    assert not harmless(text)
+
+
+@pytest.mark.parametrize("text", ["x**2 + 3*x - 1", "(1 + 2)*3/4", "-2*x**10", "x**3*x**4", "1.5*x"])
+def test_expressions(text):
+    assert expression(text, ("x",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *["9**9**9", "(9**9)**9", "((9**9))**9", "(x**9 + 1)**9", "9**99999", "2**(-9)**(9)", "9**(9**9)"],
+        *["x.__class__", "y", "x[0]", "'x'", "x; x", "lambda: 0", "9**x"],
+        *["1" * 21, "x*" * 200 + "x", "(" * 9 + ")" * 9],
+    ],
+)
+def test_expressions_that_sympy_must_not_see(text):
+    assert not expression(text, ("x",))
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_neither_hangs_nor_crashes_nor_earns(text):
+    problems = [
+        Problem("c", "q", "B", "choice", CITIES),
+        Problem("y", "q", "yes", "yesno"),
+        Problem("n", "q", "7", "number"),
+        Problem("m", "q", "\\sqrt{7}", "number"),
+        Problem("t", "q", "seven", "text"),
+    ]
+    same_value("1", "2\\sqrt{2}")  # the first use imports a computer algebra system
+    start = time.perf_counter()
+    for problem in problems:
+        for strict in (False, True):
+            assert check(problem, text, strict).value == 0.0
+    assert time.perf_counter() - start < 1.0
+
+
+@given(st.text(alphabet="AB12.,/\\{}()^*frac sqrtboxed$#=answer is\n", max_size=200))
+@settings(deadline=None, max_examples=200)
+def test_any_text_gets_a_score(text):
+    for problem in (Problem("c", "q", "B", "choice", CITIES), Problem("m", "q", "\\sqrt{7}", "number")):
+        score = check(problem, text)
+        assert score.value in (0.0, 1.0)
+        assert score.value == 0.0 or score.parsed is not None
+
+
+def test_formulas_are_compared_outside_the_main_thread():
+    results = []
+    thread = threading.Thread(target=lambda: results.append(same_value("\\frac{2}{4}", "\\frac{1}{2}")))
+    thread.start()
+    thread.join()
+    assert results == [True]
