@@ -102,6 +102,7 @@ class Faulty:
         (Faulty(same_answer=True), ("shuffled answer earns 0",)),
         (StoredTask("empty", {}), ("problems",)),
         (make_task("max", {"n": 1, "parts": 1, "digits": 1}), ("problems",)),
+        (make_task("max", {"n": 2, "parts": 1, "digits": 1}), ()),  # few questions: all there are
     ],
 )
 def test_validate_finds_faults(task, failed):

@@ -58,6 +58,11 @@ def test_another_seed_draws_other_problems_but_keeps_the_splits(name, options):
     assert first != {other.problem("train", i).question for i in range(60)}
 
 
+def test_neighboring_seeds_share_nothing():
+    drawn = [{make_task("max", {"seed": s}).problem("train", i).question for i in range(200)} for s in (0, 1)]
+    assert len(drawn[0] | drawn[1]) == 400
+
+
 def test_largest_is_the_largest():
     for rank in (1, 2, 3):
         p = make_task("max", {"rank": rank}).problem("train", 3)

@@ -94,6 +94,12 @@ def test_a_failing_generator_is_a_task_error():
         task.score(type(p)("x", "q", "a"), "a")
 
 
+def test_empty_gold_answers_are_drawn_again():
+    task = make_task("gym/ab", {})
+    assert not task.source.draw(18).answer
+    assert all(task.problem("train", i).answer.strip() for i in range(60))
+
+
 def test_reusing_a_generator_equals_making_a_new_one():
     for name in ("chain_sum", "gcd", "syllogism", "word_sorting", *sorted(gym.REBUILT)):
         source = make_task(f"gym/{name}", {}).source

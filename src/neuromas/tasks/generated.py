@@ -25,6 +25,10 @@ SHARES: tuple[float, float, float] = (0.8, 0.1, 0.1)  # of all texts; in the ord
 _LOCK = threading.Lock()  # guards the memory of drawn problems; results do not depend on it
 
 
+class TooFewQuestionsError(TaskError):
+    """The options allow fewer different questions than were asked for."""
+
+
 class Source(Protocol):
     """What a family supplies: a problem for any seed, and its score. Immutable."""
 
@@ -80,7 +84,7 @@ class GeneratedTask:
         """The problem at ``index`` of ``split``; equal arguments give equal problems.
 
         Raises:
-            TaskError: if the options allow too few different questions.
+            TooFewQuestionsError: if the options allow too few different questions (a TaskError).
         """
         check_split(split, index)
         if split == "train":
@@ -88,7 +92,7 @@ class GeneratedTask:
         listed = self._listed(split)
         if listed is not None:
             if index >= len(listed):
-                raise TaskError(
+                raise TooFewQuestionsError(
                     f"task {self.name!r}: only {len(listed)} different {split} questions with these options, "
                     f"there is no index {index}"
                 )
@@ -119,9 +123,10 @@ class GeneratedTask:
     def _find(self, split: Split, index: int, seen: set[str] | frozenset[str]) -> Problem:
         for attempt in range(self.tries):
             problem = self.source.draw(derive(self.seed, self.name, split, index, attempt))
-            if split_of(problem.question, self.shares) == split and problem.question not in seen:
+            fits = split_of(problem.question, self.shares) == split and problem.question not in seen
+            if fits and problem.answer.strip():  # a generator may give an empty gold answer
                 return replace(problem, id=f"{self.name}-{split}-{self.seed}-{index}")
-        raise TaskError(
+        raise TooFewQuestionsError(
             f"task {self.name!r}: no new {split} question for index {index} in {self.tries} draws; "
             f"these options allow too few different questions (found {len(seen)}): {self.source}"
         )

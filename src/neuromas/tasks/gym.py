@@ -69,7 +69,9 @@ MANY_ANSWERS: Mapping[str, str] = MappingProxyType(
     {
         "coin_flip": "probabilities that differ by at most 0.0001 count as equal",
         "graph_color": "every proper coloring is right",
+        "jugs": "every sequence of moves that reaches the goal is right",
         "n_queens": "every board without attacks is right that keeps the given queens",
+        "pool_matrix": "numbers within 1 % count as equal, and a row as a column",
         "propositional_logic": "every valid conclusion is right",
     }
 )

@@ -10,6 +10,7 @@ from random import Random
 from neuromas.errors import TaskError, one_line
 from neuromas.seeds import derive
 from neuromas.task import SPLITS, Problem, Split, Task
+from neuromas.tasks.generated import TooFewQuestionsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,17 @@ def validate(task: Task, count: int, seed: int) -> ValidationReport:
 
 
 def _sample(task: Task, split: Split, count: int) -> list[Problem]:
+    """Up to ``count`` problems: fewer if the split, or the supply of different questions, is smaller."""
     size = task.size(split)
-    return [task.problem(split, i) for i in range(count if size is None else min(count, size))]
+    sampled: list[Problem] = []
+    for index in range(count if size is None else min(count, size)):
+        try:
+            sampled.append(task.problem(split, index))
+        except TooFewQuestionsError:
+            if not sampled:
+                raise
+            break
+    return sampled
 
 
 def _gold(task: Task, problems: Sequence[Problem]) -> Check:
