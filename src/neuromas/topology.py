@@ -27,8 +27,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 class NodeSpec:
     """One node. ``layer`` and ``index`` are 1-based; ``width`` is the number of nodes in its layer.
 
-    ``question`` is what it sees of the question: ``"all"``, ``"none"``, or ``"i/n"`` for the i-th
-    of n contiguous shares of the question's parts.
+    ``question`` is what it sees of the question: ``"all"``, ``"none"``, ``"stem"`` (what is asked,
+    without the data) or ``"i/n"`` for the stem with the i-th of n contiguous shares of the parts.
     """
 
     name: str
@@ -252,7 +252,7 @@ def _sees(name: str, layer: int, index: int, width: int, question: str | Mapping
     if question == "all":
         return "all"
     if layer > 1:
-        return "none"
+        return "none" if question == "first" else "stem"
     return "all" if question == "first" else f"{index}/{width}"
 
 
@@ -274,15 +274,15 @@ def _check(nodes: tuple[NodeSpec, ...], edges: tuple[Edge, ...]) -> None:
     readers = {edge.target for edge in edges}
     for row, node in enumerate(nodes):
         share = _SHARE.fullmatch(node.question)
-        if node.question not in ("all", "none") and not share:
+        if node.question not in ("all", "none", "stem") and not share:
             raise TopologyError(
-                f"node {node.name!r}: question {node.question!r} is not 'all', 'none' or 'i/n'"
+                f"node {node.name!r}: question {node.question!r} is not 'all', 'none', 'stem' or 'i/n'"
             )
         if share and int(share[1]) > int(share[2]):
             raise TopologyError(
                 f"node {node.name!r}: question {node.question!r} asks for a share beyond the last"
             )
-        if node.question == "none" and row not in readers:
+        if node.question in ("none", "stem") and row not in readers:
             raise TopologyError(f"node {node.name!r} reads neither the question nor a message")
 
 

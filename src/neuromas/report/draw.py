@@ -69,7 +69,7 @@ def as_svg(topology: Topology) -> str:
 def headline(topology: Topology) -> str:
     """One line: the shape, how much there is of everything, and who sees the question."""
     nodes, layers, edges = len(topology.nodes), topology.depth, len(topology.edges)
-    seeing = sum(node.question != "none" for node in topology.nodes)
+    seeing = sum(node.question not in ("none", "stem") for node in topology.nodes)
     shares = any("/" in node.question for node in topology.nodes)
     if seeing == nodes:
         who = "every node reads" if nodes > 1 else "the node reads"
@@ -157,7 +157,7 @@ def _summary(topology: Topology) -> list[str]:
 def _reads(topology: Topology, row: int) -> str:
     """What a node reads in words; whole layers are named as such."""
     question = topology.nodes[row].question
-    words = {"all": ["the question"], "none": []}.get(
+    words = {"all": ["the question"], "none": [], "stem": ["the question's stem"]}.get(
         question, [f"one share of {question.partition('/')[2]} of the question"]
     )
     incoming = topology.incoming(row)

@@ -31,8 +31,8 @@ def _node(topology: Topology, row: int, said: dict[int, Turn], width: int) -> li
     node, turn = topology.nodes[row], said.get(row)
     lines = [f"{node.name}  (layer {node.layer}, node {node.index} of {node.width})"]
     if node.question != "none":
-        whole = node.question == "all"
-        lines.append("  reads the question" if whole else f"  reads share {node.question} of the question")
+        what = {"all": "the question", "stem": "what is asked, without the data"}
+        lines.append(f"  reads {what.get(node.question, f'share {node.question} of the question')}")
     for edge in topology.incoming(row):
         source = said.get(edge.source)
         message = "nothing: it never spoke" if source is None else quoted(source.text, width - 28)

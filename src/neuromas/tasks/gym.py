@@ -37,6 +37,7 @@ _LOCK = threading.RLock()  # generators use the global generators of random and 
 LEFT_OUT: Mapping[str, str] = MappingProxyType(
     {
         "boxnet": "it supplies no gold answer",
+        "codeio": "it runs collected programs, some of which write and delete files",
         "composite": "it only mixes other generators",
         "rush_hour": "it supplies no gold answer",
     }

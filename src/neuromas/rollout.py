@@ -1,0 +1,164 @@
+"""Rollouts: problems through the network, layer by layer, each layer as one batch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from neuromas.episode import Episode, Turn
+from neuromas.errors import ConfigError, PromptError, one_line, unknown
+from neuromas.models.policy import Generation, Request
+from neuromas.network import Network
+from neuromas.prompts import Prompt, build_prompt, check_fits
+from neuromas.seeds import derive
+from neuromas.task import Problem, Task
+
+INTERVENTIONS = ("none", "blank", "shuffle")
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to draw: temperature (0 is greedy), a seed for every draw, and a test of the messages.
+
+    ``intervention`` changes what readers are shown of every message: ``blank`` nothing, ``shuffle``
+    the message the same node wrote for another problem.
+    """
+
+    temperature: float
+    seed: int
+    intervention: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.intervention not in INTERVENTIONS:
+            raise ConfigError(unknown("intervention", self.intervention, INTERVENTIONS))
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One episode under way. ``shown[node]`` is what readers see of its message: text and tokens."""
+
+    problem: Problem
+    sample: int
+    turns: list[Turn] = field(default_factory=list)
+    shown: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    failure: str | None = None
+
+
+def rollout(
+    network: Network, task: Task, problems: Sequence[Problem], samples: int, sampling: Sampling
+) -> list[Episode]:
+    """``samples`` episodes of every problem, problem-major.
+
+    A problem that cannot be prompted or scored yields episodes that carry the cause. If no problem
+    at all can be prompted, the PromptError is raised.
+    """
+    passes = [_Pass(problem, k) for problem in problems for k in range(samples)]
+    for layer in network.topology.layers():
+        _speak(network, task, passes, layer, sampling)
+        _intervene([one for one in passes if one.failure is None], layer, sampling)
+    if passes and all(one.failure is not None for one in passes):
+        raise PromptError(str(passes[0].failure))
+    return [_finish(task, one) for one in passes]
+
+
+def _speak(
+    network: Network, task: Task, passes: Sequence[_Pass], layer: Sequence[int], sampling: Sampling
+) -> None:
+    """Let every node of a layer write in every living pass, all in one batch."""
+    asked: list[tuple[_Pass, list[tuple[int, Prompt, int]]]] = []
+    for one in passes:
+        if one.failure is None:
+            try:
+                asked.append((one, [(node, *_prompt(network, task, one, node)) for node in layer]))
+            except PromptError as error:
+                one.failure = one_line(error)
+    batch = [(one, *entry) for one, entries in asked for entry in entries]
+    requests = [
+        Request(
+            adapter=network.assignment[node],
+            prefix=prompt.prefix,
+            suffix=prompt.suffix,
+            max_new=network.budget(node),
+            seed=derive(sampling.seed, "draw", one.problem.id, one.sample, node),
+        )
+        for one, node, prompt, _ in batch
+    ]
+    spoken = network.policy.generate(requests, sampling.temperature, network.ends)
+    for (one, node, _, cut), request, out in zip(batch, requests, spoken, strict=True):
+        turn = _turn(network, node, request, out, sampling.temperature, cut)
+        one.turns.append(turn)
+        one.shown.append((turn.text, out.ids[:-1] if out.ended else out.ids))
+
+
+def _turn(
+    network: Network, node: int, request: Request, out: Generation, temperature: float, cut: int
+) -> Turn:
+    """The record of one message. Text that an end token carries before its line break is kept."""
+    codec = network.policy.codec
+    text = codec.decode(out.ids)
+    if out.ended and network.style == "plain":
+        text = text.splitlines()[0] if text else ""
+    return Turn(
+        node=node,
+        prefix_ids=request.prefix,
+        suffix_ids=request.suffix,
+        ids=out.ids,
+        logprobs=out.logprobs,
+        text=text,
+        ended=out.ended,
+        temperature=temperature,
+        adapter=request.adapter,
+        version=network.policy.version(request.adapter),
+        cut_inputs=cut,
+    )
+
+
+def _prompt(network: Network, task: Task, one: _Pass, node: int) -> tuple[Prompt, int]:
+    """The node's prompt and how many incoming messages their edges cut."""
+    topology, codec = network.topology, network.policy.codec
+    cut, messages = 0, []
+    for edge in topology.incoming(node):
+        text, ids = one.shown[edge.source]
+        if edge.budget is not None and len(ids) > edge.budget:
+            cut += 1
+            text = codec.decode(ids[: edge.budget])
+        messages.append(text)
+    prompt = build_prompt(topology, node, one.problem, messages, codec, network.style, task.answer_format)
+    check_fits(topology, node, prompt, network.budget(node), network.policy.context)
+    return prompt, cut
+
+
+def _intervene(passes: Sequence[_Pass], layer: Sequence[int], sampling: Sampling) -> None:
+    """Replace what readers will see of this layer's messages."""
+    if sampling.intervention == "none" or not passes:
+        return
+    donors: Sequence[_Pass | None] = [None] * len(passes)
+    if sampling.intervention == "shuffle":
+        donors = _others(passes, sampling.seed)
+    for node in layer:
+        shown = [("", ()) if donor is None else donor.shown[node] for donor in donors]
+        for one, replacement in zip(passes, shown, strict=True):
+            one.shown[node] = replacement
+
+
+def _others(passes: Sequence[_Pass], seed: int) -> list[_Pass]:
+    """For every pass one of another problem: a random ring over the problems, fixed by the seed."""
+    ring = list(dict.fromkeys(one.problem.id for one in passes))
+    if len(ring) < 2:
+        raise PromptError("messages can be shuffled between at least two problems, not one")
+    random.Random(derive(seed, "shuffle")).shuffle(ring)
+    after = dict(zip(ring, ring[1:] + ring[:1], strict=True))
+    by_place = {(one.problem.id, one.sample): one for one in passes}
+    return [by_place[(after[one.problem.id], one.sample)] for one in passes]
+
+
+def _finish(task: Task, one: _Pass) -> Episode:
+    """Score the output; a scorer that fails is a failed episode with its cause, not a zero."""
+    turns = tuple(one.turns)
+    if one.failure is None:
+        try:
+            return Episode(one.problem, one.sample, turns, task.score(one.problem, turns[-1].text))
+        except Exception as error:  # the one boundary where a foreign scorer may fail
+            one.failure = f"scorer: {type(error).__name__}: {one_line(error)}"
+    return Episode(one.problem, one.sample, turns, None, one.failure)
