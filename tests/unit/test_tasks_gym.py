@@ -153,3 +153,9 @@ def test_puzzle24_demands_the_given_numbers():
     assert sorted(problem.meta["entry"]["metadata"]["numbers"]) != [1, 2, 3, 4]
     assert source.score(problem, "1*2*3*4").value == 0.0
     assert source.generator.score_answer("1*2*3*4", problem.meta["entry"]) == 1.0  # why
+
+
+def test_drawing_runs_no_collected_programs():
+    # codeio executes thousands of foreign snippets; one was seen to write a file into the working directory
+    with pytest.raises(TaskError, match="'gym/codeio' is left out: it runs collected programs"):
+        make_task("gym/codeio", {})
