@@ -60,7 +60,7 @@ def test_bad_widths_are_named(text, says):
     [
         ("all", ["all", "all", "all"]),
         ("first", ["all", "all", "none"]),
-        ("split", ["1/2", "2/2", "none"]),
+        ("split", ["1/2", "2/2", "stem"]),
     ],
 )
 def test_question_modes(mode, sees):
