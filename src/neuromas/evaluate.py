@@ -1,0 +1,132 @@
+"""Greedy evaluation: one answer for each item, what it cost, and how sure we may be of the mean."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from neuromas.episode import Episode
+from neuromas.errors import TaskError
+from neuromas.network import Network
+from neuromas.rollout import Sampling, rollout
+from neuromas.statistics import bootstrap_mean, wilson
+from neuromas.task import Problem, Split, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What happened on one problem; a line of the per-item file.
+
+    ``score`` is None if the rollout failed, with the cause in ``failure``.
+    """
+
+    id: str
+    question: str
+    gold: str
+    answer: str
+    parsed: str | None
+    score: float | None
+    messages: tuple[str, ...]
+    message_tokens: tuple[int, ...]
+    truncated: tuple[bool, ...]
+    prompt_tokens: int
+    new_tokens: int
+    failure: str | None
+    first_option: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All items, and their summary as plain data."""
+
+    items: tuple[Item, ...]
+    summary: dict[str, Any]
+
+
+def evaluate(
+    network: Network, task: Task, split: Split, count: int, seed: int = 0, intervention: str = "none"
+) -> Evaluation:
+    """Greedy answers of the network to the first ``count`` problems of a split.
+
+    ``intervention`` is that of ``rollout.Sampling``. Raises TaskError if the split is empty.
+    """
+    size = task.size(split)
+    problems = [task.problem(split, i) for i in range(count if size is None else min(count, size))]
+    if not problems:
+        raise TaskError(f"task {task.name!r} has no {split} problems")
+    episodes = rollout(network, task, problems, 1, Sampling(0.0, seed, intervention))
+    items = tuple(_item(task, episode) for episode in episodes)
+    summary = {"split": split, "intervention": intervention, "nodes": len(network.topology.nodes)}
+    return Evaluation(items, summary | summarise(items))
+
+
+def _item(task: Task, episode: Episode) -> Item:
+    """An episode as a line of the per-item file."""
+    problem, score = episode.problem, episode.score
+    return Item(
+        id=problem.id,
+        question=problem.question,
+        gold=problem.answer,
+        answer=episode.answer,
+        parsed=None if score is None else score.parsed,
+        score=None if score is None else score.value,
+        messages=tuple(turn.text for turn in episode.turns),
+        message_tokens=tuple(len(turn.ids) for turn in episode.turns),
+        truncated=tuple(turn.truncated for turn in episode.turns),
+        prompt_tokens=episode.prompt_tokens,
+        new_tokens=episode.new_tokens,
+        failure=episode.failure,
+        first_option=_first_option(task, problem),
+    )
+
+
+def _first_option(task: Task, problem: Problem) -> float | None:
+    """What always answering the first option would earn; None where there are no options."""
+    return task.score(problem, "A").value if problem.choices else None
+
+
+def summarise(items: Sequence[Item]) -> dict[str, Any]:
+    """Accuracy with a 95 % interval (Wilson if every score is 0 or 1, else bootstrap), and the rest.
+
+    Failed rollouts are counted and take no part in the mean. ``majority`` is the best constant answer
+    on these very items, an upper bound of what a network without input could earn.
+    """
+    scores = [item.score for item in items if item.score is not None]
+    binary = all(score in (0.0, 1.0) for score in scores)
+    interval = wilson(round(sum(scores)), len(scores)) if binary and scores else bootstrap_mean(scores)
+    golds = Counter(item.gold for item in items)
+    answer, hits = golds.most_common(1)[0]
+    options = [item.first_option for item in items if item.first_option is not None]
+    labels = Counter("(none)" if item.parsed is None else item.parsed for item in items)
+    nodes = max(len(item.messages) for item in items)
+    return {
+        "items": len(items),
+        "failed": len(items) - len(scores),
+        "accuracy": sum(scores) / len(scores) if scores else None,
+        "interval": None if interval is None else asdict(interval),
+        "majority": {"answer": answer, "accuracy": hits / len(items)},
+        "first_option": sum(options) / len(options) if options else None,
+        "parse_failures": sum(i.parsed is None and i.score is not None for i in items) / max(1, len(scores)),
+        "labels": dict(labels.most_common(10)),
+        "calls": sum(len(item.messages) for item in items) / len(items),
+        "prompt_tokens": sum(item.prompt_tokens for item in items) / len(items),
+        "new_tokens": sum(item.new_tokens for item in items) / len(items),
+        "message_tokens": [_mean_at(items, n, "message_tokens") for n in range(nodes)],
+        "truncated": [_mean_at(items, n, "truncated") for n in range(nodes)],
+    }
+
+
+def _mean_at(items: Sequence[Item], node: int, name: str) -> float:
+    """Mean of a per-node value over the items in which the node spoke."""
+    values = [float(getattr(i, name)[node]) for i in items if len(i.messages) > node]
+    return sum(values) / len(values)
+
+
+def item_from(data: Mapping[str, Any]) -> Item:
+    """An Item from a line of the per-item file."""
+    fields = dict(data)
+    for name in ("messages", "message_tokens", "truncated"):
+        fields[name] = tuple(fields[name])
+    return Item(**fields)

@@ -1,0 +1,135 @@
+"""A network on disk: ordinary PEFT adapter folders and one manifest that binds them together.
+
+Every adapter is a folder that ``peft.PeftModel.from_pretrained`` loads. The manifest names topology,
+assignment, prompt template, backbone identity and the hash of every file; a bundle is untrusted until
+all of them match. Tensors are safetensors throughout, optimiser states too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from neuromas.errors import RunError
+from neuromas.models.adapters import AdapterBank, LoraSpec
+from neuromas.models.embedded import file_digest
+from neuromas.store import MANIFEST, read_json, write_atomic
+
+FORMAT = 1
+_PEFT_PREFIX = "base_model.model."
+
+
+def save_adapters(folder: Path, bank: AdapterBank, backbone: str) -> dict[str, str]:
+    """Write ``adapters/adapter-00`` …; returns the SHA-256 of every file by relative path."""
+    for row in range(len(bank.parameters)):
+        place = folder / "adapters" / f"adapter-{row:02d}"
+        place.mkdir(parents=True)
+        tensors: dict[str, Tensor] = {}
+        for slot, down, up in bank.factors(row):
+            tensors[f"{_PEFT_PREFIX}{slot.path}.lora_A.weight"] = down.cpu().contiguous()
+            tensors[f"{_PEFT_PREFIX}{slot.path}.lora_B.weight"] = up.cpu().contiguous()
+        save_file(tensors, place / "adapter_model.safetensors", metadata={"format": "pt"})
+        write_atomic(place / "adapter_config.json", json.dumps(_peft_config(bank.spec, backbone), indent=1))
+    return {
+        path.relative_to(folder).as_posix(): file_digest(path)
+        for path in sorted((folder / "adapters").rglob("*"))
+        if path.is_file()
+    }
+
+
+def _peft_config(spec: LoraSpec, backbone: str) -> dict[str, Any]:
+    """The fields PEFT reads, with our choices."""
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": backbone,
+        "r": spec.rank,
+        "lora_alpha": spec.alpha,
+        "target_modules": list(spec.targets),
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+    }
+
+
+def write_manifest(folder: Path, about: Mapping[str, Any], files: Mapping[str, str]) -> None:
+    """The manifest comes last: a folder without one is not a network."""
+    manifest = {"format": FORMAT, **about, "files": dict(files)}
+    write_atomic(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest after every file it names was found with the hash it names. Raises RunError."""
+    manifest = read_json(folder / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise RunError(f"{folder}: format {manifest.get('format')!r} is not one this version reads ({FORMAT})")
+    files = manifest.get("files")
+    if not isinstance(files, dict):
+        raise RunError(f"{folder / MANIFEST} is damaged: no list of files")
+    root = folder.resolve()
+    for name, digest in files.items():
+        path = (folder / name).resolve()
+        if not path.is_relative_to(root):
+            raise RunError(f"{folder}: the manifest names {name!r}, which lies outside the folder")
+        if not path.is_file():
+            raise RunError(f"{folder}: {name} is missing")
+        if file_digest(path) != digest:
+            raise RunError(f"{folder}: {name} is damaged or was changed (its hash does not match)")
+    return manifest
+
+
+def load_adapters(folder: Path, bank: AdapterBank, versions: Sequence[int]) -> None:
+    """Fill the bank's adapters from a bundle. Raises RunError if shapes or names do not fit."""
+    for row, parameter in enumerate(bank.parameters):
+        path = folder / "adapters" / f"adapter-{row:02d}" / "adapter_model.safetensors"
+        tensors = load_tensors(path)
+        pieces = []
+        for slot in bank.slots:
+            for part, shape in (("A", (bank.spec.rank, slot.inputs)), ("B", (slot.outputs, bank.spec.rank))):
+                name = f"{_PEFT_PREFIX}{slot.path}.lora_{part}.weight"
+                tensor = tensors.get(name)
+                if tensor is None or tuple(tensor.shape) != shape:
+                    found = "missing" if tensor is None else f"of shape {tuple(tensor.shape)}"
+                    raise RunError(f"{path}: {name} is {found}, expected {shape}")
+                pieces.append(tensor.reshape(-1).float())
+        with torch.no_grad():
+            parameter.copy_(torch.cat(pieces))
+        bank.versions[row] = versions[row]
+
+
+def save_optimisers(folder: Path, optimisers: Sequence[torch.optim.Optimizer]) -> dict[str, str]:
+    """AdamW states as safetensors; returns the file's hash by name."""
+    tensors: dict[str, Tensor] = {}
+    for row, optimiser in enumerate(optimisers):
+        for state in optimiser.state_dict()["state"].values():
+            tensors |= {f"{row}.{name}": value.cpu().contiguous() for name, value in state.items()}
+    path = folder / "optimisers.safetensors"
+    save_file(tensors, path)
+    return {path.name: file_digest(path)}
+
+
+def load_optimisers(folder: Path, optimisers: Sequence[torch.optim.Optimizer]) -> None:
+    """Put saved AdamW states back. An adapter that was never stepped has none."""
+    tensors = load_tensors(folder / "optimisers.safetensors")
+    for row, optimiser in enumerate(optimisers):
+        prefix = f"{row}."
+        state = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
+        if state:
+            whole = optimiser.state_dict()
+            optimiser.load_state_dict({**whole, "state": {0: state}})
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file. Raises RunError if it is missing or damaged."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from error
