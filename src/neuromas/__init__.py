@@ -1,0 +1,52 @@
+"""NeuroMAS: multi-agent language systems as neural networks, trained jointly by reinforcement learning.
+
+This is the one door. Importing it loads no torch; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neuromas.api import Trained, load, train
+    from neuromas.config import Config, load_config, make_config
+    from neuromas.errors import NeuromasError
+    from neuromas.graphs import load_topology
+    from neuromas.tasks import make_task
+    from neuromas.topology import Topology
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Config": "neuromas.config",
+    "NeuromasError": "neuromas.errors",
+    "Topology": "neuromas.topology",
+    "Trained": "neuromas.api",
+    "load": "neuromas.api",
+    "load_config": "neuromas.config",
+    "load_topology": "neuromas.graphs",
+    "make_config": "neuromas.config",
+    "make_task": "neuromas.tasks",
+    "train": "neuromas.api",
+}
+
+__all__ = [
+    "Config",
+    "NeuromasError",
+    "Topology",
+    "Trained",
+    "load",
+    "load_config",
+    "load_topology",
+    "make_config",
+    "make_task",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'neuromas' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)

@@ -134,6 +134,12 @@ class Topology:
         budgets = [default if e.budget is None else e.budget for e in self.outgoing(node)]
         return max(budgets, default=default)
 
+    @property
+    def shares(self) -> int:
+        """Pieces into which the question is cut for the nodes; 0 if every reader sees all of it."""
+        cuts = [int(node.question.partition("/")[2]) for node in self.nodes if "/" in node.question]
+        return max(cuts, default=0)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data; ``from_dict`` is the inverse."""
         names = [node.name for node in self.nodes]

@@ -1,0 +1,107 @@
+"""The Python interface: from a configuration to a trained network that answers.
+
+>>> import neuromas
+>>> config = neuromas.load_config("recipes/demo.toml", ["train.steps=20"])
+>>> trained = neuromas.train(config, "runs/mine")
+>>> print(trained.report())
+>>> trained.ask("What is the largest number? | 3, 17 | 12, 8")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neuromas.config import Config
+from neuromas.errors import ConfigError, RunError
+from neuromas.models.process import prepare
+from neuromas.report.tables import run_report
+from neuromas.store import Run
+from neuromas.task import Problem
+
+prepare()
+
+from neuromas.assemble import Assembly, load_bundle  # noqa: E402  (torch after the process settings)
+from neuromas.episode import Episode  # noqa: E402
+from neuromas.evaluate import Evaluation, evaluate  # noqa: E402
+from neuromas.rollout import Sampling, rollout  # noqa: E402
+from neuromas.session import Watch, resume, start  # noqa: E402
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained network and, if it has one, its run directory."""
+
+    path: Path
+    assembly: Assembly
+
+    def ask(self, question: str) -> str:
+        """The network's greedy answer. Raises RunError if there is none."""
+        return self.trace(question).answer.strip()
+
+    def trace(self, question: str) -> Episode:
+        """The whole episode of one question: every node's prompt, message and log-probabilities.
+
+        Where the topology hands out parts, write ``"what is asked | part 1 | part 2"``.
+        """
+        network = self.assembly.network
+        problem = read_question(question, network.topology.shares)
+        episode = rollout(network, self.assembly.task, [problem], 1, Sampling(0.0, 0))[0]
+        if episode.failure is not None and not episode.turns:
+            raise RunError(f"no answer: {episode.failure}")
+        return episode
+
+    def evaluate(self, split: str = "test", items: int = 200, messages: str = "none") -> Evaluation:
+        """Greedy evaluation; ``messages`` is ``none``, ``blank`` or ``shuffle``."""
+        if split not in ("train", "validation", "test"):
+            raise ConfigError(f"unknown split {split!r} (valid: train, validation, test)")
+        task, network = self.assembly.task, self.assembly.network
+        return evaluate(network, task, split, items, intervention=messages)  # type: ignore[arg-type]
+
+    def report(self) -> str:
+        """Before and after, message controls and examples, as text."""
+        return run_report(Run.open(self.path))
+
+
+def train(config: Config, directory: str | Path, watch: Watch | None = None) -> Trained:
+    """Train a new run, or resume the interrupted one of this configuration in ``directory``.
+
+    ``watch`` is called with every event (``step``, ``validation``, ``stage``, ``finished``).
+    Raises NeuromasError with one line on anything a user can mend.
+    """
+    path = Path(directory)
+    see = watch or _ignore
+    if (path / "config.json").is_file():
+        if Run.open(path).read("config.json") != config.model_dump(mode="json"):
+            raise RunError(f"{path} holds a run of another configuration; name another directory")
+        resume(path, see)
+    else:
+        start(config, path, see)
+    return load(path)
+
+
+def load(path: str | Path, device: str | None = None) -> Trained:
+    """A trained network from a run directory (its best checkpoint) or a checkpoint folder."""
+    return Trained(Path(path), load_bundle(Path(path), device))
+
+
+def read_question(text: str, shares: int) -> Problem:
+    """A question without a gold answer; its parts are separated by ``|`` where ``shares`` > 0.
+
+    Raises ConfigError if it is empty or has too few parts.
+    """
+    if not text.strip():
+        raise ConfigError("the question is empty")
+    if shares == 0:
+        return Problem(id="ask", question=text, answer="")
+    stem, *parts = (piece.strip() for piece in text.split("|"))
+    if len(parts) < shares:
+        form = "what is asked" + " | part" * shares
+        raise ConfigError(f"this network hands out the question in {shares} parts; write it as '{form}'")
+    return Problem(id="ask", question=text, answer="", parts=tuple(parts), stem=stem)
+
+
+def _ignore(event: Mapping[str, Any]) -> None:
+    """The watcher of nobody."""

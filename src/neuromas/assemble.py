@@ -1,0 +1,127 @@
+"""From a configuration or a saved bundle to a network that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neuromas.config import Config, make_config
+from neuromas.errors import ConfigError, PromptError, RunError
+from neuromas.graphs import load_topology
+from neuromas.models.adapters import LoraSpec
+from neuromas.models.backbone import Backbone, load_backbone
+from neuromas.models.bundle import load_adapters, read_manifest, save_adapters, write_manifest
+from neuromas.models.resident import ResidentPolicy
+from neuromas.network import Network, assign
+from neuromas.prompts import question_for, template_version
+from neuromas.store import MANIFEST, Run
+from neuromas.task import Task
+from neuromas.tasks import make_task
+from neuromas.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A network with its policy and its task, and the configuration they were made from."""
+
+    config: Config
+    network: Network
+    policy: ResidentPolicy
+    task: Task
+
+
+def assemble(config: Config, topology: Topology | None = None, backbone: Backbone | None = None) -> Assembly:
+    """Build everything a run needs. Raises NeuromasError with one line on anything impossible."""
+    task = make_task(config.task.name, config.task.options)
+    graph = topology or load_topology(config.network.topology, config.network.question)
+    check_task(graph, task)
+    assignment = assign(graph, config.network.share)
+    spec = LoraSpec(config.model.rank, config.model.alpha, tuple(config.model.targets))
+    base = backbone or load_backbone(config.model.backbone, config.model.dtype, config.model.device)
+    policy = ResidentPolicy(base, spec, max(assignment) + 1, config.seed)
+    network = Network(
+        topology=graph,
+        policy=policy,
+        assignment=assignment,
+        style=config.network.style,
+        message_tokens=config.network.message_tokens,
+        answer_tokens=config.network.answer_tokens,
+    )
+    return Assembly(config, network, policy, task)
+
+
+def check_task(topology: Topology, task: Task) -> None:
+    """The task's first problem must have as many parts as the topology hands out.
+
+    Raises ConfigError naming task and topology.
+    """
+    problem = task.problem("train", 0)
+    try:
+        for node in range(len(topology.nodes)):
+            question_for(topology, node, problem)
+    except PromptError as error:
+        raise ConfigError(f"task {task.name!r} does not fit topology {topology}: {error}") from error
+
+
+def save_bundle(folder: Path, assembly: Assembly, more: Mapping[str, Any], files: Mapping[str, str]) -> None:
+    """Write the network: PEFT folders and the manifest. ``files`` are hashes of files already there."""
+    network, policy = assembly.network, assembly.policy
+    written = save_adapters(folder, policy.bank, policy.backbone.name)
+    about = {
+        "topology": network.topology.to_dict(),
+        "topology_digest": network.topology.digest,
+        "assignment": list(network.assignment),
+        "versions": list(policy.bank.versions),
+        "template": template_version(),
+        "backbone": {"name": policy.backbone.name, "digest": policy.backbone.digest},
+        "config": assembly.config.model_dump(mode="json"),
+        **more,
+    }
+    write_manifest(folder, about, {**files, **written})
+
+
+def load_bundle(path: Path, device: str | None = None, backbone: Backbone | None = None) -> Assembly:
+    """A saved network, ready to answer. ``path`` is a run (its best checkpoint) or a checkpoint.
+
+    Raises RunError if the bundle is damaged or belongs to another backbone or prompt template.
+    """
+    folder = bundle_folder(path)
+    manifest = read_manifest(folder)
+    try:
+        config = make_config(manifest["config"])
+        topology = Topology.from_dict(manifest["topology"])
+        versions = [int(v) for v in manifest["versions"]]
+        identity, template = manifest["backbone"], manifest["template"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{folder / MANIFEST} is damaged: {error!r}") from error
+    if template != template_version():
+        raise RunError(
+            f"{folder}: trained with prompt template {template}, this version has {template_version()}; "
+            "its nodes would read prompts they never saw"
+        )
+    if device is not None:
+        config = config.model_copy(update={"model": config.model.model_copy(update={"device": device})})
+    assembly = assemble(config, topology, backbone)
+    found = assembly.policy.backbone.digest
+    if found != identity["digest"]:
+        raise RunError(
+            f"{folder}: trained over backbone {identity['name']!r} ({identity['digest']}), "
+            f"but {config.model.backbone!r} is now {found}"
+        )
+    load_adapters(folder, assembly.policy.bank, versions)
+    return assembly
+
+
+def bundle_folder(path: Path) -> Path:
+    """The folder with the manifest: ``path`` itself, or the best or newest checkpoint of a run."""
+    if (path / MANIFEST).is_file():
+        return path
+    run = Run.open(path)
+    checkpoints = run.checkpoints()
+    if not checkpoints:
+        raise RunError(f"run {str(path)!r} has no checkpoint yet")
+    best = run.read("status.json").get("best") if (path / "status.json").is_file() else None
+    chosen = run.checkpoint(best) if isinstance(best, int) else checkpoints[-1]
+    return chosen if (chosen / MANIFEST).is_file() else checkpoints[-1]

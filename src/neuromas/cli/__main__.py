@@ -1,0 +1,5 @@
+"""``python -m neuromas.cli``."""
+
+from neuromas.cli import main
+
+raise SystemExit(main())

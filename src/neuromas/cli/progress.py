@@ -1,0 +1,69 @@
+"""The progress bar: step, reward, seconds left; plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+
+class Progress:
+    """A ``session.Watch`` that draws."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._accuracy = ""
+        self._first: tuple[float, int] | None = None
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Show one event of a session."""
+        kind = event["event"]
+        if kind == "step":
+            self._step(event)
+        elif kind == "validation" and event["accuracy"] is not None:
+            self._accuracy = f"validation {100 * event['accuracy']:.0f} %"
+            self._say(f"step {event['step']}: {self._accuracy}")
+        elif kind == "stage":
+            self._say(str(event["text"]))
+        elif kind == "interrupted":
+            self._say(f"interrupted; checkpoint of step {event['step']} saved")
+
+    def _step(self, event: Mapping[str, Any]) -> None:
+        """Move the bar; without a terminal print a line with the seconds left."""
+        done, steps, now = event["step"] + 1, event["steps"], time.monotonic()
+        if self._first is None:
+            self._first = (now - sum(event["seconds"].values()), done - 1)
+        left = (now - self._first[0]) / (done - self._first[1]) * (steps - done)
+        reward = "–" if event["reward"] is None else f"{event['reward']:.2f}"
+        note = f"reward {reward} {self._accuracy}"
+        if self._bar.disable:
+            self._say(f"step {done}/{steps}  reward {reward}  {left:.0f} s left")
+            return
+        if self._task is None:
+            self._task = self._bar.add_task("training", total=steps, note=note)
+        self._bar.update(self._task, completed=done, note=note)
+
+    def _say(self, text: str) -> None:
+        """A line above the bar."""
+        self._bar.console.print(text, highlight=False, markup=False)

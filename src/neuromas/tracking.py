@@ -1,0 +1,88 @@
+"""Optional mirrors of a run's metrics: TensorBoard, Weights & Biases, trackio.
+
+The run directory is the record; a sink gets the same numbers as scalars and nothing depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from neuromas.errors import ConfigError, one_line, unknown
+
+
+class Sink(Protocol):
+    """Where scalars go."""
+
+    def log(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Record the scalars of one step."""
+        ...
+
+    def close(self) -> None:
+        """Flush and finish."""
+        ...
+
+
+class _TensorBoard:
+    """Event files under ``RUN/tensorboard``."""
+
+    def __init__(self, run: Path, config: Mapping[str, Any]) -> None:
+        module = import_module("torch.utils.tensorboard")
+        self._writer = module.SummaryWriter(str(run / "tensorboard"))
+
+    def log(self, step: int, scalars: Mapping[str, float]) -> None:
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _InitLog:
+    """Libraries with ``init(project=, name=, config=)``, ``log(dict, step=)`` and ``finish()``."""
+
+    def __init__(self, module: str, run: Path, config: Mapping[str, Any]) -> None:
+        self._module = import_module(module)
+        self._module.init(project="neuromas", name=run.name, config=dict(config))
+
+    def log(self, step: int, scalars: Mapping[str, float]) -> None:
+        self._module.log(dict(scalars), step=step)
+
+    def close(self) -> None:
+        self._module.finish()
+
+
+def open_sinks(names: Sequence[str], run: Path, config: Mapping[str, Any]) -> list[Sink]:
+    """The named sinks. Raises ConfigError with one line if one is unknown, missing or refuses."""
+    sinks: list[Sink] = []
+    for name in names:
+        try:
+            if name == "tensorboard":
+                sinks.append(_TensorBoard(run, config))
+            elif name in ("wandb", "trackio"):
+                sinks.append(_InitLog(name, run, config))
+            else:
+                raise ConfigError(unknown("sink", name, ("tensorboard", "wandb", "trackio")))
+        except ImportError:
+            raise ConfigError(f"run.sinks names {name!r}, which is not installed: pip install {name}") from None
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"run.sinks: {name!r} could not start: {one_line(error)}") from error
+    return sinks
+
+
+def scalars(report: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numbers in a nested report, named by their path, e.g. ``gradient_norm/0``."""
+    found: dict[str, float] = {}
+    for key, value in report.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, bool) or value is None:
+            continue
+        if isinstance(value, (int, float)):
+            found[name] = float(value)
+        elif isinstance(value, Mapping):
+            found |= scalars(value, f"{name}/")
+        elif isinstance(value, (list, tuple)):
+            found |= scalars({str(i): item for i, item in enumerate(value)}, f"{name}/")
+    return found
