@@ -173,5 +173,3 @@ def _siblings(section: Sequence[str]) -> list[str]:
             return []
         model = inner
     return [".".join([*section, name]) for name in model.model_fields]
-
-

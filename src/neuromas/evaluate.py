@@ -46,7 +46,7 @@ class Evaluation:
 
 
 def evaluate(
-    network: Network, task: Task, split: Split, count: int, seed: int = 0, intervention: str = "none"
+    network: Network, task: Task, split: Split, count: int, *, seed: int = 0, intervention: str = "none"
 ) -> Evaluation:
     """Greedy answers of the network to the first ``count`` problems of a split.
 

@@ -78,6 +78,7 @@ def build_prompt(
     problem: Problem,
     messages: Sequence[str],
     codec: Codec,
+    *,
     style: str,
     answer_format: str,
 ) -> Prompt:
@@ -90,7 +91,9 @@ def build_prompt(
     one_layer = len({topology.nodes[edge.source].layer for edge in edges}) == 1
     told = "".join(
         text["message"]
-        .replace("{label}", str(topology.nodes[edge.source].index) if one_layer else _place(topology, edge.source))
+        .replace(
+            "{label}", str(topology.nodes[edge.source].index) if one_layer else _place(topology, edge.source)
+        )
         .replace("{text}", one_line(message))
         for edge, message in zip(edges, messages, strict=True)
     )

@@ -86,17 +86,17 @@ def _speak(
     ]
     spoken = network.policy.generate(requests, sampling.temperature, network.ends)
     for (one, node, _, cut), request, out in zip(batch, requests, spoken, strict=True):
-        turn = _turn(network, node, request, out, sampling.temperature, cut)
+        turn = _turn(network, node, (request, out), sampling.temperature, cut)
         one.turns.append(turn)
         one.shown.append((turn.text, out.ids[:-1] if out.ended else out.ids))
 
 
 def _turn(
-    network: Network, node: int, request: Request, out: Generation, temperature: float, cut: int
+    network: Network, node: int, spoken: tuple[Request, Generation], temperature: float, cut: int
 ) -> Turn:
     """The record of one message. Text that an end token carries before its line break is kept."""
-    codec = network.policy.codec
-    text = codec.decode(out.ids)
+    request, out = spoken
+    text = network.policy.codec.decode(out.ids)
     if out.ended and network.style == "plain":
         text = text.splitlines()[0] if text else ""
     return Turn(
@@ -124,7 +124,9 @@ def _prompt(network: Network, task: Task, one: _Pass, node: int) -> tuple[Prompt
             cut += 1
             text = codec.decode(ids[: edge.budget])
         messages.append(text)
-    prompt = build_prompt(topology, node, one.problem, messages, codec, network.style, task.answer_format)
+    prompt = build_prompt(
+        topology, node, one.problem, messages, codec, style=network.style, answer_format=task.answer_format
+    )
     check_fits(topology, node, prompt, network.budget(node), network.policy.context)
     return prompt, cut
 

@@ -28,7 +28,16 @@ from neuromas.tracking import Sink, open_sinks, scalars
 from neuromas.train import Trainer, train_step
 
 Watch = Callable[[Mapping[str, Any]], None]
-PACKAGES = ("neuromas", "torch", "transformers", "safetensors", "numpy", "scipy", "reasoning-gym", "math-verify")
+PACKAGES = (
+    "neuromas",
+    "torch",
+    "transformers",
+    "safetensors",
+    "numpy",
+    "scipy",
+    "reasoning-gym",
+    "math-verify",
+)
 
 
 def start(config: Config, directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
@@ -213,7 +222,12 @@ class _Session:
         best = None if self.best is None else self.best[1]
         self.run.write(
             "status.json",
-            {"finished": finished, "step": self.trainer.step, "best": best, "seconds": round(self.seconds, 1)},
+            {
+                "finished": finished,
+                "step": self.trainer.step,
+                "best": best,
+                "seconds": round(self.seconds, 1),
+            },
         )
 
     def _finish(self) -> None:

@@ -35,7 +35,9 @@ class Run:
     def create(cls, path: Path, config: Mapping[str, Any], about: Mapping[str, Any]) -> Run:
         """A new run directory. Raises RunError if there is already a run."""
         if (path / "config.json").exists():
-            raise RunError(f"{path} already holds a run; resume it with --resume {path}, or name another directory")
+            raise RunError(
+                f"{path} already holds a run; resume it with --resume {path}, or name another directory"
+            )
         if path.exists() and any(path.iterdir()):
             raise RunError(f"{path} is not empty and not a run; name another directory")
         with _clear(path):
@@ -88,7 +90,9 @@ class Run:
             with _clear(self.path):
                 write_atomic(self.path / name, text)
 
-    def write_evaluation(self, name: str, summary: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> None:
+    def write_evaluation(
+        self, name: str, summary: Mapping[str, Any], items: Iterable[Mapping[str, Any]]
+    ) -> None:
         """Summary and per-item lines of one evaluation."""
         text = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
         with _clear(self.path):

@@ -66,7 +66,9 @@ def open_sinks(names: Sequence[str], run: Path, config: Mapping[str, Any]) -> li
             else:
                 raise ConfigError(unknown("sink", name, ("tensorboard", "wandb", "trackio")))
         except ImportError:
-            raise ConfigError(f"run.sinks names {name!r}, which is not installed: pip install {name}") from None
+            raise ConfigError(
+                f"run.sinks names {name!r}, which is not installed: pip install {name}"
+            ) from None
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigError(f"run.sinks: {name!r} could not start: {one_line(error)}") from error
     return sinks

@@ -55,7 +55,9 @@ class Trainer:
         return first + (last - first) * min(1.0, self.step / (self.settings.steps - 1))
 
 
-def train_step(trainer: Trainer, task: Task, problems: Sequence[Problem]) -> tuple[dict[str, Any], list[Episode]]:
+def train_step(
+    trainer: Trainer, task: Task, problems: Sequence[Problem]
+) -> tuple[dict[str, Any], list[Episode]]:
     """One joint update of all nodes. Returns what is logged, and the episodes it learned from."""
     clock = _Clock()
     settings = trainer.settings
@@ -90,7 +92,9 @@ def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Me
         budget = trainer.network.budget(node)
         rewards = [_reward(episode, node, settings.length_price, budget) for episode in episodes]
         rewards_PG = [rewards[i : i + samples] for i in range(0, len(rewards), samples)]
-        flat = [a for group in advantages(settings.baseline, rewards_PG, trainer.ema.get(node)) for a in group]
+        flat = [
+            a for group in advantages(settings.baseline, rewards_PG, trainer.ema.get(node)) for a in group
+        ]
         if settings.baseline == "ema":
             after = update_ema(trainer.ema.get(node), rewards_PG, settings.ema_decay)
             if after is not None:
@@ -111,7 +115,7 @@ def learn(
     trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: Weights, temperature: float
 ) -> dict[str, Any]:
     """Accumulate gradients in bounded micro-batches and update every adapter that took part."""
-    policy, settings = trainer.policy, trainer.settings
+    policy = trainer.policy
     for _, turn in messages:
         if turn.version != policy.version(turn.adapter) or turn.temperature != temperature:
             raise StaleSampleError(

@@ -100,7 +100,9 @@ def doctor(args: argparse.Namespace) -> int:
     for dtype in (torch.bfloat16, torch.float32):
         print(f"  matrix product {str(dtype)[6:]:9} {_speed(dtype, 'cpu'):8.0f} GFLOP/s")
     if torch.cuda.is_available():
-        print(f"accelerator: {torch.cuda.get_device_name()}, bf16 {_speed(torch.bfloat16, 'cuda'):.0f} GFLOP/s")
+        print(
+            f"accelerator: {torch.cuda.get_device_name()}, bf16 {_speed(torch.bfloat16, 'cuda'):.0f} GFLOP/s"
+        )
     else:
         print("accelerator: none (CUDA is not available)")
     _memory(args.backbone)

@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     parser = _Parser(
         prog="neuromas",
-        description="Multi-agent language systems as neural networks, trained jointly by reinforcement learning.",
+        description="Multi-agent language systems as neural networks, trained by joint reinforcement learning.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _train(commands)
@@ -50,7 +50,10 @@ def _train(commands: Parsers) -> None:
     parser.add_argument("--run", metavar="DIR", dest="directory", help="run directory (default runs/NAME)")
     parser.add_argument("--resume", metavar="RUN", help="continue an interrupted run")
     parser.add_argument(
-        "--continue", action="store_true", dest="carry_on", help="start, resume or only report the run in --run"
+        "--continue",
+        action="store_true",
+        dest="carry_on",
+        help="start, resume or only report the run in --run",
     )
 
 
@@ -59,10 +62,14 @@ def _evaluate(commands: Parsers) -> None:
     parser.add_argument("path", metavar="RUN", help="run directory or checkpoint")
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
     parser.add_argument("--items", type=_positive, default=200, help="number of problems (default 200)")
-    parser.add_argument("--messages", default="none", choices=["none", "blank", "shuffle"], help="alter messages")
+    parser.add_argument(
+        "--messages", default="none", choices=["none", "blank", "shuffle"], help="alter messages"
+    )
     parser.add_argument("--task", help="another task than the one it was trained on")
     parser.add_argument("options", nargs="*", metavar="option=value", help="options of --task")
-    parser.add_argument("--name", help="name under which it is kept in the run (default SPLIT-ITEMS-MESSAGES)")
+    parser.add_argument(
+        "--name", help="name under which it is kept in the run (default SPLIT-ITEMS-MESSAGES)"
+    )
     parser.add_argument("--device", help="auto, cpu or cuda (default: as trained)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
@@ -78,7 +85,9 @@ def _compare(commands: Parsers) -> None:
 def _ask(commands: Parsers) -> None:
     parser = _add(commands, "ask", working.ask, "answer a question with a trained network")
     parser.add_argument("path", metavar="RUN", help="run directory or checkpoint")
-    parser.add_argument("question", help="for a network that hands out parts: 'what is asked | part 1 | part 2'")
+    parser.add_argument(
+        "question", help="for a network that hands out parts: 'what is asked | part 1 | part 2'"
+    )
     parser.add_argument("--trace", action="store_true", help="show who said what to whom")
     parser.add_argument("--device", help="auto, cpu or cuda (default: as trained)")
 

@@ -26,14 +26,18 @@ def train(args: argparse.Namespace) -> int:
 
     if args.resume:
         if args.config or args.directory or args.carry_on:
-            raise ConfigError("--resume takes the run's own configuration; give no config, --run or --continue")
+            raise ConfigError(
+                "--resume takes the run's own configuration; give no config, --run or --continue"
+            )
         return _report(_with_progress(lambda p: session.resume(Path(args.resume), p), Progress()))
     config = _config(args)
     directory = Path(args.directory or config.run.directory or f"runs/{_name(config)}")
     if args.carry_on and (directory / "config.json").is_file():
         stored = Run.open(directory).read("config.json")
         if stored != config.model_dump(mode="json"):
-            raise ConfigError(f"{directory} holds a run of another configuration; name another --run directory")
+            raise ConfigError(
+                f"{directory} holds a run of another configuration; name another --run directory"
+            )
         if _finished(directory):
             print(f"{directory} is already trained; remove it to train afresh\n")
             return _report(Run.open(directory))

@@ -171,7 +171,7 @@ def _wrap(model: nn.Module, spec: LoraSpec, bank: AdapterBank) -> tuple[Slot, ..
     for target in spec.targets:
         if all(path.rpartition(".")[2] != target for path, _ in found):
             raise ModelError(unknown("adapter target", target, linears))
-    slots = []
+    slots: list[Slot] = []
     for path, module in found:
         parent, _, name = path.rpartition(".")
         setattr(model.get_submodule(parent), name, AdaptedLinear(module, bank, len(slots)))

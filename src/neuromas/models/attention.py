@@ -22,7 +22,9 @@ IMPLEMENTATION = "neuromas"
 class Plan(Protocol):
     """Decides what the queries of one forward pass see, layer by layer."""
 
-    def attend(self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scale: float, window: int | None) -> Tensor:
+    def attend(
+        self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scale: float, window: int | None
+    ) -> Tensor:
         """Queries (R, Hq, L, D), keys and values (R, Hk, L, D) to outputs (R, L, Hq, D)."""
         ...
 
@@ -80,7 +82,9 @@ class PackedPlan:
             self._biases[window] = torch.where(seen, zero, -torch.inf)[:, None, None]
         return self._biases[window]
 
-    def attend(self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scale: float, window: int | None) -> Tensor:
+    def attend(
+        self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scale: float, window: int | None
+    ) -> Tensor:
         """Grouped-query attention as two matrix products. See ``Plan.attend``."""
         query, key, value = qkv
         rows, heads, length, width = query.shape

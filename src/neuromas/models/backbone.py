@@ -81,7 +81,8 @@ def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> B
     register()
     folder: Path | None = None
     if name == TINY:
-        model, codec, digest = tiny_model(), ByteCodec(), "tiny-0"
+        model, digest = tiny_model(), "tiny-0"
+        codec: Codec = ByteCodec()
     else:
         folder = embedded_folder() if name == EMBEDDED else _locate(name)
         model, codec = _open(folder, name)
@@ -120,7 +121,9 @@ def _locate(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
     except Exception as error:  # the hub client raises many kinds; each means "not to be had"
-        raise ModelError(f"backbone {name!r} cannot be reached ({type(error).__name__}); {THREE_WAYS}") from error
+        raise ModelError(
+            f"backbone {name!r} cannot be reached ({type(error).__name__}); {THREE_WAYS}"
+        ) from error
 
 
 def _open(folder: Path, name: str) -> tuple[Any, Codec]:
@@ -129,7 +132,9 @@ def _open(folder: Path, name: str) -> tuple[Any, Codec]:
     from transformers.utils import logging
 
     if not any(folder.glob("*.safetensors")):
-        raise ModelError(f"backbone {name!r}: no *.safetensors in its folder, and other formats are not loaded")
+        raise ModelError(
+            f"backbone {name!r}: no *.safetensors in its folder, and other formats are not loaded"
+        )
     logging.disable_progress_bar()
     safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:

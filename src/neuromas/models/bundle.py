@@ -70,7 +70,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest after every file it names was found with the hash it names. Raises RunError."""
     manifest = read_json(folder / MANIFEST)
     if manifest.get("format") != FORMAT:
-        raise RunError(f"{folder}: format {manifest.get('format')!r} is not one this version reads ({FORMAT})")
+        raise RunError(
+            f"{folder}: format {manifest.get('format')!r} is not one this version reads ({FORMAT})"
+        )
     files = manifest.get("files")
     if not isinstance(files, dict):
         raise RunError(f"{folder / MANIFEST} is damaged: no list of files")

@@ -23,7 +23,9 @@ class PrefillPlan:
         place = torch.arange(length, device=device)
         self._distance = place[:, None] - place[None, :]
 
-    def attend(self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scale: float, window: int | None) -> Tensor:
+    def attend(
+        self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scale: float, window: int | None
+    ) -> Tensor:
         """See ``attention.Plan``."""
         query, key, value = qkv
         self.kept[layer] = (key, value)
@@ -86,7 +88,9 @@ class CachePlan:
         self._biases[window] = torch.where(seen, 0.0, -torch.inf)
         return self._biases[window]
 
-    def attend(self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scale: float, window: int | None) -> Tensor:
+    def attend(
+        self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scale: float, window: int | None
+    ) -> Tensor:
         """See ``attention.Plan``; rows are the G * W slots, T new tokens each."""
         query, key, value = qkv
         rows, heads, fresh, dim = query.shape

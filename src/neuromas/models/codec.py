@@ -51,9 +51,11 @@ class Codec(Protocol):
 
 def neutralise(text: str, control_tokens: Sequence[str]) -> str:
     """Break every control token inside untrusted text by a space after its first character."""
-    if not control_tokens:
+    # every break parts two characters that are not spaces, so breaking comes to an end
+    breakable = {t for t in control_tokens if len(t) > 1 and not (t[0].isspace() or t[1].isspace())}
+    if not breakable:
         return text
-    ordered = sorted((token for token in control_tokens if len(token) > 1), key=len, reverse=True)
+    ordered = sorted(breakable, key=len, reverse=True)
     pattern = re.compile("|".join(re.escape(token) for token in ordered))
     while pattern.search(text):
         text = pattern.sub(lambda found: found[0][0] + " " + found[0][1:], text)
@@ -90,9 +92,9 @@ class TokenizerCodec:
         """``end_ids`` come from the model's configuration; a pad token equal to them does no harm."""
         self._tokenizer = tokenizer
         added = tokenizer.get_added_vocab()
-        self.control_tokens: tuple[str, ...] = tuple(
-            sorted({*added, *tokenizer.all_special_tokens} - {t for t in added if not t.strip()})
-        )
+        # runs of blanks are text, also in the spelling of SentencePiece (Gemma adds both as tokens)
+        blank = {token for token in added if not token.strip(" \t\r\n\u2581")}
+        self.control_tokens: tuple[str, ...] = tuple(sorted({*added, *tokenizer.all_special_tokens} - blank))
         self._control_ids = frozenset(tokenizer.convert_tokens_to_ids(list(self.control_tokens)))
         self.start_ids: tuple[int, ...] = tuple(start_ids)
         self.end_ids: frozenset[int] = frozenset(end_ids)
@@ -101,7 +103,7 @@ class TokenizerCodec:
         self.line_end_ids: frozenset[int] = self.end_ids | breaks
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Tokens of neutralised text. A control token that survives is an error, not a risk."""
+        """Tokens of neutralised text; a control token that survives even so is left out."""
         clean = neutralise(text, self.control_tokens)
         ids = tuple(self._tokenizer.encode(clean, add_special_tokens=False))
         if self._control_ids.isdisjoint(ids):

@@ -27,7 +27,11 @@ class _Group:
 
 
 def generate(
-    backbone: Backbone, bank: AdapterBank, requests: Sequence[Request], temperature: float, ends: frozenset[int]
+    backbone: Backbone,
+    bank: AdapterBank,
+    requests: Sequence[Request],
+    temperature: float,
+    ends: frozenset[int],
 ) -> list[Generation]:
     """See ``Policy.generate``. At most ``backbone.rows`` requests are decoded side by side."""
     out: list[Generation | None] = [None] * len(requests)
@@ -38,7 +42,9 @@ def generate(
         for start in range(0, len(order), backbone.rows):
             chosen = order[start : start + backbone.rows]
             batch = _level([requests[i] for i in chosen])
-            for i, generation in zip(chosen, _Batch(backbone, bank, batch, temperature).run(stop), strict=True):
+            for i, generation in zip(
+                chosen, _Batch(backbone, bank, batch, temperature).run(stop), strict=True
+            ):
                 out[i] = generation
     return [generation for generation in out if generation is not None]
 
@@ -48,7 +54,9 @@ def _level(batch: list[Request]) -> list[Request]:
     if not any(request.suffix for request in batch):
         return batch
     return [
-        request if request.suffix else replace(request, prefix=request.prefix[:-1], suffix=request.prefix[-1:])
+        request
+        if request.suffix
+        else replace(request, prefix=request.prefix[:-1], suffix=request.prefix[-1:])
         for request in batch
     ]
 

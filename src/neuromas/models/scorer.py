@@ -145,7 +145,9 @@ def score(
     every = torch.log_softmax(logits, dim=-1)
     chosen = every.gather(1, packed.target[:, None])[:, 0]
     entropy = -(every.exp() * every).sum(dim=-1)
-    divergence = None if base is None else (every.exp() * (every - torch.log_softmax(base, dim=-1))).sum(dim=-1)
+    divergence = (
+        None if base is None else (every.exp() * (every - torch.log_softmax(base, dim=-1))).sum(dim=-1)
+    )
     return TokenScores(packed.key, chosen, entropy, divergence)
 
 

