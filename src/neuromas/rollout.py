@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -98,7 +99,7 @@ def _turn(
     request, out = spoken
     text = network.policy.codec.decode(out.ids)
     if out.ended and network.style == "plain":
-        text = text.splitlines()[0] if text else ""
+        text = re.split(r"[\r\n]", text, maxsplit=1)[0]  # only what ended it: other breaks are text
     return Turn(
         node=node,
         prefix_ids=request.prefix,
@@ -145,14 +146,20 @@ def _intervene(passes: Sequence[_Pass], layer: Sequence[int], sampling: Sampling
 
 
 def _others(passes: Sequence[_Pass], seed: int) -> list[_Pass]:
-    """For every pass one of another problem: a random ring over the problems, fixed by the seed."""
-    ring = list(dict.fromkeys(one.problem.id for one in passes))
+    """For every pass one of another problem: a random ring over the problems, fixed by the seed.
+
+    Samples that failed have left, so the donor is the same sample only where it is still there.
+    """
+    living: dict[str, list[_Pass]] = {}
+    for one in passes:
+        living.setdefault(one.problem.id, []).append(one)
+    ring = list(living)
     if len(ring) < 2:
         raise PromptError("messages can be shuffled between at least two problems, not one")
     random.Random(derive(seed, "shuffle")).shuffle(ring)
     after = dict(zip(ring, ring[1:] + ring[:1], strict=True))
-    by_place = {(one.problem.id, one.sample): one for one in passes}
-    return [by_place[(after[one.problem.id], one.sample)] for one in passes]
+    donors = [living[after[one.problem.id]] for one in passes]
+    return [group[one.sample % len(group)] for one, group in zip(passes, donors, strict=True)]
 
 
 def _finish(task: Task, one: _Pass) -> Episode:

@@ -104,7 +104,8 @@ class TokenizerCodec:
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Tokens of neutralised text; a control token that survives even so is left out."""
-        clean = neutralise(text, self.control_tokens)
+        whole = text.encode("utf-8", errors="replace").decode("utf-8")  # no halves of surrogate pairs
+        clean = neutralise(whole, self.control_tokens)
         ids = tuple(self._tokenizer.encode(clean, add_special_tokens=False))
         if self._control_ids.isdisjoint(ids):
             return ids
