@@ -154,7 +154,14 @@ def _backward(
     """Loss and gradients of one micro-batch; returns loss, summed entropy, log-prob by message."""
     settings, policy = trainer.settings, trainer.policy
     heat = torch.full((len(weights.scale),), temperature)
-    scores = score(policy.backbone, policy.bank, batch, heat, reference=settings.kl > 0.0)
+    scores = score(
+        policy.backbone,
+        policy.bank,
+        batch,
+        heat,
+        entropy_gradient=settings.entropy > 0.0,
+        reference=settings.kl > 0.0,
+    )
     loss = policy_loss(
         scores.logprobs,
         scores.keys,

@@ -19,6 +19,7 @@ from neuromas.errors import ModelError, one_line, unknown
 from neuromas.models.attention import IMPLEMENTATION, Plan, register
 from neuromas.models.codec import ByteCodec, Codec, TokenizerCodec
 from neuromas.models.embedded import embedded_folder
+from neuromas.models.norms import freeze_norms
 from neuromas.models.tiny import tiny_model
 
 EMBEDDED = "smollm2-135m"
@@ -88,6 +89,7 @@ def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> B
         model, codec = _open(folder, name)
         digest = fingerprint(folder)
     model.set_attn_implementation(IMPLEMENTATION)
+    freeze_norms(model)
     model.to(device=place, dtype=DTYPES[dtype]).eval().requires_grad_(False)
     text = model.config.get_text_config()
     large = place.type == "cuda"

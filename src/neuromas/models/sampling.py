@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 _BLOCK = 256
+_CACHED_ROWS = 32
 
 
 def uniforms(seeds: Sequence[int], count: int) -> Tensor:
@@ -27,16 +28,24 @@ def draw(logits: Tensor, temperature: float, uniform: Tensor) -> tuple[Tensor, T
     if temperature == 0.0:
         ids = logits.argmax(dim=-1)
         return ids, torch.zeros(ids.shape, device=logits.device)
-    scaled = logits.float() / temperature
-    weight = torch.exp(scaled - scaled.amax(dim=-1, keepdim=True))
-    rows, size = weight.shape
+    # a few rows at a time stay in a CPU core's cache; a GPU takes them all at once
+    rows = _CACHED_ROWS if logits.device.type == "cpu" else max(1, len(logits))
+    parts = zip(logits.split(rows), uniform.to(logits.device).split(rows), strict=True)
+    ids, logprobs = zip(*(_invert(part, temperature, point) for part, point in parts), strict=True)
+    return torch.cat(ids), torch.cat(logprobs)
+
+
+def _invert(logits: Tensor, temperature: float, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """``draw`` for rows that are handled together."""
+    rows, size = logits.shape
+    weight = logits.to(torch.float32)  # a copy wherever the next lines write, unless already fp32
+    weight = (weight - weight.amax(dim=-1, keepdim=True)).div_(temperature).exp_()
     if size % _BLOCK:
         weight = torch.nn.functional.pad(weight, (0, _BLOCK - size % _BLOCK))
     blocks = weight.view(rows, -1, _BLOCK)
-    mass = blocks.sum(dim=-1, dtype=torch.float64)
-    upto = mass.cumsum(dim=-1)
+    upto = blocks.sum(dim=-1).to(torch.float64).cumsum(dim=-1)
     total = upto[:, -1:]
-    point = uniform.to(logits.device)[:, None] * total
+    point = uniform[:, None] * total
     block = torch.searchsorted(upto, point, right=True).clamp_(max=upto.shape[1] - 1)
     start = torch.where(block > 0, upto.gather(1, (block - 1).clamp(min=0)), torch.zeros_like(point))
     inside = blocks[torch.arange(rows, device=logits.device), block[:, 0]].to(torch.float64)
@@ -45,5 +54,4 @@ def draw(logits: Tensor, temperature: float, uniform: Tensor) -> tuple[Tensor, T
     chosen = inside.gather(1, token)
     token = torch.where(chosen > 0, token, inside.argmax(dim=-1, keepdim=True))
     chosen = inside.gather(1, token)
-    ids = (block * _BLOCK + token)[:, 0]
-    return ids, (chosen.log() - total.log())[:, 0].float()
+    return (block * _BLOCK + token)[:, 0], (chosen.log() - total.log())[:, 0].float()

@@ -15,6 +15,7 @@ from torch import Tensor
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.attention import PackedPlan
 from neuromas.models.backbone import Backbone
+from neuromas.models.logprob import chosen_logprobs
 
 _ROW = 768  # a packed row is not made longer than this unless one branch alone needs it
 
@@ -130,32 +131,41 @@ def _layout(rows: Sequence[Row], device: torch.device) -> _Packed:
 
 
 def score(
-    backbone: Backbone, bank: AdapterBank, rows: Sequence[Row], temperature: Tensor, reference: bool = False
+    backbone: Backbone,
+    bank: AdapterBank,
+    rows: Sequence[Row],
+    temperature: Tensor,
+    *,
+    entropy_gradient: bool = False,
+    reference: bool = False,
 ) -> TokenScores:
     """Score one micro-batch. ``temperature`` (M,) is that of each message key, all positive.
 
-    Gradients flow to the adapters of ``rows`` alone. With ``reference`` the same tokens are also
-    scored by the backbone without adapters, without gradient.
+    Gradients flow to the adapters of ``rows`` alone; through the entropy only if asked for. With
+    ``reference`` the same tokens are also scored by the backbone without adapters, without gradient.
     """
     packed = _layout(rows, backbone.device)
     heat = temperature.to(backbone.device)[packed.key]
-    logits = _logits(backbone, bank, packed, [row.adapter for row in rows], heat)
-    with torch.no_grad():
-        base = _logits(backbone, bank, packed, None, heat) if reference else None
-    every = torch.log_softmax(logits, dim=-1)
+    logits = _logits(backbone, bank, packed, [row.adapter for row in rows])
+    if not entropy_gradient and not reference:
+        chosen, entropy = chosen_logprobs(logits, packed.target, heat)
+        return TokenScores(packed.key, chosen, entropy, None)
+    every = torch.log_softmax(logits.float() / heat[:, None], dim=-1)
     chosen = every.gather(1, packed.target[:, None])[:, 0]
     entropy = -(every.exp() * every).sum(dim=-1)
-    divergence = (
-        None if base is None else (every.exp() * (every - torch.log_softmax(base, dim=-1))).sum(dim=-1)
-    )
+    if not reference:
+        return TokenScores(packed.key, chosen, entropy, None)
+    with torch.no_grad():
+        base = _logits(backbone, bank, packed, None).float() / heat[:, None]
+    divergence = (every.exp() * (every - torch.log_softmax(base, dim=-1))).sum(dim=-1)
     return TokenScores(packed.key, chosen, entropy, divergence)
 
 
 def _logits(
-    backbone: Backbone, bank: AdapterBank, packed: _Packed, adapters: Sequence[int] | None, heat: Tensor
+    backbone: Backbone, bank: AdapterBank, packed: _Packed, adapters: Sequence[int] | None
 ) -> Tensor:
-    """Logits over temperature at the sampled positions, (S, V) fp32."""
+    """Logits at the sampled positions, (S, V) in the model's dtype."""
     plan = PackedPlan(packed.branch, packed.position)
     with bank.select(adapters, backbone.dtype):
         hidden = backbone.hidden(packed.ids, packed.position, plan)
-    return backbone.logits(hidden[packed.row, packed.column]).float() / heat[:, None]
+    return backbone.logits(hidden[packed.row, packed.column])
