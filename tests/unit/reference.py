@@ -18,6 +18,7 @@ from neuromas.models.adapters import LoraSpec
 from neuromas.models.attention import IMPLEMENTATION, register
 from neuromas.models.backbone import Backbone
 from neuromas.models.codec import ByteCodec
+from neuromas.models.norms import freeze_norms
 from neuromas.models.resident import ResidentPolicy
 from neuromas.models.tiny import tiny_model
 
@@ -118,6 +119,7 @@ def twins(
     model = copy.deepcopy(plain)
     register()
     model.set_attn_implementation(IMPLEMENTATION)
+    assert freeze_norms(model) == {"llama": 5, "qwen3": 9}.get(family, 0)  # Gemma's are of another form
     cpu = torch.device("cpu")
     backbone = Backbone(
         name=family,
