@@ -6,12 +6,14 @@ and what would be valid. The defaults are our own choices (the paper does not st
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from neuromas.errors import ConfigError, one_line, unknown
 
@@ -19,7 +21,7 @@ from neuromas.errors import ConfigError, one_line, unknown
 class Section(BaseModel):
     """Frozen, strict, and without room for keys that mean nothing."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ModelConfig(Section):
@@ -27,7 +29,7 @@ class ModelConfig(Section):
 
     backbone: str = "smollm2-135m"
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    device: str = "auto"
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
     rank: int = Field(8, ge=1, le=512)
     alpha: float = Field(16.0, gt=0)
     targets: tuple[str, ...] = Field(("q_proj", "k_proj", "v_proj", "o_proj"), min_length=1, strict=False)
@@ -54,9 +56,9 @@ class TaskConfig(Section):
 class TrainConfig(Section):
     """Joint REINFORCE. ``problems * samples`` episodes a step; everything else is derived."""
 
-    steps: int = Field(60, ge=0)
-    problems: int = Field(16, ge=1)
-    samples: int = Field(8, ge=1)
+    steps: int = Field(60, ge=0, le=10_000_000)
+    problems: int = Field(16, ge=1, le=65_536)
+    samples: int = Field(8, ge=1, le=65_536)
     lr: float = Field(1e-3, gt=0)
     warmup: int = Field(5, ge=0)
     baseline: Literal["none", "ema", "batch_mean", "rloo", "grpo"] = "rloo"
@@ -83,8 +85,8 @@ class EvaluateConfig(Section):
     """Greedy evaluation. ``every`` steps on ``validation`` items; at the end on ``test`` items."""
 
     every: int = Field(20, ge=0)
-    validation: int = Field(100, ge=1)
-    test: int = Field(200, ge=1)
+    validation: int = Field(100, ge=1, le=100_000)
+    test: int = Field(200, ge=1, le=100_000)
 
 
 class RunConfig(Section):
@@ -114,10 +116,10 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Confi
     data: dict[str, Any] = {}
     if path is not None:
         try:
-            data = tomllib.loads(Path(path).read_text("utf-8"))
+            data = tomllib.loads(Path(path).read_text("utf-8-sig"))
         except OSError as error:
             raise ConfigError(f"config {str(path)!r}: {error.strerror or error}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"config {str(path)!r} is not TOML: {one_line(error)}") from error
     for override in overrides:
         _override(data, override)
@@ -126,29 +128,38 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Confi
 
 def make_config(data: Mapping[str, Any]) -> Config:
     """A checked Config from plain data. Raises ConfigError with one line on the first problem."""
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"a configuration is a table of sections, not {type(data).__name__}")
     try:
         return Config.model_validate(dict(data))
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
 
 
+def read_value(raw: str) -> Any:
+    """The value after ``key=``: TOML (numbers, true, lists), or plain text where it is not."""
+    try:
+        found = tomllib.loads(f"value = {raw.strip()}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return raw.strip()
+    return found["value"] if len(found) == 1 else raw.strip()
+
+
 def _override(data: dict[str, Any], text: str) -> None:
-    """Apply ``a.b=value``; the value is TOML, or plain text where it is not."""
+    """Apply ``a.b=value``. A key that holds text takes it as it stands: ``network.topology=1``."""
     key, found, raw = text.partition("=")
     if not found or not key.strip():
-        raise ConfigError(f"override {text!r} is not key=value, for example train.steps=40")
-    try:
-        value = tomllib.loads(f"value = {raw.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = raw.strip()
+        raise ConfigError(f"override {text[:200]!r} is not key=value, for example train.steps=40")
+    value = read_value(raw)
     parts = key.strip().split(".")
     place = data
     for part in parts[:-1]:
         inner = place.setdefault(part, {})
         if not isinstance(inner, dict):
-            raise ConfigError(f"override {text!r}: {part!r} is not a section")
+            raise ConfigError(f"override {text[:200]!r}: {part!r} is not a section")
         place = inner
-    place[parts[-1]] = value
+    spec = _field(parts)
+    place[parts[-1]] = raw.strip() if spec and spec.annotation is str and type(value) is not str else value
 
 
 def _explain(error: ValidationError) -> str:
@@ -160,8 +171,43 @@ def _explain(error: ValidationError) -> str:
         return unknown("key", key, _siblings(where[:-1]))
     if first["type"] == "value_error":
         return str(first["msg"]).removeprefix("Value error, ")
-    message = str(first["msg"])
-    return f"{key} = {first['input']!r}: {message[:1].lower()}{message[1:]}"
+    if first["type"] == "literal_error":
+        return unknown(f"value of {key}:", first["input"], re.findall("'([^']*)'", first["ctx"]["expected"]))
+    message = _WORDS.get(first["type"], str(first["msg"]).removeprefix("Input "))
+    spec = _field(where)
+    default = f" (default {spec.default!r})" if spec and not spec.is_required() and spec.default else ""
+    return f"{key if key.isprintable() else repr(key)} = {_short(first['input'])}: {message}{default}"
+
+
+_WORDS = {
+    "string_type": "should be text",
+    "int_type": "should be a whole number",
+    "float_type": "should be a number",
+    "finite_number": "should be a finite number",
+    "string_pattern_mismatch": "should be auto, cpu, cuda or cuda:N",  # device alone has a pattern
+    "tuple_type": "should be a list",
+    "dict_type": "should be a table",
+    "model_type": "should be a section with keys of its own",
+    "model_attributes_type": "should be a section with keys of its own",
+}
+
+
+def _short(value: object) -> str:
+    """A value as Python writes it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 100 else text[:100] + "…"
+
+
+def _field(path: Sequence[str]) -> FieldInfo | None:
+    """What is known of a key; None if there is no such key (or it is a section)."""
+    model: type[BaseModel] = Config
+    for part in path[:-1]:
+        inner = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return None
+        model = inner
+    spec = model.model_fields.get(path[-1]) if path else None
+    return None if spec is None or isinstance(spec.default, BaseModel) else spec
 
 
 def _siblings(section: Sequence[str]) -> list[str]:

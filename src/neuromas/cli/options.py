@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from typing import Any
 
+from neuromas.config import read_value
 from neuromas.errors import ConfigError
 
 
@@ -15,9 +15,6 @@ def read_pairs(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         key, given, raw = pair.partition("=")
         if not given or not key.strip():
-            raise ConfigError(f"{pair!r} is not option=value")
-        try:
-            found[key.strip()] = tomllib.loads(f"value = {raw.strip()}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[key.strip()] = raw.strip()
+            raise ConfigError(f"{pair[:200]!r} is not option=value")
+        found[key.strip()] = read_value(raw)
     return found
