@@ -15,13 +15,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuromas.errors import RunError, unknown
+from neuromas.errors import RunError, one_line, unknown
 
 _STEP = "step-"
+_ERRORS = "backslashreplace"  # half a surrogate pair, as data may hold, becomes JSON's own escape of it
 MANIFEST = "network.json"
 
 
@@ -38,7 +40,7 @@ class Run:
             raise RunError(
                 f"{path} already holds a run; resume it with --resume {path}, or name another directory"
             )
-        if path.exists() and any(path.iterdir()):
+        if path.is_dir() and any(path.iterdir()):
             raise RunError(f"{path} is not empty and not a run; name another directory")
         with _clear(path):
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -56,6 +58,11 @@ class Run:
             raise RunError(f"run {str(path)!r} {what}")
         return cls(path)
 
+    @property
+    def finished(self) -> bool:
+        """True once the run was trained to its end and tested."""
+        return (self.path / "status.json").is_file() and self.read("status.json").get("finished") is True
+
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the run. Raises RunError if it is missing or damaged."""
         return read_json(self.path / name)
@@ -68,7 +75,7 @@ class Run:
     def append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append JSON lines."""
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        with _clear(self.path), (self.path / name).open("a", encoding="utf-8") as stream:
+        with _clear(self.path), (self.path / name).open("a", encoding="utf-8", errors=_ERRORS) as stream:
             stream.write(text)
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
@@ -76,11 +83,15 @@ class Run:
         path = self.path / name
         if not path.exists():
             return
-        for line in path.read_text("utf-8").splitlines():
+        # not splitlines(): it also breaks at U+2028 and the like, which models write
+        for line in path.read_text("utf-8", errors="replace").split("\n"):
             try:
-                yield json.loads(line)
-            except ValueError:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
                 return
+            if not isinstance(row, dict):
+                return
+            yield row
 
     def keep_lines(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Rewrite a JSON-lines file with the wanted lines alone (a resumed run forgets what came later)."""
@@ -109,7 +120,9 @@ class Run:
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
-        return sorted(p for p in (self.path / "checkpoints").glob(f"{_STEP}*") if (p / MANIFEST).is_file())
+        found = [p for p in (self.path / "checkpoints").glob(f"{_STEP}*") if (p / MANIFEST).is_file()]
+        numbered = [(int(p.name[len(_STEP) :]), p) for p in found if p.name[len(_STEP) :].isdecimal()]
+        return [path for _, path in sorted(numbered)]
 
     def checkpoint(self, step: int) -> Path:
         """Folder of the checkpoint after ``step`` steps."""
@@ -121,6 +134,24 @@ class Run:
         with _clear(self.path):
             replace_folder(target, fill)
         return target
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Only one process at a time writes a run. Raises RunError if another one does."""
+        from filelock import FileLock, Timeout
+
+        guard = FileLock(str(self.path / ".lock"))
+        try:
+            with _clear(self.path):
+                guard.acquire(timeout=0)
+        except Timeout:
+            raise RunError(f"{self.path}: another process is working on this run") from None
+        try:
+            for left in (self.path / "checkpoints").glob(f".{_STEP}*"):  # of a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            yield
+        finally:
+            guard.release()
 
     def prune(self, keep: int, best: int | None) -> None:
         """Remove all but the newest ``keep`` checkpoints; the best one stays."""
@@ -139,8 +170,13 @@ def replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
         if target.exists():
             old = Path(tempfile.mkdtemp(prefix=".old-", dir=target.parent))
             target.rename(old / "gone")
-            work.rename(target)
-            shutil.rmtree(old, ignore_errors=True)
+            try:
+                work.rename(target)
+            except BaseException:
+                (old / "gone").rename(target)
+                raise
+            finally:
+                shutil.rmtree(old, ignore_errors=True)
         else:
             work.rename(target)
     finally:
@@ -151,7 +187,7 @@ def write_atomic(path: Path, text: str) -> None:
     """Write beside the file, flush to disk, rename over it."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        with os.fdopen(handle, "w", encoding="utf-8", errors=_ERRORS) as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
@@ -168,8 +204,8 @@ def read_json(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise RunError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise RunError(f"{path} is damaged: not JSON ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is damaged: not JSON ({one_line(error)})") from error
     if not isinstance(data, dict):
         raise RunError(f"{path} is damaged: not a JSON object")
     return data
