@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from neuromas.config import Config, make_config
-from neuromas.errors import ConfigError, PromptError, RunError
+from neuromas.errors import ConfigError, PromptError, RunError, TopologyError, one_line
 from neuromas.graphs import load_topology
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.backbone import Backbone, load_backbone
 from neuromas.models.bundle import load_adapters, read_manifest, save_adapters, write_manifest
 from neuromas.models.resident import ResidentPolicy
 from neuromas.network import Network, assign
-from neuromas.prompts import question_for, template_version
+from neuromas.prompts import build_prompt, check_fits, question_for, template_version
 from neuromas.store import MANIFEST, Run
-from neuromas.task import Task
+from neuromas.task import Problem, Task
 from neuromas.tasks import make_task
 from neuromas.topology import Topology
 
@@ -65,6 +65,28 @@ def check_task(topology: Topology, task: Task) -> None:
         raise ConfigError(f"task {task.name!r} does not fit topology {topology}: {error}") from error
 
 
+def check_prompts(network: Network, task: Task, problems: Sequence[Problem]) -> None:
+    """Raises PromptError if no problem's prompts fit, even with nothing but empty messages to read."""
+    failure: PromptError | None = None
+    for problem in problems:
+        try:
+            for node in range(len(network.topology.nodes)):
+                _check_prompt(network, task, problem, node)
+            return
+        except PromptError as error:
+            failure = error
+    if failure is not None:
+        raise failure
+
+
+def _check_prompt(network: Network, task: Task, problem: Problem, node: int) -> None:
+    topology, codec = network.topology, network.policy.codec
+    empty = [""] * len(topology.incoming(node))
+    style, form = network.style, task.answer_format
+    prompt = build_prompt(topology, node, problem, empty, codec, style=style, answer_format=form)
+    check_fits(topology, node, prompt, network.budget(node), network.policy.context)
+
+
 def save_bundle(folder: Path, assembly: Assembly, more: Mapping[str, Any], files: Mapping[str, str]) -> None:
     """Write the network: PEFT folders and the manifest. ``files`` are hashes of files already there."""
     network, policy = assembly.network, assembly.policy
@@ -92,25 +114,28 @@ def load_bundle(path: Path, device: str | None = None, backbone: Backbone | None
     try:
         config = make_config(manifest["config"])
         topology = Topology.from_dict(manifest["topology"])
-        versions = [int(v) for v in manifest["versions"]]
-        identity, template = manifest["backbone"], manifest["template"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{folder / MANIFEST} is damaged: {error!r}") from error
+        assignment = tuple(manifest["assignment"])
+        identity = {key: str(manifest["backbone"][key]) for key in ("name", "digest")}
+        template = manifest["template"]
+    except (KeyError, TypeError, ValueError, ConfigError, TopologyError) as error:
+        raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
     if template != template_version():
         raise RunError(
             f"{folder}: trained with prompt template {template}, this version has {template_version()}; "
             "its nodes would read prompts they never saw"
         )
     if device is not None:
-        config = config.model_copy(update={"model": config.model.model_copy(update={"device": device})})
+        config = make_config({**dict(config), "model": {**dict(config.model), "device": device}})
     assembly = assemble(config, topology, backbone)
+    if assembly.network.assignment != assignment:
+        raise RunError(f"{folder / MANIFEST} is damaged: its assignment is not the configured one")
     found = assembly.policy.backbone.digest
     if found != identity["digest"]:
         raise RunError(
             f"{folder}: trained over backbone {identity['name']!r} ({identity['digest']}), "
             f"but {config.model.backbone!r} is now {found}"
         )
-    load_adapters(folder, assembly.policy.bank, versions)
+    load_adapters(folder, assembly.policy.bank, manifest["versions"])
     return assembly
 
 

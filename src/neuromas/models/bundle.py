@@ -17,12 +17,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from neuromas.errors import RunError
+from neuromas.errors import RunError, one_line
 from neuromas.models.adapters import AdapterBank, LoraSpec
 from neuromas.models.embedded import file_digest
 from neuromas.store import MANIFEST, read_json, write_atomic
 
 FORMAT = 1
+_WEIGHTS = "adapter_model.safetensors"
 _PEFT_PREFIX = "base_model.model."
 
 
@@ -35,7 +36,7 @@ def save_adapters(folder: Path, bank: AdapterBank, backbone: str) -> dict[str, s
         for slot, down, up in bank.factors(row):
             tensors[f"{_PEFT_PREFIX}{slot.path}.lora_A.weight"] = down.cpu().contiguous()
             tensors[f"{_PEFT_PREFIX}{slot.path}.lora_B.weight"] = up.cpu().contiguous()
-        save_file(tensors, place / "adapter_model.safetensors", metadata={"format": "pt"})
+        _save(tensors, place / _WEIGHTS)
         write_atomic(place / "adapter_config.json", json.dumps(_peft_config(bank.spec, backbone), indent=1))
     return {
         path.relative_to(folder).as_posix(): file_digest(path)
@@ -76,9 +77,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     files = manifest.get("files")
     if not isinstance(files, dict):
         raise RunError(f"{folder / MANIFEST} is damaged: no list of files")
+    versions = manifest.get("versions")
+    if not isinstance(versions, list) or any(type(version) is not int for version in versions):
+        raise RunError(f"{folder / MANIFEST} is damaged: no list of adapter versions")
     root = folder.resolve()
-    for name, digest in files.items():
-        path = (folder / name).resolve()
+    needed = [f"adapters/adapter-{row:02d}/{_WEIGHTS}" for row in range(len(versions))]
+    for name in [*files, *needed]:
+        digest = files.get(name)
+        if digest is None:
+            raise RunError(f"{folder / MANIFEST} is damaged: it does not vouch for {name}")
+        path = (folder / name.replace("\0", "")).resolve()
         if not path.is_relative_to(root):
             raise RunError(f"{folder}: the manifest names {name!r}, which lies outside the folder")
         if not path.is_file():
@@ -90,8 +98,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def load_adapters(folder: Path, bank: AdapterBank, versions: Sequence[int]) -> None:
     """Fill the bank's adapters from a bundle. Raises RunError if shapes or names do not fit."""
+    if len(versions) != len(bank.parameters):
+        raise RunError(
+            f"{folder}: {len(versions)} adapters are saved, the network has {len(bank.parameters)}"
+        )
     for row, parameter in enumerate(bank.parameters):
-        path = folder / "adapters" / f"adapter-{row:02d}" / "adapter_model.safetensors"
+        path = folder / "adapters" / f"adapter-{row:02d}" / _WEIGHTS
         tensors = load_tensors(path)
         pieces = []
         for slot in bank.slots:
@@ -114,7 +126,7 @@ def save_optimisers(folder: Path, optimisers: Sequence[torch.optim.Optimizer]) -
         for state in optimiser.state_dict()["state"].values():
             tensors |= {f"{row}.{name}": value.cpu().contiguous() for name, value in state.items()}
     path = folder / "optimisers.safetensors"
-    save_file(tensors, path)
+    _save(tensors, path)
     return {path.name: file_digest(path)}
 
 
@@ -134,4 +146,13 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
+        raise RunError(f"{path} cannot be read: {one_line(error)}") from error
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file that others may read, too. Raises OSError as other writing does."""
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+    path.chmod(0o644)
