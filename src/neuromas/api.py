@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuromas.config import Config
+from neuromas.config import Config, make_config
 from neuromas.errors import ConfigError, RunError
 from neuromas.models.process import prepare
 from neuromas.report.tables import run_report
@@ -39,7 +39,7 @@ class Trained:
 
     def ask(self, question: str) -> str:
         """The network's greedy answer. Raises RunError if there is none."""
-        return self.trace(question).answer.strip()
+        return self.trace(question).turns[-1].text.strip()
 
     def trace(self, question: str) -> Episode:
         """The whole episode of one question: every node's prompt, message and log-probabilities.
@@ -49,7 +49,7 @@ class Trained:
         network = self.assembly.network
         problem = read_question(question, network.topology.shares)
         episode = rollout(network, self.assembly.task, [problem], 1, Sampling(0.0, 0))[0]
-        if episode.failure is not None and not episode.turns:
+        if len(episode.turns) < len(network.topology.nodes):
             raise RunError(f"no answer: {episode.failure}")
         return episode
 
@@ -69,17 +69,25 @@ def train(config: Config, directory: str | Path, watch: Watch | None = None) -> 
     """Train a new run, or resume the interrupted one of this configuration in ``directory``.
 
     ``watch`` is called with every event (``step``, ``validation``, ``stage``, ``finished``).
-    Raises NeuromasError with one line on anything a user can mend.
+    Raises NeuromasError with one line on anything a user can mend, KeyboardInterrupt after Ctrl-C
+    (the checkpoint is saved; the same call continues it).
     """
     path = Path(directory)
     see = watch or _ignore
     if (path / "config.json").is_file():
-        if Run.open(path).read("config.json") != config.model_dump(mode="json"):
-            raise RunError(f"{path} holds a run of another configuration; name another directory")
-        resume(path, see)
+        check_same(Run.open(path), config)
+        run = resume(path, see)
     else:
-        start(config, path, see)
+        run = start(config, path, see)
+    if not run.finished:  # Ctrl-C ended it after a step; a script's next lines must not take it for trained
+        raise KeyboardInterrupt(f"{path} was interrupted; call train again to continue it")
     return load(path)
+
+
+def check_same(run: Run, config: Config) -> None:
+    """Raises RunError if the run was started with another configuration."""
+    if make_config(run.read("config.json")).model_dump(mode="json") != config.model_dump(mode="json"):
+        raise RunError(f"{run.path} holds a run of another configuration; name another directory")
 
 
 def load(path: str | Path, device: str | None = None) -> Trained:

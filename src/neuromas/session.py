@@ -14,20 +14,26 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from neuromas.assemble import Assembly, assemble, load_bundle, save_bundle
+from neuromas.assemble import Assembly, assemble, check_prompts, load_bundle, save_bundle
 from neuromas.config import Config, make_config
 from neuromas.episode import Episode
-from neuromas.errors import RunError
+from neuromas.errors import RunError, TaskError, one_line
 from neuromas.evaluate import evaluate
 from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
 from neuromas.seeds import derive
 from neuromas.store import Run
-from neuromas.task import Problem, Task
-from neuromas.tracking import Sink, open_sinks, scalars
+from neuromas.task import Problem, Split, Task
+from neuromas.tracking import Sink, check_sinks, open_sinks, scalars
 from neuromas.train import Trainer, train_step
 
 Watch = Callable[[Mapping[str, Any]], None]
+_STAGES = {
+    "test-before": "untrained network",
+    "test-after": "trained network",
+    "test-after-blank": "trained network with all messages blanked",
+    "test-after-shuffle": "trained network with messages shuffled between questions",
+}
 PACKAGES = (
     "neuromas",
     "torch",
@@ -42,20 +48,46 @@ PACKAGES = (
 
 def start(config: Config, directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
     """Train a new run in ``directory``. Returns when it is finished or was interrupted."""
+    check_sinks(config.run.sinks)
     assembly = assemble(config, backbone=backbone)
+    _check_data(assembly)
     run = Run.create(directory, config.model_dump(mode="json"), about())
-    return _Session(assembly, run, watch).go()
+    with run.lock():
+        return _Session(assembly, run, watch).go()
 
 
 def resume(directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
-    """Continue a run from its newest checkpoint, as if it had never stopped."""
+    """Continue a run from its newest checkpoint, as if it had never stopped; a finished run stays."""
     run = Run.open(directory)
-    checkpoints = run.checkpoints()
-    if not checkpoints:
-        return _Session(assemble(make_config(run.read("config.json")), backbone=backbone), run, watch).go()
-    session = _Session(load_bundle(checkpoints[-1], backbone=backbone), run, watch)
-    session.restore(checkpoints[-1])
-    return session.go()
+    if run.finished:
+        return run
+    with run.lock():
+        checkpoints = run.checkpoints()
+        if checkpoints:
+            session = _Session(load_bundle(checkpoints[-1], backbone=backbone), run, watch)
+            session.restore(checkpoints[-1])
+        else:
+            config = make_config(run.read("config.json"))
+            session = _Session(assemble(config, backbone=backbone), run, watch)
+            session.forget()
+        return session.go()
+
+
+def _check_data(assembly: Assembly) -> None:
+    """Problems for training, validation and test exist and can be prompted. Raises NeuromasError if not.
+
+    Better now than after an hour of training.
+    """
+    config, task = assembly.config, assembly.task
+    wanted: list[tuple[Split, int]] = [("train", config.train.problems), ("test", config.evaluate.test)]
+    if config.evaluate.every:
+        wanted.append(("validation", config.evaluate.validation))
+    for split, count in wanted:
+        size = task.size(split)
+        if size == 0:
+            raise TaskError(f"task {task.name!r} has no {split} problems")
+        task.problem(split, count - 1 if size is None else min(count, size) - 1)
+    check_prompts(assembly.network, task, training_problems(task, config.seed, 0, config.train.problems))
 
 
 def about() -> dict[str, Any]:
@@ -87,11 +119,20 @@ def _commit() -> str | None:
     """Commit of the source tree, with ``+changed`` if it differs; None outside a checkout."""
     here = Path(__file__).parent
     try:
-        ask = ["git", "-C", str(here), "describe", "--always", "--dirty=+changed", "--abbrev=12"]
-        done = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=False)
+        # installed into a folder of somebody else's repository, that one's commit says nothing of us
+        if not _git(here, "ls-files", Path(__file__).name):
+            return None
+        return _git(here, "describe", "--always", "--dirty=+changed", "--abbrev=12") or None
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _git(folder: Path, *words: str) -> str:
+    """What git prints; nothing if it fails."""
+    done = subprocess.run(
+        ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def training_problems(task: Task, seed: int, start: int, count: int) -> list[Problem]:
@@ -102,12 +143,14 @@ def training_problems(task: Task, seed: int, start: int, count: int) -> list[Pro
     size = task.size("train")
     if size is None:
         return [task.problem("train", i) for i in range(start, start + count)]
+    orders: dict[int, list[int]] = {}
     chosen = []
     for i in range(start, start + count):
         epoch, place = divmod(i, size)
-        order = list(range(size))
-        random.Random(derive(seed, "epoch", epoch)).shuffle(order)
-        chosen.append(task.problem("train", order[place]))
+        if epoch not in orders:
+            orders[epoch] = list(range(size))
+            random.Random(derive(seed, "epoch", epoch)).shuffle(orders[epoch])
+        chosen.append(task.problem("train", orders[epoch][place]))
     return chosen
 
 
@@ -124,15 +167,20 @@ class _Session:
     def restore(self, checkpoint: Path) -> None:
         """Take over a checkpoint's optimisers, baselines and place; forget lines written after it."""
         manifest = read_manifest(checkpoint)
-        state = manifest.get("state")
-        if not isinstance(state, dict):
-            raise RunError(f"{checkpoint} holds a network but no training state")
+        try:
+            state = manifest["state"]
+            self.trainer.step = int(state["step"])
+            self.trainer.ema = {int(node): float(value) for node, value in state["ema"].items()}
+            self.best = None if state["best"] is None else (float(state["best"][0]), int(state["best"][1]))
+            self.seconds = float(state["seconds"])
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise RunError(f"{checkpoint} holds a network but no training state ({error!r})") from error
         load_optimisers(checkpoint, self.trainer.optimisers)
-        step = int(state["step"])
-        self.trainer.step = step
-        self.trainer.ema = {int(node): float(value) for node, value in state["ema"].items()}
-        self.best = None if state["best"] is None else (float(state["best"][0]), int(state["best"][1]))
-        self.seconds = float(state["seconds"])
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the lines that were written after the step from which this session goes on."""
+        step = self.trainer.step
         self.run.keep_lines("metrics.jsonl", lambda row: row["step"] < step)
         self.run.keep_lines("episodes.jsonl", lambda row: row["step"] < step)
         self.run.keep_lines("validation.jsonl", lambda row: row["step"] <= step)
@@ -146,9 +194,8 @@ class _Session:
                 while self.trainer.step < self.config.train.steps and not interrupt.asked:
                     self._step(sinks)
             finally:
-                for sink in sinks:
-                    sink.close()
-            if interrupt.asked and self.trainer.step < self.config.train.steps:
+                self._to_sinks(sinks, lambda sink: sink.close())
+            if interrupt.asked:
                 if not self.run.checkpoint(self.trainer.step).is_dir():
                     self._checkpoint()
                 self._status(finished=False)
@@ -175,8 +222,7 @@ class _Session:
         self.run.append("metrics.jsonl", [report])
         kept = episodes[:: max(1, len(episodes) // max(1, config.run.episodes))][: config.run.episodes]
         self.run.append("episodes.jsonl", [_episode_line(report["step"], episode) for episode in kept])
-        for sink in sinks:
-            sink.log(report["step"], scalars(report))
+        self._mirror(sinks, report["step"], report)
         self.watch({"event": "step", "steps": config.train.steps, **report})
         done = trainer.step == config.train.steps
         if config.evaluate.every and (trainer.step % config.evaluate.every == 0 or done):
@@ -194,9 +240,22 @@ class _Session:
         if accuracy is not None and (self.best is None or accuracy >= self.best[0]):
             self.best = (accuracy, self.trainer.step)
         self.run.append("validation.jsonl", [{"step": self.trainer.step, **result.summary}])
-        for sink in sinks:
-            sink.log(self.trainer.step, scalars({"validation": result.summary}))
+        self._mirror(sinks, self.trainer.step, {"validation": result.summary})
         self.watch({"event": "validation", "step": self.trainer.step, "accuracy": accuracy})
+
+    def _mirror(self, sinks: list[Sink], step: int, report: Mapping[str, Any]) -> None:
+        """The same numbers to all sinks."""
+        numbers = scalars(report)
+        self._to_sinks(sinks, lambda sink: sink.log(step, numbers))
+
+    def _to_sinks(self, sinks: list[Sink], act: Callable[[Sink], None]) -> None:
+        """Act on every sink. One that fails is left out from then on: the run does not depend on it."""
+        for sink in list(sinks):
+            try:
+                act(sink)
+            except Exception as error:  # foreign code: whatever it raises is news, not the end
+                sinks.remove(sink)
+                self.watch({"event": "stage", "text": f"a sink failed and is left out: {one_line(error)}"})
 
     def _checkpoint(self) -> None:
         """Everything needed to go on: adapters, optimisers, baselines, place in the data, lineage."""
@@ -241,13 +300,20 @@ class _Session:
         self._evaluate("test-after", "none")
         if self.assembly.network.topology.edges:
             self._evaluate("test-after-blank", "blank")
-            self._evaluate("test-after-shuffle", "shuffle")
+            if self._tests() > 1:  # one question has no other to swap messages with
+                self._evaluate("test-after-shuffle", "shuffle")
         self._status(finished=True)
         self.watch({"event": "finished", "step": step})
 
+    def _tests(self) -> int:
+        """How many test problems are evaluated."""
+        size, wanted = self.assembly.task.size("test"), self.config.evaluate.test
+        return wanted if size is None else min(wanted, size)
+
     def _evaluate(self, name: str, intervention: str) -> None:
         """One test evaluation into the run directory."""
-        self.watch({"event": "stage", "text": f"evaluating {name}"})
+        text = f"evaluating the {_STAGES[name]} on {self._tests()} test questions"
+        self.watch({"event": "stage", "text": text})
         result = evaluate(
             self.assembly.network,
             self.assembly.task,

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 from neuromas.errors import ConfigError, one_line, unknown
+
+_SINKS = ("tensorboard", "wandb", "trackio")
 
 
 class Sink(Protocol):
@@ -54,22 +57,28 @@ class _InitLog:
         self._module.finish()
 
 
+def check_sinks(names: Sequence[str]) -> None:
+    """Raises ConfigError with one line if a sink is unknown or its package is not installed."""
+    for name in names:
+        if name not in _SINKS:
+            raise ConfigError(unknown("sink", name, _SINKS))
+        if find_spec(name) is None:
+            raise ConfigError(f"run.sinks names {name!r}, which is not installed: pip install {name}")
+
+
 def open_sinks(names: Sequence[str], run: Path, config: Mapping[str, Any]) -> list[Sink]:
     """The named sinks. Raises ConfigError with one line if one is unknown, missing or refuses."""
+    check_sinks(names)
     sinks: list[Sink] = []
     for name in names:
         try:
             if name == "tensorboard":
                 sinks.append(_TensorBoard(run, config))
-            elif name in ("wandb", "trackio"):
-                sinks.append(_InitLog(name, run, config))
             else:
-                raise ConfigError(unknown("sink", name, ("tensorboard", "wandb", "trackio")))
-        except ImportError:
-            raise ConfigError(
-                f"run.sinks names {name!r}, which is not installed: pip install {name}"
-            ) from None
-        except (OSError, ValueError, RuntimeError) as error:
+                sinks.append(_InitLog(name, run, config))
+        except Exception as error:  # foreign code: any failure to start is the same news
+            for sink in sinks:
+                sink.close()
             raise ConfigError(f"run.sinks: {name!r} could not start: {one_line(error)}") from error
     return sinks
 
