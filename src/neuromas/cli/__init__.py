@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -15,22 +16,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from neuromas.models.process import prepare
 
     prepare()
-    from neuromas.cli.parser import build_parser
+    from neuromas.cli.parser import parse
+    from neuromas.report.terminal import visible
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 shows escapes, and no traceback
+            stream.reconfigure(errors="backslashreplace")
     try:
-        args = build_parser().parse_args(arguments)
+        args = parse(arguments)
         status: int = args.run(args)
         sys.stdout.flush()
         return status
-    except NeuromasError as error:
-        print(f"neuromas: {one_line(error)}", file=sys.stderr)
-        return 2
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-    except KeyboardInterrupt:
-        print("neuromas: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"neuromas: interrupted{visible(str(error))}", file=sys.stderr)
         return INTERRUPTED
-    except OSError as error:
-        print(f"neuromas: {one_line(error)}", file=sys.stderr)
+    except (NeuromasError, OSError) as error:
+        print(f"neuromas: {visible(one_line(error))}", file=sys.stderr)
         return 2
+    except (RuntimeError, MemoryError) as error:
+        if not _out_of_memory(error):
+            raise
+        hint = "lower train.problems, train.samples or the token budgets, or take a smaller model"
+        print(f"neuromas: out of memory; {hint}", file=sys.stderr)
+        return 2
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Python's own error, or torch's on a GPU or the CPU."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

@@ -78,7 +78,9 @@ def backbones(args: argparse.Namespace) -> int:
     print("tiny                 random two-layer model with one token a byte, for tests: always there")
     print("a local folder       config.json, tokenizer and *.safetensors")
     print("a Hugging Face id    e.g. Qwen/Qwen3-0.6B, google/gemma-3-1b-it (gated: accept its licence first)")
-    hub = Path(os.environ.get("HF_HUB_CACHE", Path.home() / ".cache" / "huggingface" / "hub"))
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    hub = Path(HF_HUB_CACHE)
     for folder in sorted(hub.glob("models--*")) if hub.is_dir() else []:
         print(f"  downloaded         {folder.name.removeprefix('models--').replace('--', '/')}")
     return 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from neuromas import __version__
 from neuromas.cli import looking, working
+from neuromas.report.terminal import visible
 
 Parsers = Any  # argparse keeps its subparsers' type private
 
@@ -16,15 +18,28 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the line and exit with status 2."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {visible(message)} (see {self.prog} --help)\n")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read a command line. ``key=value`` may stand before, between and after the flags."""
+    parser = build_parser()
+    args, rest = parser.parse_known_args(arguments)
+    if rest:
+        if args.pairs is None or any(word.startswith("-") for word in rest):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        # argparse gives all of a list to its first stretch of words and knows the others no more
+        setattr(args, args.pairs, [*getattr(args, args.pairs), *rest])
+    return args
 
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     parser = _Parser(
         prog="neuromas",
-        description="Multi-agent language systems as neural networks, trained by joint reinforcement learning.",
+        description="Multi-agent language systems as neural networks, trained jointly by REINFORCE.",
     )
+    parser.add_argument("--version", action="version", version=f"neuromas {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _train(commands)
     _evaluate(commands)
@@ -35,18 +50,27 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add(
-    commands: Parsers, name: str, run: Callable[[argparse.Namespace], int], text: str
+    commands: Parsers,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    text: str,
+    pairs: str | None = None,
 ) -> argparse.ArgumentParser:
-    """A subcommand with its handler."""
+    """A subcommand with its handler; ``pairs`` names its list of key=value words."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, pairs=pairs)
     return parser
 
 
 def _train(commands: Parsers) -> None:
-    parser = _add(commands, "train", working.train, "train a network and report before and after")
-    parser.add_argument("config", nargs="?", help="TOML file; without one the defaults are used")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. train.steps=40")
+    text = "train a network and report before and after"
+    parser = _add(commands, "train", working.train, text, "settings")
+    parser.add_argument(
+        "settings",
+        nargs="*",
+        metavar="CONFIG.toml | key=value",
+        help="a TOML file (without one the defaults are used), then overrides such as train.steps=40",
+    )
     parser.add_argument("--run", metavar="DIR", dest="directory", help="run directory (default runs/NAME)")
     parser.add_argument("--resume", metavar="RUN", help="continue an interrupted run")
     parser.add_argument(
@@ -58,7 +82,8 @@ def _train(commands: Parsers) -> None:
 
 
 def _evaluate(commands: Parsers) -> None:
-    parser = _add(commands, "evaluate", working.evaluate_run, "evaluate a trained network greedily")
+    text = "evaluate a trained network greedily"
+    parser = _add(commands, "evaluate", working.evaluate_run, text, "options")
     parser.add_argument("path", metavar="RUN", help="run directory or checkpoint")
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
     parser.add_argument("--items", type=_positive, default=200, help="number of problems (default 200)")
@@ -93,7 +118,8 @@ def _ask(commands: Parsers) -> None:
 
 
 def _looking(commands: Parsers) -> None:
-    parser = _add(commands, "validate", looking.validate_task, "check a task without a model")
+    text = "check a task without a model"
+    parser = _add(commands, "validate", looking.validate_task, text, "options")
     parser.add_argument("task")
     parser.add_argument("options", nargs="*", metavar="option=value")
     parser.add_argument("--items", type=_positive, default=100, help="problems a split (default 100)")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import shlex
 import shutil
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neuromas.cli.options import read_pairs
 from neuromas.config import Config, load_config
@@ -18,39 +21,43 @@ from neuromas.report.terminal import visible
 from neuromas.report.trace import trace_text
 from neuromas.store import Run
 
+if TYPE_CHECKING:
+    from neuromas.cli.progress import Progress
+
+_OVERRIDE = re.compile(r"[\w.]+\s*=")
+
 
 def train(args: argparse.Namespace) -> int:
     """Train, resume, or report a run that is finished."""
     from neuromas import session
-    from neuromas.cli.progress import Progress
 
     if args.resume:
-        if args.config or args.directory or args.carry_on:
+        if args.settings or args.directory or args.carry_on:
             raise ConfigError(
-                "--resume takes the run's own configuration; give no config, --run or --continue"
+                "--resume takes the run's own configuration; give no config, key=value, --run or --continue"
             )
-        return _report(_with_progress(lambda p: session.resume(Path(args.resume), p), Progress()))
-    config = _config(args)
+        directory = Path(args.resume)
+        return _go(directory, lambda watch: session.resume(directory, watch))
+    config = _config(args.settings)
     directory = Path(args.directory or config.run.directory or f"runs/{_name(config)}")
     if args.carry_on and (directory / "config.json").is_file():
-        stored = Run.open(directory).read("config.json")
-        if stored != config.model_dump(mode="json"):
-            raise ConfigError(
-                f"{directory} holds a run of another configuration; name another --run directory"
-            )
-        if _finished(directory):
-            print(f"{directory} is already trained; remove it to train afresh\n")
-            return _report(Run.open(directory))
-        return _report(_with_progress(lambda p: session.resume(directory, p), Progress()))
-    return _report(_with_progress(lambda p: session.start(config, directory, p), Progress()))
+        from neuromas.api import check_same
+
+        run = Run.open(directory)
+        check_same(run, config)
+        if run.finished:
+            print(f"{visible(str(directory))} is already trained; remove it to train afresh\n")
+            return _report(run)
+        return _go(directory, lambda watch: session.resume(directory, watch))
+    return _go(directory, lambda watch: session.start(config, directory, watch))
 
 
-def _config(args: argparse.Namespace) -> Config:
-    """The configuration from file and overrides; the file may be left out."""
-    path, overrides = args.config, list(args.overrides)
-    if path is not None and "=" in path and not Path(path).exists():
-        overrides, path = [path, *overrides], None
-    return load_config(path, overrides)
+def _config(settings: Sequence[str]) -> Config:
+    """The configuration from file and overrides; the file comes first and may be left out."""
+    first = settings[0] if settings else ""
+    if not first or (_OVERRIDE.match(first) and not Path(first).is_file()):
+        return load_config(None, settings)
+    return load_config(first, settings[1:])
 
 
 def _name(config: Config) -> str:
@@ -60,21 +67,28 @@ def _name(config: Config) -> str:
     return f"{task}-{shape}-{config.network.question}-seed{config.seed}"
 
 
-def _with_progress(work: Any, progress: Any) -> Run:
-    with progress:
-        run: Run = work(progress)
-    return run
+def _go(directory: Path, work: Callable[[Progress], Run]) -> int:
+    """Train under a progress bar, then report. A second Ctrl-C ends at once, and says how to go on."""
+    from neuromas.cli.progress import Progress
+
+    try:
+        with Progress() as progress:
+            run = work(progress)
+    except KeyboardInterrupt:
+        if (directory / "config.json").is_file():
+            raise KeyboardInterrupt(f"; continue with: {_again(directory)}") from None
+        raise
+    return _report(run)
 
 
-def _finished(directory: Path) -> bool:
-    return (directory / "status.json").is_file() and bool(Run.open(directory).read("status.json")["finished"])
+def _again(directory: Path) -> str:
+    return f"neuromas train --resume {shlex.quote(str(directory))}"
 
 
 def _report(run: Run) -> int:
     """The report of a finished run, or how to go on with an interrupted one."""
-    if not _finished(run.path):
-        step = run.read("status.json")["step"]
-        print(f"stopped after step {step}; continue with: neuromas train --resume {run.path}")
+    if not run.finished:
+        print(f"stopped after step {run.read('status.json').get('step')}; continue with: {_again(run.path)}")
         return 130
     print(run_report(run))
     return 0
@@ -88,15 +102,18 @@ def evaluate_run(args: argparse.Namespace) -> int:
 
     if args.options and not args.task:
         raise ConfigError(f"option {args.options[0]!r} needs --task NAME")
+    name = args.name or "-".join(
+        [*([args.task.replace("/", "-")] if args.task else []), args.split, str(args.items), args.messages]
+    )
+    if "/" in name or name.startswith((".", "test-before", "test-after")):
+        raise ConfigError(
+            f"evaluation name {name!r}: use no '/' and no leading '.', "
+            "and leave test-before and test-after to training"
+        )
     assembly = load_bundle(Path(args.path), args.device)
     task = make_task(args.task, read_pairs(args.options)) if args.task else assembly.task
     check_task(assembly.network.topology, task)
     result = evaluate(assembly.network, task, args.split, args.items, intervention=args.messages)
-    name = args.name or "-".join(
-        [*([task.name.replace("/", "-")] if args.task else []), args.split, str(args.items), args.messages]
-    )
-    if "/" in name or name.startswith("."):
-        raise ConfigError(f"evaluation name {name!r}: use no '/' and no leading '.'")
     if (Path(args.path) / "config.json").is_file():
         Run.open(Path(args.path)).write_evaluation(name, result.summary, [asdict(i) for i in result.items])
         where = f"kept as {name!r} in {args.path}"
@@ -125,7 +142,9 @@ def compare(args: argparse.Namespace) -> int:
 
 def _side(text: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """An evaluation named as RUN or RUN:EVALUATION."""
-    path, _, name = text.partition(":")
+    path, name = text, ""
+    if not Path(text).is_dir():  # a folder's name may hold a colon
+        path, _, name = text.rpartition(":") if ":" in text else (text, "", "")
     return Run.open(Path(path)).evaluation(name or "test-after")
 
 

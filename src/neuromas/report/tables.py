@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from neuromas.config import make_config
 from neuromas.errors import RunError
-from neuromas.report.terminal import quoted
+from neuromas.report.terminal import quoted, visible
 from neuromas.statistics import Interval, PairedTest, mcnemar, paired_difference_interval, paired_permutation
 from neuromas.store import Run
 
@@ -78,15 +79,16 @@ def paired_line(test: PairedTest, interval: Interval | None, count: int) -> str:
 
 def run_report(run: Run) -> str:
     """Before and after, the message controls, three examples, and where the run is."""
-    config = run.read("config.json")
+    config = make_config(run.read("config.json"))
     before, items_before = run.evaluation("test-before")
     after, items_after = run.evaluation("test-after")
-    status = run.read("status.json")
+    status = {"best": None, "step": 0, "seconds": 0.0, **run.read("status.json")}
     best = status["best"] if status["best"] is not None else status["step"]
+    names = [config.task.name, config.network.topology, config.model.backbone]
+    task, topology, backbone = (visible(name) for name in names)
     lines = [
-        f"{config['task']['name']} · network {config['network']['topology']} "
-        f"(question: {config['network']['question']}) · {config['model']['backbone']} · "
-        f"seed {config['seed']} · {status['step']} steps, checkpoint of step {best} · "
+        f"{task} · network {topology} (question: {config.network.question}) · {backbone} · "
+        f"seed {config.seed} · {status['step']} steps, checkpoint of step {best} · "
         f"{status['seconds']:.0f} s of training",
         "",
         *_table(before, after),
@@ -95,7 +97,7 @@ def run_report(run: Run) -> str:
         *_controls(run, before, after),
         "",
         *_examples(items_before, items_after),
-        f"run directory: {run.path}",
+        f"run directory: {visible(str(run.path))}",
     ]
     return "\n".join(lines)
 

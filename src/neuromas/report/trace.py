@@ -23,7 +23,7 @@ def trace_text(topology: Topology, episode: Episode, width: int = 100) -> str:
     lines += block(episode.problem.question, width=width)
     for row in range(len(topology.nodes)):
         lines += ["", *_node(topology, row, said, width)]
-    return "\n".join([*lines, "", *_ending(episode, width)])
+    return "\n".join([*lines, "", *_ending(episode, len(topology.nodes), width)])
 
 
 def _node(topology: Topology, row: int, said: dict[int, Turn], width: int) -> list[str]:
@@ -58,7 +58,7 @@ def _n(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
-def _ending(episode: Episode, width: int) -> list[str]:
+def _ending(episode: Episode, nodes: int, width: int) -> list[str]:
     """Answer, score, what it should have been, and the cost."""
     room = width - 20
     counts = (
@@ -67,6 +67,8 @@ def _ending(episode: Episode, width: int) -> list[str]:
         (episode.new_tokens, "new token"),
     )
     cost = ", ".join(_n(count, thing) for count, thing in counts)
+    if not episode.problem.answer and len(episode.turns) == nodes:  # asked by a person: no gold answer
+        return [f"answer   {quoted(episode.turns[-1].text.strip(), room)}", f"cost     {cost}"]
     if episode.score is None:
         cause = "unknown cause" if episode.failure is None else quoted(episode.failure, room)
         return [f"failed   {cause}", "score    none: a failed episode counts in no mean", f"cost     {cost}"]
