@@ -2,7 +2,7 @@
 
 Transformers hands each layer's queries, keys and values (rotary positions already applied) to
 ``attend``; the plan that travels with the forward call decides what they see. Two plans exist:
-``PackedPlan`` for training (one row holds a shared prompt prefix and all its samples) and the
+``TriePlan`` for prompts and for training (sequences that share beginnings are one tree) and the
 sampler's ``CachePlan``. Attention is written as matrix products: on CPUs the backward of the fused
 kernel costs several times more.
 """
@@ -51,46 +51,9 @@ def register() -> None:
 
 
 def masked_softmax(scores: Tensor, bias: Tensor) -> Tensor:
-    """Softmax over the last axis in fp32 after adding ``bias`` (0 or -inf), in the scores' dtype."""
-    return torch.softmax(scores.float() + bias, dim=-1).to(scores.dtype)
+    """Softmax over the last axis after adding ``bias`` (0 or -inf) to ``scores`` in place.
 
-
-class PackedPlan:
-    """Rows that hold a prefix and several branches; a branch sees the prefix and itself.
-
-    ``branch`` (R, L): -1 padding, 0 prefix, 1.. branches. ``position`` (R, L): place in the unpacked
-    sequence. Equal to running every branch behind its own copy of the prefix.
+    In the scores' own dtype: the kernel sums in fp32 inside, and 0 and -inf are exact in any dtype, so
+    an fp32 copy would cost memory traffic and change nothing but the last rounding.
     """
-
-    def __init__(self, branch: Tensor, position: Tensor) -> None:
-        """Both (R, L), on the model's device."""
-        same = branch[:, :, None] == branch[:, None, :]
-        seen = (same | (branch[:, None, :] == 0)) & (branch[:, None, :] >= 0)
-        distance = position[:, :, None] - position[:, None, :]
-        seen &= distance >= 0
-        # a padding query sees itself, so that no softmax is empty
-        eye = torch.eye(branch.shape[1], dtype=torch.bool, device=branch.device)
-        self._seen = seen | eye
-        self._distance = distance
-        self._biases: dict[int | None, Tensor] = {}
-
-    def _bias(self, window: int | None) -> Tensor:
-        """(R, 1, 1, L, L) additive mask, built once for each window size."""
-        if window not in self._biases:
-            seen = self._seen if window is None else self._seen & (self._distance < window)
-            zero = torch.zeros((), device=seen.device)
-            self._biases[window] = torch.where(seen, zero, -torch.inf)[:, None, None]
-        return self._biases[window]
-
-    def attend(
-        self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scale: float, window: int | None
-    ) -> Tensor:
-        """Grouped-query attention as two matrix products. See ``Plan.attend``."""
-        query, key, value = qkv
-        rows, heads, length, width = query.shape
-        kv_heads = key.shape[1]
-        grouped = (query * scale).reshape(rows, kv_heads, (heads // kv_heads) * length, width)
-        scores = grouped @ key.transpose(2, 3)
-        shaped = scores.view(rows, kv_heads, heads // kv_heads, length, length)
-        weights = masked_softmax(shaped, self._bias(window)).view_as(scores)
-        return (weights @ value).view(rows, heads, length, width).transpose(1, 2)
+    return torch.softmax(scores.add_(bias), dim=-1)

@@ -1,4 +1,4 @@
-"""The sampler's attention plans: a prefix computed once, and what each sample adds to it.
+"""The sampler's attention plan: prompts computed once, and what each sample adds to them.
 
 Slots are arranged as G groups of W slots; the slots of a group share one prefix. Keys and values of
 the prefix are kept once per group, so that W samples read them in one matrix product.
@@ -12,32 +12,6 @@ from torch import Tensor
 from neuromas.models.attention import masked_softmax
 
 Pair = tuple[Tensor, Tensor]
-
-
-class PrefillPlan:
-    """Plain causal attention over right-padded prompts that keeps every layer's keys and values."""
-
-    def __init__(self, length: int, device: torch.device) -> None:
-        """``length`` is the padded prompt length; padding comes last, so causality hides it."""
-        self.kept: dict[int, Pair] = {}
-        place = torch.arange(length, device=device)
-        self._distance = place[:, None] - place[None, :]
-
-    def attend(
-        self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scale: float, window: int | None
-    ) -> Tensor:
-        """See ``attention.Plan``."""
-        query, key, value = qkv
-        self.kept[layer] = (key, value)
-        rows, heads, length, width = query.shape
-        seen = self._distance >= 0
-        if window is not None:
-            seen = seen & (self._distance < window)
-        bias = torch.where(seen, 0.0, -torch.inf)
-        grouped = (query * scale).reshape(rows, key.shape[1], -1, width)
-        scores = grouped @ key.transpose(2, 3)
-        weights = masked_softmax(scores.view(rows, heads, length, length), bias).view_as(scores)
-        return (weights @ value).view(rows, heads, length, width).transpose(1, 2)
 
 
 class CachePlan:
@@ -58,6 +32,15 @@ class CachePlan:
         self._fresh = 0
         self._biases: dict[int | None, Tensor] = {}
 
+    def fill(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Put known keys and values (G, Hk, W, T, D) of the T tokens announced last into a layer."""
+        groups, heads, _, fresh, dim = key.shape
+        shape = (groups, heads, self.width, self.capacity, dim)
+        own = (key.new_empty(shape), value.new_empty(shape))
+        own[0][:, :, :, self.used - fresh : self.used] = key
+        own[1][:, :, :, self.used - fresh : self.used] = value
+        self._own[layer] = own
+
     def extend(self, valid: Tensor, position: Tensor) -> None:
         """Announce T new tokens for every slot: both (G, W, T). Call before the forward pass."""
         count = valid.shape[-1]
@@ -67,7 +50,7 @@ class CachePlan:
         self.used += count
         self._biases = {}
 
-    def _bias(self, window: int | None) -> Tensor:
+    def _bias(self, window: int | None, dtype: torch.dtype) -> Tensor:
         """Additive mask (G, 1, W, 1, T, P + used): prefix columns first, then the slot's own."""
         if window in self._biases:
             return self._biases[window]
@@ -85,7 +68,7 @@ class CachePlan:
             ahead = ahead & (query[..., None] - place < window)
             own = own & (query[..., None] - self.position[:, :, None, : self.used] < window)
         seen = torch.cat([ahead, own], dim=-1)[:, None, :, None]
-        self._biases[window] = torch.where(seen, 0.0, -torch.inf)
+        self._biases[window] = torch.where(seen, 0.0, -torch.inf).to(dtype)
         return self._biases[window]
 
     def attend(
@@ -111,7 +94,7 @@ class CachePlan:
         before = (asked @ pre_key.transpose(2, 3)).view(groups, kv_heads, self.width, share, fresh, split)
         alone = asked.view(groups, kv_heads, self.width, share * fresh, dim)
         after = (alone @ own_key.transpose(3, 4)).view(groups, kv_heads, self.width, share, fresh, self.used)
-        weights = masked_softmax(torch.cat([before, after], dim=-1), self._bias(window))
+        weights = masked_softmax(torch.cat([before, after], dim=-1), self._bias(window, before.dtype))
         ahead = weights[..., :split].reshape(groups, kv_heads, self.width * share * fresh, split)
         rest = weights[..., split:].reshape(groups, kv_heads, self.width, share * fresh, self.used)
         out = (ahead @ pre_value).view(groups, kv_heads, self.width, share, fresh, dim)

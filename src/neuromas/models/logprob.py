@@ -6,6 +6,7 @@ kept is the logits in the model's own dtype; probabilities are recomputed a few 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,45 +16,58 @@ _ROWS = 32
 
 
 class _Chosen(torch.autograd.Function):
-    """(S, V) logits, (S,) targets, (S,) temperatures to (S,) log-probabilities and (S,) entropies."""
+    """Logits of U places, and S tokens predicted there; see ``chosen_logprobs``."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, target: Tensor, heat: Tensor) -> tuple[Tensor, Tensor]:
-        size = logits.new_empty(len(logits), dtype=torch.float32)
-        chosen, entropy = torch.empty_like(size), torch.empty_like(size)
-        for part in _parts(len(logits)):
-            scaled = logits[part].float() / heat[part, None]
-            size[part] = torch.logsumexp(scaled, dim=-1)
-            chosen[part] = scaled.gather(1, target[part, None])[:, 0] - size[part]
-            # H = log Z - E[z]
-            weight = torch.exp(scaled - size[part, None])
-            entropy[part] = size[part] - torch.linalg.vecdot(weight, scaled)
-        ctx.save_for_backward(logits, target, heat, size)
+    def forward(
+        ctx: Any, logits: Tensor, place: Tensor, target: Tensor, heat: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        chosen = logits.new_empty(len(place), dtype=torch.float32)
+        entropy, size = torch.empty_like(chosen), torch.empty_like(chosen)
+        for part, tokens, local, warmth in _parts(logits, place, heat):
+            scaled = logits[part].float() / warmth[:, None]
+            total = torch.logsumexp(scaled, dim=-1)
+            weight = torch.exp(scaled - total[:, None])
+            spread = total - torch.linalg.vecdot(weight, scaled)  # H = log Z - E[z]
+            size[tokens], entropy[tokens] = total[local], spread[local]
+            chosen[tokens] = scaled[local, target[tokens]] - total[local]
+        ctx.save_for_backward(logits, place, target, heat, size)
         ctx.mark_non_differentiable(entropy)
         return chosen, entropy
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        logits, target, heat, size = ctx.saved_tensors
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        logits, place, target, heat, size = ctx.saved_tensors
         out = torch.empty_like(logits)
         slope = grads[0] / heat
-        for part in _parts(len(logits)):
-            weight = torch.exp(logits[part].float() / heat[part, None] - size[part, None])
-            weight.mul_(-slope[part, None])
-            weight.scatter_add_(1, target[part, None], slope[part, None])
+        for part, tokens, local, warmth in _parts(logits, place, heat):
+            count = part.stop - part.start
+            total = size.new_zeros(count)
+            total[local] = size[tokens]
+            pull = size.new_zeros(count).index_add_(0, local, slope[tokens])
+            weight = torch.exp(logits[part].float() / warmth[:, None] - total[:, None]).mul_(-pull[:, None])
+            weight.index_put_((local, target[tokens]), slope[tokens], accumulate=True)
             out[part] = weight
-        return out, None, None
+        return out, None, None, None
 
 
-def chosen_logprobs(logits: Tensor, target: Tensor, heat: Tensor) -> tuple[Tensor, Tensor]:
+def chosen_logprobs(logits: Tensor, place: Tensor, target: Tensor, heat: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities (S,) with gradient, entropies (S,) in nats without; fp32.
 
-    Of softmax(logits / heat) at ``target``; ``logits`` (S, V) in any float dtype, ``heat`` (S,) > 0.
+    ``logits`` (U, V) in any float dtype; token s is ``target[s]`` under softmax(logits[place[s]] /
+    heat[s]). ``place`` (S,) ascends and names every place; tokens of one place share its ``heat`` > 0.
     """
-    chosen, entropy = _Chosen.apply(logits, target, heat)  # type: ignore[no-untyped-call]
+    chosen, entropy = _Chosen.apply(logits, place, target, heat)  # type: ignore[no-untyped-call]
     return chosen, entropy
 
 
-def _parts(count: int) -> list[slice]:
-    """Slices of at most ``_ROWS``."""
-    return [slice(start, start + _ROWS) for start in range(0, count, _ROWS)]
+def _parts(logits: Tensor, place: Tensor, heat: Tensor) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
+    """A few places at a time: their slice, their tokens' slice, place within it, heat by place."""
+    starts = list(range(0, len(logits), _ROWS))
+    edges = torch.searchsorted(place, torch.tensor([*starts, len(logits)], device=place.device)).tolist()
+    for start, low, high in zip(starts, edges, edges[1:], strict=False):
+        part = slice(start, min(start + _ROWS, len(logits)))
+        local = place[low:high] - start
+        warmth = heat.new_ones(part.stop - part.start)
+        warmth[local] = heat[low:high]
+        yield part, slice(low, high), local, warmth

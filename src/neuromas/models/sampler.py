@@ -1,18 +1,19 @@
-"""Layer-batched sampling: one prefill for each distinct prompt, all nodes and samples in one batch."""
+"""Layer-batched sampling: all nodes and samples in one batch, whatever prompts share read once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.backbone import Backbone
-from neuromas.models.cache import CachePlan, Pair, PrefillPlan
+from neuromas.models.cache import CachePlan, Pair
 from neuromas.models.policy import Generation, Request
 from neuromas.models.sampling import draw, uniforms
+from neuromas.models.trie import TriePlan, bundles, paint, plant
 
 _LEAVE = 0.8  # finished rows leave once the batch can shrink below this share of its slots
 
@@ -41,24 +42,12 @@ def generate(
     with torch.inference_mode():
         for start in range(0, len(order), backbone.rows):
             chosen = order[start : start + backbone.rows]
-            batch = _level([requests[i] for i in chosen])
+            batch = [requests[i] for i in chosen]
             for i, generation in zip(
                 chosen, _Batch(backbone, bank, batch, temperature).run(stop), strict=True
             ):
                 out[i] = generation
     return [generation for generation in out if generation is not None]
-
-
-def _level(batch: list[Request]) -> list[Request]:
-    """If any request has a suffix, all must: the others give up the last token of their prefix."""
-    if not any(request.suffix for request in batch):
-        return batch
-    return [
-        request
-        if request.suffix
-        else replace(request, prefix=request.prefix[:-1], suffix=request.prefix[-1:])
-        for request in batch
-    ]
 
 
 def _groups(batch: Sequence[Request]) -> list[_Group]:
@@ -113,36 +102,27 @@ class _Batch:
         return [Generation(tuple(i), tuple(p), e) for i, p, e in rows]
 
     def _read(self) -> tuple[Tensor, CachePlan]:
-        """Prefill prefixes and suffixes; returns the last hidden state of every slot (G * W, d)."""
+        """Read all prompts, each shared beginning once; returns last hidden states (G * W, d)."""
+        read = _Prompts(self.backbone, self.bank, self.batch)
         device = self.backbone.device
-        prefixes = list(dict.fromkeys((group.adapter, group.prefix) for group in self.groups))
-        kept, last = _prefill(self.backbone, self.bank, prefixes)
-        place = {prefix: i for i, prefix in enumerate(prefixes)}
-        index = [place[(group.adapter, group.prefix)] for group in self.groups]
-        if index != list(range(len(prefixes))):
-            gather = torch.tensor(index, device=device)
-            kept = {layer: (k[gather], v[gather]) for layer, (k, v) in kept.items()}
-            last = last[gather]
-        lengths = torch.tensor([len(group.prefix) for group in self.groups], device=device)
-        width = self.slots.shape[1]
+        first = [group.members[0] for group in self.groups]
+        lengths = torch.tensor([len(group.prefix) for group in self.groups])
         longest = max(len(request.suffix) for request in self.batch)
-        plan = CachePlan(kept, lengths, width, longest + int(self.limit.max()))
-        if longest == 0:
-            return last.repeat_interleave(width, dim=0), plan
-        ids = torch.zeros(*self.slots.shape, longest, dtype=torch.long)
-        size = torch.ones_like(self.slots)
-        for g, row in enumerate(self.slots.tolist()):
-            for w, i in enumerate(row):
-                suffix = self.batch[i].suffix if i >= 0 else (0,)
-                ids[g, w, : len(suffix)] = torch.tensor(suffix)
-                size[g, w] = len(suffix)
-        size = size.to(device)
-        offset = torch.arange(longest, device=device)
-        position = lengths[:, None, None] + offset.expand(*self.slots.shape, longest)
-        plan.extend(offset < size[..., None], position)
-        flat = position.reshape(-1, longest)
-        hidden = self._forward(ids.view(-1, longest).to(device), flat, plan)
-        return hidden[torch.arange(len(hidden), device=device), size.view(-1) - 1], plan
+        request = self.slots.clamp(min=0)  # an empty slot mimics request 0 and is never read
+        prefix = read.columns(first, torch.zeros_like(lengths), int(lengths.max()))
+        kept = {n: (k[prefix].transpose(1, 2), v[prefix].transpose(1, 2)) for n, (k, v) in read.kept.items()}
+        plan = CachePlan(kept, lengths.to(device), self.slots.shape[1], longest + int(self.limit.max()))
+        if longest:
+            start = torch.tensor([len(one.prefix) for one in self.batch])
+            size = torch.tensor([len(one.suffix) for one in self.batch])
+            own = read.columns(request.view(-1).tolist(), start[request.view(-1)], longest)
+            own = own.view(*self.slots.shape, longest)
+            offset = torch.arange(longest)
+            valid = (offset < size[request][..., None]) & (self.slots >= 0)[..., None]
+            plan.extend(valid.to(device), (lengths[:, None, None] + offset).expand_as(valid).to(device))
+            for n, (k, v) in read.kept.items():
+                plan.fill(n, k[own].permute(0, 3, 1, 2, 4), v[own].permute(0, 3, 1, 2, 4))
+        return read.last[request.view(-1).to(device)], plan
 
     def _forward(self, ids: Tensor, position: Tensor, plan: CachePlan) -> Tensor:
         """Hidden states (G * W, T, d) of new tokens."""
@@ -187,35 +167,51 @@ class _Batch:
         return alive[groups[:, None], slots], ids[pick], position[pick], plan.keep(row, col)
 
 
-def _prefill(
-    backbone: Backbone, bank: AdapterBank, prefixes: Sequence[tuple[int, tuple[int, ...]]]
-) -> tuple[dict[int, Pair], Tensor]:
-    """Keys and values of every prefix, padded to the longest, and last hidden states (D, d)."""
-    longest = max(len(prefix) for _, prefix in prefixes)
-    device = backbone.device
-    parts: list[dict[int, Pair]] = []
-    hidden = []
-    for chunk in _chunks(prefixes, max(1, backbone.tokens // longest)):
-        ids = torch.zeros(len(chunk), longest, dtype=torch.long)
-        for row, (_, prefix) in enumerate(chunk):
-            ids[row, : len(prefix)] = torch.tensor(prefix)
-        plan = PrefillPlan(longest, device)
-        position = torch.arange(longest, device=device).expand(len(chunk), longest)
-        with bank.select([adapter for adapter, _ in chunk], backbone.dtype):
-            states = backbone.hidden(ids.to(device), position, plan)
-        last = torch.tensor([len(prefix) - 1 for _, prefix in chunk], device=device)
-        hidden.append(states[torch.arange(len(chunk), device=device), last])
-        parts.append(plan.kept)
-    if len(parts) == 1:
-        return parts[0], hidden[0]
-    layers = parts[0].keys()
-    kept = {n: (torch.cat([p[n][0] for p in parts]), torch.cat([p[n][1] for p in parts])) for n in layers}
-    return kept, torch.cat(hidden)
+class _Prompts:
+    """All prompts of a batch, read in one or a few forward passes.
+
+    ``kept[layer]`` holds keys and values (T, Hk, D) of the T tokens forwarded, ``last`` (B, d) every
+    request's hidden state at the end of its prompt.
+    """
+
+    def __init__(self, backbone: Backbone, bank: AdapterBank, batch: Sequence[Request]) -> None:
+        rows, self._places = plant([(one.adapter, one.prefix + one.suffix) for one in batch])
+        self._offset = [0] * len(rows)
+        parts: list[dict[int, Pair]] = []
+        hidden, start = [], 0
+        for bundle in bundles(rows, backbone.tokens):
+            canvas = paint([rows[i] for i in bundle], backbone.device)
+            plan = TriePlan(canvas, keep=True)
+            with bank.select([rows[i].adapter for i in bundle], backbone.dtype):
+                hidden.append(backbone.hidden(canvas.ids, canvas.position, plan).flatten(0, 1))
+            parts.append({n: (_flat(k), _flat(v)) for n, (k, v) in plan.kept.items()})
+            for line, i in enumerate(bundle):
+                self._offset[i] = start + line * canvas.ids.shape[1]
+            start += canvas.ids.numel()
+        self.kept = {n: (_join(n, 0, parts), _join(n, 1, parts)) for n in parts[0]}
+        ends = [self._offset[row] + path[-1] for row, path in self._places]
+        self.last = torch.cat(hidden)[torch.tensor(ends, device=backbone.device)]
+
+    def columns(self, requests: Sequence[int], start: Tensor, width: int) -> Tensor:
+        """Indices (len(requests), width) into ``kept`` of each prompt's tokens from ``start`` on.
+
+        Beyond the prompt's end any token stands in; a mask hides it.
+        """
+        device = self.last.device
+        table = torch.zeros(len(requests), width, dtype=torch.long)
+        for line, (request, first) in enumerate(zip(requests, start.tolist(), strict=True)):
+            row, path = self._places[request]
+            chosen = path[first : first + width]
+            table[line, : len(chosen)] = self._offset[row] + torch.tensor(chosen, dtype=torch.long)
+        return table.to(device)
 
 
-def _chunks(
-    items: Sequence[tuple[int, tuple[int, ...]]], size: int
-) -> Iterator[Sequence[tuple[int, tuple[int, ...]]]]:
-    """Consecutive slices of at most ``size``."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def _flat(tensor: Tensor) -> Tensor:
+    """(R, H, L, D) to (R * L, H, D)."""
+    return tensor.transpose(1, 2).flatten(0, 1)
+
+
+def _join(layer: int, which: int, parts: Sequence[dict[int, Pair]]) -> Tensor:
+    """One layer's keys or values of all forward passes."""
+    tensors = [part[layer][which] for part in parts]
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)

@@ -1,0 +1,128 @@
+"""What the recipes learn: every recipe with every seed, and the table with its intervals as JSON.
+
+    python benchmarks/learning.py recipes/demo.toml recipes/second.toml --seeds 0 1 2 --name learning-cpu
+
+Runs live in runs/learning/RECIPE-SEED; finished ones are not trained again and interrupted ones resume, so
+the script may be run in pieces, or with different --seeds side by side (add --no-table). Seeds are not
+chosen: the table has every seed that was asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+CONTROLS = ("test-before", "test-after", "test-after-blank", "test-after-shuffle")
+
+
+def main() -> None:
+    """Train what is missing, then write the table."""
+    args = _arguments()
+    from neuromas.models.process import prepare
+
+    prepare()
+    import torch
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    rows = [_row(recipe, seed, args) for recipe in args.recipes for seed in args.seeds]
+    if args.no_table:
+        return
+    out = HERE / "results" / f"{args.name}.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps({"rows": rows, "over_seeds": _over_seeds(rows)}, indent=1) + "\n", "utf-8")
+    print(f"wrote {out}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("recipes", nargs="+", type=Path)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=Path("runs/learning"))
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--set", nargs="*", default=[], metavar="key=value", help="overrides for every run")
+    parser.add_argument("--name", default="learning")
+    parser.add_argument("--no-table", action="store_true")
+    return parser.parse_args()
+
+
+def _row(recipe: Path, seed: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Train (or find) one run and read its evaluations."""
+    import neuromas
+    from neuromas import session
+    from neuromas.report.tables import paired
+    from neuromas.store import Run
+
+    config = neuromas.load_config(recipe, [f"seed={seed}", *args.set])
+    path = args.runs / f"{recipe.stem}-{seed}"
+    started = time.perf_counter()
+    if not (path / "config.json").is_file():
+        session.start(config, path, _say)
+    elif not (path / "status.json").is_file() or not Run.open(path).read("status.json")["finished"]:
+        session.resume(path, _say)
+    run = Run.open(path)
+    if run.read("config.json") != config.model_dump(mode="json"):
+        raise SystemExit(f"{path} holds a run of another configuration")
+    found = {name: run.evaluation(name) for name in CONTROLS}
+    test, interval, items = paired(found["test-before"][1], found["test-after"][1])
+    row = {
+        "recipe": recipe.stem,
+        "seed": seed,
+        "items": items,
+        **{name: _accuracy(summary) for name, (summary, _) in found.items()},
+        "majority": found["test-after"][0]["majority"]["accuracy"],
+        "gain": test.difference,
+        "gain_interval": None if interval is None else [interval.low, interval.high],
+        "p_value": test.p_value,
+        "message_tokens": found["test-after"][0]["message_tokens"],
+        "best_step": run.read("status.json")["best"],
+        "training_seconds": run.read("status.json")["seconds"],
+        "whole_seconds_of_this_call": round(time.perf_counter() - started, 1),
+        "validation": [[line["step"], line["accuracy"]] for line in run.lines("validation.jsonl")],
+        "about": run.read("run.json"),
+    }
+    print(
+        f"{path.name}: {row['test-before']['accuracy']:.3f} -> {row['test-after']['accuracy']:.3f}",
+        flush=True,
+    )
+    return row
+
+
+def _accuracy(summary: dict[str, Any]) -> dict[str, Any]:
+    return {"accuracy": summary["accuracy"], "interval": summary["interval"]}
+
+
+def _over_seeds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean gain over seeds with a t interval, per recipe."""
+    from neuromas.statistics import mean_interval_t
+
+    table = []
+    for recipe in dict.fromkeys(row["recipe"] for row in rows):
+        gains = [row["gain"] for row in rows if row["recipe"] == recipe]
+        interval = mean_interval_t(gains)
+        table.append(
+            {
+                "recipe": recipe,
+                "seeds": len(gains),
+                "mean_gain": sum(gains) / len(gains),
+                "interval": None if interval is None else [interval.low, interval.high],
+                "largest_p_value": max(row["p_value"] for row in rows if row["recipe"] == recipe),
+            }
+        )
+    return table
+
+
+def _say(event: Any) -> None:
+    """A line a step."""
+    if event["event"] == "step":
+        print(f"step {event['step']} reward {event['reward']} {event['seconds']}", flush=True)
+    elif event["event"] == "validation":
+        print(f"validation after {event['step']}: {event['accuracy']}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
