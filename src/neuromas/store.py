@@ -141,11 +141,11 @@ class Run:
         from filelock import FileLock, Timeout
 
         guard = FileLock(str(self.path / ".lock"))
-        try:
-            with _clear(self.path):
+        with _clear(self.path):
+            try:
                 guard.acquire(timeout=0)
-        except Timeout:
-            raise RunError(f"{self.path}: another process is working on this run") from None
+            except Timeout:
+                raise RunError(f"{self.path}: another process is working on this run") from None
         try:
             for left in (self.path / "checkpoints").glob(f".{_STEP}*"):  # of a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
