@@ -1,0 +1,216 @@
+"""Configuration: strict, and every mistake is one line that names the key and what would be valid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuromas.config import Config, load_config, make_config, read_value
+from neuromas.errors import ConfigError
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+def refusal(data) -> str:
+    """The one line with which a configuration is refused."""
+    with pytest.raises(ConfigError) as caught:
+        make_config(data)
+    text = str(caught.value)
+    assert text
+    assert len(text.splitlines()) == 1
+    return text
+
+
+def overridden(*overrides: str) -> Config:
+    return load_config(None, overrides)
+
+
+def test_an_unknown_key_is_named_with_the_nearest_and_all_valid_ones():
+    said = refusal({"train": {"stepz": 3}})
+    assert "'train.stepz'" in said
+    assert "did you mean 'train.steps'?" in said
+    assert "train.samples" in said
+    assert "did you mean 'train'?" in refusal({"trian": {}})
+
+
+@pytest.mark.parametrize(
+    ("data", "parts"),
+    [
+        ({"train": {"steps": "many"}}, ("train.steps = 'many'", "whole number", "default 60")),
+        ({"train": {"steps": 2.5}}, ("train.steps = 2.5", "whole number")),
+        ({"train": {"steps": True}}, ("train.steps = True", "whole number")),
+        ({"train": {"steps": -1}}, ("train.steps = -1", "greater than or equal to 0")),
+        ({"train": {"lr": "fast"}}, ("train.lr = 'fast'", "a number")),
+        ({"train": {"lr": float("inf")}}, ("train.lr = inf", "finite")),
+        ({"train": {"lr": float("nan")}}, ("train.lr = nan",)),
+        ({"train": {"temperature": 0}}, ("train.temperature = 0", "greater than 0")),
+        ({"train": 3}, ("train = 3", "section")),
+        ({"network": {"topology": 2}}, ("network.topology = 2", "text")),
+        ({"model": {"targets": "q_proj"}}, ("model.targets = 'q_proj'", "list")),
+        ({"model": {"targets": [1]}}, ("model.targets.0 = 1", "text")),
+        ({"model": {"device": "mps"}}, ("model.device = 'mps'", "auto, cpu, cuda")),
+        ({"evaluate": {"test": 10**9}}, ("evaluate.test = 1000000000", "100000")),
+        ({"train": {"baseline": "rlo"}}, ("train.baseline", "'rlo'", "did you mean 'rloo'?", "batch_mean")),
+        ({"run": {"sinks": ["tensorbord"]}}, ("'tensorbord'", "did you mean 'tensorboard'?")),
+        ({"task": {"options": {1: 2}}}, ("task.options", "text")),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_key_and_what_is_valid(data, parts):
+    said = refusal(data)
+    assert all(part in said for part in parts), said
+
+
+@pytest.mark.parametrize("baseline", ["rloo", "grpo"])
+def test_a_group_baseline_needs_a_group(baseline):
+    said = refusal({"train": {"samples": 1, "baseline": baseline}})
+    assert "train.samples = 1" in said
+    assert repr(baseline) in said
+    assert make_config({"train": {"samples": 1, "baseline": "ema"}}).train.samples == 1
+
+
+def test_a_whole_number_may_stand_for_a_number():
+    assert make_config({"model": {"alpha": 32}}).model.alpha == 32.0
+
+
+def test_overrides_are_toml_where_they_can_be_and_text_elsewhere():
+    config = overridden(
+        "train.steps=7",
+        "train.lr = 2e-4",
+        "train.baseline=ema",
+        'model.targets=["q_proj", "v_proj"]',
+        "task.options.n=4",
+        "task.options={n = 5, rank = 2}",
+        "seed=3",
+    )
+    assert (config.train.steps, config.train.lr, config.train.baseline) == (7, 2e-4, "ema")
+    assert config.model.targets == ("q_proj", "v_proj")
+    assert config.task.options == {"n": 5, "rank": 2}
+    assert config.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "topology"),
+    [("network.topology=1", "1"), ("network.topology=2-1", "2-1"), ('network.topology="1-1"', "1-1")],
+)
+def test_a_key_that_holds_text_takes_it_as_typed(override, topology):
+    # "1" is TOML's whole number one, and a single LLM
+    assert overridden(override).network.topology == topology
+
+
+def test_a_date_is_a_directory_name():
+    assert overridden("run.directory=2024-01-01").run.directory == "2024-01-01"
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("train.steps", "not key=value"),
+        ("=3", "not key=value"),
+        ("train.steps=4\nseed=5", "whole number"),
+        ("train.steps=" + "[" * 5000, "whole number"),
+        ("seed.x=1", "seed"),
+        ("train..steps=1", "unknown key"),
+        ("trian.steps=1", "did you mean 'train'?"),
+    ],
+)
+def test_a_bad_override_is_one_line(override, says):
+    with pytest.raises(ConfigError, match=says) as caught:
+        overridden(override)
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 600
+
+
+def test_an_override_into_something_that_is_no_section(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text("seed = 1")
+    with pytest.raises(ConfigError, match="'seed' is not a section"):
+        load_config(file, ["seed.x=2"])
+
+
+def test_a_value_cannot_bring_other_keys_along():
+    assert read_value("4\nfoo = 3") == "4\nfoo = 3"
+    assert read_value("[1, 2]") == [1, 2]
+
+
+def test_files(tmp_path):
+    missing = tmp_path / "none.toml"
+    with pytest.raises(ConfigError, match=r"none\.toml.*No such file"):
+        load_config(missing)
+    with pytest.raises(ConfigError, match="directory"):
+        load_config(tmp_path)
+    bad = tmp_path / "bad.toml"
+    for content in (b"[train\nsteps = ", b"\xff\xfe", b"a = " + b"[" * 5000):
+        bad.write_bytes(content)
+        with pytest.raises(ConfigError, match="is not TOML") as caught:
+            load_config(bad)
+        assert len(str(caught.value).splitlines()) == 1
+    bad.write_bytes(b"\xef\xbb\xbfseed = 4")  # as some editors save
+    assert load_config(bad).seed == 4
+
+
+def test_overrides_come_after_the_file(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text("seed = 1\n[train]\nsteps = 5\nsamples = 2")
+    config = load_config(file, ["train.steps=6"])
+    assert (config.seed, config.train.steps, config.train.samples) == (1, 6, 2)
+
+
+def test_the_demo_loads():
+    config = load_config(RECIPES / "demo.toml")
+    assert config.network.topology == "2-1"
+    assert config.task.name == "max"
+
+
+def test_plain_data_and_back():
+    rich = load_config(
+        RECIPES / "demo.toml",
+        ['run.sinks=["wandb"]', "train.final_temperature=0.5", 'model.targets=["q_proj"]', "model.alpha=3"],
+    )
+    for config in (Config(), rich):
+        stored = json.loads(json.dumps(config.model_dump(mode="json")))
+        assert make_config(stored) == config
+        assert make_config(stored).model_dump(mode="json") == stored
+
+
+def test_a_configuration_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Config().train.steps = 3
+
+
+def test_only_a_table_is_a_configuration():
+    assert "list" in refusal([1])
+
+
+leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+values = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4) | st.integers(), inner),
+    max_leaves=6,
+)
+sections = st.sampled_from(["seed", "model", "network", "task", "train", "evaluate", "run"]) | st.text()
+keys = st.sampled_from(["steps", "samples", "baseline", "targets", "options", "topology", "sinks", "lr"])
+
+
+def complaint(make, *args) -> str:
+    """What ConfigError says; anything else it raises is a failure of the test."""
+    try:
+        make(*args)
+    except ConfigError as error:
+        return str(error)
+    return "fine"
+
+
+@given(st.dictionaries(sections | leaves, values | st.dictionaries(keys | st.text(max_size=5), values)))
+@settings(max_examples=150)
+def test_any_table_is_accepted_or_refused_in_one_line(data):
+    assert len(complaint(make_config, data).splitlines()) == 1
+
+
+@given(st.sampled_from(["train.steps", "network.topology", "task.options.n", "x"]), st.text(max_size=20))
+@settings(max_examples=100)
+def test_any_override_is_accepted_or_refused_in_one_line(key, raw):
+    assert len(complaint(overridden, f"{key}={raw}").splitlines()) == 1
