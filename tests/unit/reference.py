@@ -54,7 +54,7 @@ def plain_model(family: str) -> Any:
         layer_types=kinds,
         sliding_window=6,
         query_pre_attn_scalar=8,
-        final_logit_softcapping=4.0 if family == "gemma3-capped" else None,
+        final_logit_softcapping=4.0,  # rare, but legal
         **SIZES,
     )
     return Gemma3ForCausalLM(config).eval()

@@ -10,9 +10,9 @@ from reference import twins
 
 from neuromas.errors import ModelError
 from neuromas.models.adapters import AdapterBank, LoraSpec
-from neuromas.models.attention import PackedPlan
 from neuromas.models.backbone import load_backbone
 from neuromas.models.tiny import tiny_model
+from neuromas.models.trie import Canvas, TriePlan
 
 LENGTH = 9
 
@@ -26,13 +26,17 @@ def tokens(rows, seed=0):
     return torch.randint(0, 257, (rows, LENGTH), generator=torch.Generator().manual_seed(seed))
 
 
-def logits(policy, ids, rows):
-    """(R, L, V): every row a sequence of its own."""
+def forward(backbone, ids):
+    """(R, L, d): every row a sequence of its own, under whatever is selected."""
     position = torch.arange(ids.shape[1]).expand_as(ids)
-    plan = PackedPlan(torch.zeros_like(ids), position)
+    plan = TriePlan(Canvas(ids, position, torch.full_like(ids, ids.shape[1] - 1)))
+    return backbone.hidden(ids, position, plan)
+
+
+def logits(policy, ids, rows):
+    """(R, L, V) under these adapters."""
     with policy.bank.select(rows, torch.float32):
-        hidden = policy.backbone.hidden(ids, position, plan)
-    return policy.backbone.logits(hidden)
+        return policy.backbone.logits(forward(policy.backbone, ids))
 
 
 def peft_node(policy, row):
@@ -103,9 +107,7 @@ def test_selection_nests_and_is_restored(pair):
     bank, ids = pair.policy.bank, tokens(1)
 
     def now():
-        position = torch.arange(LENGTH)[None]
-        plan = PackedPlan(torch.zeros_like(ids), position)
-        return pair.policy.backbone.hidden(ids, position, plan).detach()
+        return forward(pair.policy.backbone, ids).detach()
 
     none, zero, one = [logits(pair.policy, ids, rows).detach() for rows in (None, [0], [1])]
     out = []
@@ -192,10 +194,8 @@ def test_adapters_stay_fp32_over_a_bf16_backbone():
     backbone = load_backbone("tiny", "bfloat16", "cpu")
     bank = AdapterBank(backbone.model, LoraSpec(4, 6.0), 2, 0)
     assert {p.dtype for p in bank.parameters} == {torch.float32}
-    ids = tokens(2)
-    position = torch.arange(LENGTH).expand_as(ids)
     with bank.select([0, 1], torch.bfloat16):
-        hidden = backbone.hidden(ids, position, PackedPlan(torch.zeros_like(ids), position))
+        hidden = forward(backbone, tokens(2))
     assert hidden.dtype == torch.bfloat16
     hidden.float().sum().backward()
     assert {p.grad.dtype for p in bank.parameters} == {torch.float32}

@@ -602,13 +602,13 @@ def test_clipping_and_norms():
 
 @pytest.mark.parametrize("topology", ["1", "2-1"])
 def test_learning_is_seen(topology):
-    """Reward 1 if the answer starts with a letter of the second half of the alphabet (n-z, N-Z)."""
+    """Reward 1 if the answer starts with n-z or N-Z, by chance one in six; 32 answers a step."""
     pair = fresh(spread=0.0)
     net = network(pair.policy, topology, message_tokens=3, answer_tokens=2)
-    settings = TrainConfig(steps=30, problems=2, samples=16, lr=0.05, warmup=0)
+    settings = TrainConfig(steps=30, problems=2, samples=16, lr=0.03, warmup=0)
     trainer = Trainer(net, pair.policy, settings, seed=1)
     task = ToyTask(lambda problem, text: float(text[:1].lower() >= "n" and text[:1].isascii()))
     rewards = [train_step(trainer, task, problems(2))[0]["reward"] for _ in range(30)]
-    # steps of 32 answers each: before and after lie far more than chance apart
-    assert sum(rewards[:3]) / 3 < 0.4
-    assert sum(rewards[-5:]) / 5 > 0.75
+    # the standard error of a mean of ten steps is below 0.03
+    assert sum(rewards[:3]) / 3 < 0.35
+    assert sum(rewards[-10:]) / 10 > 0.5

@@ -16,7 +16,7 @@ from neuromas.models.policy import Request
 from neuromas.models.sampler import generate
 from neuromas.models.sampling import draw, uniforms
 
-FAMILIES = ["llama", "qwen3", "gemma3", "gemma3-capped"]
+FAMILIES = ["llama", "qwen3", "gemma3"]
 NEVER = frozenset({256})
 SOMETIMES = frozenset(range(0, 257, 8))  # ends a message after about eight tokens
 BUILT = {}
@@ -169,15 +169,18 @@ def test_one_token_answers_need_no_decoding_step():
     assert len(watch.shapes) == 1
 
 
-def test_each_prompt_is_prefilled_once():
+def test_prompts_are_read_in_one_pass_and_what_they_share_once():
     pair = pair_of("llama")
-    batch = [replace(one, max_new=3) for one in requests()]
-    distinct = {(one.adapter, one.prefix) for one in batch if one.suffix}
-    bare = {(one.adapter, one.prefix[:-1]) for one in batch if not one.suffix}
+    prefix = text(30, 0)
+    tails = [(place, *text(3, place)) for place in range(4)]  # they part at their first token
+    batch = [Request(0, prefix, tail, 3, seed) for seed, tail in enumerate([*tails, *tails])]
     with Watch(pair.policy) as watch:
         sample(pair, batch, ends=NEVER)
-    assert watch.shapes[0][0] == len(distinct | bare)
-    assert [length for _, length in watch.shapes[2:]] == [1, 1]  # then one token at a time
+    assert watch.shapes[0] == (1, 30 + 4 * 4)
+    assert [length for _, length in watch.shapes[1:]] == [1, 1]  # then one token at a time
+    with Watch(pair.policy) as watch:  # nothing is shared with another adapter
+        sample(pair, [*batch, Request(1, prefix, (), 3, 9)], ends=NEVER)
+    assert watch.shapes[0] == (2, 46)
 
 
 def test_finished_rows_leave():
