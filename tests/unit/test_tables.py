@@ -1,0 +1,173 @@
+"""Reports for people: what a run says of itself, and that nothing in it can act on the terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from neuromas.config import Config
+from neuromas.errors import NeuromasError, RunError
+from neuromas.report.tables import paired, paired_line, percent, run_report, summary_lines
+from neuromas.statistics import Interval, mcnemar, paired_permutation
+from neuromas.store import Run
+
+HOSTILE = '\x1b[2J\u202eevil\r\n "quoted" \u2028 '
+INTERVAL = {"low": 0.1, "high": 0.9, "level": 0.95, "method": "wilson"}
+
+
+def rows(scores, question="q"):
+    return [{"id": str(i), "question": f"{question}{i}", "score": s} for i, s in enumerate(scores)]
+
+
+def summary(accuracy, **more):
+    return {
+        "items": 4,
+        "failed": 1,
+        "accuracy": accuracy,
+        "interval": INTERVAL,
+        "majority": {"answer": HOSTILE, "accuracy": 0.5},
+        "first_option": None,
+        "parse_failures": 0.25,
+        "labels": {HOSTILE: 3, "7": 1},
+        "calls": 3.0,
+        "prompt_tokens": 100.0,
+        "new_tokens": 9.0,
+        "message_tokens": [3.0, 3.0, 3.0],
+        "truncated": [0.0, 0.5, 0.0],
+        **more,
+    }
+
+
+def items(scores):
+    return [
+        {**row, "gold": HOSTILE, "messages": [HOSTILE, f"message {row['id']}", "7"]}
+        for row in rows(scores, HOSTILE)
+    ]
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    """A finished run without a model: only what the report reads."""
+    run = Run.create(tmp_path / "run", Config().model_dump(mode="json"), {})
+    run.write("status.json", {"finished": True, "step": 30, "best": 20, "seconds": 123.4})
+    run.write_evaluation("test-before", summary(0.25), items([0, 0, 0, 1]))
+    run.write_evaluation("test-after", summary(0.75), items([1, 1, 0, 1]))
+    run.write_evaluation("test-after-blank", summary(0.25), items([0, 0, 0, 1]))
+    run.write_evaluation("test-after-shuffle", summary(0.5), items([0, 1, 0, 1]))
+    return run
+
+
+def test_percent():
+    assert percent(None) == "–"
+    assert percent(0.975) == "97.5 %"
+    assert percent(0.975, Interval(0.943, 0.989, 0.95, "wilson")) == "97.5 % [94.3, 98.9]"
+    assert percent(0.5, INTERVAL) == "50.0 % [10.0, 90.0]"
+
+
+def test_pairs_are_matched_by_id_and_failures_left_out():
+    first, second = rows([0, 0, None, 1, 1]), rows([1, 1, 1, None, 1])[::-1]
+    test, interval, count = paired(first, second)
+    assert (test.wins, test.losses, test.ties, count) == (2, 0, 1, 3)
+    assert test == mcnemar([1, 1, 1], [0, 0, 1])
+    assert interval is not None
+
+
+def test_fractions_are_tested_by_permutation():
+    test, _, _ = paired(rows([0.5, 0.25, 0]), rows([1, 0.5, 0.25]))
+    assert test == paired_permutation([1, 0.5, 0.25], [0.5, 0.25, 0])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        (rows([1]), rows([1], "other"), "different questions under the same ids"),
+        (rows([1]), [], "no items in common"),
+        (rows([None]), rows([1]), "no items in common"),
+    ],
+)
+def test_what_cannot_be_paired_is_refused(first, second, says):
+    with pytest.raises(RunError, match=says):
+        paired(first, second)
+
+
+def test_a_paired_line():
+    text = paired_line(*paired(rows([0] * 10), rows([1] * 9 + [0])))
+    assert text.startswith("+90.0 points [+70.0, +100.0] on 10 items, p = 0.0039 (McNemar exact; won 9")
+
+
+def test_a_report_holds_what_a_newcomer_is_promised(run):
+    text = run_report(run)
+    for part in (
+        "before",
+        "after",
+        "25.0 % [10.0, 90.0]",
+        "75.0 % [10.0, 90.0]",
+        "constant answer",
+        "calls a question  3.0",
+        "tokens read",
+        "tokens written",
+        "gain      +50.0 points",
+        "McNemar",
+        "messages blanked: 25.0 % [10.0, 90.0], which costs 100 % of the gain",
+        "messages shuffled: 50.0 % [10.0, 90.0], which costs 50 % of the gain",
+        "checkpoint of step 20",
+        f"run directory: {run.path}",
+    ):
+        assert part in text, part
+    assert text.count("question ") >= 3
+    assert [text.count(f'"message {i}"') for i in range(4)] == [2, 2, 2, 0], "three, before and after"
+
+
+def test_no_gain_claims_no_share_of_it(run):
+    run.write_evaluation("test-after", summary(0.25), items([0, 0, 0, 1]))
+    assert "of the gain" not in run_report(run)
+    run.write_evaluation("test-after", summary(None, interval=None), items([None] * 3 + [1]))
+    assert "messages blanked: 25.0 %" in run_report(run)
+
+
+def test_first_option_is_shown_where_there_is_one(run):
+    assert "first option" not in run_report(run)
+    for name in ("test-before", "test-after"):
+        run.write_evaluation(name, summary(0.5, first_option=0.125), items([0, 1, 0, 1]))
+    assert "first option      12.5 %" in run_report(run)
+
+
+def test_hostile_text_cannot_act(run):
+    config = Config().model_dump(mode="json")
+    config["network"]["topology"] = config["model"]["backbone"] = HOSTILE
+    run.write("config.json", config)
+    for text in (run_report(run), "\n".join(summary_lines(summary(0.5)))):
+        assert not set("\x1b\u202e\u2028\r") & set(text)
+        assert "\\x1b[2J" in text
+
+
+def test_a_summary_in_lines():
+    text = "\n".join(summary_lines(summary(0.5, first_option=0.25)))
+    for part in (
+        "accuracy          50.0 % [10.0, 90.0] on 4 items",
+        "first option      25.0 %",
+        "parse failures    25.0 %",
+        "failed rollouts   1",
+        "calls a question  3.0",
+        "100.0 read, 9.0 written",
+        "truncated 0 %, 50 %, 0 %",
+        '"7" 1',
+    ):
+        assert part in text, part
+
+
+@pytest.mark.parametrize("name", ["config.json", "status.json"])
+@pytest.mark.parametrize("content", ["{", '{"seed": "x"}', "[]"])
+def test_a_damaged_run_is_one_line(run, name, content):
+    (run.path / name).write_text(content)
+    if name == "status.json" and content.startswith('{"'):
+        assert "30" not in run_report(run).splitlines()[0]
+        return
+    with pytest.raises(NeuromasError) as caught:
+        run_report(run)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_run_that_was_not_evaluated(tmp_path):
+    run = Run.create(tmp_path / "run", Config().model_dump(mode="json"), {})
+    with pytest.raises(RunError, match="test-before"):
+        run_report(run)
