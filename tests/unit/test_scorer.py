@@ -172,15 +172,19 @@ def test_branches_do_not_see_each_other():
     assert (first[1][0] - second[1][0]).abs().max() > 0.1
 
 
-def test_each_message_has_its_own_temperature():
+@pytest.mark.parametrize("path", PATHS)
+def test_each_message_has_its_own_temperature(path):
     pair = pair_of("llama")
-    items = keyed(messages())[:2]
+    heat = [0.5, 2.0, 0.5, 1.0, 2.0]
+    # the first three share the place that predicts their first token
+    items = [Message(key, 0, text(9, 0), (), text(3, key)) for key in range(3)]
+    items += [Message(key, 1, text(9, 0), text(2, key), text(3, key)) for key in (3, 4)]
     (batch,) = microbatches(pack(items), 4096)
-    out = score(pair.policy.backbone, pair.policy.bank, batch, torch.tensor([0.5, 2.0]))
-    for message, temperature in zip(items, (0.5, 2.0), strict=True):
-        expected = pair.logprobs(pair.vector(0), message.prefix + message.suffix, message.ids, temperature)
+    out = score(pair.policy.backbone, pair.policy.bank, batch, torch.tensor(heat), **PATHS[path])
+    for message, temperature in zip(items, heat, strict=True):
+        vector, prompt = pair.vector(message.adapter), message.prefix + message.suffix
+        expected = pair.logprobs(vector, prompt, message.ids, temperature)
         close(out.logprobs[out.keys == message.key].detach(), expected)
-    assert out.reference is None
 
 
 def test_a_score_for_every_sampled_token_and_for_no_other():

@@ -88,7 +88,10 @@ def microbatches(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Where logits are needed: U distinct places, and for each of S tokens its place, target and key."""
+    """Where logits are needed: U distinct places, and for each of S tokens its place, target and key.
+
+    Tokens of one place share their temperature; where temperatures differ, so do the places.
+    """
 
     row: Tensor  # (U,)
     column: Tensor  # (U,)
@@ -97,17 +100,18 @@ class _Asked:
     key: Tensor  # (S,)
 
 
-def _asked(rows: Sequence[Row], device: torch.device) -> _Asked:
+def _asked(rows: Sequence[Row], temperature: Tensor, device: torch.device) -> _Asked:
     """Sampled tokens sorted by the place that predicts them; one place may predict several."""
+    heat = torch.unique(temperature.cpu(), return_inverse=True)[1].tolist()
     tokens = sorted(
-        (r, column, target, message.key)
+        (r, column, heat[message.key], target, message.key)
         for r, row in enumerate(rows)
         for message, columns in zip(row.messages, row.columns, strict=True)
         for column, target in zip(columns, message.ids, strict=True)
     )
     table = torch.tensor(tokens, dtype=torch.long).to(device)
-    where, place = torch.unique_consecutive(table[:, :2], dim=0, return_inverse=True)
-    return _Asked(where[:, 0], where[:, 1], place, table[:, 2], table[:, 3])
+    where, place = torch.unique_consecutive(table[:, :3], dim=0, return_inverse=True)
+    return _Asked(where[:, 0], where[:, 1], place, table[:, 3], table[:, 4])
 
 
 def score(
@@ -124,7 +128,7 @@ def score(
     Gradients flow to the adapters of ``rows`` alone; through the entropy only if asked for. With
     ``reference`` the same tokens are also scored by the backbone without adapters, without gradient.
     """
-    asked = _asked(rows, backbone.device)
+    asked = _asked(rows, temperature, backbone.device)
     canvas = paint([row.tree for row in rows], backbone.device)
     heat = temperature.to(backbone.device)[asked.key]
     logits = _logits(backbone, bank, (canvas, asked), [row.adapter for row in rows])
