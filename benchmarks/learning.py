@@ -1,6 +1,6 @@
 """What the recipes learn: every recipe with every seed, and the table with its intervals as JSON.
 
-    python benchmarks/learning.py recipes/demo.toml recipes/second.toml --seeds 0 1 2 --name learning-cpu
+    python benchmarks/learning.py recipes/demo.toml recipes/second.toml --seeds 0 1 2 --name learning
 
 Runs live in runs/learning/RECIPE-SEED; finished ones are not trained again and interrupted ones resume, so
 the script may be run in pieces, or with different --seeds side by side (add --no-table). Seeds are not
@@ -32,8 +32,14 @@ def main() -> None:
     rows = [_row(recipe, seed, args) for recipe in args.recipes for seed in args.seeds]
     if args.no_table:
         return
+    from neuromas.report.tables import run_report
+    from neuromas.store import Run
+
+    first = f"{args.recipes[0].stem}-{args.seeds[0]}"
+    report = run_report(Run.open(args.runs / first))
+    (HERE / "results").mkdir(exist_ok=True)
+    (HERE / "results" / f"{first}.txt").write_text(report + "\n", "utf-8")
     out = HERE / "results" / f"{args.name}.json"
-    out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps({"rows": rows, "over_seeds": _over_seeds(rows)}, indent=1) + "\n", "utf-8")
     print(f"wrote {out}")
 

@@ -1,0 +1,118 @@
+"""Puts the figures of benchmarks/results/*.json into README.md, between its markers.
+
+python benchmarks/readme.py            rewrite README.md
+python benchmarks/readme.py --check    exit 1 if it is not up to date (a test does this)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+WORDS = {
+    "rollout": "rollout, new tokens/s against PEFT `generate` switched node by node",
+    "step": "training step against PEFT node by node, logits everywhere",
+    "memory": "peak memory, 7 nodes over 1 node (lower is better)",
+    "trl": "whole step, sampled tokens/s against TRL GRPO",
+    "comlrl": "whole step, sampled tokens/s against CoMLRL MAGRPO, 2 agents",
+}
+
+
+def main() -> int:
+    """Rewrite or check."""
+    text = README.read_text("utf-8")
+    wanted = render(text)
+    if "--check" in sys.argv:
+        return 0 if wanted == text else 1
+    README.write_text(wanted, "utf-8")
+    return 0
+
+
+def render(text: str) -> str:
+    """README text with every marked part made anew from the results."""
+    parts = {"demo": _demo, "learning": _learning, "speed": _speed}
+    for name, make in parts.items():
+        mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        made = make()
+        text = mark.sub(lambda found, made=made: found[1] + made + "\n" + found[2], text)
+    return text
+
+
+def _load(name: str) -> dict[str, Any]:
+    return dict(json.loads((HERE / "results" / name).read_text("utf-8")))
+
+
+def _demo() -> str:
+    """The end of `make demo`, as the learning benchmark stored it for seed 0."""
+    return "```\n" + (HERE / "results" / "demo-0.txt").read_text("utf-8").rstrip() + "\n```"
+
+
+def _percent(entry: dict[str, Any]) -> str:
+    low, high = entry["interval"]["low"], entry["interval"]["high"]
+    return f"{100 * entry['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _learning() -> str:
+    """Every seed, and the mean gain over seeds."""
+    data = _load("learning.json")
+    lines = [
+        "Held-out accuracy in percent with 95 % Wilson intervals; p from McNemar's exact test (before, after).",
+        "",
+        "| recipe | seed | items | before | after | blanked | shuffled | constant answer | p | training |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in data["rows"]:
+        tests = ("test-before", "test-after", "test-after-blank", "test-after-shuffle")
+        cells = [_percent(row[name]) for name in tests]
+        lines.append(
+            f"| {row['recipe']} | {row['seed']} | {row['items']} | {' | '.join(cells)} | "
+            f"{100 * row['majority']:.1f} | {row['p_value']:.1g} | {row['training_seconds']:.0f} s |"
+        )
+    lines.append("")
+    for entry in data["over_seeds"]:
+        bounds = entry["interval"]
+        spread = "" if bounds is None else f", 95 % t interval [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"
+        lines.append(
+            f"- `{entry['recipe']}`: mean gain {100 * entry['mean_gain']:+.1f} points over "
+            f"{entry['seeds']} seeds{spread}."
+        )
+    return "\n".join(lines)
+
+
+def _speed() -> str:
+    """Ratios within one run on one machine."""
+    data = _load("cpu.json")
+    machine = data["machine"]
+    lines = [
+        f"Ratios of two processes run in turn on the same machine ({machine['threads']} thread(s), bf16).",
+        "",
+        "| what | ours | theirs | ratio | bar |",
+        "|---|---|---|---|---|",
+    ]
+    for name, entry in data["results"].items():
+        bar = ("≤ " if name == "memory" else "≥ ") + str(entry["bar"])
+        if name == "memory":
+            ours, theirs = (f"{entry[side]['peak_rss_gb']:.2f} GB" for side in ("seven_nodes", "one_node"))
+        elif name == "step":
+            ours, theirs = (f"{entry[side]['seconds_per_step']:.1f} s" for side in ("ours", "peer"))
+        else:
+            ours, theirs = (f"{entry[side]['tokens_per_second']:.0f}" for side in ("ours", "peer"))
+        lines.append(f"| {WORDS[name]} | {ours} | {theirs} | {entry['ratio']:.2f} | {bar} |")
+    if "rollout" in data["results"]:
+        entry = data["results"]["rollout"]
+        lines += [
+            "",
+            f"`generate` as it comes loses much of its time to one strided product; with a one-line repair "
+            f"of that peer ({entry['peer_improved']['tokens_per_second']:.0f} tokens/s) the rollout ratio is "
+            f"{entry['ratio_improved']:.2f}.",
+        ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
