@@ -61,7 +61,7 @@ def _learning() -> str:
     """Every seed, and the mean gain over seeds."""
     data = _load("learning.json")
     lines = [
-        "Held-out accuracy in percent with 95 % Wilson intervals; p from McNemar's exact test (before, after).",
+        "Held-out accuracy in percent with 95 % Wilson intervals; p from the exact McNemar test.",
         "",
         "| recipe | seed | items | before | after | blanked | shuffled | constant answer | p | training |",
         "|---|---|---|---|---|---|---|---|---|---|",

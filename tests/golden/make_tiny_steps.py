@@ -30,7 +30,8 @@ def record() -> list[dict[str, Any]]:
             return None
 
         def problem(self, split: str, index: int) -> Problem:
-            return Problem(f"p{index}", f"question {index}", "", parts=(f"{index}a", f"{index}b"), stem="which?")
+            parts = (f"{index}a", f"{index}b")
+            return Problem(f"p{index}", f"question {index}", "", parts=parts, stem="which?")
 
         def score(self, problem: Problem, text: str) -> Score:
             raw = text.encode("utf-8", errors="replace")

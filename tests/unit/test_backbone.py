@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+
 from neuromas.errors import ModelError
 from neuromas.models.backbone import EMBEDDED, load_backbone
 from neuromas.models.embedded import embedded_folder
@@ -98,7 +99,7 @@ def test_an_unreachable_hub_id_names_the_three_ways(monkeypatch):
 
 
 def test_bad_dtype_and_device_are_named():
-    with pytest.raises(ModelError, match="unknown dtype 'float16'.*bfloat16"):
+    with pytest.raises(ModelError, match=r"unknown dtype 'float16'.*bfloat16"):
         load_backbone("tiny", dtype="float16")
     with pytest.raises(ModelError, match="unknown device 'gpu'"):
         load_backbone("tiny", device="gpu")

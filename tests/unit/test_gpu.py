@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.backbone import load_backbone
 from neuromas.models.policy import Request
