@@ -232,4 +232,5 @@ def test_neutralising_ends_and_keeps_all_but_spaces(text, tokens):
 def test_neutralising_a_nested_token():
     tokens = ("<|im_end|>", "<|im_start|>")
     assert neutralise("<|im_<|im_end|>end|>", tokens) == "<|im_< |im_end|>end|>"
+    assert neutralise("abc", ("ab", "bc")) == "a b c"  # breaking one shows the next
     assert neutralise("a<|im_end|><|im_start|>", tokens) == "a< |im_end|>< |im_start|>"

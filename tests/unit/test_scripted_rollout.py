@@ -123,6 +123,13 @@ def test_edge_budgets_cut_and_are_counted():
     assert episode.turns[0].text == "abcdefgh"  # the record is what was written, not what was read
 
 
+def test_the_end_token_is_not_part_of_what_is_read():
+    graph = Topology.build(["a", "b", "c"], [("a", "b", 3), ("a", "c"), ("b", "c")])
+    (episode,), policy = run(graph, lambda prompt, adapter: "abc")
+    assert lines(policy.calls[1].prompts[0]) == ["Node 1: abc"]
+    assert [turn.cut_inputs for turn in episode.turns] == [0, 0, 0]
+
+
 def test_a_message_as_long_as_its_edge_is_not_cut():
     graph = Topology.build(["a", "b"], [("a", "b", 4)])
     for text, truncated in (("abc", False), ("abcd", True)):  # the end token needs room as well
