@@ -176,7 +176,7 @@ def _explain(error: ValidationError) -> str:
     message = _WORDS.get(first["type"], str(first["msg"]).removeprefix("Input "))
     spec = _field(where)
     default = f" (default {spec.default!r})" if spec and not spec.is_required() and spec.default else ""
-    return f"{key if key.isprintable() else repr(key)} = {_short(first['input'])}: {message}{default}"
+    return f"{key} = {_short(first['input'])}: {message}{default}"
 
 
 _WORDS = {

@@ -46,8 +46,9 @@ def train(args: argparse.Namespace) -> int:
         run = Run.open(directory)
         check_same(run, config)
         if run.finished:
-            print(f"{visible(str(directory))} is already trained; remove it to train afresh\n")
-            return _report(run)
+            report = run_report(run)
+            print(f"{visible(str(directory))} is already trained; remove it to train afresh\n\n{report}")
+            return 0
         return _go(directory, lambda watch: session.resume(directory, watch))
     return _go(directory, lambda watch: session.start(config, directory, watch))
 
