@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -112,12 +113,19 @@ def test_a_run_leaves_its_whole_story(whole):
     assert make_config(run.read("config.json")) == settings()
 
 
-def test_the_commit_is_that_of_this_checkout(monkeypatch):
+def test_the_commit_is_that_of_this_checkout(monkeypatch, tmp_path):
     commit = about()["commit"]
     if (Path(session.__file__).parents[2] / ".git").exists():
         assert len(commit.removesuffix("+changed")) == 12
-    monkeypatch.setattr(session, "__file__", "/tmp/nowhere/session.py")
-    assert about()["commit"] is None
+    monkeypatch.setattr(session, "__file__", str(tmp_path / "session.py"))
+    assert about()["commit"] is None, "no repository"
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
+    (tmp_path / "session.py").write_text("")
+    assert about()["commit"] is None, "installed into somebody else's repository"
+    subprocess.run([*git, "add", "session.py"], check=True)
+    assert about()["commit"].endswith("+changed")
 
 
 @pytest.mark.parametrize("baseline", ["rloo", "ema"])
@@ -367,11 +375,12 @@ class Recorder:
 
 @pytest.mark.parametrize("fails", ["", "log", "close"])
 def test_a_run_does_not_depend_on_its_sinks(whole, tmp_path, monkeypatch, fails):
+    expected = lines(whole("rloo") / "metrics.jsonl")  # made before the sinks are
     good, other = Recorder(), Recorder(fails)
     monkeypatch.setattr(session, "open_sinks", lambda names, run, config: [other, good])
     watch = Watch()
     run = start(settings(), tmp_path / "run", watch)
-    assert lines(run.path / "metrics.jsonl") == lines(whole("rloo") / "metrics.jsonl")
+    assert lines(run.path / "metrics.jsonl") == expected
     assert [step for step, _ in good.logged] == [0, 1, 2, 3, 4, 4, 5, 6]  # validation at 4 and 6
     assert good.closed == 1
     told = [event["text"] for event in watch.of("stage") if "sink" in event["text"]]
