@@ -19,9 +19,9 @@ ROOMS = {
     "facts": {"errors", "seeds", "topology", "task", "episode", "config"},
     "mathematics": {"statistics", "learning", "theory"},
     "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking"},
-    "acts": {"rollout", "evaluate", "train", "network", "growth", "baselines", "analysis"},
+    "acts": {"rollout", "evaluate", "train", "network", "assemble", "session", "growth", "baselines", "analysis"},
     "narration": {"report"},
-    "door": {"cli", "__init__", "__main__"},
+    "door": {"api", "cli", "__init__", "__main__"},
 }
 FORBIDDEN_ROOMS = {"narration": {"acts"}}  # below it, and still not its business
 FORBIDDEN_PACKAGES = {"facts": {"torch", "numpy", "transformers"}, "narration": {"torch", "transformers"}}
