@@ -30,9 +30,12 @@ def draw(logits: Tensor, temperature: float, uniform: Tensor) -> tuple[Tensor, T
         return ids, torch.zeros(ids.shape, device=logits.device)
     # a few rows at a time stay in a CPU core's cache; a GPU takes them all at once
     rows = _CACHED_ROWS if logits.device.type == "cpu" else max(1, len(logits))
-    parts = zip(logits.split(rows), uniform.to(logits.device).split(rows), strict=True)
-    ids, logprobs = zip(*(_invert(part, temperature, point) for part, point in parts), strict=True)
-    return torch.cat(ids), torch.cat(logprobs)
+    points = torch.split(uniform.to(logits.device), rows)
+    drawn = [
+        _invert(part, temperature, point)
+        for part, point in zip(torch.split(logits, rows), points, strict=True)
+    ]
+    return torch.cat([ids for ids, _ in drawn]), torch.cat([logprobs for _, logprobs in drawn])
 
 
 def _invert(logits: Tensor, temperature: float, uniform: Tensor) -> tuple[Tensor, Tensor]:
