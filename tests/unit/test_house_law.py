@@ -19,7 +19,8 @@ ROOMS = {
     "facts": {"errors", "seeds", "topology", "task", "episode", "config"},
     "mathematics": {"statistics", "learning", "theory"},
     "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking"},
-    "acts": {"rollout", "evaluate", "train", "network", "assemble", "session", "growth", "baselines", "analysis"},
+    "acts": {"rollout", "evaluate", "train", "network", "assemble", "session"}
+    | {"growth", "baselines", "analysis"},
     "narration": {"report"},
     "door": {"api", "cli", "__init__", "__main__"},
 }
