@@ -98,7 +98,8 @@ def test_train_reports_and_keeps(cli, tmp_path):
     for part in ("before", "after", "messages blanked", "messages shuffled", "gold", f"directory: {path}"):
         assert part in out, part
     assert re.search(r"^step 1/2  reward .* s left$", err, re.MULTILINE)
-    assert "evaluating the untrained network on 4 test questions" in err
+    stage = "evaluating the trained network with messages shuffled between questions on 4 test questions"
+    assert stage in err.splitlines(), "whole, also where there is no terminal"
     assert Run.open(path).finished
 
 
@@ -109,6 +110,7 @@ def test_settings_may_stand_anywhere_and_a_recipe_first(cli, tmp_path):
     config = Run.open(path).read("config.json")
     assert config["network"]["question"] == "split", "from the recipe"
     assert config["train"]["steps"] == 2, "from an override"
+    assert config["network"]["answer_tokens"] == 3, "from an override after the flag"
 
 
 def test_continue_starts_resumes_and_then_only_reports(cli, tmp_path, monkeypatch):
@@ -407,6 +409,7 @@ def test_a_line_stays_one_line_whatever_is_typed(refused, tmp_path, monkeypatch)
         ["train", "x" * 5000],
         ["topology", "2-\n1"],
         ["ask", "a\nb\x1b", "c"],
+        ["train", *SMALL, "--run", "/proc/none\x1b/a\nb"],
     ):
         assert "\x1b" not in refused(*words)
 

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ def wheel(tmp_path, monkeypatch):
 
     def convert(source: Path, folder: Path) -> None:
         built.append(source)
+        time.sleep(0.05)  # long enough for another process to come by
         (folder / "config.json").write_text("{}")
         (folder / "model.safetensors").write_bytes(source.read_bytes())
 
