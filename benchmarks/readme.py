@@ -91,8 +91,8 @@ def _speed() -> str:
     lines = [
         f"Ratios of two processes run in turn on the same machine ({machine['threads']} thread(s), bf16).",
         "",
-        "| what | ours | theirs | ratio | bar |",
-        "|---|---|---|---|---|",
+        "| what | ours | theirs | ratio | ratio of CPU time | bar |",
+        "|---|---|---|---|---|---|",
     ]
     for name, entry in data["results"].items():
         bar = ("≤ " if name == "memory" else "≥ ") + str(entry["bar"])
@@ -102,7 +102,8 @@ def _speed() -> str:
             ours, theirs = (f"{entry[side]['seconds_per_step']:.1f} s" for side in ("ours", "peer"))
         else:
             ours, theirs = (f"{entry[side]['tokens_per_second']:.0f}" for side in ("ours", "peer"))
-        lines.append(f"| {WORDS[name]} | {ours} | {theirs} | {entry['ratio']:.2f} | {bar} |")
+        cpu = f"{entry['ratio_of_cpu_time']:.2f}" if "ratio_of_cpu_time" in entry else ""
+        lines.append(f"| {WORDS[name]} | {ours} | {theirs} | {entry['ratio']:.2f} | {cpu} | {bar} |")
     if "rollout" in data["results"]:
         entry = data["results"]["rollout"]
         lines += [

@@ -82,13 +82,22 @@ def _pair(name: str, args: argparse.Namespace, model: Path, prompts: Path) -> di
     ours = _ours(mode, nodes, args, common)
     theirs = _run(peer, HERE / "peers")
     record = {"ours": ours, "peer": theirs, "ratio": ours["tokens_per_second"] / theirs["tokens_per_second"]}
+    if args.device == "cpu":
+        record["ratio_of_cpu_time"] = _per_cpu_second(ours) / _per_cpu_second(theirs)
     if name == "rollout":
         better = _run([*peer[:-1], "contiguous"], HERE / "peers")
         record["peer_improved"] = better
         record["ratio_improved"] = ours["tokens_per_second"] / better["tokens_per_second"]
+        record["ratio_improved_of_cpu_time"] = _per_cpu_second(ours) / _per_cpu_second(better)
     if name == "step":  # both sides learn from the same number of samples
         record["ratio"] = theirs["seconds_per_step"] / ours["seconds_per_step"]
     return record
+
+
+def _per_cpu_second(record: dict[str, Any]) -> float:
+    """Tokens a CPU second: what a shared machine distorts least."""
+    tokens = sum(step.get("tokens", step.get("sampled_tokens", 0)) for step in record["steps"])
+    return float(tokens / sum(step["cpu_seconds"] for step in record["steps"]))
 
 
 def _memory(args: argparse.Namespace, prompts: Path) -> dict[str, Any]:
