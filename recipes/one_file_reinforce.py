@@ -5,7 +5,7 @@
 Two nodes read the question and each writes one line; a third reads both lines and answers. Only the
 answer earns a reward, and all three nodes learn from it: each is a LoRA adapter over one frozen model.
 
-This is the mathematics of ``neuromas.train.train_step`` done the slow way: one sample at a time, the whole
+This is the mathematics of ``neuromas.training.train_step`` done the slow way: one sample at a time, the whole
 text forwarded for every token, each node's adapter merged into the weights by hand. From the same seeds it
 draws the same messages and finds the same losses and gradients (tests/recipes/test_one_file.py).
 

@@ -5,9 +5,7 @@ This is the one door. Importing it loads no torch; each name is loaded when it i
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,14 +50,3 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'neuromas' has no attribute {name!r}")
     return getattr(import_module(_WHERE[name]), name)
-
-
-class _Door(ModuleType):
-    """Python hangs imported submodules on their package: the module ``train`` must not hide ``train()``."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _WHERE and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Door

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -54,7 +55,12 @@ def rollout(
     A problem that cannot be prompted or scored yields episodes that carry the cause. If no problem
     at all can be prompted, the PromptError is raised.
     """
-    passes = [_Pass(problem, k) for problem in problems for k in range(samples)]
+    seen: Counter[str] = Counter()
+    passes = []
+    for problem in problems:  # a problem met again goes on counting, so that its draws are new
+        first = samples * seen[problem.id]
+        passes += [_Pass(problem, first + k) for k in range(samples)]
+        seen[problem.id] += 1
     for layer in network.topology.layers():
         _speak(network, task, passes, layer, sampling)
         _intervene([one for one in passes if one.failure is None], layer, sampling)

@@ -25,7 +25,7 @@ from neuromas.seeds import derive
 from neuromas.store import Run
 from neuromas.task import Problem, Split, Task
 from neuromas.tracking import Sink, check_sinks, open_sinks, scalars
-from neuromas.train import Trainer, train_step
+from neuromas.training import Trainer, train_step
 
 Watch = Callable[[Mapping[str, Any]], None]
 _STAGES = {

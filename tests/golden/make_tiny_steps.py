@@ -19,7 +19,7 @@ def record() -> list[dict[str, Any]]:
     from neuromas.assemble import assemble
     from neuromas.config import make_config
     from neuromas.task import Problem, Score
-    from neuromas.train import Trainer, train_step
+    from neuromas.training import Trainer, train_step
 
     class Bytes:
         """Earns the share of the answer's bytes that are below 64."""

@@ -16,7 +16,7 @@ from neuromas.models.backbone import load_backbone
 from neuromas.models.resident import ResidentPolicy
 from neuromas.network import Network
 from neuromas.topology import Topology
-from neuromas.train import Trainer, train_step
+from neuromas.training import Trainer, train_step
 
 FILE = Path(__file__).parents[2] / "recipes" / "one_file_reinforce.py"
 

@@ -20,7 +20,7 @@ from neuromas.models.bundle import load_optimisers, read_manifest, save_optimise
 from neuromas.models.policy import Request
 from neuromas.models.tiny import tiny_model
 from neuromas.store import MANIFEST
-from neuromas.train import Trainer, train_step
+from neuromas.training import Trainer, train_step
 from parity import Parity, small
 
 WEIGHTS = "adapters/adapter-01/adapter_model.safetensors"

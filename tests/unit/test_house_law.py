@@ -19,7 +19,7 @@ ROOMS = {
     "facts": {"errors", "seeds", "topology", "task", "episode", "config"},
     "mathematics": {"statistics", "learning", "theory"},
     "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking"},
-    "acts": {"rollout", "evaluate", "train", "network", "assemble", "session"}
+    "acts": {"rollout", "evaluate", "training", "network", "assemble", "session"}
     | {"growth", "baselines", "analysis"},
     "narration": {"report"},
     "door": {"api", "cli", "__init__", "__main__"},
@@ -193,7 +193,7 @@ MANY = ", ".join(f"p{i}: int" for i in range(8))
         ("topology", DOC + "import numpy.linalg", 2, "facts does without numpy"),
         ("topology", DOC + "def _f() -> None:\n    from numpy import array", 3, "facts does without numpy"),
         ("report.draw", DOC + "import torch", 2, "narration does without torch"),
-        ("report.draw", DOC + "from neuromas.train import train", 2, "may not import neuromas.train (acts)"),
+        ("report.draw", DOC + "from neuromas.training import x", 2, "not import neuromas.training (acts)"),
         ("report.draw", DOC + "from neuromas import evaluate", 2, "may not import neuromas.evaluate (acts)"),
         ("statistics.a", DOC + "import neuromas.models.lora", 2, "(instruments, above it)"),
         ("models.lora", DOC + "from neuromas import rollout", 2, "(acts, above it)"),
@@ -237,7 +237,7 @@ def test_the_law_finds_each_breach(module, source, line, says):
         ("topology", False, DOC + "from neuromas.errors import TopologyError"),
         ("models", True, DOC + "from .lora import Lora\nfrom . import sampler"),
         ("models.lora", False, DOC + "from . import sampler\nfrom ..tasks import registry\nimport torch"),
-        ("train", False, DOC + "from neuromas import rollout, seeds"),
+        ("training", False, DOC + "from neuromas import rollout, seeds"),
         ("cli", False, DOC + "import neuromas\nfrom neuromas.report import draw"),
         ("__init__", True, DOC + "from .network import Network"),
         ("seeds", False, DOC + f"class _A:\n    def f(self, {MANY[:-9]}) -> None: ..."),

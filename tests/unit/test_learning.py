@@ -16,7 +16,7 @@ from neuromas.errors import StaleSampleError
 from neuromas.learning.credit import BASELINES
 from neuromas.learning.losses import Weights, clip_factor, gradient_norm, policy_loss
 from neuromas.rollout import Sampling, rollout
-from neuromas.train import Trainer, credit, learn, train_step
+from neuromas.training import Trainer, credit, learn, train_step
 
 PROBLEMS, SAMPLES = 3, 4
 START = {}

@@ -307,3 +307,21 @@ def test_sampled_episodes_of_the_tiny_model_repeat(tiny_policy):
     assert rollout(net, TASK, problems(2), 3, Sampling(1.0, 5)) == first
     assert rollout(net, TASK, problems(2), 3, Sampling(1.0, 6)) != first
     assert len({episode.turns[0].ids for episode in first}) > 2
+
+
+def test_a_problem_met_twice_in_a_batch_draws_anew():
+    from neuromas.network import Network
+
+    policy = ScriptedPolicy(lambda prompt, adapter: "x")
+    network = Network(Topology.parse("1"), policy, (0,))
+    problem = Problem("p", "q", "x")
+
+    class Any:
+        name, answer_format = "any", "text"
+
+        def score(self, problem, text):
+            return Score(1.0, text)
+
+    episodes = rollout(network, Any(), [problem, problem], 2, Sampling(1.0, 0))
+    assert [episode.sample for episode in episodes] == [0, 1, 2, 3]
+    assert len({request.seed for batch in policy.calls for request in batch}) == 4

@@ -218,3 +218,11 @@ def test_hub_errors(monkeypatch, tmp_path):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(TaskError, match=r"pip install 'neuromas\[hub\]'"):
         make_task("hub", {"dataset": "x/y"})
+
+
+def test_an_id_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    row = '{"id": "a", "question": "q%d", "answer": "1", "answer_type": "number"}\n'
+    path.write_text(row % 1 + row % 2, "utf-8")
+    with pytest.raises(TaskError, match=r"line 2: id 'a' stands twice"):
+        make_task("file", {"path": str(path)})

@@ -89,6 +89,8 @@ def _build(gguf: Path, target: Path) -> None:
         (work / _MANIFEST).write_text(json.dumps({"source": gguf.name, "sha256": digests}, indent=1), "utf-8")
         if target.exists():
             shutil.rmtree(target)  # damaged, or of an interrupted older version
+        for path in work.iterdir():
+            path.chmod(0o644)  # the cache may be shared
         work.chmod(0o755)
         work.rename(target)
     finally:

@@ -111,12 +111,20 @@ def read_file(path: str, fields: Fields) -> tuple[Problem, ...]:
 def problems_of(
     rows: Iterable[tuple[str, Mapping[str, Any]]], fields: Fields, stem: str
 ) -> tuple[Problem, ...]:
-    """Problems of (where, row) pairs, at least one and at most MAX_ROWS."""
+    """Problems of (where, row) pairs, at least one and at most MAX_ROWS.
+
+    Ids name draws and pairs of items, so a repeated one is refused.
+    """
     problems: list[Problem] = []
+    known: set[str] = set()
     for where, row in rows:
         if len(problems) >= MAX_ROWS:
             raise TaskError(f"{where}: more than {MAX_ROWS} rows")
-        problems.append(to_problem(row, fields, where, f"{stem}-{len(problems)}"))
+        problem = to_problem(row, fields, where, f"{stem}-{len(problems)}")
+        if problem.id in known:
+            raise TaskError(f"{where}: id {problem.id!r} stands twice")
+        known.add(problem.id)
+        problems.append(problem)
     if not problems:
         raise TaskError(f"{stem}: holds no problems")
     return tuple(problems)
