@@ -164,7 +164,7 @@ def _whole(args: argparse.Namespace, prompts: Sequence[str], samples: int) -> Ca
     from neuromas.network import Network, assign
     from neuromas.task import Problem, Score
     from neuromas.topology import Topology
-    from neuromas.train import Trainer, train_step
+    from neuromas.training import Trainer, train_step
 
     class Bench:
         name, answer_format = "bench", "text"

@@ -324,4 +324,4 @@ def test_a_problem_met_twice_in_a_batch_draws_anew():
 
     episodes = rollout(network, Any(), [problem, problem], 2, Sampling(1.0, 0))
     assert [episode.sample for episode in episodes] == [0, 1, 2, 3]
-    assert len({request.seed for batch in policy.calls for request in batch}) == 4
+    assert len({request.seed for batch in policy.calls for request in batch.requests}) == 4
