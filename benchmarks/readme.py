@@ -59,14 +59,14 @@ def _percent(entry: dict[str, Any]) -> str:
 
 def _learning() -> str:
     """Every seed, and the mean gain over seeds."""
-    data = _load("learning.json")
+    files = [_load(path.name) for path in sorted((HERE / "results").glob("learning*.json"))]
     lines = [
         "Held-out accuracy in percent with 95 % Wilson intervals; p from the exact McNemar test.",
         "",
         "| recipe | seed | items | before | after | blanked | shuffled | constant answer | p | training |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in data["rows"]:
+    for row in [row for data in files for row in data["rows"]]:
         tests = ("test-before", "test-after", "test-after-blank", "test-after-shuffle")
         cells = [_percent(row[name]) for name in tests]
         lines.append(
@@ -74,12 +74,12 @@ def _learning() -> str:
             f"{100 * row['majority']:.1f} | {row['p_value']:.1g} | {row['training_seconds']:.0f} s |"
         )
     lines.append("")
-    for entry in data["over_seeds"]:
+    for entry in [entry for data in files for entry in data["over_seeds"]]:
         bounds = entry["interval"]
         spread = "" if bounds is None else f", 95 % t interval [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"
         lines.append(
             f"- `{entry['recipe']}`: mean gain {100 * entry['mean_gain']:+.1f} points over "
-            f"{entry['seeds']} seeds{spread}."
+            f"{entry['seeds']} seed(s){spread}."
         )
     return "\n".join(lines)
 

@@ -73,9 +73,9 @@ def test_wide_graphs_are_summarised():
         "layer 1  64 nodes",
         "    1.1 … 1.64 (64)  reads one share of 64 of the question",
         "layer 2  64 nodes",
-        "    2.1 … 2.64 (64)  reads layer 1",
+        "    2.1 … 2.64 (64)  reads the question's stem, layer 1",
         "layer 3  1 node → answer",
-        "    3.1  reads layer 2",
+        "    3.1  reads the question's stem, layer 2",
     ]
 
 

@@ -97,7 +97,7 @@ def test_the_argument_overrides_the_file(tmp_path):
     path = tmp_path / "net.toml"
     path.write_text('question = "first"\nedges = [["a", "out"], ["b", "out"]]')
     assert [node.question for node in load_topology(path).nodes] == ["all", "all", "none"]
-    assert [node.question for node in load_topology(path, "split").nodes] == ["1/2", "2/2", "none"]
+    assert [node.question for node in load_topology(path, "split").nodes] == ["1/2", "2/2", "stem"]
 
 
 @pytest.mark.parametrize(
