@@ -104,14 +104,17 @@ def _speed() -> str:
             ours, theirs = (f"{entry[side]['tokens_per_second']:.0f}" for side in ("ours", "peer"))
         cpu = f"{entry['ratio_of_cpu_time']:.2f}" if "ratio_of_cpu_time" in entry else ""
         lines.append(f"| {WORDS[name]} | {ours} | {theirs} | {entry['ratio']:.2f} | {cpu} | {bar} |")
-    if "rollout" in data["results"]:
-        entry = data["results"]["rollout"]
-        lines += [
-            "",
-            f"`generate` as it comes loses much of its time to one strided product; with a one-line repair "
-            f"of that peer ({entry['peer_improved']['tokens_per_second']:.0f} tokens/s) the rollout ratio is "
-            f"{entry['ratio_improved']:.2f}.",
-        ]
+    repaired = [
+        f"{name} {entry['ratio_improved']:.2f}"
+        for name, entry in data["results"].items()
+        if "ratio_improved" in entry
+    ]
+    lines += [
+        "",
+        "Peers run as they come. `generate` loses much of its time to one strided product (see "
+        "[the peers' page](benchmarks/peers/README.md)); with that repaired the ratios are "
+        f"{', '.join(repaired)}.",
+    ]
     return "\n".join(lines)
 
 

@@ -103,7 +103,7 @@ def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> B
         dtype=DTYPES[dtype],
         device=place,
         rows=1024 if large else 256,
-        tokens=32768 if large else 4096,
+        tokens=32768 if large else 2048,
     )
 
 
