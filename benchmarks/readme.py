@@ -114,7 +114,12 @@ def _speed() -> str:
         "Peers run as they come. `generate` loses much of its time to one strided product (see "
         "[the peers' page](benchmarks/peers/README.md)); with that repaired the ratios are "
         f"{', '.join(repaired)}.",
+        "",
+        str(data.get("note", "")),
     ]
+    late = [n for n, e in data["results"].items() if (e["ratio"] > e["bar"]) == (n == "memory")]
+    if late:
+        lines += ["", f"Not reached yet: {', '.join(late)}."]
     return "\n".join(lines)
 
 

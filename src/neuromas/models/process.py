@@ -1,7 +1,8 @@
 """Settings of the process that must be made before torch is loaded. Safe to repeat.
 
-On shared CPUs OpenMP's spinning wait costs up to 90 % of the speed, and giving every large tensor
-back to the kernel costs a page fault for each of its pages when the next one is made.
+On shared CPUs OpenMP's spinning wait costs up to 90 % of the speed. Left alone, glibc raises the size from
+which it gives memory back, and the heap fragments: batches of ever different shapes then need half as much
+memory again. Large pages make giving back cheap.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import ctypes
 import os
 import sys
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_M_MMAP_THRESHOLD = -3
+_LARGE = 1 << 20
 
 
 def prepare() -> None:
-    """Passive OpenMP waiting, large pages, and freed memory kept — unless the user has chosen."""
+    """Passive OpenMP waiting, large pages, large tensors given back — unless the user has chosen."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -25,6 +27,4 @@ def prepare() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # not glibc
         return
-    mallopt(_M_MMAP_MAX, 0)
-    mallopt(_M_TRIM_THRESHOLD, -1)
-    mallopt(_M_TOP_PAD, 64 << 20)
+    mallopt(_M_MMAP_THRESHOLD, _LARGE)
