@@ -1,7 +1,6 @@
 """RMS normalisation with a frozen weight: the forward of the original, a cheaper backward.
 
-Autograd keeps and revisits five fp32 tensors for every normalisation; on a CPU that costs more than the
-layer's matrix products. With r = 1/sqrt(mean(x^2) + eps) and u = w * g the gradient is
+Written out, autograd keeps and revisits several fp32 tensors for every normalisation. With r = 1/sqrt(mean(x^2) + eps) and u = w * g the gradient is
 ``r * u - x * r^3 * mean(u * x)`` (Zhang & Sennrich, arXiv 1910.07467, differentiated by hand).
 """
 

@@ -1,8 +1,7 @@
 """Settings of the process that must be made before torch is loaded. Safe to repeat.
 
-On shared CPUs OpenMP's spinning wait costs up to 90 % of the speed. Left alone, glibc raises the size from
-which it gives memory back, and the heap fragments: batches of ever different shapes then need half as much
-memory again. Large pages make giving back cheap.
+On shared CPUs OpenMP's spinning wait slows everything down. Left alone, glibc raises the size from which it
+gives memory back, and batches of ever different shapes fragment the heap; large pages make giving back cheap.
 """
 
 from __future__ import annotations
