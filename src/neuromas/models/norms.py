@@ -1,6 +1,7 @@
 """RMS normalisation with a frozen weight: the forward of the original, a cheaper backward.
 
-Written out, autograd keeps and revisits several fp32 tensors for every normalisation. With r = 1/sqrt(mean(x^2) + eps) and u = w * g the gradient is
+Written out, autograd keeps and revisits several fp32 tensors for every normalisation.
+With r = 1/sqrt(mean(x^2) + eps) and u = w * g the gradient is
 ``r * u - x * r^3 * mean(u * x)`` (Zhang & Sennrich, arXiv 1910.07467, differentiated by hand).
 """
 
