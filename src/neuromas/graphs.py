@@ -1,4 +1,4 @@
-"""Topologies from and to the outside: networkx graphs, and TOML or JSON files.
+"""Topologies from and to the outside: networkx graphs, and TOML, JSON or GraphML files.
 
 A file lists edges, and where it matters nodes and who reads the question::
 
@@ -7,26 +7,32 @@ A file lists edges, and where it matters nodes and who reads the question::
     edges = [["a", "b"], ["b", "out", 32]]  # source, target, and optionally a token budget
 
 The JSON form is the same; ``nodes`` may also be ``Topology.to_dict``'s list of names with questions.
+GraphML is what networkx, yEd or Gephi write: directed edges, node data ``question``, edge data ``budget``.
 """
 
 from __future__ import annotations
 
+import io
 import json
-import re
 import tomllib
+import warnings
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+from xml.parsers import expat
 
 from neuromas.errors import TopologyError, one_line, unknown
+from neuromas.shapes import FORMS, build_shape, is_shape
+from neuromas.store import write_atomic
 from neuromas.topology import Topology
 
 if TYPE_CHECKING:
     import networkx
 
 _KEYS = ("nodes", "edges", "question")
-_WIDTHS = re.compile(r"\s*[0-9][0-9\s-]*")
+_SUFFIXES = (".toml", ".json", ".graphml")
+_MOST_BYTES = 10_000_000
 
 
 def to_networkx(topology: Topology) -> networkx.DiGraph:
@@ -46,50 +52,159 @@ def to_networkx(topology: Topology) -> networkx.DiGraph:
     return graph
 
 
-def from_networkx(graph: networkx.DiGraph) -> Topology:
+def from_networkx(graph: networkx.DiGraph, question: str | None = None) -> Topology:
     """Read a directed graph: node attribute ``question`` (default all), edge attribute ``budget``.
 
-    Labels become names by ``str``; the order of nodes in a layer is that of the graph; other attributes
-    are ignored. Raises TopologyError on an undirected or multigraph and on all that is no network, such
-    as a cycle or two sinks.
+    ``question`` is a mode that overrides the attributes. Labels become names by ``str``; the order of
+    nodes in a layer is that of the graph; other attributes are ignored. Raises TopologyError on an
+    undirected or multigraph and on all that is no network, such as a cycle or two sinks.
     """
     if not graph.is_directed() or graph.is_multigraph():
         raise TopologyError(f"a topology is read from a simple directed graph, not {type(graph).__name__}")
     sees = {str(node): str(data.get("question", "all")) for node, data in graph.nodes(data=True)}
     edges = [(str(s), str(t), data.get("budget")) for s, t, data in graph.edges(data=True)]
-    return Topology.build([str(node) for node in graph.nodes], edges, sees)
+    return Topology.build([str(node) for node in graph.nodes], edges, sees if question is None else question)
 
 
 def load_topology(path_or_text: str | PathLike[str], question: str | None = None) -> Topology:
-    """A topology from widths such as ``"2-2-1"`` or from a ``.toml`` or ``.json`` file.
+    """A topology from a shape such as ``"2-2-1"`` (see ``shapes``) or a .toml, .json or .graphml file.
 
     ``question`` ("all", "first" or "split") overrides what the file says; None leaves it to the file,
     and to "all" where that is silent. Raises TopologyError, one line, on a missing file, bad syntax, an
     unknown key, or an illegal network.
     """
     text = str(path_or_text)
-    if _WIDTHS.fullmatch(text):
-        return Topology.parse(text, "all" if question is None else question)
     path = Path(path_or_text)
-    if path.suffix not in (".toml", ".json"):
+    if path.suffix not in _SUFFIXES:
+        if is_shape(text):
+            return build_shape(text, "all" if question is None else question)
         raise TopologyError(
-            f"topology {text!r} is neither layer widths such as '2-2-1' nor a .toml or .json file"
+            f"topology {text!r} is neither layer widths such as '2-2-1' nor another shape nor a .toml, .json "
+            f"or .graphml file; a shape is {FORMS}"
         )
     try:
-        return _from_data(_read(path), question)
+        content = _read(path)
+        if path.suffix == ".graphml":
+            return from_networkx(_graphml(content), question)
+        return _from_data(_data(content, path.suffix), question)
     except TopologyError as error:
         raise TopologyError(f"{text}: {error}") from None
 
 
-def _read(path: Path) -> Any:
-    """The file's data, whatever its shape."""
+def save_topology(topology: Topology, path: str | PathLike[str]) -> None:
+    """Write a ``.toml``, ``.json`` or ``.graphml`` file that ``load_topology`` reads as an equal topology.
+
+    The file is there whole or not at all. Raises TopologyError on another suffix or a missing folder.
+    """
+    target = Path(path)
+    if target.suffix not in _SUFFIXES:
+        raise TopologyError(f"cannot write topology {str(path)!r}: name a {', '.join(_SUFFIXES)} file")
+    if not target.parent.is_dir():
+        raise TopologyError(
+            f"cannot write topology {str(path)!r}: the folder {str(target.parent)!r} does not exist"
+        )
+    if target.suffix == ".graphml":
+        import networkx
+
+        lines = networkx.generate_graphml(to_networkx(topology))
+        text = "\n".join(["<?xml version='1.0' encoding='utf-8'?>", *lines]) + "\n"
+    elif target.suffix == ".toml":
+        text = _as_toml(topology)
+    else:
+        text = json.dumps(topology.to_dict(), indent=1) + "\n"
+    write_atomic(target, text)
+
+
+def _as_toml(topology: Topology) -> str:
+    """Names and questions need no escapes in TOML's strings: ``Topology`` allows only plain characters."""
+    nodes = [f'    {{name = "{node.name}", question = "{node.question}"}},' for node in topology.nodes]
+    edges = []
+    for edge in topology.edges:
+        ends = f'"{topology.nodes[edge.source].name}", "{topology.nodes[edge.target].name}"'
+        edges.append(f"    [{ends}]," if edge.budget is None else f"    [{ends}, {edge.budget}],")
+    return "\n".join(["nodes = [", *nodes, "]", "edges = [", *edges, "]", ""])
+
+
+def _read(path: Path) -> bytes:
+    """The file's content."""
     try:
-        content = path.read_text(encoding="utf-8")
-        return tomllib.loads(content) if path.suffix == ".toml" else json.loads(content)
+        with path.open("rb") as stream:
+            content = stream.read(_MOST_BYTES + 1)
     except OSError as error:
         raise TopologyError(f"cannot be read: {error.strerror or one_line(error)}") from None
+    except ValueError as error:  # a name that no file can have
+        raise TopologyError(f"cannot be read: {one_line(error)}") from None
+    if len(content) > _MOST_BYTES:
+        raise TopologyError(f"is larger than {_MOST_BYTES // 1_000_000} MB")
+    return content
+
+
+def _data(content: bytes, suffix: str) -> Any:
+    """What a TOML or JSON file holds, whatever its shape."""
+    try:
+        text = content.decode("utf-8")
+        return tomllib.loads(text) if suffix == ".toml" else json.loads(text)
     except (ValueError, RecursionError) as error:  # bad syntax, bad UTF-8, or nested without end
-        raise TopologyError(f"is not valid {path.suffix[1:].upper()}: {one_line(error)}") from None
+        raise TopologyError(f"is not valid {suffix[1:].upper()}: {one_line(error)}") from None
+
+
+def _graphml(content: bytes) -> networkx.DiGraph:
+    """The graph of a GraphML file, its keys' defaults filled in.
+
+    networkx parses with the standard library, which expands entities; they can only be declared in a
+    DOCTYPE, no GraphML writer needs one, and so a file that has one is refused.
+    """
+    import networkx
+
+    try:
+        _scan(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of ports, and keys without a type
+            graph = networkx.read_graphml(io.BytesIO(content))
+    except (
+        expat.ExpatError,
+        networkx.NetworkXException,
+        SyntaxError,  # ElementTree's ParseError is one
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        raise TopologyError(f"is not valid GraphML: {one_line(error)}") from None
+    # networkx reads defaults and does not apply them
+    for _, data in graph.nodes(data=True):
+        data.update({**graph.graph.get("node_default", {}), **data})
+    for _, _, data in graph.edges(data=True):
+        data.update({**graph.graph.get("edge_default", {}), **data})
+    return graph
+
+
+def _scan(content: bytes) -> None:
+    """Raises TopologyError at a DOCTYPE, before any entity can act, and for edges of undeclared nodes.
+
+    networkx would make such an end, a typing error as a rule, a node of its own.
+    """
+    nodes: set[str | None] = set()
+    ends: list[str | None] = []
+
+    def refuse(*_: object) -> NoReturn:
+        raise TopologyError("has a DOCTYPE, which GraphML does not need; remove it")
+
+    def element(name: str, attributes: Mapping[str, str]) -> None:
+        kind = name.rpartition(":")[2]
+        if kind == "node":
+            nodes.add(attributes.get("id"))
+        elif kind == "edge":
+            ends.extend((attributes.get("source"), attributes.get("target")))
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = element
+    parser.Parse(content, True)
+    for end in ends:
+        if end is None or end not in nodes:
+            raise TopologyError(unknown("node in an edge", end, (str(node) for node in nodes)))
 
 
 def _from_data(data: Any, question: str | None) -> Topology:

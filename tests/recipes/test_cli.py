@@ -265,6 +265,60 @@ def test_topology(cli, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.svg"]
 
 
+def test_topology_takes_shapes_and_says_what_they_cost(cli, tmp_path, monkeypatch):
+    status, out, _ = cli("topology", "tree:2,2+skip", "--backbone", "tiny", "--rank", "2", "--share", "layer")
+    assert status == 0
+    assert out.startswith("4-2-1: 7 nodes in 3 layers, 14 edges")
+    (line,) = [line for line in out.splitlines() if line.startswith("cost: ")]
+    assert out.endswith(line + "\n"), "the drawing comes first"
+    for part in ("7 calls, depth 3, ", " + 112 new tokens", "2.69 k trainable", "GB on tiny (bfloat16)"):
+        assert part in line, part
+    assert "context" not in line
+    longer = cli("topology", "tree:2,2+skip", "--backbone", "tiny", "--message-tokens", "500")[1]
+    assert "tokens exceed the context of 2048" in longer
+    lines = [cli("topology", "2-1", "--backbone", "tiny", "--question-tokens", n)[1] for n in ("10", "20")]
+    few, many = (int(re.search(r"about (\d+) prompt", line)[1]) for line in lines)
+    assert many - few == 3 * 10, "every node reads it"
+    monkeypatch.setenv("NEUROMAS_CACHE", str(tmp_path))
+    status, out, _ = cli("topology", "2-1")
+    assert status == 0
+    assert "cost: 3 calls, depth 2, about" in out
+    assert "for the rest a model is missing: " in out
+    assert list(tmp_path.iterdir()) == [], "nothing is unpacked to say it"
+
+
+@pytest.mark.parametrize("suffix", [".toml", ".json", ".graphml"])
+def test_topology_writes_what_it_reads(cli, empty, suffix):
+    shape, file = "4-4-1+sparse:0.5,7+residual", f"net{suffix}"
+    assert cli("topology", shape, "--question", "split", "--out", file)[:2] == (0, f"wrote {file}\n")
+    drawn = cli("topology", shape, "--question", "split", "--backbone", "tiny")[1]
+    assert cli("topology", file, "--backbone", "tiny")[1] == drawn
+    assert cli("topology", file, "--out", "again.json", "--svg", "net.svg")[0] == 0
+    assert sorted(path.name for path in empty.iterdir()) == sorted([file, "again.json", "net.svg"])
+
+
+def test_a_shape_trains(cli, tmp_path):
+    path = tmp_path / "run"
+    shape = "network.topology=tree:2,1+sparse:0.5,3+residual"
+    status, _, err = cli("train", *SMALL, "train.steps=1", "evaluate.every=0", shape, "--run", str(path))
+    assert status == 0, err
+    checkpoint = Run.open(path).checkpoints()[-1]
+    nodes = json.loads((checkpoint / "network.json").read_text())["topology"]["nodes"]
+    assert [node["name"] for node in nodes] == ["1.1", "1.2", "2.1"]
+
+
+def test_topology_is_looked_at_without_torch():
+    code = """
+import sys
+from neuromas.cli import main
+main(["topology", "tree:2,3", "--backbone", "tiny"])
+assert not {"torch", "transformers"} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "8-4-2-1" in done.stdout
+
+
 def test_tasks_and_backbones(cli):
     status, out, _ = cli("tasks")
     assert status == 0
@@ -343,6 +397,17 @@ def test_help_and_version(cli):
         ("topology 0-1", "is not layer widths"),
         ("topology 999-999-1", "limit is 256"),
         ("topology 2-1 --svg none/x.svg", "the folder 'none' does not exist"),
+        ("topology 2-1 --out none/x.json", "the folder 'none' does not exist"),
+        ("topology 2-1 --out x.yaml", "name a .toml, .json, .graphml file"),
+        ("topology tre:2,3", "did you mean 'tree'?"),
+        ("topology tree:9,99", "the limit is 256"),
+        ("topology 2-1+sparse:2", "with P above 0 and at most 1"),
+        ("topology net.yaml", "nor a .toml, .json or .graphml file; a shape is widths"),
+        ("topology none.graphml", "cannot be read: No such file"),
+        ("topology 2-1 --rank 0", "not a whole number of at least 1"),
+        ("topology 2-1 --message-tokens 1000001", "is more than 1000000"),
+        ("topology 2-1 --share some", "invalid choice: 'some'"),
+        ("train network.topology=2-1+skp", "did you mean 'skip'?"),
         ("topology 2-1 --svg /", "/"),
         ("tasks maxx", "did you mean 'max'?"),
         ("validate maxx", "did you mean 'max'?"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import networkx
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 from topologies import random_topologies
 
 from neuromas.errors import TopologyError
-from neuromas.graphs import from_networkx, load_topology, to_networkx
+from neuromas.graphs import from_networkx, load_topology, save_topology, to_networkx
+from neuromas.shapes import build_shape
 from neuromas.topology import Topology
 
 DIAMOND = Topology.build(
@@ -74,6 +76,18 @@ def test_widths_need_no_file():
     assert load_topology("2-2-1", question="first") == Topology.parse("2-2-1", "first")
     with pytest.raises(TopologyError, match="ends in 2 nodes"):
         load_topology("1-2")
+
+
+@pytest.mark.parametrize("text", ["tree:2,3", " chain:4", "4-4-1+sparse:0.5,7+residual", "2-2-1+sparse:.5"])
+def test_shapes_need_no_file_either(text):
+    assert load_topology(text) == build_shape(text)
+    assert load_topology(text, "split") == build_shape(text, "split")
+
+
+def test_a_file_goes_before_a_shape_of_the_same_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_topology(DIAMOND, "2-1+skip.toml")
+    assert load_topology("2-1+skip.toml") == DIAMOND
 
 
 def test_toml_and_json_say_the_same(tmp_path):
@@ -144,3 +158,124 @@ def test_missing_files_and_other_text(tmp_path):
     for text in ("dense", "", "two-two-one", "net.yaml"):
         with pytest.raises(TopologyError, match="neither layer widths"):
             load_topology(text)
+
+
+@pytest.mark.parametrize("suffix", [".toml", ".json", ".graphml"])
+@given(topology=random_topologies())
+def test_what_is_saved_is_loaded_again(tmp_path_factory, suffix, topology):
+    path = tmp_path_factory.mktemp("saved") / f"net{suffix}"
+    save_topology(topology, path)
+    assert load_topology(path) == topology, "with questions, budgets and the order of the nodes"
+    assert [file.name for file in path.parent.iterdir()] == [path.name], "nothing half-written beside it"
+    if "1/3" not in {node.question for node in topology.nodes}:
+        assert [n.name for n in load_topology(path, "first").nodes] == [n.name for n in topology.nodes]
+
+
+@pytest.mark.parametrize("suffix", [".toml", ".json", ".graphml"])
+def test_the_argument_overrides_every_kind_of_file(tmp_path, suffix):
+    save_topology(DIAMOND, tmp_path / f"net{suffix}")
+    modes = [node.question for node in load_topology(tmp_path / f"net{suffix}", "first").nodes]
+    assert modes == ["all", "none", "none", "none"]
+
+
+def test_saving_replaces_whole_files_or_says_why_not(tmp_path):
+    path = tmp_path / "net.json"
+    path.write_text("old")
+    save_topology(DIAMOND, path)
+    assert load_topology(path) == DIAMOND
+    with pytest.raises(TopologyError, match=r"name a \.toml, \.json, \.graphml file"):
+        save_topology(DIAMOND, tmp_path / "net.yaml")
+    with pytest.raises(TopologyError, match="does not exist"):
+        save_topology(DIAMOND, tmp_path / "none" / "net.json")
+
+
+HEAD = '<graphml xmlns="http://graphml.graphdrawing.org/xmlns">'
+EDGE = '<edge source="a" target="b"/>'
+GRAPH = f'<graph edgedefault="directed"><node id="a"/><node id="b"/>{EDGE}</graph>'
+
+
+def test_graphml_of_other_programs(tmp_path):
+    path = tmp_path / "net.graphml"
+    path.write_text(
+        f"""<?xml version="1.0"?>{HEAD}
+        <key id="q" for="node" attr.name="question" attr.type="string"><default>none</default></key>
+        <key id="t" for="edge" attr.name="budget" attr.type="int"><default>8</default></key>
+        <key id="w" for="edge" attr.name="weight"/>
+        <graph edgedefault="directed">
+          <node id="a"><port name="p"/><data key="q">all</data></node><node id="b"/><node id="out"/>
+          <edge id="e1" source="a" target="b"><data key="w">0.5</data></edge>
+          <edge id="e2" source="b" target="out"><data key="t">32</data></edge>
+        </graph></graphml>"""
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        topology = load_topology(path)
+    assert topology == Topology.build(
+        ["a", "b", "out"], [("a", "b", 8), ("b", "out", 32)], {"a": "all", "b": "none", "out": "none"}
+    ), "defaults of keys hold, unknown data is passed over"
+    path.write_text(f"{HEAD}{GRAPH}</graphml>", encoding="utf-16")
+    assert str(load_topology(path)) == "1-1"
+
+
+BOMB = '<!DOCTYPE g [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+READER = '<!DOCTYPE g [<!ENTITY x SYSTEM "file:///etc/hostname">]>'
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (f"{BOMB}{HEAD}{GRAPH}</graphml>", "has a DOCTYPE"),
+        (f"{READER}{HEAD}{GRAPH}</graphml>", "has a DOCTYPE"),
+        (f"{BOMB}{HEAD}{GRAPH}</graphml>".encode("utf-16"), "has a DOCTYPE"),
+        (f"<!-- {'x' * 100_000} -->\n<!DOCTYPE g>{HEAD}{GRAPH}</graphml>", "has a DOCTYPE"),
+        (f"{HEAD}{GRAPH}<!-- {'x' * 10_000_000} --></graphml>", "is larger than 10 MB"),
+        (f"{HEAD}&x;{GRAPH}</graphml>", "is not valid GraphML: undefined entity"),
+        ("", "is not valid GraphML"),
+        ("<a>", "is not valid GraphML"),
+        (b"\xff\xfe\x00", "is not valid GraphML"),
+        ("<?xml version='1.0' encoding='none-such'?><a/>", "is not valid GraphML"),
+        ("<a/>", "is not valid GraphML"),
+        (HEAD + "</graphml>", "is not valid GraphML"),
+        ("<a>" * 200_000, "is not valid GraphML"),
+        (f"{HEAD}{GRAPH.replace('directed', 'undirected')}</graphml>", "not Graph"),
+        (f"{HEAD}{GRAPH.replace(EDGE, EDGE + EDGE)}</graphml>", "not MultiDiGraph"),
+        (f"{HEAD}{GRAPH.replace(EDGE, '')}</graphml>", "2 nodes nobody reads"),
+        (HEAD + GRAPH.replace('target="b"', 'target="bb"') + "</graphml>", "edge 'bb'; did you mean 'b'?"),
+        (HEAD + GRAPH.replace('target="b"', "") + "</graphml>", "node in an edge None"),
+        (f"{HEAD}<graph edgedefault='directed'><hyperedge/></graph></graphml>", "hyperedges"),
+        (f"{HEAD}<key id='k' attr.name='budget' attr.type='none'/>{GRAPH}</graphml>", "is not valid GraphML"),
+        (
+            f"{HEAD}<key id='k' for='edge' attr.name='budget' attr.type='double'/>"
+            + GRAPH.replace("/></graph>", "><data key='k'>2.5</data></edge></graph>")
+            + "</graphml>",
+            "budget 2.5 is not a number of tokens",
+        ),
+        (
+            HEAD + "<graph edgedefault='directed'>" + "<node id='g' yfiles.foldertype='group'>" * 3000,
+            "is not valid GraphML",
+        ),
+        (
+            HEAD
+            + "<graph edgedefault='directed'>"
+            + "<node id='g' yfiles.foldertype='group'><graph>" * 3000
+            + "</graph></node>" * 3000
+            + "</graph></graphml>",
+            "is not valid GraphML",
+        ),
+    ],
+)
+def test_hostile_and_broken_graphml_is_one_line(tmp_path, content, says):
+    path = tmp_path / "net.graphml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(TopologyError) as caught:
+        load_topology(path)
+    assert says in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_other_files_are_not_read_without_end_either(tmp_path):
+    path = tmp_path / "net.json"
+    path.write_text(" " * 10_000_001)
+    with pytest.raises(TopologyError, match="is larger than 10 MB"):
+        load_topology(path)

@@ -11,11 +11,17 @@ import time
 from pathlib import Path
 
 from neuromas.cli.options import read_pairs
-from neuromas.errors import NeuromasError, RunError, one_line
-from neuromas.graphs import load_topology
+from neuromas.config import Config
+from neuromas.errors import ModelError, NeuromasError, RunError, one_line
+from neuromas.graphs import load_topology, save_topology
+from neuromas.models.cost import Load, estimate, readings
+from neuromas.models.dims import read_dims
+from neuromas.network import assign
 from neuromas.report.draw import as_svg, as_text
+from neuromas.report.terminal import visible
 from neuromas.store import write_atomic
 from neuromas.tasks import make_task, task_info, task_names, validate
+from neuromas.topology import Topology
 
 _OPTIONAL = ("datasets", "peft", "tensorboard", "wandb", "trackio")
 _ADAPTER_BYTES = 4 * 4  # fp32 parameter, gradient and two AdamW moments
@@ -32,7 +38,7 @@ def validate_task(args: argparse.Namespace) -> int:
 
 
 def topology(args: argparse.Namespace) -> int:
-    """Draw a topology as text, or write an SVG."""
+    """Draw a topology as text with its cost, or write an SVG or a file that can be read again."""
     graph = load_topology(args.shape, args.question)
     if args.svg:
         path = Path(args.svg)
@@ -40,9 +46,62 @@ def topology(args: argparse.Namespace) -> int:
             raise RunError(f"--svg {args.svg!r}: the folder {str(path.parent)!r} does not exist")
         write_atomic(path, as_svg(graph))
         print(f"wrote {path}")
-    else:
-        print(as_text(graph))
+    if args.out:
+        save_topology(graph, args.out)
+        print(f"wrote {args.out}")
+    if not args.svg and not args.out:
+        print(f"{as_text(graph)}\n\n{_cost(graph, args)}")
     return 0
+
+
+def _cost(graph: Topology, args: argparse.Namespace) -> str:
+    """One line: what the network costs; without the model's measures, what its shape alone says."""
+    config = Config()
+    load = Load(
+        question_tokens=args.question_tokens,
+        message_tokens=args.message_tokens,
+        answer_tokens=config.network.answer_tokens,
+        problems=config.train.problems,
+        samples=config.train.samples,
+    )
+    try:
+        dims = read_dims(args.backbone)
+    except ModelError as error:
+        calls = readings(graph, load)
+        tokens = sum(call.prompt for call in calls), sum(call.new for call in calls)
+        return f"{_counts(graph, *tokens)}; for the rest a model is missing: {visible(one_line(error))}"
+    dtype, assignment = config.model.dtype, assign(graph, args.share)
+    cost = estimate(
+        graph,
+        dims,
+        assignment=assignment,
+        ranks=[args.rank] * (max(assignment) + 1),
+        targets=config.model.targets,
+        load=load,
+        dtype=dtype,
+    )
+    fits = cost.longest <= dims.context
+    over = "" if fits else f"; {cost.longest} tokens exceed the context of {dims.context}"
+    return (
+        f"{_counts(graph, cost.prompt_tokens, cost.new_tokens)}, {_short(cost.trainable).strip()} trainable, "
+        f"{_short(cost.answer_flops)}FLOP an answer, {_short(cost.step_flops)}FLOP a training step of "
+        f"{load.problems} x {load.samples}, peak {cost.peak_bytes / _GB:.1f} GB on "
+        f"{visible(args.backbone)} ({dtype}){over}"
+    )
+
+
+def _counts(graph: Topology, prompt: int, new: int) -> str:
+    """The figures that need no model."""
+    calls = f"{len(graph.nodes)} call{'s' if len(graph.nodes) > 1 else ''}"
+    return f"cost: {calls}, depth {graph.depth}, about {prompt} prompt + {new} new tokens a question"
+
+
+def _short(number: float) -> str:
+    """``6.4 M``: two or three digits and a prefix, for a unit to follow."""
+    for size, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {prefix}"
+    return f"{number:g} "
 
 
 def tasks(args: argparse.Namespace) -> int:

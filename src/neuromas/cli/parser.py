@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from neuromas import __version__
 from neuromas.cli import looking, working
 from neuromas.report.terminal import visible
+from neuromas.shapes import FORMS
 
 Parsers = Any  # argparse keeps its subparsers' type private
 
@@ -123,15 +124,27 @@ def _looking(commands: Parsers) -> None:
     parser.add_argument("task")
     parser.add_argument("options", nargs="*", metavar="option=value")
     parser.add_argument("--items", type=_positive, default=100, help="problems a split (default 100)")
-    parser = _add(commands, "topology", looking.topology, "draw a topology")
-    parser.add_argument("shape", help="widths such as 2-2-1, or a .toml/.json file with edges")
-    parser.add_argument("--question", choices=["all", "first", "split"], help="who reads the question")
-    parser.add_argument("--svg", metavar="FILE", help="write a drawing instead of text")
+    _topology(commands)
     parser = _add(commands, "tasks", looking.tasks, "list tasks, or the options of one")
     parser.add_argument("name", nargs="?")
     _add(commands, "backbones", looking.backbones, "list models that can be used here")
     parser = _add(commands, "doctor", looking.doctor, "what is installed, reachable, fast, and fits")
     parser.add_argument("--backbone", default="smollm2-135m", help="model to size memory for")
+
+
+def _topology(commands: Parsers) -> None:
+    parser = _add(commands, "topology", looking.topology, "draw a topology and say what it costs")
+    parser.add_argument("shape", help=f"{FORMS}; or a .toml, .json or .graphml file")
+    parser.add_argument("--question", choices=["all", "first", "split"], help="who reads the question")
+    parser.add_argument("--svg", metavar="FILE", help="write a drawing instead of text")
+    parser.add_argument("--out", metavar="FILE", help="write the topology to a .toml, .json or .graphml file")
+    parser.add_argument("--backbone", default="smollm2-135m", help="model whose cost is counted")
+    parser.add_argument("--rank", type=_size, default=8, help="rank of the adapters (default 8)")
+    sharing = ["node", "layer", "all"]
+    parser.add_argument("--share", default="node", choices=sharing, help="who has an adapter of its own")
+    for name, default in (("question", 32), ("message", 16)):
+        text = f"tokens of a {name} (default {default})"
+        parser.add_argument(f"--{name}-tokens", type=_size, default=default, metavar="N", help=text)
 
 
 def _positive(text: str) -> int:
@@ -142,4 +155,12 @@ def _positive(text: str) -> int:
         number = 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return number
+
+
+def _size(text: str) -> int:
+    """A whole number from 1 to a million."""
+    number = _positive(text)
+    if number > 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is more than 1000000")
     return number

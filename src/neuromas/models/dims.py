@@ -1,0 +1,143 @@
+"""The measures of a backbone, read from its config.json: no weights, no torch, no network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neuromas.errors import ModelError, unknown
+from neuromas.models.codec import ByteCodec
+from neuromas.models.embedded import cache_root, find_gguf
+
+_EMBEDDED, _TINY = "smollm2-135m", "tiny"  # names of ``models.backbone``, which loads torch
+_TIED_BY_DEFAULT = ("gemma", "cohere", "smollm3")  # where transformers' classes differ from False
+
+
+@dataclass(frozen=True, slots=True)
+class Dims:
+    """A decoder with gated feed-forward layers, as Llama, Qwen or Gemma; biases are not counted."""
+
+    name: str
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    vocabulary: int
+    tied: bool
+    context: int
+
+    @property
+    def linears(self) -> dict[str, tuple[int, int]]:
+        """(in, out) of every linear map of one layer, by the name that adapters target."""
+        d, f, q, k = self.hidden, self.intermediate, self.heads * self.head_dim, self.kv_heads * self.head_dim
+        return {
+            "q_proj": (d, q),
+            "k_proj": (d, k),
+            "v_proj": (d, k),
+            "o_proj": (q, d),
+            "gate_proj": (d, f),
+            "up_proj": (d, f),
+            "down_proj": (f, d),
+        }
+
+    @property
+    def body(self) -> int:
+        """Weights that multiply every token: all linear maps of all layers, without embeddings."""
+        return self.layers * sum(inputs * outputs for inputs, outputs in self.linears.values())
+
+    @property
+    def weights(self) -> int:
+        """All weights: body, two norms a layer and a last one, embedding, and the head if it is not tied."""
+        norms = (2 * self.layers + 1) * self.hidden
+        return self.body + norms + (1 if self.tied else 2) * self.vocabulary * self.hidden
+
+    def per_rank(self, targets: tuple[str, ...]) -> int:
+        """Parameters of an adapter of rank 1. Raises ModelError for an unknown target."""
+        for target in targets:
+            if target not in self.linears:
+                raise ModelError(unknown("adapter target", target, sorted(self.linears)))
+        return self.layers * sum(sum(self.linears[target]) for target in set(targets))
+
+
+# ``models.tiny``; a test holds the two together
+TINY = Dims(_TINY, 32, 2, 4, 2, 8, 64, ByteCodec.VOCABULARY, True, 2048)
+
+
+def read_dims(name: str) -> Dims:
+    """Measures of a backbone by the names of ``models.backbone``.
+
+    Raises ModelError, one line that says what is missing; nothing is downloaded or unpacked.
+    """
+    if name == _TINY:
+        return TINY
+    path = _config(name)
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        text = {**data, **data["text_config"]} if isinstance(data.get("text_config"), dict) else data
+        return _dims(name, text)
+    except OSError as error:
+        raise ModelError(f"backbone {name!r}: {path} cannot be read ({error.strerror or error})") from error
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ModelError(f"backbone {name!r}: {path} is not a model's configuration") from error
+
+
+def _config(name: str) -> Path:
+    """Where the configuration of a named backbone lies on this disk."""
+    if name == _EMBEDDED:
+        found = sorted(cache_root().glob(f"{find_gguf().stem.lower()}-*/config.json"))
+        if not found:
+            raise ModelError(f"backbone {name!r} is not unpacked yet: 'neuromas doctor' does it once")
+        return found[-1]
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"backbone {name!r}: the folder has no config.json")
+        return folder / "config.json"
+    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise ModelError(f"backbone {name!r}: no such folder")
+    if name.count("/") != 1:
+        raise ModelError(unknown("backbone", name, (_EMBEDDED, _TINY, "a local folder", "a Hugging Face id")))
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        cached = try_to_load_from_cache(name, "config.json")
+    except HFValidationError as error:
+        raise ModelError(f"backbone {name!r} is no Hugging Face id") from error
+    if not isinstance(cached, str):
+        raise ModelError(f"backbone {name!r} is not downloaded: its config.json is not in the cache")
+    return Path(cached)
+
+
+def _dims(name: str, data: Mapping[str, Any]) -> Dims:
+    """Read the fields that transformers' decoders share, with its defaults."""
+    if any(key in data for key in ("num_experts", "num_local_experts", "n_routed_experts")):
+        raise ModelError(f"backbone {name!r} is a mixture of experts, whose cost is not estimated here")
+
+    def number(key: str, default: int | None = None) -> int:
+        value = data.get(key)
+        value = default if value is None else value
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ModelError(f"backbone {name!r}: config.json has no number {key!r}")
+        return value
+
+    hidden, heads = number("hidden_size"), number("num_attention_heads")
+    tied = data.get("tie_word_embeddings")
+    family = str(data.get("model_type", ""))
+    return Dims(
+        name=name,
+        hidden=hidden,
+        layers=number("num_hidden_layers"),
+        heads=heads,
+        kv_heads=number("num_key_value_heads", heads),
+        head_dim=number("head_dim", max(1, hidden // heads)),
+        intermediate=number("intermediate_size"),
+        vocabulary=number("vocab_size"),
+        tied=family.startswith(_TIED_BY_DEFAULT) if tied is None else bool(tied),
+        context=number("max_position_embeddings"),
+    )
