@@ -14,7 +14,8 @@ class Turn:
     ``prefix_ids + suffix_ids`` is the prompt: the prefix is shared by all samples of the problem,
     the suffix holds what differs between them (messages of other nodes). ``ids`` are the sampled
     tokens including the end token, ``logprobs`` their natural-log probabilities under the very
-    distribution they were drawn from (so after the temperature), one for each id.
+    distribution they were drawn from (so after the temperature), one for each id. ``heard`` is False
+    if closed gates kept the message from reaching the output.
     """
 
     node: int
@@ -28,6 +29,7 @@ class Turn:
     adapter: int
     version: int
     cut_inputs: int = 0
+    heard: bool = True
 
     @property
     def truncated(self) -> bool:

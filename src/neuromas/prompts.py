@@ -76,26 +76,26 @@ def build_prompt(
     topology: Topology,
     node: int,
     problem: Problem,
-    messages: Sequence[str],
+    messages: Sequence[str | None],
     codec: Codec,
     *,
     style: str,
     answer_format: str,
 ) -> Prompt:
-    """The prompt of ``node``; ``messages`` are those of ``topology.incoming(node)``, in that order."""
+    """The prompt of ``node``; ``messages`` are those of ``topology.incoming(node)``, in that order.
+
+    None is a message that this episode does not show: the prompt is as if its edge did not exist.
+    """
     text = _template()[0][style]
     header = _header(topology, node, text, answer_format)
     question = question_for(topology, node, problem)
     asked = "" if question is None else text["question"].replace("{question}", question)
     edges = topology.incoming(node)
-    one_layer = len({topology.nodes[edge.source].layer for edge in edges}) == 1
+    shown = [(e.source, m) for e, m in zip(edges, messages, strict=True) if m is not None]
+    labels = _labels(topology, [source for source, _ in shown])
     told = "".join(
-        text["message"]
-        .replace(
-            "{label}", str(topology.nodes[edge.source].index) if one_layer else _place(topology, edge.source)
-        )
-        .replace("{text}", one_line(message))
-        for edge, message in zip(edges, messages, strict=True)
+        text["message"].replace("{label}", label).replace("{text}", one_line(message))
+        for label, (_, message) in zip(labels, shown, strict=True)
     )
     cue = text["output_cue" if node == topology.sink else "hidden_cue"]
     if style == "chat":
@@ -118,21 +118,27 @@ def check_fits(topology: Topology, node: int, prompt: Prompt, new_tokens: int, c
         )
 
 
-def _place(topology: Topology, node: int) -> str:
-    """Position as ``layer.index``: a node's name is the user's and never shown to a node."""
-    spec = topology.nodes[node]
-    return f"{spec.layer}.{spec.index}"
+def _labels(topology: Topology, sources: Sequence[int]) -> list[str]:
+    """How a reader tells its messages apart: by index, or by layer and index if layers differ.
+
+    Where kept positions coincide, the nodes' own positions take their place.
+    """
+    labels = [topology.label(source) for source in sources]
+    if len(set(labels)) < len(labels):
+        labels = [f"{topology.nodes[source].layer}.{topology.nodes[source].index}" for source in sources]
+    if len({label.partition(".")[0] for label in labels}) == 1:
+        return [label.partition(".")[2] for label in labels]
+    return labels
 
 
 def _header(topology: Topology, node: int, text: Mapping[str, str], answer_format: str) -> str:
     """The structural line of a node."""
-    spec = topology.nodes[node]
-    readers = ", ".join(_place(topology, edge.target) for edge in topology.outgoing(node))
+    place = topology.place(node)
     return text["output" if node == topology.sink else "hidden"].format(
-        layer=spec.layer,
-        depth=topology.depth,
-        index=spec.index,
-        width=spec.width,
-        readers=readers,
+        layer=place.layer,
+        depth=place.depth,
+        index=place.index,
+        width=place.width,
+        readers=", ".join(place.readers),
         format=answer_format,
     )

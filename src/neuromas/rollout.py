@@ -6,7 +6,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from neuromas.episode import Episode, Turn
 from neuromas.errors import ConfigError, PromptError, one_line, unknown
@@ -15,6 +15,7 @@ from neuromas.network import Network
 from neuromas.prompts import Prompt, build_prompt, check_fits
 from neuromas.seeds import derive
 from neuromas.task import Problem, Task
+from neuromas.topology import Topology
 
 INTERVENTIONS = ("none", "blank", "shuffle")
 
@@ -38,12 +39,16 @@ class Sampling:
 
 @dataclass(slots=True)
 class _Pass:
-    """One episode under way. ``shown[node]`` is what readers see of its message: text and tokens."""
+    """One episode under way. ``shown[node]`` is what readers see of its message: text and tokens.
+
+    ``read`` holds the (source, target) rows of the edges that showed their message.
+    """
 
     problem: Problem
     sample: int
     turns: list[Turn] = field(default_factory=list)
     shown: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    read: list[tuple[int, int]] = field(default_factory=list)
     failure: str | None = None
 
 
@@ -77,7 +82,9 @@ def _speak(
     for one in passes:
         if one.failure is None:
             try:
-                asked.append((one, [(node, *_prompt(network, task, one, node)) for node in layer]))
+                asked.append(
+                    (one, [(node, *_prompt(network, task, one, node, sampling.seed)) for node in layer])
+                )
             except PromptError as error:
                 one.failure = one_line(error)
     batch = [(one, *entry) for one, entries in asked for entry in entries]
@@ -121,11 +128,32 @@ def _turn(
     )
 
 
-def _prompt(network: Network, task: Task, one: _Pass, node: int) -> tuple[Prompt, int]:
+def _open(topology: Topology, node: int, one: _Pass, seed: int) -> list[bool]:
+    """Which of the node's incoming edges show their message in this episode.
+
+    One number for each source and episode decides all its gates, so that a message is not shown to a
+    reader of a lower gate only.
+    """
+    edges = topology.incoming(node)
+    drawn = [
+        edge.gate == 1.0
+        or derive(seed, "gate", one.problem.id, one.sample, edge.source) < edge.gate * 2.0**63
+        for edge in edges
+    ]
+    usual = any(is_open and not edge.spare for edge, is_open in zip(edges, drawn, strict=True))
+    return [is_open and not (usual and edge.spare) for edge, is_open in zip(edges, drawn, strict=True)]
+
+
+def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> tuple[Prompt, int]:
     """The node's prompt and how many incoming messages their edges cut."""
     topology, codec = network.topology, network.policy.codec
-    cut, messages = 0, []
-    for edge in topology.incoming(node):
+    cut = 0
+    messages: list[str | None] = []
+    for edge, open_ in zip(topology.incoming(node), _open(topology, node, one, seed), strict=True):
+        if not open_:
+            messages.append(None)
+            continue
+        one.read.append((edge.source, node))
         text, ids = one.shown[edge.source]
         if edge.budget is not None and len(ids) > edge.budget:
             cut += 1
@@ -168,9 +196,19 @@ def _others(passes: Sequence[_Pass], seed: int) -> list[_Pass]:
     return [group[one.sample % len(group)] for one, group in zip(passes, donors, strict=True)]
 
 
+def _heard(one: _Pass) -> set[int]:
+    """Nodes whose message could reach the output in this episode, the output itself included."""
+    heard = {one.turns[-1].node} if one.turns else set()
+    for source, target in reversed(one.read):  # targets come in topological order
+        if target in heard:
+            heard.add(source)
+    return heard
+
+
 def _finish(task: Task, one: _Pass) -> Episode:
     """Score the output; a scorer that fails is a failed episode with its cause, not a zero."""
-    turns = tuple(one.turns)
+    heard = _heard(one)
+    turns = tuple(replace(turn, heard=turn.node in heard) for turn in one.turns)
     if one.failure is None:
         try:
             return Episode(one.problem, one.sample, turns, task.score(one.problem, turns[-1].text))

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +20,24 @@ from neuromas.errors import TopologyError, unknown
 QUESTION_MODES = ("all", "first", "split")
 MAX_NODES = 256
 _SHARE = re.compile(r"([1-9][0-9]*)/([1-9][0-9]*)")
+_LABEL = re.compile(r"[1-9][0-9]{0,2}\.[1-9][0-9]{0,2}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position as a node is told it: layer of depth, index of width, and the labels of its readers."""
+
+    layer: int
+    depth: int
+    index: int
+    width: int
+    readers: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """``layer.index``: a node's name is the user's and never shown to a node."""
+        return f"{self.layer}.{self.index}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +46,8 @@ class NodeSpec:
 
     ``question`` is what it sees of the question: ``"all"``, ``"none"``, ``"stem"`` (what is asked,
     without the data) or ``"i/n"`` for the stem with the i-th of n contiguous shares of the parts.
+    ``told`` is the position it is told where that is not its own: a grown network may keep the numbers
+    its trained nodes know.
     """
 
     name: str
@@ -36,15 +55,22 @@ class NodeSpec:
     index: int
     width: int
     question: str = "all"
+    told: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """``target`` reads the message of ``source``; ``budget`` limits its tokens (None: the default)."""
+    """``target`` reads the message of ``source``; ``budget`` limits its tokens (None: the default).
+
+    ``gate`` is the probability that an episode shows the message. A ``spare`` edge is read only in
+    episodes in which no other edge into its target is open.
+    """
 
     source: int
     target: int
     budget: int | None = None
+    gate: float = 1.0
+    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +105,19 @@ class Topology:
     def build(
         cls,
         names: Sequence[str],
-        edges: Iterable[tuple[str, str] | tuple[str, str, int | None]],
+        edges: Iterable[Sequence[Any]],
         question: str | Mapping[str, str] = "all",
+        told: Mapping[str, Place | None] | None = None,
     ) -> Topology:
-        """Any graph from node names and ``(source, target[, budget])`` edges.
+        """Any graph from node names and ``(source, target[, budget or settings])`` edges.
 
-        A node's layer is the length of the longest path to it; order within a layer is the order of
-        ``names``. ``question`` is a mode for all nodes or what each named node sees (default all).
+        Settings are a mapping with ``budget``, ``gate`` and ``spare`` as in ``Edge``. A node's layer is
+        the length of the longest path to it; order within a layer is the order of ``names``.
+        ``question`` is a mode for all nodes or what each named node sees (default all), ``told`` the
+        positions named nodes are told instead of their own.
         """
-        triples = _triples(names, edges)
-        depth = _depths(names, triples)
+        links = _links(names, edges)
+        depth = _depths(names, links)
         order = sorted(names, key=lambda name: depth[name])  # stable: within a layer as in names
         widths = {layer: sum(1 for d in depth.values() if d == layer) for layer in set(depth.values())}
         count: dict[int, int] = {}
@@ -97,12 +126,13 @@ class Topology:
             layer = depth[name]
             count[layer] = count.get(layer, 0) + 1
             sees = _sees(name, layer, count[layer], widths[layer], question)
-            nodes.append(NodeSpec(name, layer, count[layer], widths[layer], sees))
+            kept = (told or {}).get(name)
+            nodes.append(NodeSpec(name, layer, count[layer], widths[layer], sees, kept))
         if isinstance(question, Mapping) and (extra := set(question) - set(names)):
             raise TopologyError(unknown("node in question", sorted(extra)[0], names))
         row = {name: i for i, name in enumerate(order)}
-        links = sorted((row[s], row[t], -1 if b is None else b) for s, t, b in triples)
-        return cls(tuple(nodes), tuple(Edge(s, t, None if b < 0 else b) for s, t, b in links))
+        made = [Edge(row[s], row[t], budget, gate, spare) for s, t, budget, gate, spare in links]
+        return cls(tuple(nodes), tuple(sorted(made, key=lambda edge: (edge.source, edge.target))))
 
     @property
     def sink(self) -> int:
@@ -140,15 +170,29 @@ class Topology:
         cuts = [int(node.question.partition("/")[2]) for node in self.nodes if "/" in node.question]
         return max(cuts, default=0)
 
+    def place(self, node: int) -> Place:
+        """The position the node is told: its own, unless it keeps an earlier one."""
+        spec = self.nodes[node]
+        if spec.told is not None:
+            return spec.told
+        readers = tuple(self.label(edge.target) for edge in self.outgoing(node))
+        return Place(spec.layer, self.depth, spec.index, spec.width, readers)
+
+    def label(self, node: int) -> str:
+        """``layer.index`` as the network's nodes know this node."""
+        spec = self.nodes[node]
+        return spec.told.label if spec.told is not None else f"{spec.layer}.{spec.index}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data; ``from_dict`` is the inverse."""
         names = [node.name for node in self.nodes]
         return {
-            "nodes": [{"name": node.name, "question": node.question} for node in self.nodes],
-            "edges": [
-                [names[e.source], names[e.target]] + ([] if e.budget is None else [e.budget])
-                for e in self.edges
+            "nodes": [
+                {"name": node.name, "question": node.question}
+                | ({} if node.told is None else {"told": asdict(node.told)})
+                for node in self.nodes
             ],
+            "edges": [[names[e.source], names[e.target], *_settings(e)] for e in self.edges],
         }
 
     @classmethod
@@ -157,12 +201,13 @@ class Topology:
         try:
             names = [str(node["name"]) for node in data["nodes"]]
             sees = {str(node["name"]): str(node.get("question", "all")) for node in data["nodes"]}
+            told = {str(node["name"]): _read_place(node["told"]) for node in data["nodes"] if "told" in node}
             edges = [tuple(edge) for edge in data["edges"]]
             if any(isinstance(edge, str) for edge in data["edges"]):
                 raise TypeError("an edge is a list, not text")
         except (KeyError, TypeError, AttributeError) as error:
             raise TopologyError(f"a topology needs 'nodes' and 'edges': {error!r}") from None
-        return cls.build(names, edges, sees)
+        return cls.build(names, edges, sees, told)
 
     @property
     def digest(self) -> str:
@@ -180,8 +225,34 @@ class Topology:
         return f"{widths} with {len(self.edges)} edges"
 
 
-def _triples(names: Sequence[str], edges: Iterable[Sequence[Any]]) -> list[tuple[str, str, int | None]]:
-    """Edges as checked (source, target, budget) triples."""
+_Link = tuple[str, str, int | None, float, bool]
+
+
+def _settings(edge: Edge) -> list[Any]:
+    """What follows source and target in an edge's plain form: nothing, its budget, or a table."""
+    if edge.gate == 1.0 and not edge.spare:
+        return [] if edge.budget is None else [edge.budget]
+    budget = {} if edge.budget is None else {"budget": edge.budget}
+    return [budget | {"gate": edge.gate} | ({"spare": True} if edge.spare else {})]
+
+
+def _read_place(data: Any) -> Place:
+    """A told position from plain data. Raises TopologyError."""
+    try:
+        layer, depth, index, width = (data[key] for key in ("layer", "depth", "index", "width"))
+        place = Place(layer, depth, index, width, tuple(data["readers"]))
+    except (KeyError, TypeError):
+        place = None
+    numbers = (place.layer, place.depth, place.index, place.width) if place else ()
+    legal = [type(n) is int and 1 <= n <= MAX_NODES for n in numbers]
+    legal += [type(r) is str and _LABEL.fullmatch(r) is not None for r in (place.readers if place else ())]
+    if place is None or not all(legal):
+        raise TopologyError(f"told position {str(data)[:100]!r} is not layer, depth, index, width, readers")
+    return place
+
+
+def _links(names: Sequence[str], edges: Iterable[Sequence[Any]]) -> list[_Link]:
+    """Edges as checked (source, target, budget, gate, spare) by name."""
     if not names:
         raise TopologyError("a topology needs at least one node")
     if len(names) > MAX_NODES:
@@ -194,37 +265,48 @@ def _triples(names: Sequence[str], edges: Iterable[Sequence[Any]]) -> list[tuple
             raise TopologyError(f"node {name!r} is listed twice")
         known.add(name)
     seen: set[tuple[str, str]] = set()
-    triples: list[tuple[str, str, int | None]] = []
+    links: list[_Link] = []
     for edge in edges:
         if len(edge) not in (2, 3):
-            raise TopologyError(f"edge {list(edge)!r} is not [source, target] or [source, target, tokens]")
+            raise TopologyError(
+                f"edge {list(edge)!r} is not [source, target], [source, target, tokens] or "
+                "[source, target, {gate = …}]"
+            )
         source, target = str(edge[0]), str(edge[1])
-        budget = edge[2] if len(edge) == 3 else None
+        budget, gate, spare = _read_settings(source, target, edge[2] if len(edge) == 3 else None)
         for end in (source, target):
             if end not in known:
                 raise TopologyError(unknown("node in an edge", end, names))
         if source == target:
             raise TopologyError(f"node {source!r} reads itself")
-        if not _is_budget(budget):
-            raise TopologyError(
-                f"edge {source!r} -> {target!r}: budget {budget!r} is not a number of tokens >= 1"
-            )
         if (source, target) in seen:
             raise TopologyError(f"edge {source!r} -> {target!r} is listed twice")
         seen.add((source, target))
-        triples.append((source, target, budget))
-    return triples
+        links.append((source, target, budget, gate, spare))
+    return links
 
 
-def _is_budget(budget: object) -> bool:
-    return budget is None or (isinstance(budget, int) and not isinstance(budget, bool) and budget >= 1)
+def _read_settings(source: str, target: str, given: Any) -> tuple[int | None, float, bool]:
+    """Budget, gate and spare of an edge from its third element. Raises TopologyError naming the edge."""
+    edge = f"edge {source!r} -> {target!r}"
+    table = dict(given) if isinstance(given, Mapping) else {"budget": given}
+    if extra := sorted(set(table) - {"budget", "gate", "spare"}):
+        raise TopologyError(f"{edge}: {unknown('setting', extra[0], ('budget', 'gate', 'spare'))}")
+    budget, gate, spare = table.get("budget"), table.get("gate", 1.0), table.get("spare", False)
+    if budget is not None and (type(budget) is not int or budget < 1):
+        raise TopologyError(f"{edge}: budget {budget!r} is not a number of tokens >= 1")
+    if type(gate) not in (int, float) or not 0.0 <= gate <= 1.0:
+        raise TopologyError(f"{edge}: gate {gate!r} is not a probability from 0 to 1")
+    if type(spare) is not bool:
+        raise TopologyError(f"{edge}: spare {spare!r} is not true or false")
+    return budget, float(gate), spare
 
 
-def _depths(names: Sequence[str], edges: Sequence[tuple[str, str, int | None]]) -> dict[str, int]:
+def _depths(names: Sequence[str], edges: Sequence[_Link]) -> dict[str, int]:
     """Longest-path layer of each node, 1-based. Raises on a cycle."""
     readers: dict[str, list[str]] = {name: [] for name in names}
     unread = dict.fromkeys(names, 0)  # how many of a node's sources still wait for their layer
-    for source, target, _ in edges:
+    for source, target, *_ in edges:
         readers[source].append(target)
         unread[target] += 1
     depth: dict[str, int] = {}
@@ -268,7 +350,7 @@ def _check(nodes: tuple[NodeSpec, ...], edges: tuple[Edge, ...]) -> None:
     rows = range(len(nodes))
     if any(not (e.source in rows and e.target in rows and e.source < e.target) for e in edges):
         raise TopologyError("edges must lead from earlier to later nodes of the topological order")
-    _triples(names, [(names[e.source], names[e.target], e.budget) for e in edges])
+    _links(names, [(names[e.source], names[e.target], *_settings(e)) for e in edges])
     heard = {edge.source for edge in edges}
     silent = [name for row, name in enumerate(names) if row not in heard]
     if len(silent) != 1:
