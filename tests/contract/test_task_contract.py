@@ -27,6 +27,8 @@ BUILT_IN = [
     ("max", {"rank": 2, "n": 5}),
     ("lookup", {}),
     ("lookup", {"hops": 3}),
+    ("recall", {}),
+    ("recall", {"facts": 9, "parts": 3}),
     ("arithmetic", {}),
     ("arithmetic", {"depth": 3, "modulo": 10}),
     *[("hier", {"kind": kind, "H": 3}) for kind in ("latin", "random", "max", "cont")],

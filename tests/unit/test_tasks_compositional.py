@@ -21,6 +21,9 @@ CASES = [
     ("lookup", {}),
     ("lookup", {"hops": 4, "people": 3}),
     ("lookup", {"hops": 1}),
+    ("recall", {}),
+    ("recall", {"facts": 16, "parts": 4}),
+    ("recall", {"facts": 2, "parts": 1}),
     ("arithmetic", {}),
     ("arithmetic", {"depth": 3, "parts": 4, "modulo": 10}),
     ("hier", {"m": 8}),
@@ -79,6 +82,23 @@ def test_lookup_follows_the_chain():
     assert p.answer == re.search(rf"{city} grows (\w+)\.", p.parts[1]).group(1)
     assert person not in p.parts[1]
     assert all(part in p.question for part in p.parts)
+
+
+@pytest.mark.parametrize(("facts", "parts"), [(6, 2), (7, 3), (16, 16)])
+def test_recall_asks_for_a_fact_that_one_part_alone_holds(facts, parts):
+    task = make_task("recall", {"facts": facts, "parts": parts})
+    holders = set()
+    for i in range(60):
+        p = task.problem("train", i)
+        person = re.fullmatch(r"How old is (\w+)\?", p.stem).group(1)
+        told = [dict(re.findall(r"(\w+) is (\d\d)\.", part)) for part in p.parts]
+        assert p.question == " ".join((p.stem, *p.parts))
+        assert [n for n, part in enumerate(told, 1) if person in part] == [p.meta["holder"]]
+        assert told[p.meta["holder"] - 1][person] == p.answer
+        assert sum(part.count(p.answer) for part in p.parts) == 1
+        assert len({age for part in told for age in part.values()}) == sum(map(len, told)) == facts
+        holders.add(p.meta["holder"])
+    assert holders == set(range(1, parts + 1))
 
 
 @pytest.mark.parametrize("options", [{}, {"depth": 4, "parts": 8}, {"modulo": 7, "max_operand": 30}])
@@ -164,6 +184,8 @@ def test_cont_tolerance():
         ("max", {"n": 11, "digits": 1}, "only 10 numbers"),
         ("max", {"parts": 7}, "parts = 7 needs n of at least 7"),
         ("lookup", {"people": 99}, "out of range (2 to 16)"),
+        ("recall", {"facts": 17}, "out of range (2 to 16)"),
+        ("recall", {"facts": 3, "parts": 4}, "parts = 4 needs facts of at least 4"),
         ("arithmetic", {"operators": "+/"}, "operators = '+/'"),
         ("arithmetic", {"parts": 3}, "power of 2"),
         ("hier", {"kind": "latn"}, "did you mean 'latin'"),

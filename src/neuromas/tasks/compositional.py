@@ -130,6 +130,45 @@ class Lookup(ExactSource):
 
 
 @dataclass(frozen=True)
+class Recall(ExactSource):
+    """The age of one of ``facts`` people, all of different ages; the facts are cut into ``parts`` lists.
+
+    The stem asks, one part alone holds the fact, and which one is not told. Optimum: the part that holds
+    it passes the age on, the others show that they do not know, the reader tells them apart. A reader
+    that trusts the same part always is right in about 1/parts, the best constant answer in about 1/90.
+    """
+
+    facts: int
+    parts: int
+
+    def __post_init__(self) -> None:
+        if self.parts > self.facts:
+            raise TaskError(
+                f"task 'recall': parts = {self.parts} needs facts of at least {self.parts}, "
+                f"facts is {self.facts}"
+            )
+
+    def draw(self, seed: int) -> Problem:
+        """A problem; ``meta["holder"]`` is the part that holds the fact asked for, counted from 1."""
+        rng = Random(seed)
+        people = rng.sample(_WORDS[0], self.facts)
+        ages = rng.sample(range(10, 100), self.facts)
+        asked = rng.randrange(self.facts)
+        told = [f"{person} is {age}." for person, age in zip(people, ages, strict=True)]
+        cuts = [self.facts * i // self.parts for i in range(self.parts + 1)]
+        stem = f"How old is {people[asked]}?"
+        return Problem(
+            id="",
+            question=f"{stem} {' '.join(told)}",
+            answer=str(ages[asked]),
+            kind="number",
+            parts=tuple(" ".join(told[a:b]) for a, b in itertools.pairwise(cuts)),
+            stem=stem,
+            meta={"holder": next(i for i, cut in enumerate(cuts) if asked < cut)},
+        )
+
+
+@dataclass(frozen=True)
 class Arithmetic(ExactSource):
     """A complete binary tree of operations over small whole numbers; parts are its ``parts`` subtrees.
 

@@ -24,6 +24,11 @@ def _lookup(options: Options, given: Options) -> Task:
     return GeneratedTask("lookup", "one word", source, options["seed"])
 
 
+def _recall(options: Options, given: Options) -> Task:
+    source = compositional.Recall(options["facts"], options["parts"])
+    return GeneratedTask("recall", "one number", source, options["seed"])
+
+
 def _arithmetic(options: Options, given: Options) -> Task:
     source = compositional.Arithmetic(
         options["depth"],
@@ -70,6 +75,16 @@ FAMILIES: dict[str, Family] = {
                 SEED,
             ),
             _lookup,
+        ),
+        Family(
+            "recall",
+            "how old is one of several people; the facts are cut into lists, one list per part",
+            (
+                Option("facts", 6, "how many people", 2, compositional.MAX_PEOPLE),
+                Option("parts", 2, "how many lists the facts are cut into", 1, 16),
+                SEED,
+            ),
+            _recall,
         ),
         Family(
             "arithmetic",
