@@ -32,12 +32,20 @@ class Assembly:
     task: Task
 
 
-def assemble(config: Config, topology: Topology | None = None, backbone: Backbone | None = None) -> Assembly:
-    """Build everything a run needs. Raises NeuromasError with one line on anything impossible."""
+def assemble(
+    config: Config,
+    topology: Topology | None = None,
+    backbone: Backbone | None = None,
+    assignment: tuple[int, ...] | None = None,
+) -> Assembly:
+    """Build everything a run needs. Raises NeuromasError with one line on anything impossible.
+
+    ``topology`` and ``assignment`` override the configured ones (a grown network has its own).
+    """
     task = make_task(config.task.name, config.task.options)
     graph = topology or load_topology(config.network.topology, config.network.question)
     check_task(graph, task)
-    assignment = assign(graph, config.network.share)
+    assignment = assignment or assign(graph, config.network.share)
     spec = LoraSpec(config.model.rank, config.model.alpha, tuple(config.model.targets))
     base = backbone or load_backbone(config.model.backbone, config.model.dtype, config.model.device)
     policy = ResidentPolicy(base, spec, max(assignment) + 1, config.seed)
@@ -104,17 +112,20 @@ def save_bundle(folder: Path, assembly: Assembly, more: Mapping[str, Any], files
     write_manifest(folder, about, {**files, **written})
 
 
-def load_bundle(path: Path, device: str | None = None, backbone: Backbone | None = None) -> Assembly:
+def load_bundle(
+    path: Path, device: str | None = None, backbone: Backbone | None = None, config: Config | None = None
+) -> Assembly:
     """A saved network, ready to answer. ``path`` is a run (its best checkpoint) or a checkpoint.
 
+    ``config`` takes the place of the saved configuration: a run that goes on from the network has its own.
     Raises RunError if the bundle is damaged or belongs to another backbone or prompt template.
     """
     folder = bundle_folder(path)
     manifest = read_manifest(folder)
     try:
-        config = make_config(manifest["config"])
+        config = config or make_config(manifest["config"])
         topology = Topology.from_dict(manifest["topology"])
-        assignment = tuple(manifest["assignment"])
+        assignment = _assigned(manifest["assignment"], len(topology.nodes), len(manifest["versions"]))
         identity = {key: str(manifest["backbone"][key]) for key in ("name", "digest")}
         template = manifest["template"]
     except (KeyError, TypeError, ValueError, ConfigError, TopologyError) as error:
@@ -126,9 +137,7 @@ def load_bundle(path: Path, device: str | None = None, backbone: Backbone | None
         )
     if device is not None:
         config = make_config({**dict(config), "model": {**dict(config.model), "device": device}})
-    assembly = assemble(config, topology, backbone)
-    if assembly.network.assignment != assignment:
-        raise RunError(f"{folder / MANIFEST} is damaged: its assignment is not the configured one")
+    assembly = assemble(config, topology, backbone, assignment)
     found = assembly.policy.backbone.digest
     if found != identity["digest"]:
         raise RunError(
@@ -137,6 +146,14 @@ def load_bundle(path: Path, device: str | None = None, backbone: Backbone | None
         )
     load_adapters(folder, assembly.policy.bank, manifest["versions"])
     return assembly
+
+
+def _assigned(data: Any, nodes: int, adapters: int) -> tuple[int, ...]:
+    """The adapter row of every node, each row used. Raises ValueError."""
+    rows = tuple(data)
+    if len(rows) != nodes or set(rows) != set(range(adapters)) or any(type(row) is not int for row in rows):
+        raise ValueError(f"assignment {list(rows)[:20]} does not give {adapters} adapters to {nodes} nodes")
+    return rows
 
 
 def bundle_folder(path: Path) -> Path:

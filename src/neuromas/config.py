@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -81,6 +81,29 @@ class TrainConfig(Section):
         return self
 
 
+class GrowthConfig(Section):
+    """Progressive growth. ``stages`` are ``[shape, steps]``; each stage grows out of the one before it.
+
+    ``parent`` is a trained run to start from instead of new adapters. ``init`` says how new nodes begin
+    and whether gates open over the first ``anneal`` of a stage. For its first ``first`` the old nodes
+    learn at ``old_rate`` times the rate (0: they are frozen); ``new_rate`` is that of new nodes
+    throughout. ``patience`` ends a stage after so many validations without a better one (0: never).
+    """
+
+    stages: tuple[Annotated[tuple[str, int], Field(strict=False)], ...] = Field((), strict=False)
+    parent: str = ""
+    init: Literal["zero", "clone", "passthrough", "gate", "clone+gate", "passthrough+gate"] = "gate"
+    noise: float = Field(1e-3, ge=0)
+    anneal: float = Field(0.2, gt=0, le=1)
+    first: float = Field(0.2, ge=0, le=1)
+    old_rate: float = Field(0.0, ge=0, le=1)
+    new_rate: float = Field(1.0, ge=0, le=1)
+    restate: int = Field(20, ge=1, le=10_000)
+    optimiser: Literal["keep", "reset"] = "keep"
+    positions: Literal["keep", "renumber"] = "keep"
+    patience: int = Field(0, ge=0)
+
+
 class EvaluateConfig(Section):
     """Greedy evaluation. ``every`` steps on ``validation`` items; at the end on ``test`` items."""
 
@@ -107,8 +130,43 @@ class Config(Section):
     network: NetworkConfig = NetworkConfig()
     task: TaskConfig = TaskConfig()
     train: TrainConfig = TrainConfig()
+    growth: GrowthConfig = GrowthConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     run: RunConfig = RunConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _staged(cls, data: Any) -> Any:
+        """With stages, ``network.topology`` and ``train.steps`` follow from them and need not be given."""
+        stages = _stages(data)
+        if not stages:
+            return data
+        topology = {**data.get("network", {}), "topology": stages[0][0]}
+        train = {**data.get("train", {}), "steps": sum(count for _, count in stages)}
+        for section, filled in (("network", topology), ("train", train)):
+            for key, value in data.get(section, {}).items():
+                if filled[key] != value:
+                    raise ValueError(
+                        f"{section}.{key} = {value!r}, but growth.stages make it {filled[key]!r}"
+                    )
+        return {**data, "network": topology, "train": train}
+
+
+def _stages(data: Any) -> list[tuple[str, int]]:
+    """The stages of raw data in their form. Where other sections are malformed, pydantic says it better."""
+    sections = dict(data) if isinstance(data, Mapping) else {}
+    if not all(isinstance(sections.get(name, {}), Mapping) for name in ("growth", "network", "train")):
+        return []
+    raw = sections.get("growth", {}).get("stages", ())
+    if not isinstance(raw, Sequence) or isinstance(raw, str):
+        return []
+    stages: list[tuple[str, int]] = []
+    for stage in raw:
+        pair = list(stage) if isinstance(stage, Sequence) and not isinstance(stage, str) else []
+        if [type(part) for part in pair] != [str, int] or pair[1] < 0:
+            raise ValueError(f"growth.stages: {stage!r} is not [shape, steps], for example ['2-2-1', 60]")
+        stages.append((pair[0], pair[1]))
+    return stages
 
 
 def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:
@@ -121,9 +179,14 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Confi
             raise ConfigError(f"config {str(path)!r}: {error.strerror or error}") from error
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"config {str(path)!r} is not TOML: {one_line(error)}") from error
+    return make_config(apply_overrides(data, overrides))
+
+
+def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Plain data after ``section.key=value`` overrides, in place."""
     for override in overrides:
         _override(data, override)
-    return make_config(data)
+    return data
 
 
 def make_config(data: Mapping[str, Any]) -> Config:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from neuromas.assemble import Assembly, assemble, check_prompts, load_bundle, save_bundle
+from neuromas.assemble import Assembly, assemble, bundle_folder, load_bundle, save_bundle
 from neuromas.config import Config, make_config
 from neuromas.episode import Episode
-from neuromas.errors import RunError, TaskError, one_line
-from neuromas.evaluate import evaluate
+from neuromas.errors import RunError, one_line
+from neuromas.evaluate import Evaluation, evaluate
+from neuromas.growth.lineage import Budget, Lineage, changed, describe
+from neuromas.growth.operators import Growth, grow
+from neuromas.growth.stages import Stage, check_stages, shapes
+from neuromas.growth.transfer import restate, transfer
 from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
+from neuromas.network import Network
+from neuromas.provenance import about
 from neuromas.seeds import derive
 from neuromas.store import Run
-from neuromas.task import Problem, Split, Task
+from neuromas.stream import check_data, training_problems
 from neuromas.tracking import Sink, check_sinks, open_sinks, scalars
 from neuromas.training import Trainer, train_step
 
@@ -34,26 +36,25 @@ _STAGES = {
     "test-after-blank": "trained network with all messages blanked",
     "test-after-shuffle": "trained network with messages shuffled between questions",
 }
-PACKAGES = (
-    "neuromas",
-    "torch",
-    "transformers",
-    "safetensors",
-    "numpy",
-    "scipy",
-    "reasoning-gym",
-    "math-verify",
-)
 
 
 def start(config: Config, directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
     """Train a new run in ``directory``. Returns when it is finished or was interrupted."""
     check_sinks(config.run.sinks)
-    assembly = assemble(config, backbone=backbone)
-    _check_data(assembly)
+    parent = Path(config.growth.parent) if config.growth.parent else None
+    if parent is None:
+        assembly = assemble(config, backbone=backbone)
+        check_stages(config, None)
+    else:
+        assembly = load_bundle(parent, backbone=backbone, config=config)
+        check_stages(config, assembly.network.topology)
+    check_data(assembly)
     run = Run.create(directory, config.model_dump(mode="json"), about())
     with run.lock():
-        return _Session(assembly, run, watch).go()
+        session = _Session(assembly, run, watch)
+        if parent is not None:
+            session.descend(parent)
+        return session.go()
 
 
 def resume(directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
@@ -68,90 +69,14 @@ def resume(directory: Path, watch: Watch, backbone: Backbone | None = None) -> R
             session.restore(checkpoints[-1])
         else:
             config = make_config(run.read("config.json"))
-            session = _Session(assemble(config, backbone=backbone), run, watch)
+            parent = Path(config.growth.parent) if config.growth.parent else None
+            if parent is None:
+                session = _Session(assemble(config, backbone=backbone), run, watch)
+            else:
+                session = _Session(load_bundle(parent, backbone=backbone, config=config), run, watch)
+                session.descend(parent)
             session.forget()
         return session.go()
-
-
-def _check_data(assembly: Assembly) -> None:
-    """Problems for training, validation and test exist and can be prompted. Raises NeuromasError if not.
-
-    Better now than after an hour of training.
-    """
-    config, task = assembly.config, assembly.task
-    wanted: list[tuple[Split, int]] = [("train", config.train.problems), ("test", config.evaluate.test)]
-    if config.evaluate.every:
-        wanted.append(("validation", config.evaluate.validation))
-    for split, count in wanted:
-        size = task.size(split)
-        if size == 0:
-            raise TaskError(f"task {task.name!r} has no {split} problems")
-        task.problem(split, count - 1 if size is None else min(count, size) - 1)
-    check_prompts(assembly.network, task, training_problems(task, config.seed, 0, config.train.problems))
-
-
-def about() -> dict[str, Any]:
-    """What a result depends on besides its configuration: versions, commit, machine."""
-    versions = {name: _version(name) for name in PACKAGES}
-    import torch
-
-    return {
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "versions": versions,
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "machine": {
-            "processor": torch.backends.cpu.get_cpu_capability(),
-            "threads": torch.get_num_threads(),
-            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        },
-    }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """Commit of the source tree, with ``+changed`` if it differs; None outside a checkout."""
-    here = Path(__file__).parent
-    try:
-        # installed into a folder of somebody else's repository, that one's commit says nothing of us
-        if not _git(here, "ls-files", Path(__file__).name):
-            return None
-        return _git(here, "describe", "--always", "--dirty=+changed", "--abbrev=12") or None
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-
-
-def _git(folder: Path, *words: str) -> str:
-    """What git prints; nothing if it fails."""
-    done = subprocess.run(
-        ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=False
-    )
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def training_problems(task: Task, seed: int, start: int, count: int) -> list[Problem]:
-    """Problems ``start`` to ``start + count`` of the endless training stream.
-
-    A finite split is passed through once an epoch, each time in an order of its own.
-    """
-    size = task.size("train")
-    if size is None:
-        return [task.problem("train", i) for i in range(start, start + count)]
-    orders: dict[int, list[int]] = {}
-    chosen = []
-    for i in range(start, start + count):
-        epoch, place = divmod(i, size)
-        if epoch not in orders:
-            orders[epoch] = list(range(size))
-            random.Random(derive(seed, "epoch", epoch)).shuffle(orders[epoch])
-        chosen.append(task.problem("train", orders[epoch][place]))
-    return chosen
 
 
 class _Session:
@@ -163,6 +88,17 @@ class _Session:
         self.trainer = Trainer(assembly.network, assembly.policy, self.config.train, self.config.seed)
         self.best: tuple[float, int] | None = None
         self.seconds = 0.0
+        self.goals = check_stages(self.config, None)
+        self.stage = Stage(0, 0, shapes(self.config)[0][1])
+        self.lineage = Lineage()
+
+    def descend(self, parent: Path) -> None:
+        """Begin as the heir of a trained network: fresh draws, its lineage, and growth to the first stage."""
+        manifest = read_manifest(bundle_folder(parent))
+        self.lineage = Lineage.from_manifest(manifest, str(parent))
+        # a shared seed must not repeat the parent's problems and draws
+        self.trainer.seed = derive(self.config.seed, "heir", self.lineage.spent.steps)
+        self.stage = Stage(-1, 0, 0)
 
     def restore(self, checkpoint: Path) -> None:
         """Take over a checkpoint's optimisers, baselines and place; forget lines written after it."""
@@ -173,9 +109,13 @@ class _Session:
             self.trainer.ema = {int(node): float(value) for node, value in state["ema"].items()}
             self.best = None if state["best"] is None else (float(state["best"][0]), int(state["best"][1]))
             self.seconds = float(state["seconds"])
+            self.trainer.seed = int(state["seed"])
+            self.stage = Stage.from_dict(state["stage"])
+            self.lineage = Lineage.from_manifest(manifest, "")
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise RunError(f"{checkpoint} holds a network but no training state ({error!r})") from error
         load_optimisers(checkpoint, self.trainer.optimisers)
+        self.trainer.since = self.stage.since
         self.forget()
 
     def forget(self) -> None:
@@ -184,6 +124,7 @@ class _Session:
         self.run.keep_lines("metrics.jsonl", lambda row: row["step"] < step)
         self.run.keep_lines("episodes.jsonl", lambda row: row["step"] < step)
         self.run.keep_lines("validation.jsonl", lambda row: row["step"] <= step)
+        self.run.keep_lines("growth.jsonl", lambda row: row["step"] < step)
 
     def go(self) -> Run:
         """Train to the end, then evaluate the best checkpoint; or stop early with a checkpoint."""
@@ -191,7 +132,7 @@ class _Session:
         with _Interrupt() as interrupt:
             try:
                 self._before()
-                while self.trainer.step < self.config.train.steps and not interrupt.asked:
+                while not interrupt.asked and self._goes_on():
                     self._step(sinks)
             finally:
                 self._to_sinks(sinks, lambda sink: sink.close())
@@ -206,25 +147,98 @@ class _Session:
 
     def _before(self) -> None:
         """Evaluate the untrained network once."""
-        if not (self.run.path / "evaluations" / "test-before.json").is_file():
-            self._evaluate("test-before", "none")
+        self._evaluate("test-before", "none")
         if self.trainer.step == 0 and not self.run.checkpoints():
             self._checkpoint()
+
+    def _goes_on(self) -> bool:
+        """Whether a step is left; grows the network where a stage has ended and another follows."""
+        while self.trainer.step >= self.stage.since + self.stage.steps or self._patience_is_over():
+            if self.stage.index + 1 == len(self.goals):
+                return False
+            self._grow()
+        return True
+
+    def _patience_is_over(self) -> bool:
+        """Whether the last validations of the stage, as many as patience has, were all below its best."""
+        patience = self.config.growth.patience
+        if not patience or self.best is None:
+            return False
+        rows = [r["step"] for r in self.run.lines("validation.jsonl") if r["step"] > self.best[1]]
+        return len(rows) >= patience
+
+    def _grow(self) -> None:
+        """End the stage at its best checkpoint and begin the next with the grown network."""
+        self._take_best()
+        if self.stage.index >= 0:
+            self._evaluate(f"stage-{self.stage.index + 1}", "none")
+        config, trainer, assembly = self.config, self.trainer, self.assembly
+        index = self.stage.index + 1
+        change = grow(assembly.network.topology, self.goals[index], config.growth.positions)
+        before = self._validation()
+        grown = transfer(assembly, change, derive(trainer.seed, "stage", index))
+        trainer.ema = {row: trainer.ema[old] for row, old in grown.before.items() if old in trainer.ema}
+        kept = trainer.optimisers if config.growth.optimiser == "keep" else []
+        trainer.optimisers = [*kept, *map(trainer.optimiser, assembly.policy.bank.parameters[len(kept) :])]
+        trainer.since = trainer.step
+        steps = shapes(config)[index][1]
+        self.stage = Stage(index, trainer.step, steps, change.start, change.goal, grown.new)
+        self._use(grown.network)
+        if config.growth.init.startswith("passthrough") and grown.new:
+            self._restate(change)
+        after = self._validation() if change.steps else before
+        entry = describe(change, assembly.network.topology, self.lineage.spent, trainer.step)
+        growth = config.growth
+        entry |= {"init": growth.init, "positions": growth.positions, "optimiser": growth.optimiser}
+        entry |= changed(before, after)
+        self.lineage = self.lineage.grown(entry)
+        self.best = None
+        self.run.append("growth.jsonl", [{"step": trainer.step - 1, **entry}])
+        self.watch({"event": "grown", **entry})
+
+    def _restate(self, change: Growth) -> None:
+        """Let new nodes learn to restate; old ones are left as they are, and new optimisers begin anew."""
+        config, trainer = self.config, self.trainer
+        count = config.train.problems
+        for i in range(config.growth.restate):
+            first = (config.train.steps + i) * count  # beyond those that training meets
+            problems = training_problems(self.assembly.task, trainer.seed, first, count)
+            episodes = restate(trainer, self.assembly.task, change, problems)
+            self.lineage = self.lineage.paid(Budget.of_episodes(episodes))
+        for row in self.stage.new:
+            trainer.optimisers[row] = trainer.optimiser(trainer.policy.bank.parameters[row])
+
+    def _use(self, network: Network) -> None:
+        """Go on with this network."""
+        self.assembly = replace(self.assembly, network=network)
+        self.trainer.network = network
+
+    def _set_gates(self) -> None:
+        """Gates and learning rates of the coming step."""
+        growth, step = self.config.growth, self.trainer.step
+        topology = self.stage.topology(step, growth)
+        if topology is not None and topology != self.assembly.network.topology:
+            self._use(replace(self.assembly.network, topology=topology))
+        self.trainer.rates = self.stage.rates(step, growth, len(self.trainer.optimisers))
 
     def _step(self, sinks: list[Sink]) -> None:
         """One update and what is due after it."""
         started = time.perf_counter()
         config, trainer = self.config, self.trainer
         count = config.train.problems
-        problems = training_problems(self.assembly.task, config.seed, trainer.step * count, count)
+        self._set_gates()
+        problems = training_problems(self.assembly.task, trainer.seed, trainer.step * count, count)
         report, episodes = train_step(trainer, self.assembly.task, problems)
-        self.seconds += time.perf_counter() - started
+        self._set_gates()
+        spent = time.perf_counter() - started
+        self.seconds += spent
+        self.lineage = self.lineage.paid(Budget.of(report, spent))
         self.run.append("metrics.jsonl", [report])
         kept = episodes[:: max(1, len(episodes) // max(1, config.run.episodes))][: config.run.episodes]
         self.run.append("episodes.jsonl", [_episode_line(report["step"], episode) for episode in kept])
         self._mirror(sinks, report["step"], report)
         self.watch({"event": "step", "steps": config.train.steps, **report})
-        done = trainer.step == config.train.steps
+        done = trainer.step == self.stage.since + self.stage.steps
         if config.evaluate.every and (trainer.step % config.evaluate.every == 0 or done):
             self._validate(sinks)
             self._checkpoint()
@@ -232,16 +246,23 @@ class _Session:
             self._checkpoint()
 
     def _validate(self, sinks: list[Sink]) -> None:
-        """Validation accuracy decides which checkpoint is the best; a tie goes to the later one."""
-        result = evaluate(
-            self.assembly.network, self.assembly.task, "validation", self.config.evaluate.validation
-        )
+        """Validation accuracy decides which checkpoint is a stage's best; a tie goes to the later one.
+
+        While gates are opening the network is not yet what the stage is for.
+        """
+        result = self._validation()
         accuracy = result.summary["accuracy"]
-        if accuracy is not None and (self.best is None or accuracy >= self.best[0]):
+        settled = self.stage.opening(self.trainer.step, self.config.growth) == 1.0
+        if accuracy is not None and settled and (self.best is None or accuracy >= self.best[0]):
             self.best = (accuracy, self.trainer.step)
         self.run.append("validation.jsonl", [{"step": self.trainer.step, **result.summary}])
         self._mirror(sinks, self.trainer.step, {"validation": result.summary})
         self.watch({"event": "validation", "step": self.trainer.step, "accuracy": accuracy})
+
+    def _validation(self) -> Evaluation:
+        """The validation problems through the network as it is."""
+        count = self.config.evaluate.validation
+        return evaluate(self.assembly.network, self.assembly.task, "validation", count)
 
     def _mirror(self, sinks: list[Sink], step: int, report: Mapping[str, Any]) -> None:
         """The same numbers to all sinks."""
@@ -263,19 +284,21 @@ class _Session:
         state = {
             "step": trainer.step,
             "cursor": trainer.step * self.config.train.problems,
-            "seed": self.config.seed,  # all draws are functions of the seed and the step
+            "seed": trainer.seed,  # all draws are functions of the seed and the step
             "ema": {str(node): value for node, value in trainer.ema.items()},
             "best": self.best,
             "seconds": self.seconds,
+            "stage": self.stage.to_dict(),
         }
 
         def fill(folder: Path) -> None:
             files = save_optimisers(folder, trainer.optimisers)
-            save_bundle(folder, self.assembly, {"state": state, "lineage": []}, files)
+            save_bundle(folder, self.assembly, {"state": state, **self.lineage.to_dict()}, files)
 
         self.run.save_checkpoint(trainer.step, fill)
         self._status(finished=False)
-        self.run.prune(self.config.run.keep, None if self.best is None else self.best[1])
+        best = set() if self.best is None else {self.best[1]}
+        self.run.prune(self.config.run.keep, best | self.lineage.steps)
 
     def _status(self, finished: bool) -> None:
         best = None if self.best is None else self.best[1]
@@ -291,12 +314,7 @@ class _Session:
 
     def _finish(self) -> None:
         """Test the best checkpoint, with its messages as they are, blanked, and shuffled."""
-        step = self.trainer.step
-        if self.best is not None and self.best[1] != step:
-            step = self.best[1]
-            checkpoint = self.run.checkpoint(step)
-            versions = read_manifest(checkpoint)["versions"]
-            load_adapters(checkpoint, self.assembly.policy.bank, versions)
+        step = self._take_best()
         self._evaluate("test-after", "none")
         if self.assembly.network.topology.edges:
             self._evaluate("test-after-blank", "blank")
@@ -305,14 +323,25 @@ class _Session:
         self._status(finished=True)
         self.watch({"event": "finished", "step": step})
 
+    def _take_best(self) -> int:
+        """Go back to the stage's best checkpoint, if it has one; returns the step reached."""
+        if self.best is None or self.best[1] == self.trainer.step:
+            return self.trainer.step
+        checkpoint = self.run.checkpoint(self.best[1])
+        load_adapters(checkpoint, self.assembly.policy.bank, read_manifest(checkpoint)["versions"])
+        load_optimisers(checkpoint, self.trainer.optimisers)
+        return self.best[1]
+
     def _tests(self) -> int:
         """How many test problems are evaluated."""
         size, wanted = self.assembly.task.size("test"), self.config.evaluate.test
         return wanted if size is None else min(wanted, size)
 
     def _evaluate(self, name: str, intervention: str) -> None:
-        """One test evaluation into the run directory."""
-        text = f"evaluating the {_STAGES[name]} on {self._tests()} test questions"
+        """One test evaluation into the run directory, unless it is there."""
+        if (self.run.path / "evaluations" / f"{name}.json").is_file() and not name.startswith("test-after"):
+            return
+        text = f"evaluating the {_STAGES.get(name, f'network of {name}')} on {self._tests()} test questions"
         self.watch({"event": "stage", "text": text})
         result = evaluate(
             self.assembly.network,

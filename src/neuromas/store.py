@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,10 +153,11 @@ class Run:
         finally:
             guard.release()
 
-    def prune(self, keep: int, best: int | None) -> None:
-        """Remove all but the newest ``keep`` checkpoints; the best one stays."""
+    def prune(self, keep: int, needed: Collection[int]) -> None:
+        """Remove all but the newest ``keep`` checkpoints; those of ``needed`` steps stay."""
+        stay = {self.checkpoint(step) for step in needed}
         for path in self.checkpoints()[:-keep]:
-            if best is None or path != self.checkpoint(best):
+            if path not in stay:
                 shutil.rmtree(path, ignore_errors=True)
 
 

@@ -18,9 +18,9 @@ import pytest
 ROOMS = {
     "facts": {"errors", "seeds", "topology", "shapes", "task", "episode", "config"},
     "mathematics": {"statistics", "learning", "theory"},
-    "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking"},
-    "acts": {"rollout", "evaluate", "training", "network", "assemble", "session"}
-    | {"growth", "baselines", "analysis"},
+    "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking", "provenance"},
+    "acts": {"rollout", "evaluate", "training", "network", "assemble", "session", "stream"}
+    | {"growth", "baselines", "analysis", "experiment"},
     "narration": {"report"},
     "door": {"api", "cli", "__init__", "__main__"},
 }

@@ -13,11 +13,13 @@ import torch
 from safetensors.torch import load_file
 
 from neuromas import assemble as assembling
-from neuromas import session, tracking
+from neuromas import provenance, session, tracking
 from neuromas.config import make_config
 from neuromas.errors import ConfigError, NeuromasError, RunError, TaskError
-from neuromas.session import about, resume, start, training_problems
+from neuromas.provenance import about
+from neuromas.session import resume, start
 from neuromas.store import MANIFEST, Run
+from neuromas.stream import training_problems
 from parity import Parity, small
 
 
@@ -59,6 +61,8 @@ def lines(path: Path) -> list[dict]:
 def manifest(folder: Path) -> dict:
     data = json.loads((folder / MANIFEST).read_text("utf-8"))
     data["state"].pop("seconds")
+    for spent in (data["spent"], *(entry["spent"] for entry in data["lineage"])):
+        spent.pop("seconds")
     return data
 
 
@@ -115,16 +119,16 @@ def test_a_run_leaves_its_whole_story(whole):
 
 def test_the_commit_is_that_of_this_checkout(monkeypatch, tmp_path):
     commit = about()["commit"]
-    if (Path(session.__file__).parents[2] / ".git").exists():
+    if (Path(provenance.__file__).parents[2] / ".git").exists():
         assert len(commit.removesuffix("+changed")) == 12
-    monkeypatch.setattr(session, "__file__", str(tmp_path / "session.py"))
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     assert about()["commit"] is None, "no repository"
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
-    (tmp_path / "session.py").write_text("")
+    (tmp_path / "provenance.py").write_text("")
     assert about()["commit"] is None, "installed into somebody else's repository"
-    subprocess.run([*git, "add", "session.py"], check=True)
+    subprocess.run([*git, "add", "provenance.py"], check=True)
     assert about()["commit"].endswith("+changed")
 
 

@@ -148,9 +148,9 @@ def test_checkpoints_are_complete_and_in_the_order_of_their_steps(run):
 def test_pruning_keeps_the_newest_and_the_best(run):
     for step in range(6):
         checkpoint(run, step)
-    run.prune(2, best=1)
+    run.prune(2, {1})
     assert [path.name for path in run.checkpoints()] == ["step-000001", "step-000004", "step-000005"]
-    run.prune(1, best=None)
+    run.prune(1, ())
     assert [path.name for path in run.checkpoints()] == ["step-000005"]
 
 

@@ -149,7 +149,7 @@ def doctor(args: argparse.Namespace) -> int:
     """What is installed, reachable, how fast this machine is, and what fits into its memory."""
     import torch
 
-    from neuromas.session import about
+    from neuromas.provenance import about
 
     facts = about()
     print(f"python {facts['python']} on {platform.system()} {platform.machine()}, commit {facts['commit']}")

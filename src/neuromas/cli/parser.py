@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from neuromas import __version__
-from neuromas.cli import looking, working
+from neuromas.cli import experimenting, growing, looking, working
 from neuromas.report.terminal import visible
 from neuromas.shapes import FORMS
 
@@ -46,6 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
     _evaluate(commands)
     _compare(commands)
     _ask(commands)
+    _growing(commands)
+    _experiment(commands)
     _looking(commands)
     return parser
 
@@ -91,6 +93,9 @@ def _evaluate(commands: Parsers) -> None:
     parser.add_argument(
         "--messages", default="none", choices=["none", "blank", "shuffle"], help="alter messages"
     )
+    parser.add_argument("--votes", type=_positive, help="let so many sampled passes vote instead")
+    parser.add_argument("--temperature", type=float, help="of the votes (default 0.7)")
+    parser.add_argument("--stage", type=_positive, help="the network with which this stage ended")
     parser.add_argument("--task", help="another task than the one it was trained on")
     parser.add_argument("options", nargs="*", metavar="option=value", help="options of --task")
     parser.add_argument(
@@ -116,6 +121,35 @@ def _ask(commands: Parsers) -> None:
     )
     parser.add_argument("--trace", action="store_true", help="show who said what to whom")
     parser.add_argument("--device", help="auto, cpu or cuda (default: as trained)")
+
+
+def _growing(commands: Parsers) -> None:
+    text = "grow a trained network to a larger topology and train it on"
+    parser = _add(commands, "grow", growing.grow, text, "settings")
+    parser.add_argument("path", metavar="RUN", help="run directory (its best checkpoint) or a checkpoint")
+    parser.add_argument("--to", required=True, metavar="SHAPE", help="the larger topology")
+    parser.add_argument("--steps", required=True, type=_positive, help="steps to train it")
+    parser.add_argument("--run", dest="directory", metavar="DIR", help="directory of the new run")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="overrides, e.g. growth.init=clone")
+    text = "write a trained network without one of its nodes or edges"
+    parser = _add(commands, "prune", growing.prune, text)
+    parser.add_argument("path", metavar="RUN", help="run directory or a checkpoint")
+    choice = parser.add_mutually_exclusive_group(required=True)
+    choice.add_argument("--node", metavar="NAME", help="node to remove")
+    choice.add_argument("--edge", nargs=2, metavar=("SOURCE", "TARGET"), help="edge to remove")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the pruned network")
+    parser = _add(commands, "lineage", growing.lineage, "ancestors, growth and cost of a network")
+    parser.add_argument("path", metavar="RUN", help="run directory or a checkpoint")
+    parser.add_argument("--svg", metavar="FILE", help="also draw all generations")
+
+
+def _experiment(commands: Parsers) -> None:
+    text = "train arms with seeds side by side and compare them; continues where it stopped"
+    parser = _add(commands, "experiment", experimenting.experiment, text)
+    parser.add_argument("path", metavar="EXPERIMENT.toml", help="base, arms, seeds and comparisons")
+    parser.add_argument("--out", metavar="DIR", help="directory of the experiment (default runs/NAME)")
+    parser.add_argument("--jobs", type=_positive, metavar="N", help="runs at once (default: the cores)")
+    parser.add_argument("--report", action="store_true", help="run nothing, compare what is there")
 
 
 def _looking(commands: Parsers) -> None:

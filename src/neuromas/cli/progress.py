@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from neuromas.report.lineage import told
+
 
 class Progress:
     """A ``session.Watch`` that draws."""
@@ -44,6 +46,8 @@ class Progress:
         elif kind == "validation" and event["accuracy"] is not None:
             self._accuracy = f"validation {100 * event['accuracy']:.0f} %"
             self._say(f"step {event['step']}: {self._accuracy}")
+        elif kind == "grown":
+            self._say(f"grown to {told(event)}")
         elif kind == "stage":
             self._say(str(event["text"]))
         elif kind == "interrupted":

@@ -22,7 +22,10 @@ from neuromas.report.trace import trace_text
 from neuromas.store import Run
 
 if TYPE_CHECKING:
+    from neuromas.assemble import Assembly
     from neuromas.cli.progress import Progress
+    from neuromas.evaluate import Evaluation
+    from neuromas.task import Task
 
 _OVERRIDE = re.compile(r"[\w.]+\s*=")
 
@@ -37,7 +40,7 @@ def train(args: argparse.Namespace) -> int:
                 "--resume takes the run's own configuration; give no config, key=value, --run or --continue"
             )
         directory = Path(args.resume)
-        return _go(directory, lambda watch: session.resume(directory, watch))
+        return train_in(directory, lambda watch: session.resume(directory, watch))
     config = _config(args.settings)
     directory = Path(args.directory or config.run.directory or f"runs/{_name(config)}")
     if args.carry_on and (directory / "config.json").is_file():
@@ -49,8 +52,8 @@ def train(args: argparse.Namespace) -> int:
             report = run_report(run)
             print(f"{visible(str(directory))} is already trained; remove it to train afresh\n\n{report}")
             return 0
-        return _go(directory, lambda watch: session.resume(directory, watch))
-    return _go(directory, lambda watch: session.start(config, directory, watch))
+        return train_in(directory, lambda watch: session.resume(directory, watch))
+    return train_in(directory, lambda watch: session.start(config, directory, watch))
 
 
 def _config(settings: Sequence[str]) -> Config:
@@ -68,7 +71,7 @@ def _name(config: Config) -> str:
     return f"{task}-{shape}-{config.network.question}-seed{config.seed}"
 
 
-def _go(directory: Path, work: Callable[[Progress], Run]) -> int:
+def train_in(directory: Path, work: Callable[[Progress], Run]) -> int:
     """Train under a progress bar, then report. A second Ctrl-C ends at once, and says how to go on."""
     from neuromas.cli.progress import Progress
 
@@ -98,23 +101,27 @@ def _report(run: Run) -> int:
 def evaluate_run(args: argparse.Namespace) -> int:
     """Evaluate a saved network and keep summary and items in its run."""
     from neuromas.assemble import check_task, load_bundle
-    from neuromas.evaluate import evaluate
+    from neuromas.experiment.cells import stage_folder
     from neuromas.tasks import make_task
 
     if args.options and not args.task:
         raise ConfigError(f"option {args.options[0]!r} needs --task NAME")
+    votes = _votes(args)
+    stage = [f"stage-{args.stage}"] if args.stage else []
+    way = f"votes-{votes[0]}-{votes[1]}" if votes else args.messages
     name = args.name or "-".join(
-        [*([args.task.replace("/", "-")] if args.task else []), args.split, str(args.items), args.messages]
+        [*([args.task.replace("/", "-")] if args.task else []), args.split, str(args.items), way, *stage]
     )
     if "/" in name or name.startswith((".", "test-before", "test-after")):
         raise ConfigError(
             f"evaluation name {name!r}: use no '/' and no leading '.', "
             "and leave test-before and test-after to training"
         )
-    assembly = load_bundle(Path(args.path), args.device)
+    folder = stage_folder(Path(args.path), args.stage) if args.stage else Path(args.path)
+    assembly = load_bundle(folder, args.device)
     task = make_task(args.task, read_pairs(args.options)) if args.task else assembly.task
     check_task(assembly.network.topology, task)
-    result = evaluate(assembly.network, task, args.split, args.items, intervention=args.messages)
+    result = _result(args, assembly, task, votes)
     if (Path(args.path) / "config.json").is_file():
         Run.open(Path(args.path)).write_evaluation(name, result.summary, [asdict(i) for i in result.items])
         where = f"kept as {name!r} in {args.path}"
@@ -125,6 +132,29 @@ def evaluate_run(args: argparse.Namespace) -> int:
     else:
         print("\n".join([*summary_lines(result.summary), where]))
     return 0
+
+
+def _votes(args: argparse.Namespace) -> tuple[int, float] | None:
+    """Number and temperature of the passes that vote; None where one greedy pass answers."""
+    if args.votes is None:
+        if args.temperature is not None:
+            raise ConfigError("--temperature is that of --votes; a single pass is greedy")
+        return None
+    if args.messages != "none":
+        raise ConfigError(f"--votes and --messages {args.messages} do not go together")
+    return args.votes, 0.7 if args.temperature is None else args.temperature
+
+
+def _result(
+    args: argparse.Namespace, assembly: Assembly, task: Task, votes: tuple[int, float] | None
+) -> Evaluation:
+    """Evaluate greedily or by vote."""
+    from neuromas.evaluate import evaluate, vote
+
+    if votes is None:
+        return evaluate(assembly.network, task, args.split, args.items, intervention=args.messages)
+    seed = assembly.config.seed
+    return vote(assembly.network, task, args.split, args.items, votes=votes[0], temperature=votes[1], seed=seed)
 
 
 def compare(args: argparse.Namespace) -> int:

@@ -84,7 +84,8 @@ def run_report(run: Run) -> str:
     after, items_after = run.evaluation("test-after")
     status = {"best": None, "step": 0, "seconds": 0.0, **run.read("status.json")}
     best = status["best"] if status["best"] is not None else status["step"]
-    names = [config.task.name, config.network.topology, config.model.backbone]
+    shapes = [shape for shape, _ in config.growth.stages] or [config.network.topology]
+    names = [config.task.name, " -> ".join(shapes), config.model.backbone]
     task, topology, backbone = (visible(name) for name in names)
     lines = [
         f"{task} · network {topology} (question: {config.network.question}) · {backbone} · "
@@ -147,8 +148,12 @@ def _examples(before: Items, after: Items) -> list[str]:
         if new is None:
             continue
         lines.append(f"question {quoted(item['question'], 90)}  gold {quoted(item['gold'], 30)}")
-        for node, (old, now) in enumerate(zip(item["messages"], new["messages"], strict=False), start=1):
-            name = "output" if node == len(item["messages"]) else f"node {node}"
-            lines.append(f"    {name:7} before {quoted(old, 40):42} after {quoted(now, 40)}")
+        grown = len(new["messages"]) != len(item["messages"])
+        for node, now in enumerate(new["messages"], start=1):
+            name = "output" if node == len(new["messages"]) else f"node {node}"
+            # nodes of a grown network had other numbers before; only the output is surely the same
+            known = name == "output" or not grown
+            shown = quoted(item["messages"][-1 if grown else node - 1], 40) if known else ""
+            lines.append(f"    {name:7} before {shown:42} after {quoted(now, 40)}")
         lines.append("")
     return lines

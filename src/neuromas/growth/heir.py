@@ -1,0 +1,58 @@
+"""A trained network as the beginning of another: grown in a run of its own, or pruned into a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from neuromas.assemble import Assembly, bundle_folder, load_bundle, save_bundle
+from neuromas.config import Config, apply_overrides, make_config
+from neuromas.errors import RunError
+from neuromas.growth.lineage import Lineage, describe
+from neuromas.growth.operators import Growth, remove_edge, remove_node
+from neuromas.models.bundle import read_manifest
+from neuromas.store import replace_folder
+
+
+def heir_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = ()) -> Config:
+    """The configuration of a run that grows the network at ``path`` to ``shape``: the parent's, and this.
+
+    Raises RunError or ConfigError.
+    """
+    manifest = read_manifest(bundle_folder(path))
+    data = make_config(manifest["config"]).model_dump(mode="json")
+    data["growth"] |= {"stages": [[shape, steps]], "parent": str(path)}
+    del data["network"]["topology"], data["train"]["steps"]
+    data["run"]["directory"] = ""
+    return make_config(apply_overrides(data, overrides))
+
+
+def prune(path: Path, out: Path, node: str = "", edge: Sequence[str] = ()) -> Growth:
+    """Write the network at ``path`` without a node or an edge as a network folder at ``out``.
+
+    The adapters of the nodes that stay are copied; nothing is trained. Raises RunError if ``out`` exists,
+    TopologyError if what is left is no network.
+    """
+    if out.exists():
+        raise RunError(f"{out} exists; name a new folder for the pruned network")
+    assembly = load_bundle(path)
+    topology = assembly.network.topology
+    change = remove_node(topology, node) if node else remove_edge(topology, edge[0], edge[1])
+    lineage = Lineage.from_manifest(read_manifest(bundle_folder(path)), str(path))
+    pruned = _without(assembly, change)
+    entry = describe(change, topology, lineage.spent, lineage.spent.steps) | {"run": str(path)}
+    replace_folder(out, lambda folder: save_bundle(folder, pruned, lineage.grown(entry).to_dict(), {}))
+    return change
+
+
+def _without(assembly: Assembly, change: Growth) -> Assembly:
+    """The nodes that stay, with their adapters moved together."""
+    network, bank = assembly.network, assembly.policy.bank
+    rows = {node.name: row for row, node in enumerate(network.topology.nodes)}
+    used = [network.assignment[rows[change.origin[node.name]]] for node in change.goal.nodes]
+    kept = sorted(set(used))
+    bank.parameters = [bank.parameters[row] for row in kept]
+    bank.versions = [bank.versions[row] for row in kept]
+    assignment = tuple(kept.index(row) for row in used)
+    return replace(assembly, network=replace(network, topology=change.goal, assignment=assignment))

@@ -1,0 +1,101 @@
+"""Where a network comes from: its ancestors, the operators between them, and what all of it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from neuromas.episode import Episode
+from neuromas.evaluate import Evaluation
+from neuromas.growth.operators import Growth
+from neuromas.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What training cost: steps, calls (messages sampled), tokens read and written, seconds."""
+
+    steps: int = 0
+    calls: int = 0
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, report: Mapping[str, Any], seconds: float) -> Budget:
+        """The cost of one step from its report."""
+        return cls(1, report["calls"], report["prompt_tokens"], report["new_tokens"], seconds)
+
+    @classmethod
+    def of_episodes(cls, episodes: Sequence[Episode]) -> Budget:
+        """The cost of sampling these, outside of a training step."""
+        calls = sum(len(one.turns) for one in episodes)
+        return cls(0, calls, sum(e.prompt_tokens for e in episodes), sum(e.new_tokens for e in episodes))
+
+    def __add__(self, other: Budget) -> Budget:
+        return Budget(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """``entries`` of growth, oldest first (see ``describe``), and what the network cost until now."""
+
+    entries: tuple[Mapping[str, Any], ...] = ()
+    spent: Budget = Budget()
+
+    @classmethod
+    def from_manifest(cls, manifest: Mapping[str, Any], heir_of: str) -> Lineage:
+        """The lineage a checkpoint holds; with ``heir_of`` it goes on in a run of its own.
+
+        Raises KeyError or TypeError if it is damaged.
+        """
+        entries = tuple(dict(entry) for entry in manifest["lineage"])
+        if heir_of:
+            entries = tuple({**entry, "run": entry["run"] or heir_of} for entry in entries)
+        return cls(entries, Budget(**manifest["spent"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a manifest."""
+        return {"lineage": [dict(entry) for entry in self.entries], "spent": asdict(self.spent)}
+
+    def paid(self, cost: Budget) -> Lineage:
+        """The lineage after this cost."""
+        return replace(self, spent=self.spent + cost)
+
+    def grown(self, entry: Mapping[str, Any]) -> Lineage:
+        """The lineage after a growth."""
+        return replace(self, entries=(*self.entries, entry))
+
+    @property
+    def steps(self) -> set[int]:
+        """Steps of the run's own checkpoints that are ancestors."""
+        return {int(entry["step"]) for entry in self.entries if not entry["run"]}
+
+
+def describe(change: Growth, parent: Topology, spent: Budget, step: int) -> dict[str, Any]:
+    """One entry: the parent and its step, what was done, which node is which, and the cost so far.
+
+    ``run`` is empty for an ancestor in the same run directory.
+    """
+    return {
+        "run": "",
+        "step": step,
+        "to": str(change.goal),
+        "operators": list(change.steps),
+        "new": list(change.new),
+        "origin": dict(change.origin),
+        "topology": parent.to_dict(),
+        "spent": asdict(spent),
+    }
+
+
+def changed(before: Evaluation, after: Evaluation) -> dict[str, Any]:
+    """What the growth itself did to the answers on the validation problems, before any training."""
+    pairs = list(zip(before.items, after.items, strict=True))
+    return {
+        "answers": len(pairs),
+        "same_answers": sum(a.answer == b.answer for a, b in pairs) / len(pairs),
+        "accuracy_before": before.summary["accuracy"],
+        "accuracy_after": after.summary["accuracy"],
+    }

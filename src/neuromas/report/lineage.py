@@ -1,0 +1,77 @@
+"""The history of a grown network as text and as a drawing. Reads a manifest's plain data only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from neuromas.report.draw import as_svg
+from neuromas.report.terminal import visible
+from neuromas.topology import Topology
+
+_CAPTION = 34.0
+_SIZE = re.compile(r'width="([0-9.]+)" height="([0-9.]+)"')
+
+
+def told(entry: Mapping[str, Any]) -> str:
+    """One growth in one line."""
+    what = ", ".join(entry["operators"]) or "trained on"
+    line = f"{entry['to']} ({what}"
+    if entry["new"]:
+        numbers = "keep their position numbers" if entry["positions"] == "keep" else "are renumbered"
+        line += f"; init {entry['init']}; old nodes {numbers}; their optimisers {entry['optimiser']}"
+    if "same_answers" not in entry:
+        return line + ")"
+    same = f"{100 * entry['same_answers']:.0f} % of {entry['answers']} validation answers unchanged"
+    before, after = (
+        "–" if entry[key] is None else f"{100 * entry[key]:.0f} %"
+        for key in ("accuracy_before", "accuracy_after")
+    )
+    return f"{line}): {same}, accuracy {before} -> {after}"
+
+
+def lineage_text(manifest: Mapping[str, Any]) -> str:
+    """Every ancestor with its cost so far, the growth that followed, and the network itself."""
+    lines = []
+    for entry in manifest["lineage"]:
+        parent = Topology.from_dict(entry["topology"])
+        where = visible(entry["run"]) if entry["run"] else "this run"
+        lines += [f"{parent}  {where}, step {entry['step']}: {_cost(entry['spent'])}", f"  └ {told(entry)}"]
+    topology = Topology.from_dict(manifest["topology"])
+    return "\n".join([*lines, f"{topology}  {_cost(manifest['spent'])}"])
+
+
+def lineage_svg(manifest: Mapping[str, Any]) -> str:
+    """All generations below one another, oldest first, each with its cost."""
+    generations: Sequence[tuple[Any, Any, str]] = [
+        *(
+            (entry["topology"], entry["spent"], ", ".join(entry["operators"]))
+            for entry in manifest["lineage"]
+        ),
+        (manifest["topology"], manifest["spent"], ""),
+    ]
+    top, widest, parts = 0.0, 0.0, []
+    for data, spent, following in generations:
+        topology = Topology.from_dict(data)
+        drawing = as_svg(topology)
+        size = _SIZE.search(drawing)
+        width, height = (float(size[1]), float(size[2])) if size else (400.0, 200.0)
+        caption = f"{topology}: {_cost(spent)}" + (f" — then {following}" if following else "")
+        parts.append(f'<text x="12" y="{top + 22:g}">{escape(visible(caption))}</text>')
+        parts.append(drawing.replace("<svg ", f'<svg y="{top + _CAPTION:g}" ', 1))
+        top += height + _CAPTION
+        widest = max(widest, width, 7.6 * len(caption) + 24)
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{widest:g}" height="{top:g}" '
+        f'viewBox="0 0 {widest:g} {top:g}" font-family="sans-serif" font-size="14" fill="gray">'
+    )
+    return "\n".join([head, "<title>lineage</title>", *parts, "</svg>"]) + "\n"
+
+
+def _cost(spent: Mapping[str, Any]) -> str:
+    return (
+        f"{spent['steps']} steps, {spent['calls']:,} calls, {spent['prompt_tokens']:,} tokens read and "
+        f"{spent['new_tokens']:,} written, {spent['seconds']:.0f} s"
+    )

@@ -1,0 +1,46 @@
+"""Which problems a run trains on, and whether all it needs is there before it starts."""
+
+from __future__ import annotations
+
+import random
+
+from neuromas.assemble import Assembly, check_prompts
+from neuromas.errors import TaskError
+from neuromas.seeds import derive
+from neuromas.task import Problem, Split, Task
+
+
+def check_data(assembly: Assembly) -> None:
+    """Problems for training, validation and test exist and can be prompted. Raises NeuromasError if not.
+
+    Better now than after an hour of training.
+    """
+    config, task = assembly.config, assembly.task
+    wanted: list[tuple[Split, int]] = [("train", config.train.problems), ("test", config.evaluate.test)]
+    if config.evaluate.every:
+        wanted.append(("validation", config.evaluate.validation))
+    for split, count in wanted:
+        size = task.size(split)
+        if size == 0:
+            raise TaskError(f"task {task.name!r} has no {split} problems")
+        task.problem(split, count - 1 if size is None else min(count, size) - 1)
+    check_prompts(assembly.network, task, training_problems(task, config.seed, 0, config.train.problems))
+
+
+def training_problems(task: Task, seed: int, start: int, count: int) -> list[Problem]:
+    """Problems ``start`` to ``start + count`` of the endless training stream.
+
+    A finite split is passed through once an epoch, each time in an order of its own.
+    """
+    size = task.size("train")
+    if size is None:
+        return [task.problem("train", i) for i in range(start, start + count)]
+    orders: dict[int, list[int]] = {}
+    chosen = []
+    for i in range(start, start + count):
+        epoch, place = divmod(i, size)
+        if epoch not in orders:
+            orders[epoch] = list(range(size))
+            random.Random(derive(seed, "epoch", epoch)).shuffle(orders[epoch])
+        chosen.append(task.problem("train", orders[epoch][place]))
+    return chosen
