@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from neuromas.episode import Episode
-from neuromas.errors import TaskError
+from neuromas.errors import ConfigError, TaskError
 from neuromas.network import Network
 from neuromas.rollout import Sampling, rollout
 from neuromas.statistics import bootstrap_mean, wilson
@@ -52,14 +52,59 @@ def evaluate(
 
     ``intervention`` is that of ``rollout.Sampling``. Raises TaskError if the split is empty.
     """
-    size = task.size(split)
-    problems = [task.problem(split, i) for i in range(count if size is None else min(count, size))]
-    if not problems:
-        raise TaskError(f"task {task.name!r} has no {split} problems")
+    problems = _problems(task, split, count)
     episodes = rollout(network, task, problems, 1, Sampling(0.0, seed, intervention))
     items = tuple(_item(task, episode) for episode in episodes)
     summary = {"split": split, "intervention": intervention, "nodes": len(network.topology.nodes)}
     return Evaluation(items, summary | summarise(items))
+
+
+def vote(
+    network: Network, task: Task, split: Split, count: int, *, votes: int, temperature: float, seed: int = 0
+) -> Evaluation:
+    """``votes`` independently sampled passes of one network a problem; the most frequent answer counts.
+
+    Answers that cannot be parsed are no votes, a tie goes to the answer that came first, and the text
+    first given for it is scored. An item's messages, tokens and calls are those of all its passes.
+    Raises ConfigError where several passes at temperature 0 could only agree.
+    """
+    if votes < 1 or not 0.0 <= temperature <= 10.0 or (temperature == 0.0 and votes > 1):
+        raise ConfigError(
+            f"{votes} votes at temperature {temperature}: needs at least 1 vote, and a temperature above 0 "
+            "up to 10 for passes to differ"
+        )
+    problems = _problems(task, split, count)
+    episodes = rollout(network, task, problems, votes, Sampling(temperature, seed))
+    groups = [episodes[place : place + votes] for place in range(0, len(episodes), votes)]
+    items = tuple(_elected(task, group) for group in groups)
+    summary = {"split": split, "intervention": "none", "nodes": len(network.topology.nodes)}
+    voting = {"votes": votes, "temperature": temperature}
+    return Evaluation(items, summary | voting | summarise(items))
+
+
+def _problems(task: Task, split: Split, count: int) -> list[Problem]:
+    """The first ``count`` problems of a split. Raises TaskError if there are none."""
+    size = task.size(split)
+    problems = [task.problem(split, i) for i in range(count if size is None else min(count, size))]
+    if not problems:
+        raise TaskError(f"task {task.name!r} has no {split} problems")
+    return problems
+
+
+def _elected(task: Task, group: Sequence[Episode]) -> Item:
+    """The item of the pass that first gave the most frequent answer, with the cost of all passes."""
+    items = [_item(task, episode) for episode in group]
+    counts = Counter(item.parsed for item in items if item.parsed is not None)
+    ranked = [item for item in items if item.parsed is not None] or [i for i in items if i.score is not None]
+    chosen = max(ranked or items, key=lambda item: counts[item.parsed or ""])  # of equals the first
+    return replace(
+        chosen,
+        messages=tuple(text for item in items for text in item.messages),
+        message_tokens=tuple(count for item in items for count in item.message_tokens),
+        truncated=tuple(cut for item in items for cut in item.truncated),
+        prompt_tokens=sum(item.prompt_tokens for item in items),
+        new_tokens=sum(item.new_tokens for item in items),
+    )
 
 
 def _item(task: Task, episode: Episode) -> Item:

@@ -154,7 +154,9 @@ def _result(
     if votes is None:
         return evaluate(assembly.network, task, args.split, args.items, intervention=args.messages)
     seed = assembly.config.seed
-    return vote(assembly.network, task, args.split, args.items, votes=votes[0], temperature=votes[1], seed=seed)
+    return vote(
+        assembly.network, task, args.split, args.items, votes=votes[0], temperature=votes[1], seed=seed
+    )
 
 
 def compare(args: argparse.Namespace) -> int:

@@ -1,0 +1,226 @@
+"""An experiment file: one base configuration, arms that differ from it, and the comparisons wanted.
+
+Everything is checked before anything runs: every arm's configuration, the way from each of its stages
+to the next, and that every comparison names stages there are.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from neuromas.config import Config, Section, make_config
+from neuromas.errors import ConfigError, NeuromasError, one_line, unknown
+from neuromas.growth.stages import check_stages
+
+_WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_SECTIONS = ("model", "network", "train", "growth", "evaluate")
+Name = Annotated[str, Field(pattern=_WORD)]
+Table = Annotated[dict[str, Any], Field(default_factory=dict)]
+
+
+class Arm(Section):
+    """One way to a network: ``stages`` to train through, or ``of`` another arm's network that votes.
+
+    ``votes`` passes of ``of`` (``ARM`` or ``ARM:STAGE``) are sampled at ``temperature`` and the majority
+    answers. The sections override those of the base.
+    """
+
+    name: Name
+    stages: tuple[Annotated[tuple[str, int], Field(strict=False)], ...] = Field((), strict=False)
+    of: str = ""
+    votes: int = Field(1, ge=1, le=1000)
+    temperature: float = Field(0.7, gt=0, le=10)
+    model: Table
+    network: Table
+    train: Table
+    growth: Table
+    evaluate: Table
+
+    @model_validator(mode="after")
+    def _possible(self) -> Arm:
+        if bool(self.stages) == bool(self.of):
+            raise ValueError(f"arm {self.name!r} needs either stages to train or another arm to be made of")
+        if self.of:
+            given = set(_SECTIONS) & self.model_fields_set
+            if given or "votes" not in self.model_fields_set:
+                what = f"section {sorted(given)[0]!r} has no effect" if given else "say how many votes"
+                raise ValueError(f"arm {self.name!r} is made of {self.of!r}: {what}")
+        elif {"votes", "temperature"} & self.model_fields_set:
+            raise ValueError(f"arm {self.name!r}: votes and temperature are for arms made of another one")
+        return self
+
+
+class TaskPlan(Section):
+    """A task of the experiment; ``label`` names it in folders and tables."""
+
+    name: str
+    options: Table
+    label: str = ""
+
+
+class Compare(Section):
+    """Two networks as ``ARM`` or ``ARM:STAGE``; the difference is second minus first."""
+
+    first: str
+    second: str
+    why: str = ""
+
+
+class Plan(Section):
+    """The whole experiment."""
+
+    name: Name
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), min_length=1, strict=False)
+    tasks: tuple[TaskPlan, ...] = Field((), strict=False)
+    base: Table
+    arms: tuple[Arm, ...] = Field(min_length=1, strict=False)
+    compare: tuple[Compare, ...] = Field((), strict=False)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Plan:
+        for what, found in (("seeds", self.seeds), ("arms", [arm.name for arm in self.arms])):
+            _distinct(what, found)
+        if "seed" in self.base:
+            raise ValueError("base.seed has no effect: an experiment has seeds")
+        growth = self.base.get("growth", {})
+        if isinstance(growth, Mapping) and "stages" in growth:
+            raise ValueError("base.growth.stages has no effect: every arm has stages of its own")
+        if self.tasks and "task" in self.base:
+            raise ValueError("base.task has no effect where there are tasks")
+        for arm in self.arms:
+            if arm.of and self.arm(self.point(arm.of)[0]).of:
+                raise ValueError(f"arm {arm.name!r} is made of {arm.of!r}, which trains nothing itself")
+        for line in self.compare:
+            self.point(line.first)
+            self.point(line.second)
+        return self
+
+    def arm(self, name: str) -> Arm:
+        """An arm by name. Raises ValueError naming those there are."""
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+        raise ValueError(unknown("arm", name, [arm.name for arm in self.arms]))
+
+    def point(self, text: str) -> tuple[str, int]:
+        """Arm and stage (from 1; the last where none is named) of ``ARM:STAGE``. Raises ValueError."""
+        name, given, stage = text.partition(":")
+        last = max(1, len(self.arm(name).stages))
+        if given and (not re.fullmatch(r"[1-9][0-9]{0,5}", stage) or int(stage) > last):
+            raise ValueError(unknown(f"stage of arm {name!r}", stage, [str(k) for k in range(1, last + 1)]))
+        return name, int(stage) if given else last
+
+    def labels(self) -> list[str]:
+        """Names of the tasks in folders and tables."""
+        return [_label(task) for task in self.tasks] or [self._task().replace("/", "-")]
+
+    def config(self, arm: Arm, label: str, seed: int) -> Config:
+        """The configuration of one run. Raises ConfigError naming the arm."""
+        data: dict[str, Any] = {**self.base, "seed": seed}
+        for task in self.tasks:
+            if _label(task) == label:
+                data["task"] = {"name": task.name, "options": task.options}
+        for section in _SECTIONS:
+            data[section] = _merged(data.get(section, {}), getattr(arm, section))
+        if isinstance(data["growth"], dict):
+            data["growth"]["stages"] = [list(stage) for stage in arm.stages]
+        kept = self._checkpoints(arm)
+        if kept:
+            data["run"] = _merged(data.get("run", {}), {"keep": kept})
+        try:
+            return make_config(data)
+        except ConfigError as error:
+            raise ConfigError(f"arm {arm.name!r}: {error}") from None
+
+    def _checkpoints(self, arm: Arm) -> int:
+        """How many checkpoints to keep so that the network an earlier stage ended with is still there."""
+        points = [self.point(other.of) for other in self.arms if other.of]
+        wanted = any(name == arm.name and stage < len(arm.stages) for name, stage in points)
+        return sum(steps for _, steps in arm.stages) + 1 if wanted else 0
+
+    def _task(self) -> str:
+        """Name of the base's task."""
+        task = self.base.get("task", {})
+        return str(task.get("name", "max")) if isinstance(task, Mapping) else "max"
+
+
+def load_plan(path: Path) -> Plan:
+    """Read and rehearse an experiment. Raises NeuromasError with one line."""
+    try:
+        data = tomllib.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"experiment {str(path)!r}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"experiment {str(path)!r} is not TOML: {one_line(error)}") from error
+    return make_plan(data)
+
+
+def make_plan(data: Mapping[str, Any]) -> Plan:
+    """A rehearsed Plan from plain data. Raises NeuromasError with one line on the first problem."""
+    try:
+        plan = Plan.model_validate(dict(data))
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+    labels = plan.labels()
+    for label in labels:
+        if not re.fullmatch(_WORD, label):
+            raise ConfigError(f"task label {label!r} is not a folder's name; give the task a plain label")
+    if len(set(labels)) < len(labels):
+        raise ConfigError(f"two tasks are labelled {_twice(labels)!r}; give them labels of their own")
+    for arm in plan.arms:
+        for label in labels if arm.stages else ():
+            try:
+                check_stages(plan.config(arm, label, plan.seeds[0]), None)
+            except ConfigError:
+                raise
+            except NeuromasError as error:
+                raise type(error)(f"arm {arm.name!r}: {error}") from None
+    return plan
+
+
+def _merged(section: Any, more: Mapping[str, Any]) -> Any:
+    """A section with other values; one that is no table is left for the configuration to refuse."""
+    return {**section, **more} if isinstance(section, Mapping) else section
+
+
+def _label(task: TaskPlan) -> str:
+    return task.label or task.name.replace("/", "-")
+
+
+def _distinct(what: str, found: Sequence[object]) -> None:
+    if len(set(found)) < len(found):
+        raise ValueError(f"{what}: {_twice(found)!r} is there twice")
+
+
+def _twice(found: Sequence[object]) -> object:
+    """The value that comes most often."""
+    return Counter(found).most_common(1)[0][0]
+
+
+_VALID: dict[str, type[Section]] = {"arms": Arm, "tasks": TaskPlan, "compare": Compare}
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem pydantic found, in one line of our own; places in lists count from 1."""
+    first = error.errors()[0]
+    if first["type"] == "value_error":
+        return str(first["msg"]).removeprefix("Value error, ")
+    parts = first["loc"]
+    key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in parts)[1:]
+    if first["type"] == "extra_forbidden":
+        model = _VALID.get(str(parts[0]), Plan) if len(parts) > 1 else Plan
+        return unknown("key", key, model.model_fields)
+    if first["type"] == "missing":
+        return f"{key} is missing"
+    if first["type"] == "string_pattern_mismatch":
+        return f"{key} = {first['input']!r}: should be letters, digits, '.', '_' and '-'"
+    given = repr(first["input"])
+    said = str(first["msg"])[:1].lower() + str(first["msg"])[1:]
+    return f"{key} = {given[:100]}: {said.removeprefix('input ')}"
