@@ -129,8 +129,9 @@ def _step(args: argparse.Namespace, prompts: Sequence[str], samples: int) -> Cal
     """Loss, gradients and update of samples drawn once; prompt prefixes forwarded once."""
     import torch
 
-    from neuromas.learning.losses import Weights, policy_loss
-    from neuromas.models.scorer import Message, microbatches, pack, score
+    from neuromas.learning.losses import Weights
+    from neuromas.models.gradient import Objective, accumulate
+    from neuromas.models.scorer import Message
 
     policy = _policy(args)
     requests = _requests(args, policy, prompts, samples)
@@ -141,19 +142,14 @@ def _step(args: argparse.Namespace, prompts: Sequence[str], samples: int) -> Cal
     ]
     sign = torch.tensor([1.0 if i % 2 else -1.0 for i in range(len(messages))], device=args.device)
     weights = Weights(sign, torch.full_like(sign, 1.0 / (len(messages) * NEW_TOKENS)))
-    heat = torch.ones(len(messages))
     optimisers = [torch.optim.AdamW([p], lr=1e-4) for p in policy.bank.parameters]
 
     def run() -> dict[str, Any]:
-        forwarded = 0
-        for batch in microbatches(pack(messages), policy.backbone.tokens // 2):
-            scores = score(policy.backbone, policy.bank, batch, heat)
-            policy_loss(scores.logprobs, scores.keys, weights).backward()
-            forwarded += sum(row.length for row in batch)
+        learned = accumulate(policy, messages, weights, 1.0, Objective())
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad()
-        return {"tokens": sum(len(m.ids) for m in messages), "forwarded": forwarded}
+        return {"tokens": sum(len(m.ids) for m in messages), "forwarded": learned.tokens}
 
     return run
 

@@ -18,9 +18,11 @@ from neuromas.config import TrainConfig
 from neuromas.episode import Episode, Turn
 from neuromas.errors import StaleSampleError
 from neuromas.learning.credit import advantages, silent_groups, update_ema
-from neuromas.learning.losses import Weights, clip_factor, gradient_norm, policy_loss
+from neuromas.learning.losses import Weights, clip_factor, gradient_norm
+from neuromas.models.gradient import Objective, accumulate
+from neuromas.models.parallel import alone
 from neuromas.models.resident import ResidentPolicy
-from neuromas.models.scorer import Message, Row, microbatches, pack, score
+from neuromas.models.scorer import Message
 from neuromas.network import Network
 from neuromas.rollout import Sampling, rollout
 from neuromas.seeds import derive
@@ -114,7 +116,7 @@ def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Me
 def learn(
     trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: Weights, temperature: float
 ) -> dict[str, Any]:
-    """Accumulate gradients in bounded micro-batches and update every adapter that took part."""
+    """Sum the gradients of bounded micro-batches and update every adapter that took part."""
     policy = trainer.policy
     for _, turn in messages:
         if turn.version != policy.version(turn.adapter) or turn.temperature != temperature:
@@ -122,57 +124,28 @@ def learn(
                 f"a message of adapter {turn.adapter} was drawn at version {turn.version}, temperature "
                 f"{turn.temperature}; the adapter is at version {policy.version(turn.adapter)}"
             )
-    rows = pack([message for message, _ in messages])
+    settings = trainer.settings
+    found = accumulate(
+        policy,
+        [message for message, _ in messages],
+        weights,
+        temperature,
+        Objective(settings.entropy, settings.kl),
+    )
+    with alone():  # so that no update depends on the number of threads
+        norms = _update(trainer)
     sampled = torch.tensor([math.fsum(turn.logprobs) for _, turn in messages])
-    scored = torch.zeros(len(messages))
-    loss, entropy, tokens = 0.0, 0.0, 0
-    device = policy.backbone.device
-    weights = Weights(weights.advantage.to(device), weights.scale.to(device))
-    for batch in microbatches(rows, policy.backbone.tokens // 2):
-        part = _backward(trainer, batch, weights, temperature)
-        loss += part[0]
-        entropy += part[1]
-        scored += part[2]
-        tokens += sum(row.length for row in batch)
-    norms = _update(trainer)
     count = sum(len(turn.ids) for _, turn in messages)
-    drift = float((scored - sampled).abs().sum()) / count if count else 0.0
+    drift = float((found.logprobs - sampled).abs().sum()) / count if count else 0.0
     return {
-        "loss": loss,
-        "entropy": entropy / count if count else None,
+        "loss": found.loss,
+        "entropy": found.entropy / count if count else None,
         "gradient_norm": norms,
         "sampler_drift": drift,
         "learned_tokens": count,
-        "forwarded_tokens": tokens,
+        "forwarded_tokens": found.tokens,
         "learned_messages": len(messages),
     }
-
-
-def _backward(
-    trainer: Trainer, batch: Sequence[Row], weights: Weights, temperature: float
-) -> tuple[float, float, torch.Tensor]:
-    """Loss and gradients of one micro-batch; returns loss, summed entropy, log-prob by message."""
-    settings, policy = trainer.settings, trainer.policy
-    heat = torch.full((len(weights.scale),), temperature)
-    scores = score(
-        policy.backbone,
-        policy.bank,
-        batch,
-        heat,
-        entropy_gradient=settings.entropy > 0.0,
-        reference=settings.kl > 0.0,
-    )
-    loss = policy_loss(
-        scores.logprobs,
-        scores.keys,
-        weights,
-        entropy=(settings.entropy, scores.entropy) if settings.entropy > 0.0 else None,
-        divergence=(settings.kl, scores.reference) if scores.reference is not None else None,
-    )
-    loss.backward()  # type: ignore[no-untyped-call]
-    total = torch.zeros(len(weights.scale))
-    total.index_add_(0, scores.keys.cpu(), scores.logprobs.detach().float().cpu())
-    return float(loss.detach()), float(scores.entropy.detach().sum()), total
 
 
 def _update(trainer: Trainer) -> list[float]:

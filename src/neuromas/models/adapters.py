@@ -8,6 +8,7 @@ is that of LoRA (Hu et al., arXiv 2106.09685): ``y = W x + (alpha / r) B A x``.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,9 +113,14 @@ class AdapterBank:
         self.device = next(model.parameters()).device
         self.parameters: list[nn.Parameter] = []
         self.versions: list[int] = []
-        self.active: Active | None = None
+        self._chosen = threading.local()
         for row in range(count):
             self.append(self.fresh(derive(seed, "adapter", row)))
+
+    @property
+    def active(self) -> Active | None:
+        """What ``select`` chose in this thread."""
+        return getattr(self._chosen, "active", None)
 
     @property
     def per_adapter(self) -> int:
@@ -150,14 +156,14 @@ class AdapterBank:
     def select(self, rows: Sequence[int] | None, dtype: torch.dtype) -> Iterator[None]:
         """Within the block, row ``i`` of every forward pass uses adapter ``rows[i]``; None: none.
 
-        Nests: the previous choice is restored, not reset.
+        Nests: the previous choice is restored, not reset. It holds for this thread alone.
         """
         before = self.active
-        self.active = None if rows is None else Active(self, rows, dtype)
+        self._chosen.active = None if rows is None else Active(self, rows, dtype)
         try:
             yield
         finally:
-            self.active = before
+            self._chosen.active = before
 
 
 def _wrap(model: nn.Module, spec: LoraSpec, bank: AdapterBank) -> tuple[Slot, ...]:

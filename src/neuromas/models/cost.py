@@ -205,8 +205,10 @@ def _cache(topology: Topology, dims: Dims, calls: Sequence[Reading], load: Load)
 def _activations(
     dims: Dims, calls: Sequence[Reading], load: Load, adapters: tuple[tuple[str, ...], int]
 ) -> float:
-    """Most numbers kept for the backward pass of one micro-batch of ``tokens // 2`` tokens.
+    """Most numbers kept for backward passes over ``tokens // 2`` tokens at once.
 
+    That is one micro-batch on a GPU; on a CPU a micro-batch has half as many and every thread has one, so
+    this counts two.
     In each layer: the inputs of both norms, of adapted maps and of the gate's product (3 f), queries, keys,
     values, attention weights and the adapters' inner values; at the end logits and their gradient.
     """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -11,10 +12,12 @@ from torch import Tensor
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.backbone import Backbone
 from neuromas.models.cache import CachePlan, Pair
+from neuromas.models.parallel import cores, crew
 from neuromas.models.policy import Generation, Request
 from neuromas.models.sampling import draw, uniforms
 from neuromas.models.trie import TriePlan, bundles, paint, plant
 
+_LEAST = 8  # requests that are worth a thread of their own
 _LEAVE = 0.8  # finished rows leave once the batch can shrink below this share of its slots
 
 
@@ -34,20 +37,53 @@ def generate(
     temperature: float,
     ends: frozenset[int],
 ) -> list[Generation]:
-    """See ``Policy.generate``. At most ``backbone.rows`` requests are decoded side by side."""
+    """See ``Policy.generate``. At most ``backbone.rows`` requests are decoded side by side.
+
+    On a CPU with several threads the batch is cut into parts, each decoded by its own; a request's text
+    does not depend on the cut but for the rounding of products of other shapes.
+    """
     out: list[Generation | None] = [None] * len(requests)
     order = sorted(range(len(requests)), key=lambda i: (requests[i].adapter, requests[i].prefix, i))
     stop = torch.zeros(backbone.vocabulary, dtype=torch.bool, device=backbone.device)
     stop[sorted(ends)] = True
-    with torch.inference_mode():
-        for start in range(0, len(order), backbone.rows):
-            chosen = order[start : start + backbone.rows]
-            batch = [requests[i] for i in chosen]
-            for i, generation in zip(
-                chosen, _Batch(backbone, bank, batch, temperature).run(stop), strict=True
-            ):
+    granted = cores(backbone.device)
+    side = min(granted, max(1, len(order) // _LEAST))  # parts at the same time
+    limits = replace(backbone, rows=max(1, backbone.rows // side), tokens=max(1, backbone.tokens // side))
+    parts = _parts([requests[i] for i in order], limits.rows, side)
+
+    def one(part: slice) -> list[Generation]:
+        with torch.inference_mode():
+            batch = [requests[i] for i in order[part]]
+            return _Batch(limits, bank, batch, temperature).run(stop)
+
+    with crew(backbone.device, len(parts), granted // side) as each:
+        for part, spoken in zip(parts, each(one, parts), strict=True):
+            for i, generation in zip(order[part], spoken, strict=True):
                 out[i] = generation
     return [generation for generation in out if generation is not None]
+
+
+def _parts(batch: Sequence[Request], rows: int, side: int) -> list[slice]:
+    """Cuts sorted requests into parts of at most ``rows``; evenly if ``side`` are worked on at once.
+
+    An even cut moves to a place nearby where another prompt begins, as each part reads its own prompts.
+    """
+    size = len(batch)
+    if side == 1:
+        return [slice(start, start + rows) for start in range(0, size, rows)]
+    count = min(size, side * -(-size // (rows * side)))
+    edges = [0]
+    for left in range(count - 1, 0, -1):  # parts after this edge
+        even = size - left * size // count
+        low, high = max(edges[-1] + 1, size - left * rows), min(edges[-1] + rows, size - left)
+        reach = size // (4 * count)
+        starts = [
+            i
+            for i in range(max(low, even - reach), min(high, even + reach) + 1)
+            if (batch[i].adapter, batch[i].prefix) != (batch[i - 1].adapter, batch[i - 1].prefix)
+        ]
+        edges.append(min(starts, key=lambda i: abs(i - even), default=min(max(low, even), high)))
+    return [slice(a, b) for a, b in pairwise([*edges, size])]
 
 
 def _groups(batch: Sequence[Request]) -> list[_Group]:
