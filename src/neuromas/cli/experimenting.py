@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuromas.errors import RunError
+from neuromas.report.chart import experiment_svg
 from neuromas.report.experiment import experiment_text
 from neuromas.report.results import results
 from neuromas.report.tables import percent
@@ -69,7 +70,8 @@ def _report(plan: Plan, cells: Sequence[Cell], out: Path, write: bool) -> str:
 
         kept = {"experiment": plan.model_dump(mode="json"), "about": about(), **found}
         write_atomic(out / "results.json", json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-        text += f"\nwrote {visible(str(out / 'results.json'))}"
+        write_atomic(out / "figure.svg", experiment_svg(found, plan.name))
+        text += f"\nwrote {visible(str(out / 'results.json'))} and figure.svg"
     return text
 
 

@@ -88,6 +88,7 @@ class Cell:
                 "stage": stage,
                 "seed": self.seed,
                 "shape": shape,
+                "votes": self.arm.votes if self.arm.of else None,
                 "run": str(self.run),
                 "evaluation": self.evaluation(stage),
                 "trained": self.stage if self.arm.of else stage,  # stage of the run that paid for it

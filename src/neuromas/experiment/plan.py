@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 from neuromas.config import Config, Section, make_config
 from neuromas.errors import ConfigError, NeuromasError, one_line, unknown
 from neuromas.growth.stages import check_stages
+from neuromas.tasks import make_task
 
 _WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _SECTIONS = ("model", "network", "train", "growth", "evaluate")
@@ -176,13 +177,18 @@ def make_plan(data: Mapping[str, Any]) -> Plan:
         raise ConfigError(f"two tasks are labelled {_twice(labels)!r}; give them labels of their own")
     for arm in plan.arms:
         for label in labels if arm.stages else ():
-            try:
-                check_stages(plan.config(arm, label, plan.seeds[0]), None)
-            except ConfigError:
-                raise
-            except NeuromasError as error:
-                raise type(error)(f"arm {arm.name!r}: {error}") from None
+            _rehearse(plan, arm, label)
     return plan
+
+
+def _rehearse(plan: Plan, arm: Arm, label: str) -> None:
+    """The arm's configuration, its task, and the way from stage to stage."""
+    config = plan.config(arm, label, plan.seeds[0])
+    make_task(config.task.name, config.task.options)
+    try:
+        check_stages(config, None)
+    except NeuromasError as error:
+        raise type(error)(f"arm {arm.name!r}: {error}") from None
 
 
 def _merged(section: Any, more: Mapping[str, Any]) -> Any:

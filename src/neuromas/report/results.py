@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ Row = Mapping[str, Any]
 _BUDGET = ("steps", "calls", "prompt_tokens", "new_tokens", "seconds")
 
 
-def results(rows: Iterable[Row], compare: Sequence[Row]) -> dict[str, Any]:
+def results(rows: Sequence[Row], compare: Sequence[Row]) -> dict[str, Any]:
     """``points`` (arm and stage of a task, over seeds) and ``comparisons`` of them, as plain data.
 
-    A row names a test evaluation: task, arm, stage, seed, shape, run, evaluation, and which stage
+    A row names a test evaluation: task, arm, stage, seed, shape, votes, run, evaluation, and which stage
     ``trained`` of how many ``of`` paid for it. ``compare`` names task, two (arm, stage) and why.
     Rows whose evaluation is not there are left out.
     """
@@ -33,9 +33,9 @@ def results(rows: Iterable[Row], compare: Sequence[Row]) -> dict[str, Any]:
             summary, found = run.evaluation(row["evaluation"])
             points[key].append(_seed(run, row, summary))
             items[key][row["seed"]] = found
-    shapes = {(row["task"], row["arm"], row["stage"]): row["shape"] for row in rows}
+    known = {(row["task"], row["arm"], row["stage"]): row for row in rows}
     return {
-        "points": [_point(key, shapes[key], found) for key, found in points.items()],
+        "points": [_point(key, known[key], found) for key, found in points.items()],
         "comparisons": _comparisons(points, items, compare),
     }
 
@@ -43,10 +43,11 @@ def results(rows: Iterable[Row], compare: Sequence[Row]) -> dict[str, Any]:
 def _seed(run: Run, row: Row, summary: Row) -> dict[str, Any]:
     """One seed's accuracy and what it cost until then."""
     before = run.path / "evaluations" / "test-before.json"
+    untrained = not run.read("config.json")["growth"]["parent"] and before.is_file()
     return {
         "seed": row["seed"],
         "accuracy": summary["accuracy"],
-        "untrained": read_json(before)["accuracy"] if before.is_file() else None,
+        "untrained": read_json(before)["accuracy"] if untrained else None,
         "items": summary["items"],
         "failed": summary["failed"],
         "nodes": summary["nodes"],
@@ -64,7 +65,7 @@ def _spent(run: Run, stage: int, stages: int) -> dict[str, Any]:
     return {name: spent[name] for name in _BUDGET}
 
 
-def _point(key: tuple[str, str, int], shape: str, seeds: Sequence[Row]) -> dict[str, Any]:
+def _point(key: tuple[str, str, int], row: Row, seeds: Sequence[Row]) -> dict[str, Any]:
     """Mean over seeds with a t interval, extremes, and the mean budget."""
     accuracies = [seed["accuracy"] for seed in seeds if seed["accuracy"] is not None]
     interval = mean_interval_t(accuracies)
@@ -72,7 +73,8 @@ def _point(key: tuple[str, str, int], shape: str, seeds: Sequence[Row]) -> dict[
         "task": key[0],
         "arm": key[1],
         "stage": key[2],
-        "shape": shape,
+        "shape": row["shape"],
+        "votes": row["votes"],
         "nodes": seeds[0]["nodes"] if seeds else None,
         "calls_a_question": _mean([seed["calls_a_question"] for seed in seeds]),
         "spent": {name: _mean([seed["spent"][name] for seed in seeds]) for name in _BUDGET},

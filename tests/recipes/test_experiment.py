@@ -1,0 +1,258 @@
+"""An experiment through the real command line on the tiny model: whole, continued, interrupted, repeated."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import torch
+
+from neuromas import assemble
+from neuromas.cli import main
+from neuromas.experiment import plan as planning
+from neuromas.experiment import running
+from neuromas.store import Run
+from parity import Parity
+
+HEAD = """
+name = "mini"
+seeds = [0, 1]
+[base]
+model = { backbone = "tiny", dtype = "float32", device = "cpu", rank = 4 }
+network = { question = "first", message_tokens = 3, answer_tokens = 3 }
+task = { name = "max", options = { n = 4 } }
+train = { problems = 2, samples = 4, lr = 0.01, warmup = 1 }
+evaluate = { every = 1, validation = 6, test = 12 }
+"""
+MINI = (
+    HEAD
+    + """
+[[arms]]
+name = "small"
+stages = [["1-1", 2], ["1-1", 1]]
+[[arms]]
+name = "grown"
+stages = [["1-1", 2], ["2-1", 1]]
+growth.init = "clone"
+[[arms]]
+name = "clones"
+of = "small:1"
+votes = 3
+temperature = 1.0
+[[compare]]
+first = "small:2"
+second = "grown:2"
+why = "equal steps"
+[[compare]]
+first = "clones"
+second = "grown"
+"""
+)
+
+
+class Inline:
+    """A cell's process, in ours: a process of its own would load torch anew."""
+
+    def __init__(self, cell) -> None:
+        words = cell.command()[3:]
+        with cell.log.open("w") as log, contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
+            self.status = main(words)
+
+    def poll(self) -> int:
+        return self.status
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As every cell has; the tiny model gains nothing from more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def cells(monkeypatch):
+    """Cells run in our process, on a task that random text solves half the time; their names."""
+    began = []
+
+    def launch(cell):
+        began.append(cell.name)
+        return Inline(cell)
+
+    monkeypatch.setattr(running, "launch", launch)
+    for module in (assemble, planning):
+        monkeypatch.setattr(module, "make_task", lambda name, options: Parity())
+    return began
+
+
+@pytest.fixture
+def cli(capsys):
+    def call(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            status = main([str(word) for word in words])
+        except SystemExit as left:
+            status = left.code
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def mini(tmp_path):
+    path = tmp_path / "mini.toml"
+    path.write_text(MINI)
+    return path
+
+
+def numbers(out: Path) -> dict:
+    """What must be equal between runs: all but birth and seconds."""
+    found = json.loads((out / "results.json").read_text())
+    found.pop("about")
+    for point in found["points"]:
+        for spent in (point["spent"], *(seed["spent"] for seed in point["seeds"])):
+            spent.pop("seconds")
+    return found
+
+
+def test_a_whole_experiment_again_and_in_parts(mini, tmp_path, cells, cli):
+    out = tmp_path / "out"
+    status, said, err = cli("experiment", mini, "--out", out)
+    assert (status, err) == (0, "")
+    assert len(cells) == 6
+    assert [name.rpartition("-")[2] for name in cells] == ["0"] * 3 + ["1"] * 3
+    assert said.startswith("[1/6] max/small/seed-0  in 0:0")
+    assert "small:2 -> grown:2 (equal steps)" in said
+    assert "with Holm" in said
+    first = numbers(out)
+    (small, _, _, grown, clones) = first["points"]
+    assert 0 < small["accuracy"] < 1
+    assert small["spent"] == {"steps": 2, "calls": 32, **{k: small["spent"][k] for k in TOKENS}}
+    assert (grown["spent"]["steps"], grown["spent"]["calls"]) == (3, 32 + 24)
+    assert (clones["votes"], clones["calls_a_question"], clones["spent"]) == (3, 6, small["spent"])
+    assert json.loads((out / "results.json").read_text())["about"]["versions"]["neuromas"]
+    ET.fromstring((out / "figure.svg").read_text())
+
+    # a cell that is gone, and with it the votes of its network, are made again; the rest stays
+    shutil.rmtree(out / "cells" / "max" / "small" / "seed-1")
+    cells.clear()
+    status, said, _ = cli("experiment", mini, "--out", out)
+    assert status == 0
+    assert cells == ["max/small/seed-1", "max/clones/seed-1"]
+    assert said.count("was already finished") == 4
+    assert numbers(out) == first
+
+    cells.clear()
+    status, again, _ = cli("experiment", mini, "--out", out, "--report")
+    assert cells == []
+    assert again.strip() in said
+    assert cli("experiment", mini, "--out", tmp_path / "other")[0] == 0
+    assert numbers(tmp_path / "other") == first, "from scratch"
+
+
+TOKENS = ("prompt_tokens", "new_tokens")
+
+
+def test_the_votes_are_those_of_the_stages_network(mini, tmp_path, cells, cli):
+    out = tmp_path / "out"
+    mini.write_text(MINI.replace("seeds = [0, 1]", "seeds = [0]"))
+    assert cli("experiment", mini, "--out", out)[0] == 0
+    run = out / "cells" / "max" / "small" / "seed-0"
+    kept = Run(run).evaluation("vote-3-at-1.0-stage-1-of-12")[1]
+    # greedily, the network of that stage gives what the stage's own evaluation holds
+    status, _, err = cli("evaluate", run, "--stage", 1, "--items", 12, "--name", "greedy")
+    assert status == 0, err
+    assert Run(run).evaluation("greedy")[1] == Run(run).evaluation("stage-1")[1]
+    status, said, _ = cli("evaluate", run, "--stage", 1, "--items", 12, "--votes", 3, "--temperature", 1)
+    assert "kept as 'test-12-votes-3-1.0-stage-1'" in said
+    assert Run(run).evaluation("test-12-votes-3-1.0-stage-1")[1] == kept
+
+
+def test_a_cell_that_fails_is_named_and_the_rest_is_compared(mini, tmp_path, cells, cli, monkeypatch):
+    out = tmp_path / "out"
+    mini.write_text(MINI.replace("seeds = [0, 1]", "seeds = [0]").replace('"2-1", 1', '"2-1", 2'))
+    (out / "cells" / "max" / "grown" / "seed-0").mkdir(parents=True)
+    (out / "cells" / "max" / "grown" / "seed-0" / "mine.txt").write_text("not a run")
+    status, said, _ = cli("experiment", mini, "--out", out)
+    assert status == 1
+    assert "grown/seed-0  failed: " in said
+    assert "is not empty and not a run" in json.loads((out / "failures.json").read_text())["max/grown/seed-0"]
+    assert "not compared: no seed has both" in said
+    assert said.rstrip().endswith("name another directory")
+    assert len(cells) == 3
+
+
+def test_ctrl_c_saves_every_cell_and_the_experiment_goes_on(tmp_path, cli, monkeypatch):
+    """With real processes: each saves a checkpoint, says nothing of a crash, and is continued."""
+    path, out = tmp_path / "long.toml", tmp_path / "my out"
+    path.write_text(
+        HEAD.replace("every = 1", "every = 0").replace("seeds = [0, 1]", "seeds = [0]")
+        + '[[arms]]\nname = "long"\nstages = [["1-1", 60], ["1-1", 60]]\n'
+    )
+    command = [sys.executable, "-m", "neuromas.cli", "experiment", str(path), "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = out / "cells" / "max" / "long" / "seed-0"
+    until = time.monotonic() + 90
+    while not (run / "metrics.jsonl").is_file() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    said, err = process.communicate(timeout=90)
+    assert process.returncode == 130, (said, err)
+    assert err == ""
+    assert f"stopped; 0 of 1 cells are finished; continue with: neuromas experiment {path}" in said
+    assert f"--out '{out}'" in said
+    log = run.with_suffix(".log").read_text()
+    assert "Traceback" not in log
+    assert "interrupted; checkpoint of step" in log
+    assert not (out / "failures.json").exists()
+    born, reached = Run(run).read("run.json"), Run(run).read("status.json")["step"]
+    assert 0 < reached < 120
+    monkeypatch.setattr(running, "launch", Inline)
+    status, said, _ = cli("experiment", path, "--out", out)
+    assert status == 0
+    assert Run(run).read("run.json") == born
+    assert [row["step"] for row in Run(run).lines("metrics.jsonl")] == list(range(120))
+
+
+def test_two_at_once_are_refused(mini, tmp_path, cli):
+    out = tmp_path / "out"
+    out.mkdir()
+    with Run(out).lock():
+        status, _, err = cli("experiment", mini, "--out", out)
+    assert status == 2
+    assert "another process is working on" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("experiment", "required: EXPERIMENT.toml"),
+        ("experiment none.toml", "experiment 'none.toml': No such file"),
+        ("experiment mini.toml --jobs 0", "not a whole number of at least 1"),
+        ("experiment mini.toml --out mini.toml", "cannot write mini.toml"),
+        ("experiment bad.toml", "unknown arm 'smal'; did you mean 'small'?"),
+        ("evaluate none --votes 0", "not a whole number of at least 1"),
+        ("evaluate none --votes 3", "run 'none' does not exist"),
+        ("evaluate none --temperature 1", "--temperature is that of --votes"),
+        ("evaluate none --votes 2 --messages blank", "--votes and --messages blank do not go together"),
+        ("evaluate none --stage 1", "run 'none' does not exist"),
+    ],
+)
+def test_what_cannot_be_is_one_line(mini, cli, monkeypatch, words, says):
+    monkeypatch.chdir(mini.parent)
+    Path("bad.toml").write_text(MINI.replace('first = "small:2"', 'first = "smal"'))
+    status, out, err = cli(*words.split())
+    assert (status, out) == (2, "")
+    assert says in err
+    assert len(err.splitlines()) == 1
+    assert not [name for name in os.listdir() if name not in ("mini.toml", "bad.toml")]
