@@ -37,16 +37,18 @@ def assemble(
     topology: Topology | None = None,
     backbone: Backbone | None = None,
     assignment: tuple[int, ...] | None = None,
+    ranks: tuple[int, ...] = (),
 ) -> Assembly:
     """Build everything a run needs. Raises NeuromasError with one line on anything impossible.
 
-    ``topology`` and ``assignment`` override the configured ones (a grown network has its own).
+    ``topology``, ``assignment`` and ``ranks`` override the configured ones (a grown network has its own).
     """
     task = make_task(config.task.name, config.task.options)
     graph = topology or load_topology(config.network.topology, config.network.question)
     check_task(graph, task)
     assignment = assignment or assign(graph, config.network.share)
-    spec = LoraSpec(config.model.rank, config.model.alpha, tuple(config.model.targets))
+    ranks = ranks or _ranks(config, max(assignment) + 1)
+    spec = LoraSpec(config.model.rank, config.model.alpha, tuple(config.model.targets), ranks)
     base = backbone or load_backbone(config.model.backbone, config.model.dtype, config.model.device)
     policy = ResidentPolicy(base, spec, max(assignment) + 1, config.seed)
     network = Network(
@@ -58,6 +60,17 @@ def assemble(
         answer_tokens=config.network.answer_tokens,
     )
     return Assembly(config, network, policy, task)
+
+
+def _ranks(config: Config, adapters: int) -> tuple[int, ...]:
+    """One rank for each adapter, where the configuration lists them. Raises ConfigError."""
+    ranks = config.model.ranks
+    if ranks and len(ranks) != adapters:
+        raise ConfigError(
+            f"model.ranks lists {len(ranks)} ranks, but network {config.network.topology} with "
+            f"network.share = {config.network.share!r} has {adapters} adapters"
+        )
+    return ranks
 
 
 def check_task(topology: Topology, task: Task) -> None:
@@ -104,6 +117,7 @@ def save_bundle(folder: Path, assembly: Assembly, more: Mapping[str, Any], files
         "topology_digest": network.topology.digest,
         "assignment": list(network.assignment),
         "versions": list(policy.bank.versions),
+        "ranks": list(policy.bank.ranks),
         "template": template_version(),
         "backbone": {"name": policy.backbone.name, "digest": policy.backbone.digest},
         "config": assembly.config.model_dump(mode="json"),
@@ -126,6 +140,7 @@ def load_bundle(
         config = config or make_config(manifest["config"])
         topology = Topology.from_dict(manifest["topology"])
         assignment = _assigned(manifest["assignment"], len(topology.nodes), len(manifest["versions"]))
+        ranks = _saved_ranks(manifest.get("ranks"), len(manifest["versions"]), config.model.rank)
         identity = {key: str(manifest["backbone"][key]) for key in ("name", "digest")}
         template = manifest["template"]
     except (KeyError, TypeError, ValueError, ConfigError, TopologyError) as error:
@@ -137,7 +152,7 @@ def load_bundle(
         )
     if device is not None:
         config = make_config({**dict(config), "model": {**dict(config.model), "device": device}})
-    assembly = assemble(config, topology, backbone, assignment)
+    assembly = assemble(config, topology, backbone, assignment, ranks)
     found = assembly.policy.backbone.digest
     if found != identity["digest"]:
         raise RunError(
@@ -154,6 +169,14 @@ def _assigned(data: Any, nodes: int, adapters: int) -> tuple[int, ...]:
     if len(rows) != nodes or set(rows) != set(range(adapters)) or any(type(row) is not int for row in rows):
         raise ValueError(f"assignment {list(rows)[:20]} does not give {adapters} adapters to {nodes} nodes")
     return rows
+
+
+def _saved_ranks(data: Any, adapters: int, usual: int) -> tuple[int, ...]:
+    """The rank of every adapter; of a network saved before ranks could differ, the usual one. ValueError."""
+    ranks = (usual,) * adapters if data is None else tuple(data)
+    if len(ranks) != adapters or any(type(rank) is not int or not 1 <= rank <= 512 for rank in ranks):
+        raise ValueError(f"ranks {list(ranks)[:20]} are not those of {adapters} adapters")
+    return ranks
 
 
 def bundle_folder(path: Path) -> Path:

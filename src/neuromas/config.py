@@ -25,12 +25,13 @@ class Section(BaseModel):
 
 
 class ModelConfig(Section):
-    """The frozen backbone and the size of the adapters."""
+    """The frozen backbone and the size of the adapters; ``ranks`` are one by one, in node order."""
 
     backbone: str = "smollm2-135m"
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
     rank: int = Field(8, ge=1, le=512)
+    ranks: tuple[Annotated[int, Field(ge=1, le=512)], ...] = Field((), strict=False)
     alpha: float = Field(16.0, gt=0)
     targets: tuple[str, ...] = Field(("q_proj", "k_proj", "v_proj", "o_proj"), min_length=1, strict=False)
 
@@ -150,6 +151,14 @@ class Config(Section):
                         f"{section}.{key} = {value!r}, but growth.stages make it {filled[key]!r}"
                     )
         return {**data, "network": topology, "train": train}
+
+    @model_validator(mode="after")
+    def _grows(self) -> Config:
+        """A grown network that is not trained would never be saved."""
+        steps = [count for _, count in self.growth.stages] or [self.train.steps]
+        if 0 in (steps if self.growth.parent else steps[1:]):
+            raise ValueError("growth.stages: a stage that grows a network needs at least 1 step")
+        return self
 
 
 def _stages(data: Any) -> list[tuple[str, int]]:

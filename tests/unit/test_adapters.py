@@ -22,6 +22,14 @@ def pair():
     return twins(adapters=3)
 
 
+@pytest.fixture(scope="module")
+def uneven():
+    """Three adapters of ranks 2, 8 and 5 side by side."""
+    made = twins(adapters=3, spec=LoraSpec(4, 6.0, ranks=(2, 8, 5)))
+    assert made.policy.bank.ranks == [2, 8, 5]
+    return made
+
+
 def tokens(rows, seed=0):
     return torch.randint(0, 257, (rows, LENGTH), generator=torch.Generator().manual_seed(seed))
 
@@ -45,7 +53,7 @@ def peft_node(policy, row):
 
     spec = policy.bank.spec
     config = LoraConfig(
-        r=spec.rank, lora_alpha=spec.alpha, target_modules=list(spec.targets), lora_dropout=0.0, bias="none"
+        r=policy.bank.ranks[row], lora_alpha=spec.alpha, target_modules=list(spec.targets), lora_dropout=0.0, bias="none"
     )
     model = get_peft_model(tiny_model(), config).eval()
     for slot, down, up in policy.bank.factors(row):
@@ -58,8 +66,9 @@ def peft_node(policy, row):
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # PEFT's own
 @pytest.mark.parametrize("rows", [[0, 1, 2], [0, 0, 1, 1, 2, 2], [2, 0, 2, 2, 1], [1, 1], [2, 1, 0]])
-def test_logits_and_gradients_are_pefts_node_by_node(pair, rows):
-    policy = pair.policy
+@pytest.mark.parametrize("which", ["pair", "uneven"])
+def test_logits_and_gradients_are_pefts_node_by_node(request, which, rows):
+    policy = request.getfixturevalue(which).policy
     for parameter in policy.bank.parameters:
         parameter.grad = None
     ids = tokens(len(rows))
@@ -73,7 +82,7 @@ def test_logits_and_gradients_are_pefts_node_by_node(pair, rows):
         torch.testing.assert_close(ours[own], theirs, rtol=1e-5, atol=2e-5)
         (theirs * probe[own]).sum().backward()
         gradient = policy.bank.parameters[row].grad
-        pieces = torch.split(gradient, policy.bank.sizes)
+        pieces = torch.split(gradient, policy.bank.sizes(policy.bank.ranks[row]))
         for i, slot in enumerate(policy.bank.slots):
             layer = model.get_submodule(f"base_model.model.{slot.path}")
             for piece, factor in ((pieces[2 * i], layer.lora_A), (pieces[2 * i + 1], layer.lora_B)):
@@ -144,12 +153,11 @@ def test_layout_of_the_flat_vector():
         f"model.layers.{i}.{name}" for i in (0, 1) for name in ("self_attn.q_proj", "mlp.down_proj")
     ]
     # two layers of q_proj (32 -> 32) and down_proj (64 -> 32), each r * (in + out)
-    assert bank.per_adapter == 2 * (2 * (32 + 32) + 2 * (64 + 32)) == len(bank.parameters[0])
-    assert bank.spec.scale == 4.0
+    assert bank.per_adapter() == 2 * (2 * (32 + 32) + 2 * (64 + 32)) == len(bank.parameters[0])
     with torch.no_grad():
-        bank.parameters[0].copy_(torch.arange(bank.per_adapter))
+        bank.parameters[0].copy_(torch.arange(bank.per_adapter()))
     seen = torch.cat([piece.reshape(-1) for _, down, up in bank.factors(0) for piece in (down, up)])
-    assert torch.equal(seen, torch.arange(bank.per_adapter).float())
+    assert torch.equal(seen, torch.arange(bank.per_adapter()).float())
     assert [(tuple(d.shape), tuple(u.shape)) for _, d, u in bank.factors(0)] == [
         ((2, 32), (32, 2)),
         ((2, 64), (32, 2)),
@@ -181,7 +189,7 @@ def test_appending():
     vector.zero_()
     assert bank.parameters[1].any()  # a copy
     assert bank.versions == [0, 0]
-    with pytest.raises(ModelError, match=rf"{bank.per_adapter} parameters here, not \(3,\)"):
+    with pytest.raises(ModelError, match=rf"{bank.per_adapter()} parameters here, or another multiple of 448, not \(3,\)"):
         bank.append(torch.zeros(3))
 
 

@@ -254,3 +254,23 @@ def test_a_full_disk_is_an_ordinary_write_error(trained, tmp_path, monkeypatch):
 
 def test_a_complete_bundle_is_believed(saved):
     assert read_manifest(saved)["format"] == 1
+
+
+def test_ranks_of_their_own_are_saved_and_checked(tmp_path):
+    config = make_config(small(model={"ranks": [2, 4, 3]}))
+    made = assemble(config)
+    assert made.policy.bank.ranks == [2, 4, 3]
+    folder = tmp_path / "network"
+    folder.mkdir()
+    save_bundle(folder, made, {}, {})
+    again = load_bundle(folder)
+    assert again.policy.bank.ranks == [2, 4, 3]
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(made.policy.bank.parameters, again.policy.bank.parameters, strict=True)
+    )
+    for row, rank in enumerate((2, 4, 3)):
+        config_file = folder / "adapters" / f"adapter-{row:02d}" / "adapter_config.json"
+        assert json.loads(config_file.read_text("utf-8"))["r"] == rank
+    with pytest.raises(ConfigError, match="model.ranks lists 2 ranks, but network 2-1 .* has 3 adapters"):
+        assemble(make_config(small(model={"ranks": [2, 4]})))

@@ -419,7 +419,8 @@ def test_a_full_step_moves_every_adapter_that_should_move(topology, share, moved
     assert pair.policy.bank.versions == [int(m) for m in moved]
     for row, which in enumerate(moved):
         if which:  # every factor of every layer takes part
-            pieces = torch.split((after[row].detach() - before[row]), pair.policy.bank.sizes)
+            sizes = pair.policy.bank.sizes(pair.policy.bank.spec.rank)
+            pieces = torch.split((after[row].detach() - before[row]), sizes)
             assert all(float(piece.abs().max()) > 1e-5 for piece in pieces)
     assert all(parameter.grad is None for parameter in after)
 

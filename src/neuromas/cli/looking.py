@@ -211,13 +211,13 @@ def _memory(name: str) -> None:
     loading = time.perf_counter() - started
     weights = sum(p.numel() * p.element_size() for p in base.model.parameters())
     bank = AdapterBank(base.model, LoraSpec(), 1, 0)
-    node = bank.per_adapter * _ADAPTER_BYTES
+    node = bank.per_adapter() * _ADAPTER_BYTES
     if base.device.type == "cuda":
         free, where = torch.cuda.mem_get_info()[0], "GPU"
     else:
         free, where = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "main memory"
     print(f"backbone {name}: loaded in {loading:.1f} s, {weights / _GB:.2f} GB, context {base.context}")
     print(
-        f"one node (rank 8): {bank.per_adapter:,} parameters, {node / _GB:.3f} GB with its optimiser; "
+        f"one node (rank 8): {bank.per_adapter():,} parameters, {node / _GB:.3f} GB with its optimiser; "
         f"free {where}: {free / _GB:.1f} GB, room for about {int(0.5 * free / node)} nodes beside activations"
     )

@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neuromas.assemble import Assembly, bundle_folder, load_bundle, save_bundle
 from neuromas.config import Config, apply_overrides, make_config
-from neuromas.errors import RunError
+from neuromas.errors import ConfigError, RunError, one_line
 from neuromas.growth.lineage import Lineage, describe
 from neuromas.growth.operators import Growth, remove_edge, remove_node
 from neuromas.models.bundle import read_manifest
-from neuromas.store import replace_folder
+from neuromas.store import MANIFEST, replace_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Heritage:
+    """The network a run begins with: where it lies, after how many steps of its run, and its past.
+
+    ``met`` counts the training problems its ancestors met, so that the heir meets others.
+    """
+
+    run: str
+    folder: Path
+    step: int
+    met: int
+    lineage: Lineage
+    optimisers: bool
+
+    @classmethod
+    def of(cls, path: Path) -> Heritage:
+        """That of a run (its best checkpoint), a checkpoint or a network folder. Raises RunError."""
+        folder = bundle_folder(path)
+        manifest = read_manifest(folder)
+        lineage = Lineage.from_manifest(manifest, str(path))
+        state = manifest.get("state", {})  # a pruned network has none
+        try:
+            step = int(state.get("step", lineage.spent.steps))
+            met = int(state.get("cursor", step * manifest["config"]["train"]["problems"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RunError(f"{folder / MANIFEST} is damaged: {error!r}") from error
+        return cls(str(path), folder, step, met, lineage, "optimisers.safetensors" in manifest["files"])
 
 
 def heir_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = ()) -> Config:
@@ -20,8 +49,11 @@ def heir_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = (
 
     Raises RunError or ConfigError.
     """
-    manifest = read_manifest(bundle_folder(path))
-    data = make_config(manifest["config"]).model_dump(mode="json")
+    folder = bundle_folder(path)
+    try:
+        data = make_config(read_manifest(folder)["config"]).model_dump(mode="json")
+    except (KeyError, ConfigError) as error:
+        raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
     data["growth"] |= {"stages": [[shape, steps]], "parent": str(path)}
     del data["network"]["topology"], data["train"]["steps"]
     data["run"]["directory"] = ""
@@ -53,6 +85,7 @@ def _without(assembly: Assembly, change: Growth) -> Assembly:
     used = [network.assignment[rows[change.origin[node.name]]] for node in change.goal.nodes]
     kept = sorted(set(used))
     bank.parameters = [bank.parameters[row] for row in kept]
+    bank.ranks = [bank.ranks[row] for row in kept]
     bank.versions = [bank.versions[row] for row in kept]
     assignment = tuple(kept.index(row) for row in used)
     return replace(assembly, network=replace(network, topology=change.goal, assignment=assignment))

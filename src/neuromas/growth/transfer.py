@@ -87,16 +87,18 @@ def _assignment(network: Network, change: Growth, share: str, before: Mapping[in
 def _begin(bank: AdapterBank, like: int, settings: GrowthConfig, seed: int) -> Tensor:
     """Factors of a new adapter: the backbone (B = 0), or a copy with noise on B."""
     if not settings.init.startswith("clone"):
-        return bank.fresh(seed)
+        return bank.fresh(seed, bank.ranks[like])
     vector = bank.parameters[like].detach().clone()
     generator = torch.Generator().manual_seed(seed)
-    for up in torch.split(vector, bank.sizes)[1::2]:  # views: A and B alternate
+    for up in torch.split(vector, bank.sizes(bank.ranks[like]))[1::2]:  # views: A and B alternate
         up.add_(torch.randn(up.shape, generator=generator).to(up.device), alpha=settings.noise)
     return vector
 
 
-def restate(trainer: Trainer, task: Task, change: Growth, problems: Sequence[Problem]) -> list[Episode]:
-    """One supervised step: every new node learns to write what a message it reads says.
+def restate(
+    trainer: Trainer, task: Task, change: Growth, new: Sequence[int], problems: Sequence[Problem]
+) -> list[Episode]:
+    """One supervised step: every node with one of the ``new`` adapters learns to write what it reads.
 
     A node that reads no message learns that of the node it resembles. The lessons are the network's own
     samples at the training temperature, one for each problem; returns them, for their cost.
@@ -108,7 +110,7 @@ def restate(trainer: Trainer, task: Task, change: Growth, problems: Sequence[Pro
     chosen: list[tuple[Message, Turn]] = []
     for row, echoed in _echoes(topology, change).items():
         for episode in episodes:
-            if len(episode.turns) == len(topology.nodes):
+            if trainer.network.assignment[row] in new and len(episode.turns) == len(topology.nodes):
                 chosen.append(_lesson(episode, row, echoed, len(chosen)))
     scale = torch.tensor([1.0 / (len(chosen) * len(message.ids)) for message, _ in chosen])
     learn(trainer, chosen, Weights(torch.ones(len(chosen)), scale), sampling.temperature)

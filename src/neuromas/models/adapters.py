@@ -22,16 +22,16 @@ from neuromas.seeds import derive
 
 @dataclass(frozen=True, slots=True)
 class LoraSpec:
-    """Size and place of the adapters, in PEFT's terms."""
+    """Size and place of the adapters, in PEFT's terms. ``ranks`` overrides ``rank`` adapter by adapter."""
 
     rank: int = 8
     alpha: float = 16.0
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    ranks: tuple[int, ...] = ()
 
-    @property
-    def scale(self) -> float:
-        """Factor of the low-rank product."""
-        return self.alpha / self.rank
+    def rank_of(self, row: int) -> int:
+        """Rank of an adapter that is drawn anew."""
+        return self.ranks[row] if row < len(self.ranks) else self.rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +66,20 @@ class Active:
     def __init__(self, bank: AdapterBank, rows: Sequence[int], dtype: torch.dtype) -> None:
         """``rows`` names the adapter of each row of the coming forward pass."""
         used = sorted(set(rows))
-        flat = torch.stack([bank.parameters[row] for row in used]).to(dtype)
-        self._pieces = torch.split(flat, bank.sizes, dim=1)
+        self._rank = max(bank.ranks[row] for row in used)
+        even = all(bank.ranks[row] == self._rank for row in used)
+        vectors = [bank.parameters[row] if even else bank.padded(row, self._rank) for row in used]
+        self._pieces = torch.split(torch.stack(vectors).to(dtype), bank.sizes(self._rank), dim=1)
         self._slots = bank.slots
-        self._rank = bank.spec.rank
-        self._scale = bank.spec.scale
+        # where ranks differ, every B was scaled by its own alpha / r
+        self._scale = bank.spec.alpha / self._rank if even else 1.0
         place = {row: i for i, row in enumerate(used)}
         index = [place[row] for row in rows]
         each, rest = divmod(len(index), len(used))
         # equal runs in order need no gathering: rows are viewed as (adapter, its rows)
         self._even = rest == 0 and index == [i for i in range(len(used)) for _ in range(each)]
         self._count = len(used)
-        self._index = torch.tensor(index, device=flat.device)
+        self._index = torch.tensor(index, device=bank.device)
 
     def add(self, out: Tensor, x: Tensor, slot: int) -> Tensor:
         """``out + scale * B A x`` for every row, with its own adapter's factors."""
@@ -99,7 +101,7 @@ class AdapterBank:
     """The adapters of one network over one backbone.
 
     ``parameters[a]`` is the flat vector of adapter ``a``: for every slot in order its A (rank, in)
-    and its B (out, rank), row-major. ``versions[a]`` counts its updates.
+    and its B (out, rank), row-major. ``ranks[a]`` is its rank, ``versions[a]`` counts its updates.
     """
 
     def __init__(self, model: nn.Module, spec: LoraSpec, count: int, seed: int) -> None:
@@ -109,48 +111,68 @@ class AdapterBank:
         """
         self.spec = spec
         self.slots = _wrap(model, spec, self)
-        self.sizes = [n for s in self.slots for n in (spec.rank * s.inputs, spec.rank * s.outputs)]
         self.device = next(model.parameters()).device
         self.parameters: list[nn.Parameter] = []
+        self.ranks: list[int] = []
         self.versions: list[int] = []
         self._chosen = threading.local()
         for row in range(count):
-            self.append(self.fresh(derive(seed, "adapter", row)))
+            self.append(self.fresh(derive(seed, "adapter", row), spec.rank_of(row)))
 
     @property
     def active(self) -> Active | None:
         """What ``select`` chose in this thread."""
         return getattr(self._chosen, "active", None)
 
-    @property
-    def per_adapter(self) -> int:
-        """Trainable parameters of one adapter."""
-        return sum(self.sizes)
+    def sizes(self, rank: int) -> list[int]:
+        """Elements of A and B of every slot, in the order of the vector."""
+        return [rank * width for slot in self.slots for width in (slot.inputs, slot.outputs)]
 
-    def fresh(self, seed: int) -> Tensor:
+    def per_adapter(self, rank: int | None = None) -> int:
+        """Trainable parameters of one adapter, of the usual rank unless another is given."""
+        return sum(self.sizes(self.spec.rank if rank is None else rank))
+
+    def fresh(self, seed: int, rank: int | None = None) -> Tensor:
         """A flat vector (P,) with B = 0 and A drawn from ``seed``, on the CPU."""
+        rank = self.spec.rank if rank is None else rank
         generator = torch.Generator().manual_seed(seed)
         pieces = []
         for slot in self.slots:
             bound = 1.0 / math.sqrt(slot.inputs)
-            draw = torch.rand(self.spec.rank * slot.inputs, generator=generator)
-            pieces += [(2 * draw - 1) * bound, torch.zeros(self.spec.rank * slot.outputs)]
+            draw = torch.rand(rank * slot.inputs, generator=generator)
+            pieces += [(2 * draw - 1) * bound, torch.zeros(rank * slot.outputs)]
         return torch.cat(pieces)
 
     def append(self, vector: Tensor) -> int:
-        """Add an adapter with these factors; returns its row."""
-        if vector.shape != (self.per_adapter,):
-            raise ModelError(f"an adapter has {self.per_adapter} parameters here, not {tuple(vector.shape)}")
+        """Add an adapter with these factors, whose number tells its rank; returns its row."""
+        rank, rest = divmod(vector.numel(), self.per_adapter(1))
+        if vector.dim() != 1 or rest or not rank:
+            raise ModelError(
+                f"an adapter has {self.per_adapter()} parameters here, or another multiple of "
+                f"{self.per_adapter(1)}, not {tuple(vector.shape)}"
+            )
         self.parameters.append(nn.Parameter(vector.detach().to(self.device, torch.float32).clone()))
+        self.ranks.append(rank)
         self.versions.append(0)
         return len(self.parameters) - 1
 
+    def padded(self, row: int, rank: int) -> Tensor:
+        """The adapter's vector as one of a higher rank: zeros added, its own scale taken into B."""
+        own = self.ranks[row]
+        pieces = torch.split(self.parameters[row], self.sizes(own))
+        scale, wider = self.spec.alpha / own, []
+        for i, slot in enumerate(self.slots):
+            down = nn.functional.pad(pieces[2 * i].view(own, slot.inputs), (0, 0, 0, rank - own))
+            up = nn.functional.pad(pieces[2 * i + 1].view(slot.outputs, own) * scale, (0, rank - own))
+            wider += [down.flatten(), up.flatten()]
+        return torch.cat(wider)
+
     def factors(self, row: int) -> Iterator[tuple[Slot, Tensor, Tensor]]:
         """(slot, A (rank, in), B (out, rank)) of one adapter, as views of its vector."""
-        pieces = torch.split(self.parameters[row].detach(), self.sizes)
+        rank = self.ranks[row]
+        pieces = torch.split(self.parameters[row].detach(), self.sizes(rank))
         for i, slot in enumerate(self.slots):
-            down = pieces[2 * i].view(self.spec.rank, slot.inputs)
-            yield slot, down, pieces[2 * i + 1].view(slot.outputs, self.spec.rank)
+            yield slot, pieces[2 * i].view(rank, slot.inputs), pieces[2 * i + 1].view(slot.outputs, rank)
 
     @contextmanager
     def select(self, rows: Sequence[int] | None, dtype: torch.dtype) -> Iterator[None]:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from neuromas.errors import RunError, one_line
-from neuromas.models.adapters import AdapterBank, LoraSpec
+from neuromas.models.adapters import AdapterBank
 from neuromas.models.embedded import file_digest
 from neuromas.store import MANIFEST, read_json, write_atomic
 
@@ -37,7 +37,7 @@ def save_adapters(folder: Path, bank: AdapterBank, backbone: str) -> dict[str, s
             tensors[f"{_PEFT_PREFIX}{slot.path}.lora_A.weight"] = down.cpu().contiguous()
             tensors[f"{_PEFT_PREFIX}{slot.path}.lora_B.weight"] = up.cpu().contiguous()
         _save(tensors, place / _WEIGHTS)
-        write_atomic(place / "adapter_config.json", json.dumps(_peft_config(bank.spec, backbone), indent=1))
+        write_atomic(place / "adapter_config.json", json.dumps(_peft_config(bank, row, backbone), indent=1))
     return {
         path.relative_to(folder).as_posix(): file_digest(path)
         for path in sorted((folder / "adapters").rglob("*"))
@@ -45,15 +45,15 @@ def save_adapters(folder: Path, bank: AdapterBank, backbone: str) -> dict[str, s
     }
 
 
-def _peft_config(spec: LoraSpec, backbone: str) -> dict[str, Any]:
+def _peft_config(bank: AdapterBank, row: int, backbone: str) -> dict[str, Any]:
     """The fields PEFT reads, with our choices."""
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": backbone,
-        "r": spec.rank,
-        "lora_alpha": spec.alpha,
-        "target_modules": list(spec.targets),
+        "r": bank.ranks[row],
+        "lora_alpha": bank.spec.alpha,
+        "target_modules": list(bank.spec.targets),
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": False,
@@ -107,7 +107,10 @@ def load_adapters(folder: Path, bank: AdapterBank, versions: Sequence[int]) -> N
         tensors = load_tensors(path)
         pieces = []
         for slot in bank.slots:
-            for part, shape in (("A", (bank.spec.rank, slot.inputs)), ("B", (slot.outputs, bank.spec.rank))):
+            for part, shape in (
+                ("A", (bank.ranks[row], slot.inputs)),
+                ("B", (slot.outputs, bank.ranks[row])),
+            ):
                 name = f"{_PEFT_PREFIX}{slot.path}.lora_{part}.weight"
                 tensor = tensors.get(name)
                 if tensor is None or tuple(tensor.shape) != shape:
@@ -131,14 +134,13 @@ def save_optimisers(folder: Path, optimisers: Sequence[torch.optim.Optimizer]) -
 
 
 def load_optimisers(folder: Path, optimisers: Sequence[torch.optim.Optimizer]) -> None:
-    """Put saved AdamW states back. An adapter that was never stepped has none."""
+    """Put saved AdamW states back, or none for an adapter that had not been stepped."""
     tensors = load_tensors(folder / "optimisers.safetensors")
     for row, optimiser in enumerate(optimisers):
         prefix = f"{row}."
         state = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
-        if state:
-            whole = optimiser.state_dict()
-            optimiser.load_state_dict({**whole, "state": {0: state}})
+        whole = optimiser.state_dict()
+        optimiser.load_state_dict({**whole, "state": {0: state} if state else {}})
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
