@@ -35,7 +35,7 @@ def main() -> int:
 
 def render(text: str) -> str:
     """README text with every marked part made anew from the results."""
-    parts = {"demo": _demo, "learning": _learning, "speed": _speed}
+    parts = {"demo": _demo, "learning": _learning, "growth": _growth, "speed": _speed}
     for name, make in parts.items():
         mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         made = make()
@@ -82,6 +82,13 @@ def _learning() -> str:
             f"{entry['seeds']} seed(s){spread}."
         )
     return "\n".join(lines)
+
+
+def _growth() -> str:
+    """The tables and comparisons of the growth experiment, as the command printed them."""
+    from neuromas.report.experiment import experiment_text
+
+    return "```\n" + experiment_text(_load("growth.json")).rstrip() + "\n```"
 
 
 def _speed() -> str:

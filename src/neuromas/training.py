@@ -31,21 +31,27 @@ from neuromas.task import Problem, Task
 
 @dataclass(slots=True)
 class Trainer:
-    """Everything a step changes. ``ema[node]`` is each node's running mean reward."""
+    """Everything a step changes. ``ema[node]`` is each node's running mean reward.
+
+    ``rates[adapter]`` scales an adapter's learning rate (1 where it is not named; 0: frozen, at no cost).
+    ``since`` is the step at which the warm-up began.
+    """
 
     network: Network
     policy: ResidentPolicy
     settings: TrainConfig
     seed: int
     step: int = 0
+    since: int = 0
     ema: dict[int, float] = field(default_factory=dict)
+    rates: dict[int, float] = field(default_factory=dict)
     optimisers: list[torch.optim.AdamW] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.optimisers:
-            self.optimisers = [self._optimiser(p) for p in self.policy.bank.parameters]
+            self.optimisers = [self.optimiser(p) for p in self.policy.bank.parameters]
 
-    def _optimiser(self, parameter: torch.nn.Parameter) -> torch.optim.AdamW:
+    def optimiser(self, parameter: torch.nn.Parameter) -> torch.optim.AdamW:
         """One AdamW for one adapter."""
         return torch.optim.AdamW([parameter], lr=self.settings.lr, betas=(0.9, 0.95), weight_decay=0.0)
 
@@ -84,7 +90,8 @@ def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Me
     """Messages that carry gradient, and their weights by message key.
 
     Each node's reward is the shared terminal reward minus the price of its own message's length.
-    Messages of zero advantage are left out when nothing else acts on them: their gradient is 0.
+    Messages of zero advantage are left out when nothing else acts on them: their gradient is 0. So are
+    messages of frozen adapters, and those that closed gates kept from everybody.
     """
     settings, samples = trainer.settings, trainer.settings.samples
     scored = sum(1 for episode in episodes if episode.score is not None)
@@ -105,6 +112,8 @@ def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Me
             if episode.score is None or (advantage == 0.0 and settings.kl == 0.0 and settings.entropy == 0.0):
                 continue
             turn = episode.turns[node]
+            if not turn.heard or trainer.rates.get(turn.adapter) == 0.0:
+                continue
             tokens = budget if settings.normalise == "constant" else len(turn.ids)
             key = len(values)
             chosen.append((Message(key, turn.adapter, turn.prefix_ids, turn.suffix_ids, turn.ids), turn))
@@ -151,14 +160,14 @@ def learn(
 def _update(trainer: Trainer) -> list[float]:
     """Clip and step every adapter on its own; returns gradient norms before clipping."""
     settings, bank = trainer.settings, trainer.policy.bank
-    warm = min(1.0, (trainer.step + 1) / settings.warmup) if settings.warmup else 1.0
+    warm = min(1.0, (trainer.step - trainer.since + 1) / settings.warmup) if settings.warmup else 1.0
     norms = []
     for row, (parameter, optimiser) in enumerate(zip(bank.parameters, trainer.optimisers, strict=True)):
         norm = gradient_norm(parameter.grad)
         norms.append(norm)
         if parameter.grad is not None and math.isfinite(norm) and norm > 0.0:
             parameter.grad.mul_(clip_factor(norm, settings.clip))
-            optimiser.param_groups[0]["lr"] = settings.lr * warm
+            optimiser.param_groups[0]["lr"] = settings.lr * warm * trainer.rates.get(row, 1.0)
             optimiser.step()
             bank.versions[row] += 1
         parameter.grad = None
