@@ -85,6 +85,7 @@ def build_prompt(
     """The prompt of ``node``; ``messages`` are those of ``topology.incoming(node)``, in that order.
 
     None is a message that this episode does not show: the prompt is as if its edge did not exist.
+    Messages stand in the order of the positions their writers are known by.
     """
     text = _template()[0][style]
     header = _header(topology, node, text, answer_format)
@@ -92,6 +93,7 @@ def build_prompt(
     asked = "" if question is None else text["question"].replace("{question}", question)
     edges = topology.incoming(node)
     shown = [(e.source, m) for e, m in zip(edges, messages, strict=True) if m is not None]
+    shown.sort(key=lambda one: [int(number) for number in topology.label(one[0]).split(".")])
     labels = _labels(topology, [source for source, _ in shown])
     told = "".join(
         text["message"].replace("{label}", label).replace("{text}", one_line(message))

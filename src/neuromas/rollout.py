@@ -140,8 +140,9 @@ def _open(topology: Topology, node: int, one: _Pass, seed: int) -> list[bool]:
         or derive(seed, "gate", one.problem.id, one.sample, edge.source) < edge.gate * 2.0**63
         for edge in edges
     ]
-    usual = any(is_open and not edge.spare for edge, is_open in zip(edges, drawn, strict=True))
-    return [is_open and not (usual and edge.spare) for edge, is_open in zip(edges, drawn, strict=True)]
+    both = list(zip(edges, drawn, strict=True))
+    passed = any(is_open and edge.gate < 1.0 and not edge.spare for edge, is_open in both)
+    return [is_open and not (passed and edge.spare) for edge, is_open in both]
 
 
 def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> tuple[Prompt, int]:

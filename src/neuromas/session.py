@@ -10,11 +10,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from neuromas.assemble import Assembly, assemble, bundle_folder, load_bundle, save_bundle
+from neuromas.assemble import Assembly, assemble, load_bundle, save_bundle
 from neuromas.config import Config, make_config
 from neuromas.episode import Episode
 from neuromas.errors import RunError, one_line
 from neuromas.evaluate import Evaluation, evaluate
+from neuromas.growth.heir import Heritage
 from neuromas.growth.lineage import Budget, Lineage, changed, describe
 from neuromas.growth.operators import Growth, grow
 from neuromas.growth.stages import Stage, check_stages, shapes
@@ -41,20 +42,21 @@ _STAGES = {
 def start(config: Config, directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
     """Train a new run in ``directory``. Returns when it is finished or was interrupted."""
     check_sinks(config.run.sinks)
-    parent = Path(config.growth.parent) if config.growth.parent else None
-    if parent is None:
-        assembly = assemble(config, backbone=backbone)
-        check_stages(config, None)
-    else:
-        assembly = load_bundle(parent, backbone=backbone, config=config)
-        check_stages(config, assembly.network.topology)
-    check_data(assembly)
+    assembly, parent = _beginning(config, backbone)
+    check_data(assembly, check_stages(config, assembly.network.topology if parent else None))
     run = Run.create(directory, config.model_dump(mode="json"), about())
     with run.lock():
         session = _Session(assembly, run, watch)
-        if parent is not None:
-            session.descend(parent)
+        session.descend(parent)
         return session.go()
+
+
+def _beginning(config: Config, backbone: Backbone | None) -> tuple[Assembly, Heritage | None]:
+    """The network with which a run begins: a new one, or its parent's."""
+    if not config.growth.parent:
+        return assemble(config, backbone=backbone), None
+    parent = Heritage.of(Path(config.growth.parent))
+    return load_bundle(parent.folder, backbone=backbone, config=config), parent
 
 
 def resume(directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
@@ -68,13 +70,9 @@ def resume(directory: Path, watch: Watch, backbone: Backbone | None = None) -> R
             session = _Session(load_bundle(checkpoints[-1], backbone=backbone), run, watch)
             session.restore(checkpoints[-1])
         else:
-            config = make_config(run.read("config.json"))
-            parent = Path(config.growth.parent) if config.growth.parent else None
-            if parent is None:
-                session = _Session(assemble(config, backbone=backbone), run, watch)
-            else:
-                session = _Session(load_bundle(parent, backbone=backbone, config=config), run, watch)
-                session.descend(parent)
+            assembly, parent = _beginning(make_config(run.read("config.json")), backbone)
+            session = _Session(assembly, run, watch)
+            session.descend(parent)
             session.forget()
         return session.go()
 
@@ -91,14 +89,20 @@ class _Session:
         self.goals = check_stages(self.config, None)
         self.stage = Stage(0, 0, shapes(self.config)[0][1])
         self.lineage = Lineage()
+        self.met = 0  # training problems that ancestors in other runs met
+        self.ancestor: dict[str, Any] = {"run": ""}
 
-    def descend(self, parent: Path) -> None:
+    def descend(self, parent: Heritage | None) -> None:
         """Begin as the heir of a trained network: fresh draws, its lineage, and growth to the first stage."""
-        manifest = read_manifest(bundle_folder(parent))
-        self.lineage = Lineage.from_manifest(manifest, str(parent))
+        if parent is None:
+            return
+        self.lineage, self.met = parent.lineage, parent.met
+        self.ancestor = {"run": parent.run, "step": parent.step, "best": parent.step}
         # a shared seed must not repeat the parent's problems and draws
         self.trainer.seed = derive(self.config.seed, "heir", self.lineage.spent.steps)
         self.stage = Stage(-1, 0, 0)
+        if parent.optimisers and self.config.growth.optimiser == "keep":
+            load_optimisers(parent.folder, self.trainer.optimisers)
 
     def restore(self, checkpoint: Path) -> None:
         """Take over a checkpoint's optimisers, baselines and place; forget lines written after it."""
@@ -110,6 +114,8 @@ class _Session:
             self.best = None if state["best"] is None else (float(state["best"][0]), int(state["best"][1]))
             self.seconds = float(state["seconds"])
             self.trainer.seed = int(state["seed"])
+            self.met = int(state["cursor"]) - self.trainer.step * self.config.train.problems
+            self.ancestor = dict(state.get("ancestor", self.ancestor))
             self.stage = Stage.from_dict(state["stage"])
             self.lineage = Lineage.from_manifest(manifest, "")
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -169,31 +175,31 @@ class _Session:
 
     def _grow(self) -> None:
         """End the stage at its best checkpoint and begin the next with the grown network."""
-        self._take_best()
+        best = self._take_best()
         if self.stage.index >= 0:
             self._evaluate(f"stage-{self.stage.index + 1}", "none")
         config, trainer, assembly = self.config, self.trainer, self.assembly
-        index = self.stage.index + 1
+        growth, index = config.growth, self.stage.index + 1
         change = grow(assembly.network.topology, self.goals[index], config.growth.positions)
+        entry = describe(change, assembly.network.topology, self.lineage.spent, trainer.step)
+        entry |= {"best": best} if index else self.ancestor
         before = self._validation()
         grown = transfer(assembly, change, derive(trainer.seed, "stage", index))
         trainer.ema = {row: trainer.ema[old] for row, old in grown.before.items() if old in trainer.ema}
-        kept = trainer.optimisers if config.growth.optimiser == "keep" else []
+        kept = trainer.optimisers if growth.optimiser == "keep" else []
         trainer.optimisers = [*kept, *map(trainer.optimiser, assembly.policy.bank.parameters[len(kept) :])]
         trainer.since = trainer.step
         steps = shapes(config)[index][1]
         self.stage = Stage(index, trainer.step, steps, change.start, change.goal, grown.new)
         self._use(grown.network)
-        if config.growth.init.startswith("passthrough") and grown.new:
+        if growth.init.startswith("passthrough") and grown.new:
             self._restate(change)
         after = self._validation() if change.steps else before
-        entry = describe(change, assembly.network.topology, self.lineage.spent, trainer.step)
-        growth = config.growth
         entry |= {"init": growth.init, "positions": growth.positions, "optimiser": growth.optimiser}
         entry |= changed(before, after)
         self.lineage = self.lineage.grown(entry)
         self.best = None
-        self.run.append("growth.jsonl", [{"step": trainer.step - 1, **entry}])
+        self.run.append("growth.jsonl", [{**entry, "step": trainer.step}])
         self.watch({"event": "grown", **entry})
 
     def _restate(self, change: Growth) -> None:
@@ -201,9 +207,9 @@ class _Session:
         config, trainer = self.config, self.trainer
         count = config.train.problems
         for i in range(config.growth.restate):
-            first = (config.train.steps + i) * count  # beyond those that training meets
+            first = self.met + (config.train.steps + i) * count  # beyond those that training meets
             problems = training_problems(self.assembly.task, trainer.seed, first, count)
-            episodes = restate(trainer, self.assembly.task, change, problems)
+            episodes = restate(trainer, self.assembly.task, change, self.stage.new, problems)
             self.lineage = self.lineage.paid(Budget.of_episodes(episodes))
         for row in self.stage.new:
             trainer.optimisers[row] = trainer.optimiser(trainer.policy.bank.parameters[row])
@@ -227,7 +233,8 @@ class _Session:
         config, trainer = self.config, self.trainer
         count = config.train.problems
         self._set_gates()
-        problems = training_problems(self.assembly.task, trainer.seed, trainer.step * count, count)
+        first = self.met + trainer.step * count
+        problems = training_problems(self.assembly.task, trainer.seed, first, count)
         report, episodes = train_step(trainer, self.assembly.task, problems)
         self._set_gates()
         spent = time.perf_counter() - started
@@ -283,12 +290,13 @@ class _Session:
         trainer = self.trainer
         state = {
             "step": trainer.step,
-            "cursor": trainer.step * self.config.train.problems,
+            "cursor": self.met + trainer.step * self.config.train.problems,
             "seed": trainer.seed,  # all draws are functions of the seed and the step
             "ema": {str(node): value for node, value in trainer.ema.items()},
             "best": self.best,
             "seconds": self.seconds,
             "stage": self.stage.to_dict(),
+            "ancestor": self.ancestor,
         }
 
         def fill(folder: Path) -> None:
@@ -302,15 +310,8 @@ class _Session:
 
     def _status(self, finished: bool) -> None:
         best = None if self.best is None else self.best[1]
-        self.run.write(
-            "status.json",
-            {
-                "finished": finished,
-                "step": self.trainer.step,
-                "best": best,
-                "seconds": round(self.seconds, 1),
-            },
-        )
+        seconds, step = round(self.seconds, 1), self.trainer.step
+        self.run.write("status.json", {"finished": finished, "step": step, "best": best, "seconds": seconds})
 
     def _finish(self) -> None:
         """Test the best checkpoint, with its messages as they are, blanked, and shuffled."""
@@ -341,7 +342,10 @@ class _Session:
         """One test evaluation into the run directory, unless it is there."""
         if (self.run.path / "evaluations" / f"{name}.json").is_file() and not name.startswith("test-after"):
             return
-        text = f"evaluating the {_STAGES.get(name, f'network of {name}')} on {self._tests()} test questions"
+        what = _STAGES.get(name, f"network of {name}")
+        if name == "test-before" and self.config.growth.parent:
+            what = "network that is to grow"
+        text = f"evaluating the {what} on {self._tests()} test questions"
         self.watch({"event": "stage", "text": text})
         result = evaluate(
             self.assembly.network,

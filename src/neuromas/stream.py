@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 
-from neuromas.assemble import Assembly, check_prompts
+from neuromas.assemble import Assembly, check_prompts, check_task
 from neuromas.errors import TaskError
 from neuromas.seeds import derive
 from neuromas.task import Problem, Split, Task
+from neuromas.topology import Topology
 
 
-def check_data(assembly: Assembly) -> None:
-    """Problems for training, validation and test exist and can be prompted. Raises NeuromasError if not.
+def check_data(assembly: Assembly, goals: Sequence[Topology]) -> None:
+    """Problems for training, validation and test exist and can be prompted, in every stage.
 
-    Better now than after an hour of training.
+    Better now than after an hour of training. Raises NeuromasError.
     """
     config, task = assembly.config, assembly.task
     wanted: list[tuple[Split, int]] = [("train", config.train.problems), ("test", config.evaluate.test)]
-    if config.evaluate.every:
+    if config.evaluate.every or len(goals) > 1 or config.growth.parent:  # growth says what it changed
         wanted.append(("validation", config.evaluate.validation))
     for split, count in wanted:
         size = task.size(split)
         if size == 0:
             raise TaskError(f"task {task.name!r} has no {split} problems")
         task.problem(split, count - 1 if size is None else min(count, size) - 1)
-    check_prompts(assembly.network, task, training_problems(task, config.seed, 0, config.train.problems))
+    problems = training_problems(task, config.seed, 0, config.train.problems)
+    for topology in (assembly.network.topology, *goals):
+        check_task(topology, task)
+        check_prompts(replace(assembly.network, topology=topology), task, problems)
 
 
 def training_problems(task: Task, seed: int, start: int, count: int) -> list[Problem]:

@@ -63,7 +63,7 @@ class Edge:
     """``target`` reads the message of ``source``; ``budget`` limits its tokens (None: the default).
 
     ``gate`` is the probability that an episode shows the message. A ``spare`` edge is read only in
-    episodes in which no other edge into its target is open.
+    episodes in which no other edge into its target with a gate below 1 is open.
     """
 
     source: int

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from neuromas.cli.working import train_in
-from neuromas.errors import RunError
+from neuromas.errors import RunError, TopologyError
 from neuromas.report.lineage import lineage_svg, lineage_text
 from neuromas.report.terminal import visible
 from neuromas.store import write_atomic
@@ -37,12 +37,16 @@ def lineage(args: argparse.Namespace) -> int:
     from neuromas.assemble import bundle_folder
     from neuromas.models.bundle import read_manifest
 
-    manifest = read_manifest(bundle_folder(Path(args.path)))
-    print(lineage_text(manifest))
-    if args.svg:
-        path = Path(args.svg)
-        if not path.parent.is_dir():
-            raise RunError(f"--svg {args.svg!r}: the folder {str(path.parent)!r} does not exist")
-        write_atomic(path, lineage_svg(manifest))
-        print(f"wrote {path}")
+    folder, file = bundle_folder(Path(args.path)), Path(args.svg) if args.svg else None
+    manifest = read_manifest(folder)
+    try:
+        text, drawing = lineage_text(manifest), lineage_svg(manifest)
+    except (KeyError, TypeError, ValueError, AttributeError, TopologyError) as error:
+        raise RunError(f"{folder}: the network's lineage is missing or damaged ({error!r})") from error
+    if file and not file.parent.is_dir():
+        raise RunError(f"--svg {args.svg!r}: the folder {str(file.parent)!r} does not exist")
+    print(text)
+    if file:
+        write_atomic(file, drawing)
+        print(f"wrote {visible(args.svg)}")
     return 0

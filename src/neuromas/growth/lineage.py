@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from neuromas.episode import Episode
+from neuromas.errors import RunError
 from neuromas.evaluate import Evaluation
 from neuromas.growth.operators import Growth
 from neuromas.topology import Topology
@@ -48,12 +49,16 @@ class Lineage:
     def from_manifest(cls, manifest: Mapping[str, Any], heir_of: str) -> Lineage:
         """The lineage a checkpoint holds; with ``heir_of`` it goes on in a run of its own.
 
-        Raises KeyError or TypeError if it is damaged.
+        Raises RunError if it is damaged.
         """
-        entries = tuple(dict(entry) for entry in manifest["lineage"])
-        if heir_of:
-            entries = tuple({**entry, "run": entry["run"] or heir_of} for entry in entries)
-        return cls(entries, Budget(**manifest["spent"]))
+        try:
+            entries = tuple({**entry, "run": entry["run"] or heir_of} for entry in manifest["lineage"])
+            spent = Budget(**manifest["spent"])
+            if any(type(entry["step"]) is not int for entry in entries):
+                raise TypeError("an ancestor without its step")
+            return cls(entries, Budget() + spent)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"a network's lineage is missing or damaged ({error!r})") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a manifest."""
@@ -69,14 +74,16 @@ class Lineage:
 
     @property
     def steps(self) -> set[int]:
-        """Steps of the run's own checkpoints that are ancestors."""
-        return {int(entry["step"]) for entry in self.entries if not entry["run"]}
+        """Steps of the run's own checkpoints that are ancestors or ended an ancestor's stage."""
+        own = [entry for entry in self.entries if not entry["run"]]
+        return {int(step) for entry in own for step in (entry["step"], entry.get("best", entry["step"]))}
 
 
 def describe(change: Growth, parent: Topology, spent: Budget, step: int) -> dict[str, Any]:
-    """One entry: the parent and its step, what was done, which node is which, and the cost so far.
+    """One entry: the parent and the step it ended with, what was done, which node is which, and its cost.
 
-    ``run`` is empty for an ancestor in the same run directory.
+    ``run`` is empty for an ancestor in the same run directory; ``best``, which a run adds, is the step of
+    the checkpoint that grew.
     """
     return {
         "run": "",

@@ -3,7 +3,8 @@
 Every operator says which graph is wanted and which of its nodes are the old ones; ``join`` does the rest.
 While a network grows it is the *transition* between the two: messages of new nodes reach old ones through
 gates, and old edges that a new layer replaces stay as spares, read only while the gates are closed. With
-all gates at 0 every old node therefore reads exactly what it read before. These operators and their
+all gates at 0 every old node therefore reads exactly what it read before (unless a file has given old
+edges gates of their own: those count as open ones when a spare looks). These operators and their
 initialisations are our own choices: the paper (arXiv 2605.16757) does not state its own.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 
 from neuromas.errors import TopologyError, unknown
 from neuromas.growth.match import match
-from neuromas.topology import Edge, NodeSpec, Place, Topology
+from neuromas.topology import Edge, Place, Topology
 
 POSITIONS = ("keep", "renumber")
 
@@ -178,16 +179,16 @@ def join(
             )
     names, wanted, sees = _parts(goal)
     had = {(now[s], now[t]): rest for (s, t), rest in _parts(old)[1].items()}
-    edges = dict(wanted)
+    dropped = [pair for pair in had if pair not in wanted]
+    _check_bridges(goal, origin, dropped)
+    edges = dict(wanted) | had | {pair: [_table(had[pair]) | {"spare": True}] for pair in dropped}
+    written: dict[str, list[int | None]] = {}
+    for (source, _), rest in had.items():
+        written.setdefault(source, []).append(_table(rest).get("budget"))
     for source, target in wanted:
-        if (source, target) in had:
-            edges[source, target] = had[source, target]
-        elif target in origin:
-            edges[source, target] = _closed(wanted[source, target], had, source)
-    for (source, target), rest in had.items():
-        if (source, target) not in wanted:
-            _bridged(goal, origin, source, target)
-            edges[source, target] = [_table(rest) | {"spare": True}]
+        if (source, target) not in had:
+            table = _capped(_table(wanted[source, target]), written.get(source, []))
+            edges[source, target] = [table | ({"gate": 0.0} if target in origin else {})]
     told = _told(old, goal, now) if positions == "keep" else {}
     return Growth(
         start=_build(names, edges, sees, told),
@@ -198,14 +199,16 @@ def join(
     )
 
 
-def _closed(wanted: Sequence[Any], had: Mapping[tuple[str, str], Any], source: str) -> list[Any]:
-    """A new edge into an old node: shut, and no wider than what its source, if old, wrote until now."""
-    table = _table(wanted) | {"gate": 0.0}
-    known = [_table(rest).get("budget") for (s, _), rest in had.items() if s == source]
-    limits = [budget for budget in known if budget is not None]
-    if known and len(limits) == len(known):
-        table["budget"] = min(max(limits), table.get("budget") or max(limits))
-    return [table]
+def _capped(table: dict[str, Any], written: Sequence[int | None]) -> dict[str, Any]:
+    """The settings of a new edge, no wider than what its source, if it is old, wrote until now.
+
+    ``written`` are the budgets of the source's old edges. Where one of them is the default, which is not
+    known here, a larger number could be more than the default and gives way to it.
+    """
+    budget, most = table.get("budget"), max((b for b in written if b is not None), default=0)
+    if written and None not in written:
+        return table | {"budget": min(budget or most, most)}
+    return {**table, "budget": None} if written and budget is not None and budget > most else table
 
 
 def _table(rest: Sequence[Any]) -> dict[str, Any]:
@@ -215,28 +218,51 @@ def _table(rest: Sequence[Any]) -> dict[str, Any]:
     return dict(rest[0]) if isinstance(rest[0], Mapping) else {"budget": rest[0]}
 
 
-def _bridged(goal: Topology, origin: Mapping[str, str], source: str, target: str) -> None:
-    """Raises TopologyError unless new nodes alone lead from ``source`` to ``target``."""
-    reached, waiting = {source}, [source]
+def _check_bridges(goal: Topology, origin: Mapping[str, str], dropped: Sequence[tuple[str, str]]) -> None:
+    """Raises TopologyError unless new nodes alone lead from source to target of every dropped edge."""
     names = [node.name for node in goal.nodes]
-    while waiting:
-        here = waiting.pop()
-        for edge in goal.outgoing(names.index(here)):
-            name = names[edge.target]
-            if name == target and here != source:
-                return
-            if name not in reached and name not in origin:
-                reached.add(name)
-                waiting.append(name)
-    raise TopologyError(
-        f"the growth would drop the trained edge {origin[source]!r} -> {origin[target]!r} "
-        "and put no new node in its place"
-    )
+    readers: dict[str, list[str]] = {name: [] for name in names}
+    for edge in goal.edges:
+        readers[names[edge.source]].append(names[edge.target])
+    behind: dict[str, set[str]] = {}
+    for source, target in dropped:
+        if source not in behind:
+            waiting, passed, behind[source] = [source], {source}, set()
+            while waiting:
+                here = waiting.pop()
+                new = {name for name in readers[here] if name not in origin} - passed
+                behind[source] |= set() if here == source else origin.keys() & set(readers[here])
+                waiting += new
+                passed |= new
+        if target not in behind[source]:
+            raise TopologyError(
+                f"the growth would drop the trained edge {origin[source]!r} -> {origin[target]!r} "
+                "and put no new node in its place"
+            )
 
 
 def _told(old: Topology, goal: Topology, now: Mapping[str, str]) -> dict[str, Place]:
-    """Positions old nodes go on being told."""
-    return {now[node.name]: old.place(row) for row, node in enumerate(old.nodes)}
+    """Positions old nodes go on being told, and of new nodes whose own number an old one has.
+
+    Those take the next free number of their layer, so that a reader can always tell its messages apart.
+    """
+    told = {now[node.name]: old.place(row) for row, node in enumerate(old.nodes)}
+    taken = {now[node.name]: old.label(row) for row, node in enumerate(old.nodes[:-1])}
+    moved: dict[int, int] = {}
+    for row, node in enumerate(goal.nodes[:-1]):
+        if node.name not in told:
+            index = node.index
+            while f"{node.layer}.{index}" in taken.values():
+                index += 1
+            taken[node.name] = f"{node.layer}.{index}"
+            if index != node.index:
+                moved[row] = index
+    taken[goal.nodes[-1].name] = old.label(old.sink)
+    for row, index in moved.items():
+        node = goal.nodes[row]
+        readers = tuple(taken[goal.nodes[edge.target].name] for edge in goal.outgoing(row))
+        told[node.name] = Place(node.layer, goal.depth, index, max(index, node.width), readers)
+    return told
 
 
 def _likes(goal: Topology, origin: Mapping[str, str]) -> dict[str, str]:
@@ -293,12 +319,9 @@ def _build(
 ) -> Topology:
     """A topology; a position that is the node's own anyway is not kept."""
     made = Topology.build(names, [(*pair, *rest) for pair, rest in edges.items()], sees, told)
-    nodes = tuple(_plain(made, row) for row in range(len(made.nodes)))
-    return Topology(nodes, made.edges)
-
-
-def _plain(topology: Topology, row: int) -> NodeSpec:
-    """The node without its kept position if that is where it stands."""
-    spec = topology.nodes[row]
-    bare = Topology(tuple(replace(n, told=None) for n in topology.nodes), topology.edges)
-    return replace(spec, told=None) if spec.told == bare.place(row) else spec
+    readers: list[list[str]] = [[] for _ in names]
+    for edge in made.edges:
+        readers[edge.source].append(made.label(edge.target))  # as they are known, not where they stand
+    own = [Place(n.layer, made.depth, n.index, n.width, tuple(readers[i])) for i, n in enumerate(made.nodes)]
+    nodes = (replace(n, told=None) if n.told == own[i] else n for i, n in enumerate(made.nodes))
+    return Topology(tuple(nodes), made.edges)
