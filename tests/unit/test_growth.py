@@ -53,7 +53,7 @@ def parity(monkeypatch):
 def staged(stages=STAGES, growth=(), **more):
     """A run that grows; every step moves every adapter that may move."""
     data = small(
-        train={"problems": 1, "samples": 2, "kl": 0.1, "warmup": 0, "baseline": "ema"},
+        train={"problems": 1, "samples": 2, "kl": 0.1, "warmup": 3, "baseline": "ema"},
         evaluate={"every": 2, "validation": 3, "test": 2},
         run={"checkpoint_every": 1, "keep": 99, "episodes": 1},
     )
@@ -339,6 +339,9 @@ def test_a_run_grows_through_its_stages(whole):
         assert last["spent"][name] == sum(row[unit] for row in reports)
     assert last["spent"]["steps"] == 8
     assert last["lineage"][0]["spent"]["steps"] == 2
+    means, reward = [manifest(run.checkpoint(k))["state"]["ema"] for k in (2, 3)], reports[2]["reward"]
+    old = 0.9 * means[0]["0"] + 0.1 * reward
+    assert means[1] == pytest.approx({"0": old, "1": reward, "2": old}), "each node's own goes on"
     goal = load_bundle(run.path).network.topology
     assert {(e.gate, e.spare) for e in goal.edges} == {(1.0, False)}
     step3 = Topology.from_dict(manifest(run.checkpoint(3))["topology"])

@@ -38,7 +38,10 @@ def lineage_text(manifest: Mapping[str, Any]) -> str:
     for entry in manifest["lineage"]:
         parent = Topology.from_dict(entry["topology"])
         where = visible(entry["run"]) if entry["run"] else "this run"
-        lines += [f"{parent}  {where}, step {entry['step']}: {_cost(entry['spent'])}", f"  └ {visible(told(entry))}"]
+        lines += [
+            f"{parent}  {where}, step {entry['step']}: {_cost(entry['spent'])}",
+            f"  └ {visible(told(entry))}",
+        ]
     topology = Topology.from_dict(manifest["topology"])
     return "\n".join([*lines, f"{topology}  {_cost(manifest['spent'])}"])
 
