@@ -137,14 +137,15 @@ def load_bundle(
     folder = bundle_folder(path)
     manifest = read_manifest(folder)
     try:
-        config = config or make_config(manifest["config"])
+        saved = make_config(manifest["config"])
         topology = Topology.from_dict(manifest["topology"])
         assignment = _assigned(manifest["assignment"], len(topology.nodes), len(manifest["versions"]))
-        ranks = _saved_ranks(manifest.get("ranks"), len(manifest["versions"]), config.model.rank)
+        ranks = _saved_ranks(manifest.get("ranks"), len(manifest["versions"]), saved.model.rank)
         identity = {key: str(manifest["backbone"][key]) for key in ("name", "digest")}
         template = manifest["template"]
     except (KeyError, TypeError, ValueError, ConfigError, TopologyError) as error:
         raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
+    config = _same_adapters(folder, saved, config) if config else saved
     if template != template_version():
         raise RunError(
             f"{folder}: trained with prompt template {template}, this version has {template_version()}; "
@@ -161,6 +162,17 @@ def load_bundle(
         )
     load_adapters(folder, assembly.policy.bank, manifest["versions"])
     return assembly
+
+
+def _same_adapters(folder: Path, saved: Config, config: Config) -> Config:
+    """The configuration that takes over, if its adapters are those that were saved. Raises RunError."""
+    for key in ("rank", "ranks", "alpha", "targets"):
+        was, now = getattr(saved.model, key), getattr(config.model, key)
+        if was != now:
+            raise RunError(
+                f"{folder}: its adapters have model.{key} = {was!r}, this configuration has {now!r}"
+            )
+    return config
 
 
 def _assigned(data: Any, nodes: int, adapters: int) -> tuple[int, ...]:

@@ -520,6 +520,8 @@ def damage(folder: Path, **change) -> None:
         ({}, ["growth.stages=[['200-1', 3]]"], "context of 2048"),
         ({}, ["network.question=split"], "sees 'all' of the question"),
         ({}, ["evaluate.every=0"], "no validation problems"),
+        ({}, ["model.rank=2"], "its adapters have model.rank = 4, not the configured 2"),
+        ({}, ["model.alpha=2.0"], "its adapters have model.alpha = 16.0"),
     ],
 )
 def test_a_parent_that_does_not_fit_is_one_line(whole, tmp_path, monkeypatch, case):
