@@ -169,9 +169,7 @@ def _same_adapters(folder: Path, saved: Config, config: Config) -> Config:
     for key in ("rank", "ranks", "alpha", "targets"):
         was, now = getattr(saved.model, key), getattr(config.model, key)
         if was != now:
-            raise RunError(
-                f"{folder}: its adapters have model.{key} = {was!r}, this configuration has {now!r}"
-            )
+            raise RunError(f"{folder}: its adapters have model.{key} = {was!r}, not the configured {now!r}")
     return config
 
 

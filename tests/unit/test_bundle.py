@@ -272,5 +272,5 @@ def test_ranks_of_their_own_are_saved_and_checked(tmp_path):
     for row, rank in enumerate((2, 4, 3)):
         config_file = folder / "adapters" / f"adapter-{row:02d}" / "adapter_config.json"
         assert json.loads(config_file.read_text("utf-8"))["r"] == rank
-    with pytest.raises(ConfigError, match="model.ranks lists 2 ranks, but network 2-1 .* has 3 adapters"):
+    with pytest.raises(ConfigError, match=r"model.ranks lists 2 ranks, but network 2-1 .* has 3 adapters"):
         assemble(make_config(small(model={"ranks": [2, 4]})))
