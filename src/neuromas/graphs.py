@@ -4,10 +4,12 @@ A file lists edges, and where it matters nodes and who reads the question::
 
     question = "first"                      # or "all", "split", or a table {a = "all", b = "none"}
     nodes = ["a", "b", "out"]               # optional: their order within a layer
-    edges = [["a", "b"], ["b", "out", 32]]  # source, target, and optionally a token budget
+    edges = [["a", "b"], ["b", "out", 32], ["a", "out", {gate = 0.5}]]
+                                            # source, target, and optionally a token budget or settings
 
 The JSON form is the same; ``nodes`` may also be ``Topology.to_dict``'s list of names with questions.
-GraphML is what networkx, yEd or Gephi write: directed edges, node data ``question``, edge data ``budget``.
+GraphML is what networkx, yEd or Gephi write: directed edges, node data ``question``, edge data ``budget``,
+``gate`` and ``spare``. A file is a shape: positions that a grown network's nodes were told are not in it.
 """
 
 from __future__ import annotations
@@ -25,12 +27,13 @@ from xml.parsers import expat
 from neuromas.errors import TopologyError, one_line, unknown
 from neuromas.shapes import FORMS, build_shape, is_shape
 from neuromas.store import write_atomic
-from neuromas.topology import Topology
+from neuromas.topology import Edge, Topology
 
 if TYPE_CHECKING:
     import networkx
 
 _KEYS = ("nodes", "edges", "question")
+_SETTINGS = ("budget", "gate", "spare")
 _SUFFIXES = (".toml", ".json", ".graphml")
 _MOST_BYTES = 10_000_000
 
@@ -39,7 +42,7 @@ def to_networkx(topology: Topology) -> networkx.DiGraph:
     """A directed graph of node names in topological order.
 
     Nodes carry ``question`` (and ``layer``, for layouts such as networkx's multipartite), edges
-    ``budget`` where they have one of their own. ``from_networkx`` is the inverse.
+    ``budget``, ``gate`` and ``spare`` where they have their own. ``from_networkx`` is the inverse.
     """
     import networkx
 
@@ -47,13 +50,18 @@ def to_networkx(topology: Topology) -> networkx.DiGraph:
     for node in topology.nodes:
         graph.add_node(node.name, question=node.question, layer=node.layer)
     for edge in topology.edges:
-        budget = {} if edge.budget is None else {"budget": edge.budget}
-        graph.add_edge(topology.nodes[edge.source].name, topology.nodes[edge.target].name, **budget)
+        graph.add_edge(topology.nodes[edge.source].name, topology.nodes[edge.target].name, **_own(edge))
     return graph
 
 
+def _own(edge: Edge) -> dict[str, Any]:
+    """The settings in which an edge differs from a plain one."""
+    plain = Edge(edge.source, edge.target)
+    return {key: getattr(edge, key) for key in _SETTINGS if getattr(edge, key) != getattr(plain, key)}
+
+
 def from_networkx(graph: networkx.DiGraph, question: str | None = None) -> Topology:
-    """Read a directed graph: node attribute ``question`` (default all), edge attribute ``budget``.
+    """Read a directed graph: node attribute ``question`` (default all), edges' ``budget, gate, spare``.
 
     ``question`` is a mode that overrides the attributes. Labels become names by ``str``; the order of
     nodes in a layer is that of the graph; other attributes are ignored. Raises TopologyError on an
@@ -62,7 +70,10 @@ def from_networkx(graph: networkx.DiGraph, question: str | None = None) -> Topol
     if not graph.is_directed() or graph.is_multigraph():
         raise TopologyError(f"a topology is read from a simple directed graph, not {type(graph).__name__}")
     sees = {str(node): str(data.get("question", "all")) for node, data in graph.nodes(data=True)}
-    edges = [(str(s), str(t), data.get("budget")) for s, t, data in graph.edges(data=True)]
+    edges = [
+        (str(s), str(t), {key: data[key] for key in _SETTINGS if key in data})
+        for s, t, data in graph.edges(data=True)
+    ]
     return Topology.build([str(node) for node in graph.nodes], edges, sees if question is None else question)
 
 
@@ -111,7 +122,9 @@ def save_topology(topology: Topology, path: str | PathLike[str]) -> None:
     elif target.suffix == ".toml":
         text = _as_toml(topology)
     else:
-        text = json.dumps(topology.to_dict(), indent=1) + "\n"
+        data = topology.to_dict()
+        data["nodes"] = [{"name": node["name"], "question": node["question"]} for node in data["nodes"]]
+        text = json.dumps(data, indent=1) + "\n"
     write_atomic(target, text)
 
 
@@ -121,7 +134,12 @@ def _as_toml(topology: Topology) -> str:
     edges = []
     for edge in topology.edges:
         ends = f'"{topology.nodes[edge.source].name}", "{topology.nodes[edge.target].name}"'
-        edges.append(f"    [{ends}]," if edge.budget is None else f"    [{ends}, {edge.budget}],")
+        own = _own(edge)
+        if not own.keys() <= {"budget"}:
+            table = ", ".join(f"{key} = {json.dumps(value)}" for key, value in own.items())
+            edges.append(f"    [{ends}, {{{table}}}],")
+        else:
+            edges.append(f"    [{ends}, {edge.budget}]," if own else f"    [{ends}],")
     return "\n".join(["nodes = [", *nodes, "]", "edges = [", *edges, "]", ""])
 
 

@@ -279,3 +279,18 @@ def test_other_files_are_not_read_without_end_either(tmp_path):
     path.write_text(" " * 10_000_001)
     with pytest.raises(TopologyError, match="is larger than 10 MB"):
         load_topology(path)
+
+
+@pytest.mark.parametrize("suffix", [".toml", ".json", ".graphml"])
+def test_gates_survive_a_file_and_kept_positions_do_not(tmp_path, suffix):
+    from neuromas.growth.operators import append_layer
+
+    grown = append_layer(Topology.parse("2-1", "split")).start
+    edges = [("a", "b", {"gate": 0.25, "budget": 7}), ("a", "out", {"spare": True}), ("b", "out")]
+    for number, topology in enumerate((grown, Topology.build(["a", "b", "out"], edges))):
+        path = tmp_path / f"{number}{suffix}"
+        save_topology(topology, path)
+        again = load_topology(path)
+        assert again.edges == topology.edges
+        assert [n.question for n in again.nodes] == [n.question for n in topology.nodes]
+        assert all(node.told is None for node in again.nodes)
