@@ -33,12 +33,12 @@ def main() -> int:
     results = {}
     for name in args.only or [n for n in BARS if args.peers or n in ("rollout", "step", "memory")]:
         results[name] = _memory(args, prompts) if name == "memory" else _pair(name, args, model, prompts)
-        results[name]["bar"] = BARS[name]
+        results[name] |= {"bar": BARS[name], "machine": _machine(args)}
         print(f"{name:8} ratio {results[name]['ratio']:.2f} (bar {BARS[name]})", flush=True)
     out = HERE / "results" / f"{args.name}.json"
     out.parent.mkdir(exist_ok=True)
     before = json.loads(out.read_text("utf-8"))["results"] if args.only and out.is_file() else {}
-    record = {"machine": _machine(args), "results": before | results}
+    record = {"note": args.note, "results": before | results}
     out.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     print(f"wrote {out}")
     missed = [n for n, r in results.items() if (r["ratio"] > BARS[n]) == (n == "memory")]
@@ -50,9 +50,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--only", action="append", choices=sorted(BARS), help="keep the other results")
     parser.add_argument("--peers", type=Path, help="python of the environment with TRL and CoMLRL")
+    parser.add_argument("--as-they-come", action="store_true", help="do not also time peers repaired")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--note", default="", help="what a reader must know of the conditions")
     parser.add_argument("--name", default="cpu", help="name of the result file")
     return parser.parse_args()
 
@@ -82,7 +84,7 @@ def _pair(name: str, args: argparse.Namespace, model: Path, prompts: Path) -> di
     ours = _ours(mode, nodes, args, common)
     theirs = _run([*peer, *stock], HERE / "peers")
     record = {"ours": ours, "peer": theirs, **_ratios(ours, theirs, args.device)}
-    if stock:  # and with its strided output product repaired, which the peers' README explains
+    if stock and not args.as_they_come:  # and repaired, as the peers' README explains
         better = _run([*peer, "--head", "contiguous"], HERE / "peers")
         again = _ratios(ours, better, args.device)
         record |= {"peer_improved": better, **{f"{key}_improved": value for key, value in again.items()}}
@@ -141,7 +143,7 @@ def _machine(args: argparse.Namespace) -> dict[str, Any]:
         "threads": args.threads,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "load_before": round(load, 2),
+        "load": round(load, 2),
     }
 
 
