@@ -1,6 +1,6 @@
 """Puts the figures of benchmarks/results/*.json into README.md, between its markers.
 
-python benchmarks/readme.py            rewrite README.md
+python benchmarks/readme.py            rewrite README.md, and docs/growth.svg
 python benchmarks/readme.py --check    exit 1 if it is not up to date (a test does this)
 """
 
@@ -30,6 +30,10 @@ def main() -> int:
     if "--check" in sys.argv:
         return 0 if wanted == text else 1
     README.write_text(wanted, "utf-8")
+    from neuromas.report.chart import experiment_svg
+
+    drawing = experiment_svg(_load("growth.json"), "growth")
+    (README.parent / "docs" / "growth.svg").write_text(drawing, "utf-8")
     return 0
 
 
