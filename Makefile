@@ -23,7 +23,7 @@ demo: $(VENV)/.core
 	@$(BIN)/neuromas train recipes/demo.toml --run runs/demo --continue
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check src tests benchmarks recipes

@@ -173,6 +173,8 @@ def test_ctrl_c_saves_says_how_to_go_on_and_the_run_goes_on(tmp_path, cli):
     for file in (path / "config.json", checkpoint / "network.json"):
         data = json.loads(file.read_text())
         data.get("config", data)["train"]["steps"] = done + 1
+        if "state" in data:
+            data["state"]["stage"]["steps"] = done + 1
         file.write_text(json.dumps(data))
     status, out, err = cli("train", "--resume", str(path))
     assert status == 0, err
