@@ -129,6 +129,15 @@ def _speed() -> str:
         "",
         str(data.get("note", "")),
     ]
+    for name, entry in data["results"].items():
+        if "peer_one_thread" in entry:  # a peer may be at its best with fewer threads than ours
+            alone = entry["peer_one_thread"]["tokens_per_second"]
+            ratio = entry["ours"]["tokens_per_second"] / alone
+            lines += [
+                "",
+                f"The {name} peer gains nothing from its second thread: with one it made {alone:.1f} tokens/s "
+                f"in the same session, and against that the ratio is {ratio:.1f}.",
+            ]
     late = [n for n, e in data["results"].items() if (e["ratio"] > e["bar"]) == (n == "memory")]
     if late:
         lines += ["", f"Not reached yet: {', '.join(late)}."]

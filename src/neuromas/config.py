@@ -104,6 +104,11 @@ class GrowthConfig(Section):
     positions: Literal["keep", "renumber"] = "keep"
     patience: int = Field(0, ge=0)
 
+    @property
+    def gated(self) -> bool:
+        """Whether messages of new nodes are faded in."""
+        return self.init.endswith("gate")
+
 
 class EvaluateConfig(Section):
     """Greedy evaluation. ``every`` steps on ``validation`` items; at the end on ``test`` items."""

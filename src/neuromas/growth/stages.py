@@ -30,7 +30,7 @@ class Stage:
 
     def opening(self, step: int, settings: GrowthConfig) -> float:
         """How far the gates are open before ``step``, from 0 to 1; linear over the first ``anneal``."""
-        if self.start is None or self.start == self.goal or not settings.init.endswith("gate"):
+        if self.start is None or self.start == self.goal or not settings.gated:
             return 1.0
         span = settings.anneal * self.steps
         return min(1.0, (step - self.since) / span) if span > 0 else 1.0

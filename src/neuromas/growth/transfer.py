@@ -32,11 +32,6 @@ class Grown:
     before: Mapping[int, int]
 
 
-def is_gated(growth: GrowthConfig) -> bool:
-    """Whether new messages are faded in."""
-    return growth.init.endswith("gate")
-
-
 def transfer(assembly: Assembly, change: Growth, seed: int) -> Grown:
     """The network on the transition's topology; new adapters are appended to the policy's bank.
 
@@ -57,7 +52,7 @@ def transfer(assembly: Assembly, change: Growth, seed: int) -> Grown:
         node = change.start.nodes[assignment.index(row)].name
         like = assignment[rows[change.like[node]]]
         bank.append(_begin(bank, like, settings, derive(seed, "grow", row)))
-    topology = change.start if is_gated(settings) else change.goal
+    topology = change.start if settings.gated else change.goal
     return Grown(replace(network, topology=topology, assignment=assignment), new, before)
 
 
