@@ -135,8 +135,8 @@ def _speed() -> str:
             ratio = entry["ours"]["tokens_per_second"] / alone
             lines += [
                 "",
-                f"The {name} peer gains nothing from its second thread: with one it made {alone:.1f} tokens/s "
-                f"in the same session, and against that the ratio is {ratio:.1f}.",
+                f"The {name} peer gains nothing from a second thread: with one it made {alone:.1f} "
+                f"tokens/s in the same session, and against that the ratio is {ratio:.1f}.",
             ]
     late = [n for n, e in data["results"].items() if (e["ratio"] > e["bar"]) == (n == "memory")]
     if late:

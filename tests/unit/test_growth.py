@@ -132,6 +132,9 @@ def test_random_networks_on_the_real_model(tiny_policy):
     @settings(max_examples=5)
     @given(random_topologies(max_nodes=4), st.data())
     def check(topology, data):
+        # hundreds of random bytes grow threefold when they are read, and would overflow a reader's context
+        edges = (replace(edge, budget=edge.budget and min(edge.budget, 6)) for edge in topology.edges)
+        topology = Topology(topology.nodes, tuple(edges))
         for _ in range(2):
             changes = any_operators(topology)
             change = changes[data.draw(st.integers(0, len(changes) - 1))]
