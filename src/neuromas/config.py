@@ -185,15 +185,18 @@ def _stages(data: Any) -> list[tuple[str, int]]:
 
 def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:
     """Read a TOML file (or start from the defaults) and apply ``section.key=value`` overrides."""
-    data: dict[str, Any] = {}
-    if path is not None:
-        try:
-            data = tomllib.loads(Path(path).read_text("utf-8-sig"))
-        except OSError as error:
-            raise ConfigError(f"config {str(path)!r}: {error.strerror or error}") from error
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"config {str(path)!r} is not TOML: {one_line(error)}") from error
+    data = {} if path is None else read_toml(Path(path), "config")
     return make_config(apply_overrides(data, overrides))
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """A TOML file's table. Raises ConfigError with one line that says ``what`` could not be read."""
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{what} {str(path)!r}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{what} {str(path)!r} is not TOML: {one_line(error)}") from error
 
 
 def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

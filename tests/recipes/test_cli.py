@@ -36,22 +36,6 @@ DEMO = Path(__file__).parents[2] / "recipes" / "demo.toml"
 
 
 @pytest.fixture
-def cli(capsys):
-    """``cli("train", ...)``: exit status, stdout, stderr."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            status = main(arguments)
-        except SystemExit as left:  # argparse's way to end
-            status = left.code
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
-
-
-@pytest.fixture
 def refused(cli):
     """``refused("train", ...)``: the one line of an expected error; status 2, nothing on stdout."""
 

@@ -96,19 +96,6 @@ def cells(monkeypatch):
 
 
 @pytest.fixture
-def cli(capsys):
-    def call(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            status = main([str(word) for word in words])
-        except SystemExit as left:
-            status = left.code
-        return status, *capsys.readouterr()
-
-    return call
-
-
-@pytest.fixture
 def mini(tmp_path):
     path = tmp_path / "mini.toml"
     path.write_text(MINI)

@@ -30,22 +30,6 @@ SMALL = [
 HOSTILE = 'a<b>&"\x1b[2J\u202e\nrun'
 
 
-@pytest.fixture
-def cli(capsys):
-    """``cli("grow", ...)``: exit status, stdout, stderr."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            status = main(arguments)
-        except SystemExit as left:
-            status = left.code
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def parent(tmp_path_factory):
     """A trained run of two nodes in a directory whose name would act on a terminal or in XML."""

@@ -7,7 +7,6 @@ to the next, and that every comparison names stages there are.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from neuromas.config import Config, Section, make_config
-from neuromas.errors import ConfigError, NeuromasError, one_line, unknown
+from neuromas.config import Config, Section, make_config, read_toml
+from neuromas.errors import ConfigError, NeuromasError, unknown
 from neuromas.growth.stages import check_stages
 from neuromas.tasks import make_task
 
@@ -154,13 +153,7 @@ class Plan(Section):
 
 def load_plan(path: Path) -> Plan:
     """Read and rehearse an experiment. Raises NeuromasError with one line."""
-    try:
-        data = tomllib.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"experiment {str(path)!r}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"experiment {str(path)!r} is not TOML: {one_line(error)}") from error
-    return make_plan(data)
+    return make_plan(read_toml(path, "experiment"))
 
 
 def make_plan(data: Mapping[str, Any]) -> Plan:
