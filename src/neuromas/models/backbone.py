@@ -20,6 +20,7 @@ from neuromas.models.attention import IMPLEMENTATION, Plan, register
 from neuromas.models.codec import ByteCodec, Codec, TokenizerCodec
 from neuromas.models.embedded import embedded_folder
 from neuromas.models.norms import freeze_norms
+from neuromas.models.packed import pack_linears
 from neuromas.models.tiny import tiny_model
 
 EMBEDDED = "smollm2-135m"
@@ -91,6 +92,7 @@ def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> B
     model.set_attn_implementation(IMPLEMENTATION)
     freeze_norms(model)
     model.to(device=place, dtype=DTYPES[dtype]).eval().requires_grad_(False)
+    pack_linears(model)
     text = model.config.get_text_config()
     large = place.type == "cuda"
     return Backbone(

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.backbone import Backbone
-from neuromas.models.cache import CachePlan, Pair
+from neuromas.models.cache import CachePlan, Columns, Pair
 from neuromas.models.parallel import cores, crew
 from neuromas.models.policy import Generation, Request
 from neuromas.models.sampling import draw, uniforms
 from neuromas.models.trie import TriePlan, bundles, paint, plant
 
 _LEAST = 8  # requests that are worth a thread of their own
+_OWN = 256  # columns of a group that belong to single slots
 _LEAVE = 0.8  # finished rows leave once the batch can shrink below this share of its slots
 
 
@@ -87,12 +88,16 @@ def _parts(batch: Sequence[Request], rows: int, side: int) -> list[slice]:
 
 
 def _groups(batch: Sequence[Request]) -> list[_Group]:
-    """Requests by (adapter, prefix), cut so that all groups are about equally wide."""
+    """Requests by (adapter, prefix), cut so that all groups are about equally wide.
+
+    And so narrow that the own tokens of a group's slots, of which each slot sees its own only, stay few.
+    """
     members: dict[tuple[int, tuple[int, ...]], list[int]] = {}
     for i, request in enumerate(batch):
         members.setdefault((request.adapter, request.prefix), []).append(i)
     sizes = sorted(len(rows) for rows in members.values())
-    width = sizes[len(sizes) // 2]
+    own = max(len(one.suffix) for one in batch) + max(one.max_new for one in batch)
+    width = max(1, min(sizes[len(sizes) // 2], _OWN // own))
     return [
         _Group(adapter, prefix, tuple(rows[start : start + width]))
         for (adapter, prefix), rows in members.items()
@@ -122,8 +127,7 @@ class _Batch:
 
     def run(self, stop: Tensor) -> list[Generation]:
         """Prefill, then draw until every request has ended. ``stop`` (V,) marks the end tokens."""
-        hidden, plan = self._read()
-        position = plan.lengths[:, None] + plan.valid.sum(dim=-1)  # (G, W): where the next token stands
+        hidden, position, plan = self._read()
         step = 0
         while True:
             ids, alive = self._sample(hidden, step, stop)
@@ -131,34 +135,46 @@ class _Batch:
                 break
             step += 1
             alive, ids, position, plan = self._shrink(alive, ids, position, plan)
-            plan.extend(torch.ones_like(position, dtype=torch.bool)[..., None], position[..., None])
+            plan.extend(position)
             hidden = self._forward(ids.reshape(-1, 1), position.reshape(-1, 1), plan)[:, 0]
             position = position + 1
         rows = zip(self.ids, self.logprobs, self.ended, strict=True)
         return [Generation(tuple(i), tuple(p), e) for i, p, e in rows]
 
-    def _read(self) -> tuple[Tensor, CachePlan]:
-        """Read all prompts, each shared beginning once; returns last hidden states (G * W, d)."""
+    def _read(self) -> tuple[Tensor, Tensor, CachePlan]:
+        """Read all prompts, each shared beginning once.
+
+        Returns last hidden states (G * W, d), the position (G, W) of each slot's next token, and the plan.
+        """
         read = _Prompts(self.backbone, self.bank, self.batch)
         device = self.backbone.device
-        first = [group.members[0] for group in self.groups]
+        count, width = self.slots.shape
         lengths = torch.tensor([len(group.prefix) for group in self.groups])
-        longest = max(len(request.suffix) for request in self.batch)
+        longest = int(lengths.max())
         request = self.slots.clamp(min=0)  # an empty slot mimics request 0 and is never read
-        prefix = read.columns(first, torch.zeros_like(lengths), int(lengths.max()))
-        kept = {n: (k[prefix].transpose(1, 2), v[prefix].transpose(1, 2)) for n, (k, v) in read.kept.items()}
-        plan = CachePlan(kept, lengths.to(device), self.slots.shape[1], longest + int(self.limit.max()))
-        if longest:
-            start = torch.tensor([len(one.prefix) for one in self.batch])
-            size = torch.tensor([len(one.suffix) for one in self.batch])
-            own = read.columns(request.view(-1).tolist(), start[request.view(-1)], longest)
-            own = own.view(*self.slots.shape, longest)
-            offset = torch.arange(longest)
-            valid = (offset < size[request][..., None]) & (self.slots >= 0)[..., None]
-            plan.extend(valid.to(device), (lengths[:, None, None] + offset).expand_as(valid).to(device))
-            for n, (k, v) in read.kept.items():
-                plan.fill(n, k[own].permute(0, 3, 1, 2, 4), v[own].permute(0, 3, 1, 2, 4))
-        return read.last[request.view(-1).to(device)], plan
+        size = torch.tensor([len(one.suffix) for one in self.batch])[request]
+        turn = torch.arange(max(len(one.suffix) for one in self.batch))
+        first = [group.members[0] for group in self.groups]
+        start = torch.tensor([len(one.prefix) for one in self.batch])[request].view(-1)
+        ahead = read.columns(first, torch.zeros_like(lengths), longest)
+        own = read.columns(request.view(-1).tolist(), start, len(turn)).view(count, width, -1)
+        index = torch.cat([ahead, own.transpose(1, 2).flatten(1)], dim=1)
+        place = torch.cat(
+            [
+                torch.arange(longest).expand(count, -1),
+                (lengths[:, None] + turn).repeat_interleave(width, dim=1),
+            ],
+            dim=1,
+        )
+        shared = torch.arange(longest) < lengths[:, None]
+        valid = (turn < size[..., None]) & (self.slots >= 0)[..., None]  # (G, W, turns)
+        mine = valid[..., None] & torch.eye(width, dtype=torch.bool)[:, None]  # (G, W, turns, W)
+        seen = torch.cat([shared[:, None].expand(-1, width, -1), mine.flatten(2)], dim=2)
+        columns = Columns(longest, place.to(device), seen.to(device))
+        kept = {n: (k[index], v[index]) for n, (k, v) in read.kept.items()}
+        position = (lengths[:, None] + size).to(device)
+        plan = CachePlan(columns, kept, int(self.limit.max()))
+        return read.last[request.view(-1).to(device)], position, plan
 
     def _forward(self, ids: Tensor, position: Tensor, plan: CachePlan) -> Tensor:
         """Hidden states (G * W, T, d) of new tokens."""
