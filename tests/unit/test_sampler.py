@@ -13,7 +13,7 @@ from reference import Watch, bounded, twins
 from scipy import stats
 
 from neuromas.models.policy import Request
-from neuromas.models.sampler import generate
+from neuromas.models.sampler import _groups, generate
 from neuromas.models.sampling import draw, uniforms
 
 FAMILIES = ["llama", "qwen3", "gemma3"]
@@ -181,6 +181,15 @@ def test_prompts_are_read_in_one_pass_and_what_they_share_once():
     with Watch(pair.policy) as watch:  # nothing is shared with another adapter
         sample(pair, [*batch, Request(1, prefix, (), 3, 9)], ends=NEVER)
     assert watch.shapes[0] == (2, 46)
+
+
+@pytest.mark.parametrize(
+    ("samples", "suffix", "new", "widths"),
+    [(8, 0, 16, [8]), (8, 26, 16, [4, 4]), (9, 26, 16, [5, 4]), (8, 100, 200, [1] * 8), (3, 90, 38, [2, 1])],
+)
+def test_groups_are_narrow_where_slots_have_much_of_their_own(samples, suffix, new, widths):
+    batch = [Request(0, text(9, 0), text(suffix, place), new, place) for place in range(samples)]
+    assert [len(group.members) for group in _groups(batch)] == widths
 
 
 def test_finished_rows_leave():

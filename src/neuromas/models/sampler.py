@@ -97,7 +97,9 @@ def _groups(batch: Sequence[Request]) -> list[_Group]:
         members.setdefault((request.adapter, request.prefix), []).append(i)
     sizes = sorted(len(rows) for rows in members.values())
     own = max(len(one.suffix) for one in batch) + max(one.max_new for one in batch)
-    width = max(1, min(sizes[len(sizes) // 2], _OWN // own))
+    usual = sizes[len(sizes) // 2]
+    pieces = -(-usual // max(1, _OWN // own))
+    width = -(-usual // pieces)  # pieces of one size leave no slot empty
     return [
         _Group(adapter, prefix, tuple(rows[start : start + width]))
         for (adapter, prefix), rows in members.items()
