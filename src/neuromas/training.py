@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from neuromas.config import TrainConfig
 from neuromas.episode import Episode, Turn
@@ -148,13 +149,23 @@ def learn(
     drift = float((found.logprobs - sampled).abs().sum()) / count if count else 0.0
     return {
         "loss": found.loss,
-        "entropy": found.entropy / count if count else None,
+        "entropy": float(found.entropy.double().sum()) / count if count else None,
+        "node_entropy": _by_node(trainer.network, found.entropy, [turn for _, turn in messages]),
         "gradient_norm": norms,
         "sampler_drift": drift,
         "learned_tokens": count,
         "forwarded_tokens": found.tokens,
         "learned_messages": len(messages),
     }
+
+
+def _by_node(network: Network, entropy: Tensor, turns: Sequence[Turn]) -> list[float | None]:
+    """Mean entropy in nats of each node's learned tokens; None for a node that learned from none."""
+    sums, counts = [0.0] * len(network.assignment), [0] * len(network.assignment)
+    for value, turn in zip(entropy.tolist(), turns, strict=True):
+        sums[turn.node] += value
+        counts[turn.node] += len(turn.ids)
+    return [total / count if count else None for total, count in zip(sums, counts, strict=True)]
 
 
 def _update(trainer: Trainer) -> list[float]:

@@ -560,16 +560,23 @@ def test_the_reported_entropy_is_the_mean_over_tokens():
     pair = fresh()
     trainer = trainer_of(pair, baseline="none")
     episodes = spoken(trainer, lambda problem, text: 1.0)
-    total, count = 0.0, 0
+    totals, counts = [0.0, 0.0, 0.0], [0, 0, 0]
     for episode in episodes:
         for turn in episode.turns:
             prompt = turn.prefix_ids + turn.suffix_ids
             every = pair.distributions(pair.vector(turn.adapter).detach(), prompt, turn.ids)
-            total += float(-(every.exp() * every).sum())
-            count += len(turn.ids)
-    report = learn(trainer, *credit(trainer, episodes), 1.0)
-    assert report["entropy"] == pytest.approx(total / count, rel=1e-4)
-    assert report["learned_tokens"] == count
+            totals[turn.node] += float(-(every.exp() * every).sum())
+            counts[turn.node] += len(turn.ids)
+    messages, weights = credit(trainer, episodes)
+    report = learn(trainer, messages, weights, 1.0)
+    assert report["entropy"] == pytest.approx(sum(totals) / sum(counts), rel=1e-4)
+    assert report["node_entropy"] == pytest.approx(
+        [t / c for t, c in zip(totals, counts, strict=True)], rel=1e-4
+    )
+    assert report["learned_tokens"] == sum(counts)
+    trainer.rates = {1: 0.0}  # a frozen node learns from nothing
+    report = learn(trainer, *credit(trainer, spoken(trainer, lambda problem, text: 1.0)), 1.0)
+    assert [value is None for value in report["node_entropy"]] == [False, True, False]
 
 
 def test_steps_repeat_bit_by_bit():

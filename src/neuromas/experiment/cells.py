@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from neuromas.config import Config, make_config
 from neuromas.errors import RunError
@@ -143,29 +144,12 @@ def stage_folder(path: Path, stage: int) -> Path:
 
 
 def as_toml(data: dict[str, Any]) -> str:
-    """A configuration as TOML: tables inside sections are written inline, None is left out."""
-    lines, tables = [], []
-    for key, value in data.items():
-        if isinstance(value, dict):
-            inner = [f"{_text(k)} = {_value(v)}" for k, v in value.items() if v is not None]
-            tables += ["", f"[{_text(key)}]", *inner]
-        elif value is not None:
-            lines.append(f"{_text(key)} = {_value(value)}")
-    return "\n".join([*lines, *tables, ""])
+    """A configuration as TOML. None, which TOML cannot say, stands for a key that is not given."""
+    return tomli_w.dumps(_given(data))
 
 
-def _value(value: Any) -> str:
-    """A value in one line."""
+def _given(value: Any) -> Any:
+    """Plain data without the keys whose value is None."""
     if isinstance(value, dict):
-        pairs = (f"{_text(k)} = {_value(v)}" for k, v in value.items() if v is not None)
-        return "{" + ", ".join(pairs) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(one) for one in value) + "]"
-    if isinstance(value, str):
-        return _text(value)
-    return json.dumps(value)
-
-
-def _text(text: str) -> str:
-    """JSON's strings are TOML's but for one control character."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return {key: _given(part) for key, part in value.items() if part is not None}
+    return [_given(part) for part in value] if isinstance(value, list | tuple) else value

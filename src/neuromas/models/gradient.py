@@ -28,10 +28,10 @@ class Objective:
 
 @dataclass(slots=True)
 class Learned:
-    """Sums over the messages of an update; ``logprobs`` (M,) by message key."""
+    """Sums over the messages of an update; by message key the sums over its tokens, both (M,)."""
 
     loss: float
-    entropy: float
+    entropy: Tensor
     logprobs: Tensor
     tokens: int
 
@@ -50,7 +50,7 @@ def accumulate(
     share = 4 if device.type == "cpu" else 2
     batches = list(microbatches(pack(messages), policy.backbone.tokens // share))
     batches.sort(key=_size, reverse=True)  # the longest first, so that the cores finish together
-    learned = Learned(0.0, 0.0, torch.zeros(len(messages)), 0)
+    learned = Learned(0.0, torch.zeros(len(messages)), torch.zeros(len(messages)), 0)
     gradients: dict[int, Tensor] = {}
 
     def one(batch: Sequence[Row]) -> tuple[dict[int, Tensor], Learned]:
@@ -100,8 +100,9 @@ def _differentiate(
     )
     rows = sorted({row.adapter for row in batch})
     gradients = torch.autograd.grad(loss, [policy.bank.parameters[row] for row in rows])
-    logprobs = torch.zeros(len(weights.scale))
-    logprobs.index_add_(0, scores.keys.cpu(), scores.logprobs.detach().float().cpu())
-    entropy = float(scores.entropy.detach().sum())
+    keys, blank = scores.keys.cpu(), torch.zeros(len(weights.scale))
+    logprobs, entropy = (
+        blank.index_add(0, keys, found.detach().float().cpu()) for found in (scores.logprobs, scores.entropy)
+    )
     sums = Learned(float(loss.detach()), entropy, logprobs, sum(row.length for row in batch))
     return dict(zip(rows, gradients, strict=True)), sums
