@@ -1,7 +1,7 @@
-"""Puts the figures of benchmarks/results/*.json into README.md, between its markers.
+"""Puts the figures of benchmarks/results/*.json into README.md and docs/growth.md, between their markers.
 
-python benchmarks/readme.py            rewrite README.md, and docs/growth.svg
-python benchmarks/readme.py --check    exit 1 if it is not up to date (a test does this)
+python benchmarks/readme.py            rewrite both, and the experiments' drawings in docs/
+python benchmarks/readme.py --check    exit 1 if a page is not up to date (a test does this)
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
+PAGES = [HERE.parent / "README.md", HERE.parent / "docs" / "growth.md"]
+EXPERIMENTS = ("depth", "growth", "remedies")
 WORDS = {
     "rollout": "rollout, new tokens/s against PEFT `generate` switched node by node",
     "step": "training step against PEFT node by node, logits everywhere",
@@ -25,25 +28,30 @@ WORDS = {
 
 def main() -> int:
     """Rewrite or check."""
-    text = README.read_text("utf-8")
-    wanted = render(text)
+    wanted = {page: render(page.read_text("utf-8")) for page in PAGES}
     if "--check" in sys.argv:
-        return 0 if wanted == text else 1
-    README.write_text(wanted, "utf-8")
+        return int(any(page.read_text("utf-8") != text for page, text in wanted.items()))
+    for page, text in wanted.items():
+        page.write_text(text, "utf-8")
     from neuromas.report.chart import experiment_svg
 
-    drawing = experiment_svg(_load("growth.json"), "growth")
-    (README.parent / "docs" / "growth.svg").write_text(drawing, "utf-8")
+    for name in EXPERIMENTS:
+        drawing = experiment_svg(_load(f"{name}.json"), name)
+        (HERE.parent / "docs" / f"{name}.svg").write_text(drawing, "utf-8")
     return 0
 
 
 def render(text: str) -> str:
-    """README text with every marked part made anew from the results."""
-    parts = {"demo": _demo, "learning": _learning, "growth": _growth, "speed": _speed}
+    """A page's text with every marked part made anew from the results."""
+    parts: dict[str, Callable[[], str]] = {"demo": _demo, "learning": _learning, "speed": _speed}
+    for name in EXPERIMENTS:
+        parts[name] = partial(_experiment, name)
+        parts[f"{name}-report"] = partial(_report, name)
     for name, make in parts.items():
         mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        made = make()
-        text = mark.sub(lambda found, made=made: found[1] + made + "\n" + found[2], text)
+        if mark.search(text):
+            made = make()
+            text = mark.sub(lambda found, made=made: found[1] + made + "\n" + found[2], text)
     return text
 
 
@@ -88,11 +96,39 @@ def _learning() -> str:
     return "\n".join(lines)
 
 
-def _growth() -> str:
-    """The tables and comparisons of the growth experiment, as the command printed them."""
+def _experiment(name: str) -> str:
+    """The networks an experiment compares, one line each, and its comparisons over seeds."""
+    data = _load(f"{name}.json")
+    compared = {tuple(pair[side]) for pair in data["comparisons"] for side in ("first", "second")}
+    lines = [
+        "| way:stage | network | calls in training | accuracy, mean of seeds | each seed |",
+        "|---|---|---|---|---|",
+    ]
+    for point in data["points"]:
+        if (point["arm"], point["stage"]) in compared:
+            each = ", ".join(f"{100 * one['accuracy']:.0f}" for one in point["seeds"])
+            what = f"{point['votes']} votes of {point['shape']}" if point["votes"] else point["shape"]
+            lines.append(
+                f"| {point['arm']}:{point['stage']} | {what} | {point['spent']['calls']:.0f} | "
+                f"{100 * point['accuracy']:.1f} % | {each} |"
+            )
+    lines.append("")
+    for pair in data["comparisons"]:
+        (one, at), (other, later), found = pair["first"], pair["second"], pair["seeds"]
+        bounds = found["interval"]
+        spread = "" if bounds is None else f" [{100 * bounds['low']:+.0f}, {100 * bounds['high']:+.0f}]"
+        lines.append(
+            f"- {one}:{at} → {other}:{later} ({pair['why']}): {100 * found['mean']:+.1f} points{spread}; "
+            f"pooled answers p = {pair['items']['holm']:.1g} with Holm's correction."
+        )
+    return "\n".join(lines)
+
+
+def _report(name: str) -> str:
+    """The tables and comparisons of an experiment, as the command printed them."""
     from neuromas.report.experiment import experiment_text
 
-    return "```\n" + experiment_text(_load("growth.json")).rstrip() + "\n```"
+    return "```\n" + experiment_text(_load(f"{name}.json")).rstrip() + "\n```"
 
 
 def _speed() -> str:
@@ -131,12 +167,12 @@ def _speed() -> str:
     ]
     for name, entry in data["results"].items():
         if "peer_one_thread" in entry:  # a peer may be at its best with fewer threads than ours
-            alone = entry["peer_one_thread"]["tokens_per_second"]
-            ratio = entry["ours"]["tokens_per_second"] / alone
+            alone, both = (entry[side]["tokens_per_second"] for side in ("peer_one_thread", "peer"))
             lines += [
                 "",
-                f"The {name} peer gains nothing from a second thread: with one it made {alone:.1f} "
-                f"tokens/s in the same session, and against that the ratio is {ratio:.1f}.",
+                f"The {name} peer makes {alone:.1f} tokens/s with one thread and {both:.1f} with "
+                f"{entry['peer']['sizes']['threads']}; against its one thread the ratio is "
+                f"{entry['ours']['tokens_per_second'] / alone:.1f}.",
             ]
     late = [n for n, e in data["results"].items() if (e["ratio"] > e["bar"]) == (n == "memory")]
     if late:
