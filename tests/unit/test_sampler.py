@@ -189,7 +189,7 @@ def test_prompts_are_read_in_one_pass_and_what_they_share_once():
 )
 def test_groups_are_narrow_where_slots_have_much_of_their_own(samples, suffix, new, widths):
     batch = [Request(0, text(9, 0), text(suffix, place), new, place) for place in range(samples)]
-    assert [len(group.members) for group in _groups(batch)] == widths
+    assert [len(group.members) for group in _groups(batch, 256)] == widths
 
 
 def test_finished_rows_leave():

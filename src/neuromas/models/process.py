@@ -3,8 +3,9 @@
 On shared CPUs OpenMP's spinning wait slows everything down. Left alone, glibc raises the size from which it
 gives memory back, and batches of ever different shapes fragment the heap; large pages make giving back cheap.
 oneDNN keeps a compiled product for each of the last 1024 shapes, twice over: half a gigabyte that is never
-used again and pins the heap between it. A forward and backward pass needs about 25 shapes. A heap for each
-thread would keep what that thread has freed.
+used again and pins the heap between it. A forward and backward pass needs about 25 shapes. A heap for every
+thread that ever was would keep what each has freed; one for all makes the threads wait for it at every small
+tensor (a tenth of a training step on two cores). So there are as many as cores, up to eight.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import sys
 _M_MMAP_THRESHOLD = -3
 _ARENA_MAX = -8
 _LARGE = 1 << 20
+_MOST_HEAPS = 8
 
 
 def prepare() -> None:
-    """Passive OpenMP waiting, large pages, one heap, large tensors given back — unless chosen otherwise."""
+    """Passive OpenMP waiting, large pages, few heaps, large tensors given back — unless chosen otherwise."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
@@ -33,4 +35,4 @@ def prepare() -> None:
     except (OSError, AttributeError):  # not glibc
         return
     mallopt(_M_MMAP_THRESHOLD, _LARGE)
-    mallopt(_ARENA_MAX, 1)
+    mallopt(_ARENA_MAX, min(_MOST_HEAPS, len(os.sched_getaffinity(0))))

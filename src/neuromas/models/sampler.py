@@ -18,7 +18,9 @@ from neuromas.models.sampling import draw, uniforms
 from neuromas.models.trie import TriePlan, bundles, paint, plant
 
 _LEAST = 8  # requests that are worth a thread of their own
-_OWN = 256  # columns of a group that belong to single slots
+# columns of a group that belong to single slots: each is computed for all of them, which costs a CPU time;
+# a narrower group keeps its prefix once more, which costs a GPU memory
+_OWN_CPU, _OWN_GPU = 512, 4096
 _LEAVE = 0.8  # finished rows leave once the batch can shrink below this share of its slots
 
 
@@ -87,10 +89,10 @@ def _parts(batch: Sequence[Request], rows: int, side: int) -> list[slice]:
     return [slice(a, b) for a, b in pairwise([*edges, size])]
 
 
-def _groups(batch: Sequence[Request]) -> list[_Group]:
+def _groups(batch: Sequence[Request], columns: int) -> list[_Group]:
     """Requests by (adapter, prefix), cut so that all groups are about equally wide.
 
-    And so narrow that the own tokens of a group's slots, of which each slot sees its own only, stay few.
+    And so narrow that what the slots of a group have of their own fits into so many ``columns``.
     """
     members: dict[tuple[int, tuple[int, ...]], list[int]] = {}
     for i, request in enumerate(batch):
@@ -98,7 +100,7 @@ def _groups(batch: Sequence[Request]) -> list[_Group]:
     sizes = sorted(len(rows) for rows in members.values())
     own = max(len(one.suffix) for one in batch) + max(one.max_new for one in batch)
     usual = sizes[len(sizes) // 2]
-    pieces = -(-usual // max(1, _OWN // own))
+    pieces = -(-usual // max(1, columns // own))
     width = -(-usual // pieces)  # pieces of one size leave no slot empty
     return [
         _Group(adapter, prefix, tuple(rows[start : start + width]))
@@ -114,7 +116,7 @@ class _Batch:
         self, backbone: Backbone, bank: AdapterBank, batch: Sequence[Request], temperature: float
     ) -> None:
         self.backbone, self.bank, self.batch, self.temperature = backbone, bank, batch, temperature
-        self.groups = _groups(batch)
+        self.groups = _groups(batch, _OWN_CPU if backbone.device.type == "cpu" else _OWN_GPU)
         width = max(len(group.members) for group in self.groups)
         # request of each slot, (G, W) on the CPU; -1 is an empty slot
         self.slots = torch.tensor(
