@@ -133,9 +133,10 @@ def estimate(
     """The cost of a network over a backbone of these measures.
 
     ``assignment[node]`` is the adapter of a node and ``ranks[adapter]`` its rank. ``peak_bytes`` is the
-    process, the weights, every adapter with gradient and AdamW's moments (fp32), and the larger of a
-    sampled layer's cache and a micro-batch's activations: what must be held, not what the allocator
-    keeps besides. Measured peaks of whole steps lie above it, by 21 % for one node and by more for several
+    process, the weights (in bf16 twice, as a CPU packs them), every adapter with gradient and AdamW's
+    moments (fp32), and the larger of a sampled layer's cache and a micro-batch's activations: what must be
+    held, not what the allocator keeps besides. Measured peaks of whole steps lie above it, by a fifth for
+    one node and by more for several
     (docs/method.md).
     Raises ModelError when assignment and ranks do not belong together or for an unknown target.
     """
@@ -155,6 +156,9 @@ def estimate(
         # sampled once, and scored once more; then backward
         step += load.problems * (2 * (body + low + seen + head) + body + 2 * low + 2 * seen + head)
     trainable = each * sum(ranks)
+    # on a CPU in bf16 every product's weight is there twice (``models.packed``)
+    packed = dims.body + dims.vocabulary * dims.hidden if dtype == "bfloat16" else 0
+    weights = dims.weights + packed
     kept = max(_cache(topology, dims, calls, load), _activations(dims, calls, load, (targets, max(ranks))))
     return Cost(
         calls=len(calls),
@@ -165,7 +169,7 @@ def estimate(
         trainable=trainable,
         answer_flops=answer,
         step_flops=step,
-        peak_bytes=_PROCESS + _ADAPTER_BYTES * trainable + BYTES[dtype] * (dims.weights + kept),
+        peak_bytes=_PROCESS + _ADAPTER_BYTES * trainable + BYTES[dtype] * (weights + kept),
     )
 
 
