@@ -1,8 +1,7 @@
 """Frozen linear layers with a second copy of their weight in the order oneDNN's kernel reads it.
 
-For few rows a plain product spends up to half of its time on bringing the weight into that order, each
-time anew: measured here with 16 and 32 rows, bf16 on AVX-512, 1.7 and 1.4 times. With hundreds of rows it
-does not matter. The copy costs the weight's size once more.
+For few rows, as in decoding, a plain product spends much of its time on bringing the weight into that
+order, each time anew. With hundreds of rows it does not matter. The copy costs the weight's size once more.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ gives memory back, and batches of ever different shapes fragment the heap; large
 oneDNN keeps a compiled product for each of the last 1024 shapes, twice over: half a gigabyte that is never
 used again and pins the heap between it. A forward and backward pass needs about 25 shapes. A heap for every
 thread that ever was would keep what each has freed; one for all makes the threads wait for it at every small
-tensor (a tenth of a training step on two cores). So there are as many as cores, up to eight.
+tensor. So there are as many as cores, up to eight.
 """
 
 from __future__ import annotations
