@@ -8,6 +8,7 @@ computes and throws away are the other slots' own columns: groups are kept narro
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -43,8 +44,8 @@ class Columns:
 class CachePlan:
     """One new token of every slot attends to its group's prefix and to the slot's own tokens."""
 
-    def __init__(self, columns: Columns, kept: dict[int, Pair], turns: int) -> None:
-        """``kept`` per layer keys and values (G, F, Hk, D); there is room for so many ``turns`` more."""
+    def __init__(self, columns: Columns, kept: Iterable[tuple[int, Pair]], turns: int) -> None:
+        """``kept`` layer by layer keys and values (G, F, Hk, D); there is room for so many ``turns`` more."""
         self.columns, self._turns = columns, turns
         self.width = columns.seen.shape[1]
         groups, self._used = columns.place.shape
@@ -53,7 +54,7 @@ class CachePlan:
         own = torch.eye(self.width, dtype=torch.bool, device=columns.seen.device).repeat(1, turns)
         self._seen = torch.cat([columns.seen, own.expand(groups, -1, -1)], dim=2)
         self._place = torch.cat([columns.place, columns.place.new_zeros(groups, room - self._used)], dim=1)
-        self._tables = {n: (_table(k, room), _table(v, room)) for n, (k, v) in kept.items()}
+        self._tables = {n: (_table(k, room), _table(v, room)) for n, (k, v) in kept}
         self._biases: dict[int | None, Tensor] = {}
 
     def extend(self, position: Tensor) -> None:
@@ -101,7 +102,7 @@ class CachePlan:
         now = Columns(self.columns.prefix, self._place[:, : self._used], self._seen[..., : self._used])
         columns, index = now.keep(groups, slots)
         row = groups[:, None]
-        kept = {n: (k[row, :, index], v[row, :, index]) for n, (k, v) in self._tables.items()}
+        kept = ((n, (k[row, :, index], v[row, :, index])) for n, (k, v) in self._tables.items())
         return CachePlan(columns, kept, self._turns)
 
 

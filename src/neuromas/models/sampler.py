@@ -175,7 +175,7 @@ class _Batch:
         mine = valid[..., None] & torch.eye(width, dtype=torch.bool)[:, None]  # (G, W, turns, W)
         seen = torch.cat([shared[:, None].expand(-1, width, -1), mine.flatten(2)], dim=2)
         columns = Columns(longest, place.to(device), seen.to(device))
-        kept = {n: (k[index], v[index]) for n, (k, v) in read.kept.items()}
+        kept = ((n, (k[index], v[index])) for n, (k, v) in read.kept.items())  # one layer at a time
         position = (lengths[:, None] + size).to(device)
         plan = CachePlan(columns, kept, int(self.limit.max()))
         return read.last[request.view(-1).to(device)], position, plan
