@@ -78,8 +78,8 @@ def _pair(name: str, args: argparse.Namespace, model: Path, prompts: Path) -> di
         raise SystemExit(f"{name} needs --peers PYTHON (see benchmarks/peers/README.md)")
     common = ["--prompts", prompts, "--steps", args.steps, "--threads", args.threads]
     peer = [python, HERE / "peers" / script, "--model", model, *common]
-    own = python != sys.executable  # a training system with processes of its own: CPU only
-    if not own:
+    system = name in ("trl", "comlrl")  # a whole training system, timed on the CPU only
+    if not system:
         peer += ["--device", args.device]
     stock = [] if name == "step" else ["--head", "plain"]  # the peer as it comes
     ours = _ours(mode, nodes, args, common)
@@ -89,7 +89,7 @@ def _pair(name: str, args: argparse.Namespace, model: Path, prompts: Path) -> di
         better = _run([*peer, "--head", "contiguous"], HERE / "peers")
         again = _ratios(ours, better, args.device)
         record |= {"peer_improved": better, **{f"{key}_improved": value for key, value in again.items()}}
-    if own and args.threads > 1:  # it may be at its best with fewer threads than ours
+    if system and args.threads > 1:  # it may be at its best with fewer threads than ours
         alone = _run([*peer, *stock, "--threads", 1], HERE / "peers")
         record["peer_one_thread"] = alone
         record["ratio_to_one_thread"] = ours["tokens_per_second"] / alone["tokens_per_second"]

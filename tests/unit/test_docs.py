@@ -18,6 +18,9 @@ def test_every_figure_of_the_pages_comes_from_a_result_file():
     for page in made["PAGES"]:
         text = page.read_text("utf-8")
         assert made["render"](text) == text, f"{page.name}: run python benchmarks/readme.py"
+    pages = "".join(page.read_text("utf-8") for page in made["PAGES"])
+    for name in ("demo", "learning", "speed", *(f"{one}-report" for one in made["EXPERIMENTS"])):
+        assert f"<!-- {name} -->" in pages, f"no page shows {name}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
