@@ -27,7 +27,8 @@ from neuromas.assemble import Assembly, load_bundle  # noqa: E402  (torch after 
 from neuromas.episode import Episode  # noqa: E402
 from neuromas.evaluate import Evaluation, evaluate  # noqa: E402
 from neuromas.rollout import Sampling, rollout  # noqa: E402
-from neuromas.session import Watch, resume, start  # noqa: E402
+from neuromas.session import resume, start  # noqa: E402
+from neuromas.testing import Watch  # noqa: E402
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from neuromas.models.backbone import Backbone, load_backbone
 from neuromas.models.bundle import load_adapters, read_manifest, save_adapters, write_manifest
 from neuromas.models.resident import ResidentPolicy
 from neuromas.network import Network, assign
-from neuromas.prompts import build_prompt, check_fits, question_for, template_version
+from neuromas.prompts import question_for, template_version
+from neuromas.rollout import check_prompt
 from neuromas.store import MANIFEST, Run
 from neuromas.task import Problem, Task
 from neuromas.tasks import make_task
@@ -92,20 +94,12 @@ def check_prompts(network: Network, task: Task, problems: Sequence[Problem]) -> 
     for problem in problems:
         try:
             for node in range(len(network.topology.nodes)):
-                _check_prompt(network, task, problem, node)
+                check_prompt(network, task, problem, node)
             return
         except PromptError as error:
             failure = error
     if failure is not None:
         raise failure
-
-
-def _check_prompt(network: Network, task: Task, problem: Problem, node: int) -> None:
-    topology, codec = network.topology, network.policy.codec
-    empty = [""] * len(topology.incoming(node))
-    style, form = network.style, task.answer_format
-    prompt = build_prompt(topology, node, problem, empty, codec, style=style, answer_format=form)
-    check_fits(topology, node, prompt, network.budget(node), network.policy.context)
 
 
 def save_bundle(folder: Path, assembly: Assembly, more: Mapping[str, Any], files: Mapping[str, str]) -> None:
@@ -197,6 +191,10 @@ def bundle_folder(path: Path) -> Path:
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise RunError(f"run {str(path)!r} has no checkpoint yet")
-    best = run.read("status.json").get("best") if (path / "status.json").is_file() else None
-    chosen = run.checkpoint(best) if isinstance(best, int) else checkpoints[-1]
+    status = run.read("status.json") if (path / "status.json").is_file() else {}
+    named, best = status.get("checkpoint"), status.get("best")
+    if isinstance(named, str) and re.fullmatch(r"[a-z]+-[0-9]+", named):
+        chosen = path / "checkpoints" / named
+    else:  # a run of version 0.1.0
+        chosen = run.checkpoint(best) if isinstance(best, int) else checkpoints[-1]
     return chosen if (chosen / MANIFEST).is_file() else checkpoints[-1]

@@ -55,22 +55,40 @@ class TaskConfig(Section):
 
 
 class TrainConfig(Section):
-    """Joint REINFORCE. ``problems * samples`` episodes a step; everything else is derived."""
+    """Joint REINFORCE. ``problems * samples * accumulate`` episodes a step; everything else is derived.
+
+    ``schedule`` is that of the learning rate after ``warmup`` steps, over a stage. ``passes`` over one
+    batch beyond the first are clipped at ``ratio_clip`` (PPO). ``kl`` pulls towards the backbone, ``anchor``
+    towards the inherited adapters. An update that moves an adapter by more than ``max_kl`` nats a token is
+    scaled back (0: never). ``guard`` says what an alarm does (see ``[alarms]``).
+    """
 
     steps: int = Field(60, ge=0, le=10_000_000)
     problems: int = Field(16, ge=1, le=65_536)
     samples: int = Field(8, ge=1, le=65_536)
     lr: float = Field(1e-3, gt=0)
     warmup: int = Field(5, ge=0)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    accumulate: int = Field(1, ge=1, le=4096)
+    passes: int = Field(1, ge=1, le=64)
+    ratio_clip: float = Field(0.2, gt=0, lt=1)
+    max_kl: float = Field(0.05, ge=0)
     baseline: Literal["none", "ema", "batch_mean", "rloo", "grpo"] = "rloo"
     ema_decay: float = Field(0.9, ge=0, lt=1)
     temperature: float = Field(1.0, gt=0, le=10)
     final_temperature: float | None = Field(None, gt=0, le=10)
     clip: float = Field(1.0, ge=0)
     kl: float = Field(0.0, ge=0)
+    anchor: float = Field(0.0, ge=0)
     entropy: float = Field(0.0, ge=0)
     length_price: float = Field(0.0, ge=0)
     normalise: Literal["constant", "message"] = "constant"
+    guard: Literal["warn", "stop", "restore"] = "warn"
+
+    @property
+    def batch(self) -> int:
+        """Problems of one update."""
+        return self.problems * self.accumulate
 
     @model_validator(mode="after")
     def _possible(self) -> TrainConfig:
@@ -87,8 +105,10 @@ class GrowthConfig(Section):
 
     ``parent`` is a trained run to start from instead of new adapters. ``init`` says how new nodes begin
     and whether gates open over the first ``anneal`` of a stage. For its first ``first`` the old nodes
-    learn at ``old_rate`` times the rate (0: they are frozen); ``new_rate`` is that of new nodes
-    throughout. ``patience`` ends a stage after so many validations without a better one (0: never).
+    learn at ``old_rate`` times the rate (0: they are frozen); ``inherited_rate`` is that of old nodes
+    throughout, ``new_rate`` that of a new node in its own stage and all later ones. ``lr`` gives every
+    stage a learning rate of its own. ``patience`` ends a stage after so many validations without a better
+    one (0: never).
     """
 
     stages: tuple[Annotated[tuple[str, int], Field(strict=False)], ...] = Field((), strict=False)
@@ -99,6 +119,8 @@ class GrowthConfig(Section):
     first: float = Field(0.2, ge=0, le=1)
     old_rate: float = Field(0.0, ge=0, le=1)
     new_rate: float = Field(1.0, ge=0, le=1)
+    inherited_rate: float = Field(1.0, ge=0, le=1)
+    lr: tuple[Annotated[float, Field(gt=0)], ...] = Field((), strict=False)
     restate: int = Field(20, ge=1, le=10_000)
     optimiser: Literal["keep", "reset"] = "keep"
     positions: Literal["keep", "renumber"] = "keep"
@@ -108,6 +130,34 @@ class GrowthConfig(Section):
     def gated(self) -> bool:
         """Whether messages of new nodes are faded in."""
         return self.init.endswith("gate")
+
+    @model_validator(mode="after")
+    def _rated(self) -> GrowthConfig:
+        if self.lr and len(self.lr) != len(self.stages):
+            raise ValueError(
+                f"growth.lr lists {len(self.lr)} learning rates for {len(self.stages)} growth.stages"
+            )
+        return self
+
+
+class AlarmsConfig(Section):
+    """When training raises an alarm; 0 switches one off. Shares are means over the last ``window`` steps.
+
+    ``zero``: steps without any reward. ``silent``: share of problems whose samples all earn the same.
+    ``entropy``: nats a token of a node. ``truncated``: share of answers cut at their limit. ``fallen``:
+    validation below the stage's best, in accuracy. ``favourite``: share of one answer. ``drift``: nats a
+    token between sampler and trainer, an error. ``restores``: how often ``guard = "restore"`` goes back.
+    """
+
+    window: int = Field(5, ge=1, le=1000)
+    zero: int = Field(8, ge=0)
+    silent: float = Field(0.9, ge=0, le=1)
+    entropy: float = Field(0.01, ge=0)
+    truncated: float = Field(0.5, ge=0, le=1)
+    fallen: float = Field(0.1, ge=0, le=1)
+    favourite: float = Field(0.8, ge=0, le=1)
+    drift: float = Field(0.5, ge=0)
+    restores: int = Field(2, ge=0)
 
 
 class EvaluateConfig(Section):
@@ -137,6 +187,7 @@ class Config(Section):
     task: TaskConfig = TaskConfig()
     train: TrainConfig = TrainConfig()
     growth: GrowthConfig = GrowthConfig()
+    alarms: AlarmsConfig = AlarmsConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     run: RunConfig = RunConfig()
 

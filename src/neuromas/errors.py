@@ -38,6 +38,10 @@ class StaleSampleError(NeuromasError):
     """A sample drawn by an older version of an adapter was offered to the loss."""
 
 
+class DivergedError(NeuromasError):
+    """Training went where no number is finite; the run can be resumed from its last checkpoint."""
+
+
 def unknown(kind: str, given: object, valid: Iterable[str]) -> str:
     """One line that names the unknown value, the nearest valid one, and all valid ones."""
     names = list(valid)

@@ -19,7 +19,8 @@ from neuromas.task import Problem, Split, Task
 class Item:
     """What happened on one problem; a line of the per-item file.
 
-    ``score`` is None if the rollout failed, with the cause in ``failure``.
+    ``failure`` is the cause if the rollout failed: ``score`` is 0 where the network itself caused it, and
+    None where the question could not be asked.
     """
 
     id: str
@@ -135,8 +136,9 @@ def _first_option(task: Task, problem: Problem) -> float | None:
 def summarise(items: Sequence[Item]) -> dict[str, Any]:
     """Accuracy with a 95 % interval (Wilson if every score is 0 or 1, else bootstrap), and the rest.
 
-    Failed rollouts are counted and take no part in the mean. ``majority`` is the best constant answer
-    on these very items, an upper bound of what a network without input could earn.
+    ``failed`` counts rollouts that failed, with their ``causes``; ``unasked`` ones could not be asked and
+    take no part in the mean, what the network made fail is wrong. ``majority`` is the best constant answer on
+    these very items, an upper bound of what a network without input could earn.
     """
     scores = [item.score for item in items if item.score is not None]
     binary = all(score in (0.0, 1.0) for score in scores)
@@ -148,7 +150,9 @@ def summarise(items: Sequence[Item]) -> dict[str, Any]:
     nodes = max(len(item.messages) for item in items)
     return {
         "items": len(items),
-        "failed": len(items) - len(scores),
+        "failed": sum(item.failure is not None for item in items),
+        "unasked": len(items) - len(scores),
+        "causes": dict(Counter(item.failure for item in items if item.failure).most_common(5)),
         "accuracy": sum(scores) / len(scores) if scores else None,
         "interval": None if interval is None else asdict(interval),
         "majority": {"answer": answer, "accuracy": hits / len(items)},
@@ -166,7 +170,7 @@ def summarise(items: Sequence[Item]) -> dict[str, Any]:
 def _mean_at(items: Sequence[Item], node: int, name: str) -> float:
     """Mean of a per-node value over the items in which the node spoke."""
     values = [float(getattr(i, name)[node]) for i in items if len(i.messages) > node]
-    return sum(values) / len(values)
+    return sum(values) / max(1, len(values))
 
 
 def item_from(data: Mapping[str, Any]) -> Item:

@@ -20,7 +20,7 @@ ROOMS = {
     "mathematics": {"statistics", "learning", "theory"},
     "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking", "provenance"},
     "acts": {"rollout", "evaluate", "training", "network", "assemble", "session", "stream"}
-    | {"growth", "baselines", "analysis", "experiment"},
+    | {"growth", "baselines", "analysis", "experiment", "guard", "candidates", "testing", "interrupt"},
     "narration": {"report"},
     "door": {"api", "cli", "__init__", "__main__"},
 }

@@ -48,7 +48,7 @@ class Progress:
             self._say(f"step {event['step']}: {self._accuracy}")
         elif kind == "grown":
             self._say(f"grown to {told(event)}")
-        elif kind == "stage":
+        elif kind in ("stage", "alarm", "guard"):
             self._say(str(event["text"]))
         elif kind == "interrupted":
             self._say(f"interrupted; checkpoint of step {event['step']} saved")

@@ -12,14 +12,15 @@ from neuromas.errors import ConfigError, RunError, one_line
 from neuromas.growth.lineage import Lineage, describe
 from neuromas.growth.operators import Growth, remove_edge, remove_node
 from neuromas.models.bundle import read_manifest
-from neuromas.store import MANIFEST, replace_folder
+from neuromas.store import MANIFEST, Run, replace_folder
 
 
 @dataclass(frozen=True, slots=True)
 class Heritage:
     """The network a run begins with: where it lies, after how many steps of its run, and its past.
 
-    ``met`` counts the training problems its ancestors met, so that the heir meets others.
+    ``met`` counts the training problems its ancestors met, so that the heir meets others; ``born`` are the
+    adapters that began in a growth.
     """
 
     run: str
@@ -28,20 +29,29 @@ class Heritage:
     met: int
     lineage: Lineage
     optimisers: bool
+    born: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, path: Path) -> Heritage:
-        """That of a run (its best checkpoint), a checkpoint or a network folder. Raises RunError."""
+        """That of a run (its best checkpoint), a checkpoint or a network folder. Raises RunError.
+
+        A run has paid for all of its training, also for what came after its best checkpoint.
+        """
         folder = bundle_folder(path)
         manifest = read_manifest(folder)
+        newest = manifest if folder == path else read_manifest(Run.open(path).checkpoints()[-1])
         lineage = Lineage.from_manifest(manifest, str(path))
-        state = manifest.get("state", {})  # a pruned network has none
+        lineage = replace(lineage, spent=Lineage.from_manifest(newest, str(path)).spent)
+        state, last = manifest.get("state", {}), newest.get("state", {})  # a pruned network has none
         try:
             step = int(state.get("step", lineage.spent.steps))
-            met = int(state.get("cursor", step * manifest["config"]["train"]["problems"]))
+            met = int(last.get("cursor", step * manifest["config"]["train"]["problems"]))
+            grown = state.get("stage", {})
+            born = tuple(int(row) for row in grown.get("born", grown.get("new", ())))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(f"{folder / MANIFEST} is damaged: {error!r}") from error
-        return cls(str(path), folder, step, met, lineage, "optimisers.safetensors" in manifest["files"])
+        optimisers = "optimisers.safetensors" in manifest["files"]
+        return cls(str(path), folder, step, met, lineage, optimisers, born)
 
 
 def heir_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = ()) -> Config:

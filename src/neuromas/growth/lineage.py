@@ -72,6 +72,10 @@ class Lineage:
         """The lineage after a growth."""
         return replace(self, entries=(*self.entries, entry))
 
+    def undone(self) -> Lineage:
+        """The lineage without its last growth; what it cost was spent."""
+        return replace(self, entries=self.entries[:-1])
+
     @property
     def steps(self) -> set[int]:
         """Steps of the run's own checkpoints that are ancestors or ended an ancestor's stage."""

@@ -18,7 +18,7 @@ class Stage:
     """Where a run stands: stage ``index`` (from 0) began at step ``since`` and lasts ``steps`` at most.
 
     ``start`` and ``goal`` are the transition it began with and where that ends (None: it did not grow);
-    ``new`` are the adapter rows that began in it.
+    ``new`` are the adapter rows that began in it, ``born`` those of all stages.
     """
 
     index: int
@@ -27,13 +27,22 @@ class Stage:
     start: Topology | None = None
     goal: Topology | None = None
     new: tuple[int, ...] = ()
+    born: tuple[int, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether the stage began with a growth."""
+        return self.start is not None and self.start != self.goal
 
     def opening(self, step: int, settings: GrowthConfig) -> float:
-        """How far the gates are open before ``step``, from 0 to 1; linear over the first ``anneal``."""
-        if self.start is None or self.start == self.goal or not settings.gated:
+        """How far the gates are open at ``step``, up to 1; linear over the first ``anneal`` of the stage.
+
+        The first step is not one with closed gates: nothing new would be heard and so nothing be learned.
+        """
+        if not self.changed or not settings.gated:
             return 1.0
         span = settings.anneal * self.steps
-        return min(1.0, (step - self.since) / span) if span > 0 else 1.0
+        return min(1.0, (step - self.since + 1) / span) if span > 0 else 1.0
 
     def topology(self, step: int, settings: GrowthConfig) -> Topology | None:
         """The graph of this step; None if the stage did not change it."""
@@ -42,13 +51,17 @@ class Stage:
         return at(self.start, self.goal, self.opening(step, settings))
 
     def rates(self, step: int, settings: GrowthConfig, adapters: int) -> dict[int, float]:
-        """Factor of each adapter's learning rate at this step."""
-        if not self.new:
+        """Factor of each adapter's learning rate at this step.
+
+        A node keeps the ``new_rate`` it was born with, so that one that is not to learn never does.
+        """
+        if self.start is None:
             return {}
-        rates = dict.fromkeys(self.new, settings.new_rate)
-        if settings.new_rate > 0.0 and step - self.since < settings.first * self.steps:
-            rates |= {row: settings.old_rate for row in range(adapters) if row not in self.new}
-        return rates
+        early = settings.new_rate > 0.0 and step - self.since < settings.first * self.steps
+        old = settings.inherited_rate * (settings.old_rate if self.new and early else 1.0)
+        born = dict.fromkeys((*self.born, *self.new), settings.new_rate)
+        rates = {row: born.get(row, 1.0) * (1.0 if row in self.new else old) for row in range(adapters)}
+        return {row: rate for row, rate in rates.items() if rate != 1.0}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint."""
@@ -59,6 +72,7 @@ class Stage:
             "start": None if self.start is None else self.start.to_dict(),
             "goal": None if self.goal is None else self.goal.to_dict(),
             "new": list(self.new),
+            "born": list(self.born),
         }
 
     @classmethod
@@ -69,7 +83,9 @@ class Stage:
                 None if data[key] is None else Topology.from_dict(data[key]) for key in ("start", "goal")
             )
             numbers = [int(data[key]) for key in ("index", "since", "steps")]
-            return cls(numbers[0], numbers[1], numbers[2], start, goal, tuple(int(r) for r in data["new"]))
+            new = tuple(int(row) for row in data["new"])
+            born = tuple(int(row) for row in data.get("born", new))  # 0.1.0 did not keep it
+            return cls(numbers[0], numbers[1], numbers[2], start, goal, new, born)
         except (KeyError, TypeError, ValueError, TopologyError) as error:
             raise RunError(f"a checkpoint's growth stage is damaged ({error!r})") from error
 

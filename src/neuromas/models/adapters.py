@@ -7,6 +7,7 @@ is that of LoRA (Hu et al., arXiv 2106.09685): ``y = W x + (alpha / r) B A x``.
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 from collections.abc import Iterator, Sequence
@@ -174,14 +175,29 @@ class AdapterBank:
         for i, slot in enumerate(self.slots):
             yield slot, pieces[2 * i].view(rank, slot.inputs), pieces[2 * i + 1].view(slot.outputs, rank)
 
+    def holding(self, vectors: Sequence[Tensor | None]) -> AdapterBank:
+        """A copy with these factors, constant; None: the adapter's present ones, as they change, constant.
+
+        Only ``select(of=...)`` is meant to see it: the layers of the model belong to this bank.
+        """
+        other = copy.copy(self)
+        other.parameters = [
+            nn.Parameter((own.data if held is None else held.to(own)), requires_grad=False)
+            for own, held in zip(self.parameters, vectors, strict=True)
+        ]
+        return other
+
     @contextmanager
-    def select(self, rows: Sequence[int] | None, dtype: torch.dtype) -> Iterator[None]:
+    def select(
+        self, rows: Sequence[int] | None, dtype: torch.dtype, of: AdapterBank | None = None
+    ) -> Iterator[None]:
         """Within the block, row ``i`` of every forward pass uses adapter ``rows[i]``; None: none.
 
-        Nests: the previous choice is restored, not reset. It holds for this thread alone.
+        ``of`` is a copy of this bank whose factors are used instead. Nests: the previous choice is restored,
+        not reset. It holds for this thread alone.
         """
         before = self.active
-        self._chosen.active = None if rows is None else Active(self, rows, dtype)
+        self._chosen.active = None if rows is None else Active(of or self, rows, dtype)
         try:
             yield
         finally:

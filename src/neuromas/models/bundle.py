@@ -102,24 +102,33 @@ def load_adapters(folder: Path, bank: AdapterBank, versions: Sequence[int]) -> N
         raise RunError(
             f"{folder}: {len(versions)} adapters are saved, the network has {len(bank.parameters)}"
         )
-    for row, parameter in enumerate(bank.parameters):
-        path = folder / "adapters" / f"adapter-{row:02d}" / _WEIGHTS
-        tensors = load_tensors(path)
-        pieces = []
-        for slot in bank.slots:
-            for part, shape in (
-                ("A", (bank.ranks[row], slot.inputs)),
-                ("B", (slot.outputs, bank.ranks[row])),
-            ):
-                name = f"{_PEFT_PREFIX}{slot.path}.lora_{part}.weight"
-                tensor = tensors.get(name)
-                if tensor is None or tuple(tensor.shape) != shape:
-                    found = "missing" if tensor is None else f"of shape {tuple(tensor.shape)}"
-                    raise RunError(f"{path}: {name} is {found}, expected {shape}")
-                pieces.append(tensor.reshape(-1).float())
+    for row, vector in enumerate(held_adapters(folder, bank)):
         with torch.no_grad():
-            parameter.copy_(torch.cat(pieces))
+            bank.parameters[row].copy_(vector)
         bank.versions[row] = versions[row]
+
+
+def held_adapters(folder: Path, bank: AdapterBank) -> list[Tensor]:
+    """The saved vectors (P,) of the bank's adapters, on the CPU in fp32; the bank stays as it is.
+
+    Raises RunError if shapes or names do not fit.
+    """
+    return [_vector(folder, bank, row) for row in range(len(bank.parameters))]
+
+
+def _vector(folder: Path, bank: AdapterBank, row: int) -> Tensor:
+    path = folder / "adapters" / f"adapter-{row:02d}" / _WEIGHTS
+    tensors = load_tensors(path)
+    pieces = []
+    for slot in bank.slots:
+        for part, shape in (("A", (bank.ranks[row], slot.inputs)), ("B", (slot.outputs, bank.ranks[row]))):
+            name = f"{_PEFT_PREFIX}{slot.path}.lora_{part}.weight"
+            tensor = tensors.get(name)
+            if tensor is None or tuple(tensor.shape) != shape:
+                found = "missing" if tensor is None else f"of shape {tuple(tensor.shape)}"
+                raise RunError(f"{path}: {name} is {found}, expected {shape}")
+            pieces.append(tensor.reshape(-1).float())
+    return torch.cat(pieces)
 
 
 def save_optimisers(folder: Path, optimisers: Sequence[torch.optim.Optimizer]) -> dict[str, str]:
