@@ -403,7 +403,7 @@ def test_questions_without_a_score_and_seeds_of_one_side_are_left_out(tmp_path):
 
 
 A = [[1.0, 0.0, 0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 0.0, 1.0]]
-B = [[1.0, 1.0, 0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0, 1.0, 1.0]]
+B = [[1.0, 1.0, 0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0, 1.0, 1.0]]
 
 
 @pytest.fixture
@@ -458,7 +458,7 @@ def test_results_of_the_first_version_show_seeds_alone(three):
     text = experiment_text(old)
     assert "each seed       mean +38.9 points: +33.3, +50.0, +33.3" in text
     assert "items were not kept" in text
-    for gone in ("p =", "e-", "McNemar", "[", "130.0", "Holm"):
+    for gone in ("p =", "McNemar", "[", "130.0", "Holm"):
         assert gone not in text, gone
 
 
@@ -524,7 +524,7 @@ def test_the_text_says_it_all(found):
     for part in (
         "a:1 -> a:2 (<why>)",
         "    all trainings   not tested: 2 of at least 3 seeds",
-        "    these networks  +31.2 points [+6.2, +56.2], p = 0.25, with Holm 0.5 (8 questions; sign-flip",
+        "    these networks  +31.2 points [+6.2, +62.5], p = 0.25, with Holm 0.5 (8 questions; sign-flip",
         "    each seed       +37.5, +25.0",
     ):
         assert part in text, part

@@ -83,14 +83,15 @@ def clustered_difference(a: Matrix, b: Matrix, level: float = 0.95) -> Clustered
 def clustered_mean(scores: Matrix, level: float = 0.95) -> Interval | None:
     """Interval of the mean of (S, Q) scores in [0, 1], for all questions and all trainings.
 
-    Where every answer is right, or every one wrong, it is Wilson's with the number of questions, which says
+    As questions differ in difficulty, it is never narrower than questions alone make it. Where every answer is right, or every one wrong, it is Wilson's with the number of questions, which says
     nothing of other trainings; None where all scores are the same fraction. Errors as for
     ``clustered_difference``.
     """
     values = _matrix(scores)
-    found = _clustered(2.0 * values - 1.0, level).interval
-    if found is not None:
-        return Interval((1 + found.low) / 2, (1 + found.high) / 2, level, found.method)
+    check_level(level)
+    if values.min() < values.max():
+        found = clustered_bounds(2.0 * values - 1.0, level, difficulty=True)
+        return Interval((1 + float(found.low)) / 2, (1 + float(found.high)) / 2, level, METHOD)
     questions, value = values.shape[1], float(values[0, 0])
     if value not in (0.0, 1.0):
         return None
@@ -98,15 +99,20 @@ def clustered_mean(scores: Matrix, level: float = 0.95) -> Interval | None:
     return Interval(bounds.low, bounds.high, level, "wilson by question")
 
 
-def clustered_bounds(values: NDArray[Any], level: float = 0.95) -> Bounds:
-    """The formulae of the module for a stack of matrices (..., S, Q) with entries in [-1, 1]; unchecked."""
+def clustered_bounds(values: NDArray[Any], level: float = 0.95, difficulty: bool = False) -> Bounds:
+    """The formulae of the module for a stack of matrices (..., S, Q) with entries in [-1, 1]; unchecked.
+
+    ``difficulty``: questions are known to differ, so the variance is at least that of questions alone.
+    """
     seeds, questions = values.shape[-2:]
     mean = values.mean((-2, -1))
     between_seeds, between_questions, rest = _mean_squares(values)
-    added = np.maximum(0.0, between_questions - rest)
-    total = np.maximum(between_seeds, _rounding(values)) + added
+    between_seeds = np.maximum(between_seeds, _rounding(values))
+    total = between_seeds + np.maximum(0.0, between_questions - rest)
+    if difficulty:
+        total = np.maximum(total, between_questions)
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = 1.0 - added / total
+        share = between_seeds / total
         degrees = 1.0 / (share / (seeds - 1) + (1.0 - share) / (questions - 1))
         error = np.sqrt(total / (seeds * questions)) / (1.0 - mean**2)
         centre = np.arctanh(mean)
