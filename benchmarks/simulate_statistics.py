@@ -1,6 +1,6 @@
 """Do the test and the intervals for several seeds hold what they promise? Simulated answers with known truth.
 
-    python benchmarks/simulate_statistics.py        writes benchmarks/results/statistics.json, three minutes on one core
+    python benchmarks/simulate_statistics.py        three minutes: results/statistics.json
 
 An answer is right with probability logistic(question + arm × interaction + network): ``question`` is drawn
 for every question (sd 1.5), ``interaction`` makes it easier for one arm and harder for the other in all of
@@ -287,10 +287,7 @@ def power(seeds: int | None, questions: int, trials: int = TRIALS) -> dict[str, 
     of_questions = rng.normal(0, math.sqrt(DISAGREEMENT), (trials, 1, questions))
     of_seeds = rng.normal(0, SEED_SD * math.sqrt(2), (trials, rows, 1)) * bool(seeds)
     values = shift + (1 - shift**2) * (of_questions + of_seeds)
-    if seeds:
-        found = clustered_bounds(values).p_value < 0.05
-    else:
-        found = ~_near(values.mean(-2), np.zeros(trials))
+    found = clustered_bounds(values).p_value < 0.05 if seeds else ~_near(values.mean(-2), np.zeros(trials))
     return {"seeds": seeds, "questions": questions, "smallest": round(shift, 4), "finds": float(found.mean())}
 
 

@@ -1,6 +1,6 @@
 """The test and intervals for several seeds hold their level where nothing differs; pooled answers do not.
 
-Small and seeded; the whole of it is benchmarks/simulate_statistics.py, with benchmarks/results/statistics.json.
+Small and seeded; the whole of it is benchmarks/simulate_statistics.py with its results/statistics.json.
 Answers are right with probability logistic(question + arm x interaction + network).
 """
 

@@ -144,6 +144,17 @@ def test_t_interval_by_hand():
     assert found.method == "t"
 
 
+def test_t_interval_of_shares_stays_between_0_and_1():
+    # 0.5, 0.9, 1: mean .8, s = √.07, standard error √(.07 / 3); logit .8 = log 4 and its slope 1 / .16.
+    half = 4.302653 * math.sqrt(0.07 / 3) / 0.16
+    found = mean_interval_t([0.5, 0.9, 1.0], share=True)
+    assert found.low == pytest.approx(1 / (1 + math.exp(half) / 4), abs=1e-6)
+    assert found.high == pytest.approx(1 / (1 + math.exp(-half) / 4), abs=1e-6)
+    assert mean_interval_t([0.5, 0.9, 1.0]).high > 1
+    with pytest.raises(ValueError, match="not shares"):
+        mean_interval_t([0.5, 1.5], share=True)
+
+
 @given(scores)
 def test_t_interval_contains_the_mean(values):
     found = mean_interval_t(values)
@@ -368,9 +379,12 @@ def test_the_smallest_difference_by_hand():
     more = [detectable_difference(150, seeds) for seeds in (3, 5, 10, 30)]
     assert more == sorted(more, reverse=True)
     assert detectable_difference(150, 300) == pytest.approx(detectable_difference(150, None), rel=0.1)
-    for wrong in ((1, 3), (10, 1), (10, 3, -0.1), (10, 3, 0.1, 0.0), (10, 3, 0.1, 0.5, 0.01)):
-        with pytest.raises(ValueError, match="needed|cannot be"):
-            detectable_difference(*wrong)
+    for counts in ((1, 3), (10, 1)):
+        with pytest.raises(ValueError, match="at least two of each are needed"):
+            detectable_difference(*counts)
+    for wrong in ({"seed_sd": -0.1}, {"disagreement": 0.0}, {"power": 0.01}):
+        with pytest.raises(ValueError, match="cannot be"):
+            detectable_difference(10, 3, **wrong)
 
 
 def test_holm_by_hand():

@@ -83,9 +83,9 @@ def clustered_difference(a: Matrix, b: Matrix, level: float = 0.95) -> Clustered
 def clustered_mean(scores: Matrix, level: float = 0.95) -> Interval | None:
     """Interval of the mean of (S, Q) scores in [0, 1], for all questions and all trainings.
 
-    As questions differ in difficulty, it is never narrower than questions alone make it. Where every answer is right, or every one wrong, it is Wilson's with the number of questions, which says
-    nothing of other trainings; None where all scores are the same fraction. Errors as for
-    ``clustered_difference``.
+    As questions differ in difficulty, it is never narrower than questions alone make it. Where every answer
+    is right, or every one wrong, it is Wilson's with the number of questions, which says nothing of other
+    trainings; None where all scores are the same fraction. Errors as for ``clustered_difference``.
     """
     values = _matrix(scores)
     check_level(level)
@@ -124,6 +124,7 @@ def clustered_bounds(values: NDArray[Any], level: float = 0.95, difficulty: bool
 def detectable_difference(
     questions: int,
     seeds: int | None,
+    *,
     seed_sd: float = SEED_SD,
     disagreement: float = DISAGREEMENT,
     power: float = 0.8,
@@ -179,7 +180,8 @@ def _rounding(values: NDArray[Any]) -> Floats:
     sizes = np.abs(values)
     least = np.where(sizes > 0, sizes, np.inf).min((-2, -1))
     spread = values.max((-2, -1)) > values.min((-2, -1))
-    return np.where(spread & np.isfinite(least), least**2, 0.0) / (12.0 * values.shape[-1])
+    rounding: Floats = np.where(spread & np.isfinite(least), least**2, 0.0) / (12.0 * values.shape[-1])
+    return rounding
 
 
 def _clustered(values: Floats, level: float) -> Clustered:
