@@ -196,8 +196,8 @@ def _simulated() -> str:
             "",
             f"The interval in use covers 0 in {none} % of the trials, and where the arms do differ the true "
             f"difference in {true} %; the interval of an accuracy covers it in {accuracy} %. Of the narrower "
-            f"questions, a t interval over questions covers for these networks in {networks} %, one over seeds "
-            f"for these questions in {questions} %.",
+            f"questions, a t interval over questions covers for these networks in {networks} %, one over "
+            f"seeds for these questions in {questions} %.",
         ]
     )
 

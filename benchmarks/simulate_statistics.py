@@ -245,7 +245,7 @@ def _coverages(
 ) -> Iterator[tuple[str, Floats]]:
     """Of one arm's accuracy; of the difference of these networks; of the difference on these questions."""
     a, b = made["a"], made["b"]
-    found = clustered_bounds(2 * a - 1, difficulty=True)
+    found = clustered_bounds(2 * a - 1)
     truth = 2 * expected(base, math.sqrt(QUESTION_SD**2 + interaction**2 + network**2)) - 1
     yield "accuracy", (found.low <= truth) & (truth <= found.high)
     wide = math.sqrt(QUESTION_SD**2 + interaction**2)

@@ -83,14 +83,14 @@ def clustered_difference(a: Matrix, b: Matrix, level: float = 0.95) -> Clustered
 def clustered_mean(scores: Matrix, level: float = 0.95) -> Interval | None:
     """Interval of the mean of (S, Q) scores in [0, 1], for all questions and all trainings.
 
-    As questions differ in difficulty, it is never narrower than questions alone make it. Where every answer
-    is right, or every one wrong, it is Wilson's with the number of questions, which says nothing of other
-    trainings; None where all scores are the same fraction. Errors as for ``clustered_difference``.
+    Where every answer is right, or every one wrong, it is Wilson's with the number of questions, which says
+    nothing of other trainings; None where all scores are the same fraction. Errors as for
+    ``clustered_difference``.
     """
     values = _matrix(scores)
     check_level(level)
     if values.min() < values.max():
-        found = clustered_bounds(2.0 * values - 1.0, level, difficulty=True)
+        found = clustered_bounds(2.0 * values - 1.0, level)
         return Interval((1 + float(found.low)) / 2, (1 + float(found.high)) / 2, level, METHOD)
     questions, value = values.shape[1], float(values[0, 0])
     if value not in (0.0, 1.0):
@@ -99,18 +99,13 @@ def clustered_mean(scores: Matrix, level: float = 0.95) -> Interval | None:
     return Interval(bounds.low, bounds.high, level, "wilson by question")
 
 
-def clustered_bounds(values: NDArray[Any], level: float = 0.95, difficulty: bool = False) -> Bounds:
-    """The formulae of the module for a stack of matrices (..., S, Q) with entries in [-1, 1]; unchecked.
-
-    ``difficulty``: questions are known to differ, so the variance is at least that of questions alone.
-    """
+def clustered_bounds(values: NDArray[Any], level: float = 0.95) -> Bounds:
+    """The formulae of the module for a stack of matrices (..., S, Q) with entries in [-1, 1]; unchecked."""
     seeds, questions = values.shape[-2:]
     mean = values.mean((-2, -1))
     between_seeds, between_questions, rest = _mean_squares(values)
     between_seeds = np.maximum(between_seeds, _rounding(values))
     total = between_seeds + np.maximum(0.0, between_questions - rest)
-    if difficulty:
-        total = np.maximum(total, between_questions)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = between_seeds / total
         degrees = 1.0 / (share / (seeds - 1) + (1.0 - share) / (questions - 1))
