@@ -69,7 +69,8 @@ def question_for(topology: Topology, node: int, problem: Problem) -> str | None:
             f"but problem {problem.id!r} has {len(parts)} parts"
         )
     own = parts[(share - 1) * len(parts) // of : share * len(parts) // of]
-    return " ".join(piece for piece in (problem.stem, *own) if piece)
+    shown = own if problem.alone else (problem.stem, *own)
+    return " ".join(piece for piece in shown if piece)
 
 
 def build_prompt(

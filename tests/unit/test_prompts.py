@@ -24,6 +24,7 @@ from neuromas.prompts import (
     template_version,
 )
 from neuromas.task import Problem
+from neuromas.tasks import make_task
 from neuromas.topology import Topology
 
 CODEC = ByteCodec()
@@ -157,6 +158,20 @@ def test_a_problem_without_stem_shows_none():
     split = Topology.parse("2-1", "split")
     assert question_for(split, 1, bare) == "y"
     assert question_for(split, 2, bare) is None
+
+
+def test_parts_that_ask_are_read_without_the_stem():
+    """A leaf reads one question alone; the node that reads the stem has the letters."""
+    problem = make_task("arithmetic", {"ask": True}).problem("train", 0)
+    split = Topology.parse("2-1", "split")
+    assert [question_for(split, node, problem) for node in (0, 1)] == ["What is 5 - 9?", "What is 8 - 2?"]
+    assert whole(split, 0, problem=problem) == (
+        "(layer 1/2, node 1/2, to 2.1)\nQuestion: What is 5 - 9?\nAnswer:"
+    )
+    reader = Topology.build(["a", "b"], [("a", "b")], {"b": "stem"})
+    assert question_for(reader, 1, problem) == "What is A * B?"
+    alone = make_task("arithmetic", {"ask": True, "depth": 1}).problem("train", 0)
+    assert question_for(Topology.parse("1"), 0, alone) == alone.question
 
 
 def test_too_few_parts_name_the_node_and_the_problem():

@@ -26,6 +26,7 @@ CASES = [
     ("recall", {"facts": 2, "parts": 1}),
     ("arithmetic", {}),
     ("arithmetic", {"depth": 3, "parts": 4, "modulo": 10}),
+    ("arithmetic", {"depth": 1, "ask": True, "max_operand": 99}),
     ("hier", {"m": 8}),
     ("hier", {"H": 3}),
     ("hier", {"k": 3, "H": 1, "kind": "random", "m": 9}),
@@ -112,6 +113,34 @@ def test_arithmetic_agrees_with_python_and_parts_with_the_stem(options):
         stem = p.stem.removeprefix("What is ").removesuffix("?").replace("modulo", "%")
         scope = {part.split(" = ")[0]: eval(part.split(" = ")[1]) for part in p.parts}
         assert int(p.answer) == eval(stem, {}, scope)
+
+
+def test_arithmetic_of_the_defaults_is_what_it_was():
+    """Trained networks and result files rest on these very texts and ids."""
+    task = make_task("arithmetic", {})
+    p = task.problem("train", 0)
+    assert (p.id, p.question, p.answer) == ("arithmetic-train-0-0", "What is (5 - 9) * (8 - 2)?", "-24")
+    assert (p.stem, p.parts, p.alone) == ("What is A * B?", ("A = 5 - 9", "B = 8 - 2"), False)
+    p = task.problem("test", 7)
+    assert (p.id, p.question, p.answer) == ("arithmetic-test-0-7", "What is (5 - 7) - (9 * 2)?", "-20")
+
+
+@pytest.mark.parametrize("options", [{}, {"depth": 3, "parts": 4, "modulo": 10}, {"max_operand": 99}])
+def test_arithmetic_may_ask_in_its_parts(options):
+    told, asked = make_task("arithmetic", options), make_task("arithmetic", {**options, "ask": True})
+    for split, i in itertools.product(SPLITS, range(5)):
+        plain, p = told.problem(split, i), asked.problem(split, i)
+        assert (p.id, p.question, p.answer, p.stem) == (plain.id, plain.question, plain.answer, plain.stem)
+        assert (p.alone, plain.alone) == (True, False)
+        named = [part.split(" = ")[1] for part in plain.parts]
+        assert p.parts == tuple(f"What is {expression}?" for expression in named)
+
+
+def test_one_operation_is_one_plain_question():
+    p = make_task("arithmetic", {"depth": 1, "ask": True, "operators": "+", "max_operand": 50})
+    assert re.fullmatch(r"What is \d+ \+ \d+\?", p.problem("test", 3).question)
+    whole = make_task("arithmetic", {"depth": 1, "parts": 1, "ask": True}).problem("train", 0)
+    assert whole.parts == (whole.question,)
 
 
 def test_hier_is_written_as_in_the_method():

@@ -36,6 +36,7 @@ def _arithmetic(options: Options, given: Options) -> Task:
         options["max_operand"],
         options["modulo"],
         options["parts"],
+        options["ask"],
     )
     return GeneratedTask("arithmetic", "one number", source, options["seed"])
 
@@ -95,6 +96,7 @@ FAMILIES: dict[str, Family] = {
                 Option("max_operand", 9, "numbers are drawn from 1 to this", 1, 999),
                 Option("modulo", 0, "reduce the result modulo this; 0 = do not", 0, 10**6),
                 Option("parts", 2, "how many subtrees are handed out, a power of 2", 1, 64),
+                Option("ask", False, "every part is a question of its own, read without the stem"),
                 SEED,
             ),
             _arithmetic,
