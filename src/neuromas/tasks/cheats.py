@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 from neuromas.task import Problem, Task
 from neuromas.tasks.checking import normal
@@ -22,7 +23,7 @@ SHORT = (
     *("0", "1", "2", "-1", "10", "yes", "no", "true", "false", "True", "False"),
     *("A", "B", "C", "D", "E", "a", "x", "None", "[]", "()", "{}", ".", "-", "?", "the"),
 )
-_GOLDS = 200  # gold answers that are tried as constants
+_GOLDS = 100  # gold answers that are tried as constants
 _SAMPLE = 40  # problems on which every constant is tried; the best of them play on all
 _BEST = 8
 _ROUNDING = Fraction(1, 10**9)  # gold answers computed with floats end in digits like ...02999997
@@ -95,6 +96,11 @@ class Played:
     echoes: tuple[Cheat, ...]
     tricks: tuple[Cheat, ...]
 
+    @property
+    def all(self) -> tuple[Cheat, ...]:
+        """The cheats of all kinds."""
+        return (*self.constants, *self.echoes, *self.tricks)
+
 
 def play(task: Task, problems: Sequence[Problem]) -> Played:
     """Every cheat on these problems."""
@@ -163,17 +169,12 @@ def _hedges(problems: Sequence[Problem]) -> Iterator[tuple[str, Rule]]:
     """
     after = {p: _other(problems, i) for i, p in enumerate(problems)}
     yield "a neighbour's answer", lambda p: after[p]
-    for name, form in (
-        ("or", "{} or {}"),
-        ("comma", "{}, {}"),
-        ("space", "{} {}"),
-        ("answer is", "The answer is {}, {}."),
-    ):
-        yield f"the answer and a neighbour's ({name})", lambda p, form=form: _both(form, p.answer, after[p])
-        yield f"a neighbour's and the answer ({name})", lambda p, form=form: _both(form, after[p], p.answer)
-    for form in ("{}+0", "{} * 1", "{0}={0}", "{0}+{0}-{0}"):
-        shown = form.replace("{0}", "n").replace("{}", "n")
-        yield f"unevaluated {shown}", lambda p, form=form: _unevaluated(form, p)
+    forms = (("or", "{} or {}"), ("comma", "{}, {}"), ("space", "{} {}"), ("told", "The answer is {}, {}."))
+    for name, form in forms:
+        yield f"the answer and a neighbour's ({name})", partial(_both, form, after, False)
+        yield f"a neighbour's and the answer ({name})", partial(_both, form, after, True)
+    for form in ("{0}+0", "{0} * 1", "{0}={0}", "{0}+{0}-{0}"):
+        yield f"unevaluated {form.replace('{0}', 'n')}", partial(_unevaluated, form)
 
 
 def _other(problems: Sequence[Problem], place: int) -> str:
@@ -186,8 +187,9 @@ def _other(problems: Sequence[Problem], place: int) -> str:
     return ""
 
 
-def _both(form: str, first: str, second: str) -> str:
-    return form.format(first, second) if first and second else ""
+def _both(form: str, after: Mapping[Problem, str], swapped: bool, problem: Problem) -> str:
+    pair = (problem.answer, after[problem])
+    return form.format(*(reversed(pair) if swapped else pair)) if all(pair) else ""
 
 
 def _unevaluated(form: str, problem: Problem) -> str:

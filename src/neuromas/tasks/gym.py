@@ -27,6 +27,7 @@ from neuromas.task import AnswerKind, Problem, Score, Task
 from neuromas.tasks.checking import FAILED, MAX_CHARS, plain
 from neuromas.tasks.formulas import as_fraction, expression, is_number
 from neuromas.tasks.generated import GeneratedTask
+from neuromas.tasks.options import MAX_SEED, shown
 
 PREFIX = "gym/"
 SHARES = (0.5, 0.25, 0.25)  # held-out problems cost 4 draws on average, and some draws are slow
@@ -127,7 +128,7 @@ def build(name: str, given: Mapping[str, Any]) -> Task:
     settings = {key: _like(defaults[key], value) for key, value in given.items() if key not in OWN_OPTIONS}
     seed, partial = given.get("seed", 0), given.get("partial", False)
     if seed < 0:
-        raise TaskError(f"task {name!r}: option 'seed' = {seed!r} is out of range (at least 0)")
+        raise TaskError(f"task {name!r}: option 'seed' = {seed!r} is out of range (0 to {MAX_SEED:g})")
     generator = _generator(bare, settings, 0)
     source = GymSource(bare, json.dumps(settings, default=str, sort_keys=True), partial, settings, generator)
     return GeneratedTask(
@@ -250,9 +251,9 @@ def _generator(name: str, settings: Mapping[str, Any], seed: int) -> Any:
         with _own_chance(seed):
             return create_dataset(name, seed=seed, size=1, **settings)
     except Exception as error:  # configs validate with assert, ValueError, TypeError, ...
-        shown = ", ".join(f"{key} = {value!r}" for key, value in settings.items())
+        given = ", ".join(f"{key} = {shown(value)}" for key, value in settings.items())
         raise TaskError(
-            f"task 'gym/{name}': refused {shown or 'its defaults'} ({one_line(error)})"
+            f"task 'gym/{name}': refused {given or 'its defaults'} ({one_line(error)})"
         ) from error
 
 
@@ -262,10 +263,15 @@ def _check_type(name: str, key: str, value: Any, default: Any) -> None:
     wanted = type(default)
     fits = type(value) is wanted or (wanted is float and type(value) is int)
     if wanted in names and not fits:
-        raise TaskError(f"task {name!r}: option {key!r} must be {names[wanted]}, got {value!r}")
+        raise TaskError(f"task {name!r}: option {key!r} must be {names[wanted]}, got {shown(value)}")
     if isinstance(default, list | tuple) and not isinstance(value, list | tuple):
         raise TaskError(
-            f"task {name!r}: option {key!r} must be a list such as {list(default)!r}, got {value!r}"
+            f"task {name!r}: option {key!r} must be a list such as {shown(list(default))}, got {shown(value)}"
+        )
+    inside = value if isinstance(value, list | tuple) else (value,)
+    if any(isinstance(one, int) and abs(one) > MAX_SEED for one in inside):
+        raise TaskError(
+            f"task {name!r}: option {key!r} = {shown(value)} is out of range (at most {MAX_SEED:g})"
         )
 
 

@@ -32,10 +32,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class ValidationReport:
-    """All findings about one task; ``ok`` if no check failed."""
+    """All findings about one task; ``ok`` if no check failed. ``played`` holds the figures of the cheats."""
 
     task: str
     checks: tuple[Check, ...]
+    played: Played | None = None
 
     @property
     def ok(self) -> bool:
@@ -67,9 +68,10 @@ def validate(task: Task, count: int, seed: int) -> ValidationReport:
         return ValidationReport(task.name, (Check("problems", False, "no split has a problem"),))
     checks = [Check("problems", True, f"sampled {sizes}")]
     checks += [_gold(task, problems), _empty(task, problems), _shuffled(task, problems, seed)]
-    checks += [_disjoint(sampled), _parts(problems), *_cheats(play(task, problems), len(problems))]
+    played = play(task, problems)
+    checks += [_disjoint(sampled), _parts(problems), *_cheats(played, len(problems))]
     checks += [_first_option(task, problems)] if any(p.choices for p in problems) else []
-    return ValidationReport(task.name, tuple(checks))
+    return ValidationReport(task.name, tuple(checks), played)
 
 
 def _sample(task: Task, split: Split, count: int) -> list[Problem]:
@@ -139,7 +141,7 @@ def _cheats(played: Played, count: int) -> list[Check]:
 
     One problem alone is an accident: a share counts from the second problem on.
     """
-    cheats = (*played.constants, *played.echoes, *played.tricks)
+    cheats = played.all
     worst = max(cheats, key=lambda cheat: cheat.unearned)
     paid = f"{worst.name} {worst.text[:40]!r} earns" if worst.unearned else f"{len(cheats)} cheats earn"
     fair = worst.unearned <= max(CHEAT_RATE, 1.0 / count)
