@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
+from neuromas.cli import looking, main
 from neuromas.task import Problem, Score
-from neuromas.tasks import make_task, validate
+from neuromas.tasks import make_task, task_names, validate
 from neuromas.tasks.cheats import best_constant, is_gold, play
 from neuromas.tasks.stored import StoredTask
 from neuromas.tasks.validate import CHEAT_RATE, MANY_RATE
@@ -237,3 +240,25 @@ def test_moves_of_sokoban_are_moves_alone():
     assert source.score(problem, problem.answer).value == 1.0
     for text in (f"The answer is {problem.answer}.", f"{problem.answer} or {problem.answer}", "no"):
         assert source.score(problem, text).value == 0.0
+
+
+def test_the_committed_sweep_names_every_task_and_all_pass():
+    path = Path(__file__).parents[2] / "benchmarks" / "results" / "validate.json"
+    rows = json.loads(path.read_text("utf-8"))["tasks"]
+    assert {row["task"].split()[0] for row in rows} == set(task_names()) - {"file", "hub"}
+    assert [row["task"] for row in rows if not row["ok"]] == []
+
+
+def test_validate_prints_no_raw_text(monkeypatch, capsys):
+    """Ids, answers and questions are a stranger's: escapes and bidirectional marks must not act."""
+    hostile = "\x1b[2J\u202e\nok    all is well"
+    problems = tuple(Problem(f"{hostile}{i}", f"{hostile} q{i}", f"{hostile}{i}") for i in range(9))
+    task = StoredTask(hostile, {"test": problems})
+    monkeypatch.setattr(looking, "make_task", lambda name, options: task)
+    monkeypatch.setattr(StoredTask, "score", lambda self, problem, text: Score(0.5, text))
+    assert main(["validate", "max"]) == 1
+    shown = capsys.readouterr().out
+    assert "FAIL  gold answer earns 1: 9 of 9 do not, e.g. \\x1b[2J\\u202e\\n" in shown
+    assert not set("\x1b\u202e") & set(shown)
+    assert all(line[:4] in ("ok  ", "FAIL", "info") for line in shown.splitlines())
+    assert "\nok    all" not in shown
