@@ -154,11 +154,10 @@ def load_bundle(
     if device is not None:
         config = make_config({**dict(config), "model": {**dict(config.model), "device": device}})
     assembly = assemble(config, topology, backbone, assignment, ranks)
-    found = assembly.policy.backbone.digest
-    if found != identity["digest"]:
+    if not assembly.policy.backbone.is_the_one(identity["digest"]):
         raise RunError(
             f"{folder}: trained over backbone {identity['name']!r} ({identity['digest']}), "
-            f"but {config.model.backbone!r} is now {found}"
+            f"but {config.model.backbone!r} is now {assembly.policy.backbone.digest}"
         )
     load_adapters(folder, assembly.policy.bank, manifest["versions"])
     return assembly
