@@ -35,10 +35,12 @@ def prune(args: argparse.Namespace) -> int:
 def lineage(args: argparse.Namespace) -> int:
     """Ancestors, operators and budgets of a network, as text or as a drawing of every generation."""
     from neuromas.assemble import bundle_folder
+    from neuromas.growth.lineage import Lineage
     from neuromas.models.bundle import read_manifest
 
     folder, file = bundle_folder(Path(args.path)), Path(args.svg) if args.svg else None
     manifest = read_manifest(folder)
+    Lineage.from_manifest(manifest, "")
     try:
         text, drawing = lineage_text(manifest), lineage_svg(manifest)
     except (KeyError, TypeError, ValueError, AttributeError, TopologyError) as error:

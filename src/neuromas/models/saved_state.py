@@ -11,30 +11,34 @@ from neuromas.errors import RunError
 from neuromas.topology import Topology
 
 Model = TypeVar("Model", bound=BaseModel)
-_Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
 
 
-class _Saved(BaseModel):
+class Saved(BaseModel):
     """Strict in what is known; what later versions add may be there."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
 
-class _Stage(_Saved):
+class _Stage(Saved):
+    """``growth.stages.Stage``."""
+
     index: int = Field(ge=-1)  # -1: a child that has not grown yet
-    since: _Count
-    steps: _Count
+    since: Count
+    steps: Count
     start: dict[str, Any] | None
     goal: dict[str, Any] | None
-    new: tuple[_Count, ...] = Field(strict=False)
+    new: tuple[Count, ...] = Field(strict=False)
 
 
-class _State(_Saved):
-    step: _Count
-    cursor: _Count
-    seed: _Count
+class _State(Saved):
+    """Where training stands."""
+
+    step: Count
+    cursor: Count
+    seed: Count
     ema: dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})$")], float]
-    best: tuple[float, _Count] | None = Field(strict=False)
+    best: tuple[float, Count] | None = Field(strict=False)
     seconds: float = Field(ge=0)
     stage: _Stage
     ancestor: dict[str, Any] = Field(default_factory=dict)
