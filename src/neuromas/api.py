@@ -79,7 +79,7 @@ def train(config: Config, directory: str | Path, watch: Watch | None = None) -> 
     see = watch or _ignore
     if (path / "config.json").is_file():
         check_same(Run.open(path), config)
-        check_run(path)
+        check_run(path, config)
         run = resume(path, see)
     else:
         run = start(config, path, see)

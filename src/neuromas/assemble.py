@@ -255,8 +255,10 @@ def trust_run(path: Path) -> None:
         trust.note(config)
 
 
-def check_run(path: Path) -> None:
-    """Raises RunError if a run that is to go on names what this user never named."""
+def check_run(path: Path, own: Config | None = None) -> None:
+    """Raises RunError if a run that is to go on names what this user, also now by ``own``, never named."""
+    if own is not None:
+        trust.note_if_possible(own)
     for config in _configs(path):
         trust.check(config, path)
 

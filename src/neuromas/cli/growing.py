@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from neuromas.cli.working import train_in
+from neuromas.cli.working import allow, train_in
 from neuromas.errors import RunError, TopologyError
 from neuromas.report.lineage import lineage_svg, lineage_text
 from neuromas.report.terminal import visible
@@ -17,6 +17,7 @@ def grow(args: argparse.Namespace) -> int:
     from neuromas import session
     from neuromas.growth.heir import heir_config
 
+    allow(args, Path(args.path))
     config = heir_config(Path(args.path), args.to, args.steps, args.settings)
     shape = "".join(c if c.isalnum() or c in "-." else "_" for c in args.to)
     directory = Path(args.directory or f"{Path(args.path)}-to-{shape}")
@@ -27,6 +28,7 @@ def prune(args: argparse.Namespace) -> int:
     """Write a trained network without one of its nodes or edges."""
     from neuromas.growth.heir import prune as without
 
+    allow(args, Path(args.path))
     change = without(Path(args.path), Path(args.out), args.node or "", args.edge or ())
     print(f"{visible(', '.join(change.steps))}: {change.goal}, written to {visible(args.out)}")
     return 0
