@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from neuromas.cli.options import read_pairs
 from neuromas.config import Config, load_config
 from neuromas.errors import ConfigError
-from neuromas.report.tables import paired, paired_line, percent, run_report, summary_lines
+from neuromas.report.tables import paired, paired_line, percent, readable, run_report, summary_lines
 from neuromas.report.terminal import visible
 from neuromas.report.trace import trace_text
 from neuromas.store import Run
@@ -179,11 +179,13 @@ def compare(args: argparse.Namespace) -> int:
     sides = [_side(text) for text in (args.first, args.second)]
     test, interval, count = paired(sides[0][1], sides[1][1])
     if args.json:
-        shown = None if interval is None else asdict(interval)
-        print(json.dumps({"test": asdict(test), "interval": shown, "items": count}))
+        bounds = None if interval is None else asdict(interval)
+        print(json.dumps({"test": asdict(test), "interval": bounds, "items": count}))
         return 0
-    for text, (summary, _) in zip((args.first, args.second), sides, strict=True):
-        print(f"{percent(summary['accuracy'], summary['interval'])}  {visible(text)}")
+    with readable("an evaluation"):
+        shown = [percent(summary["accuracy"], summary["interval"]) for summary, _ in sides]
+    for text, accuracy in zip((args.first, args.second), shown, strict=True):
+        print(f"{accuracy}  {visible(text)}")
     print(f"difference {paired_line(test, interval, count)}")
     return 0
 
