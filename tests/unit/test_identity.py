@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from neuromas.models import identity
+from neuromas.models import embedded
 from neuromas.models.identity import MARK, fingerprint, old_fingerprint, same
 
 MIB = 1 << 20
@@ -64,6 +64,7 @@ def test_noise_does_not(folder):
     before = fingerprint(folder)
     table = {"dtype": "float32", "transformers_version": "6.0", "_name_or_path": "y", "hidden_size": 4}
     (folder / "config.json").write_text(json.dumps(table, indent=1))
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "</s>", "tokenizer_class": "X", "is_local": true}')
     (folder / "README.md").write_text("other words")
     (folder / "neuromas.json").write_text("{}")
     assert fingerprint(folder) == before
@@ -87,5 +88,5 @@ def test_a_digest_of_the_first_version_is_compared_as_it_was_made(folder):
 
 def test_what_did_not_change_is_read_once(folder, monkeypatch):
     fingerprint(folder)
-    monkeypatch.setattr(identity, "file_digest", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr(embedded, "file_digest", lambda path: pytest.fail("read again"))
     fingerprint(folder)

@@ -1,7 +1,7 @@
 """Which backbone is it: a hash of all that decides what it says, weights, tokenizer and chat template.
 
-Hashing 270 MB takes about a third of a second; what was hashed once in a process is not read again while
-its size and times stay.
+Hashing the 270 MB of the embedded model takes about a third of a second on one core, and its cache is checked
+by the same hashes, so each load pays once.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from neuromas.models.embedded import file_digest
+from neuromas.models.embedded import known_digest
 
 MARK = "v2:"  # networks of 0.1.0 hold a digest without a mark, of the two ends of every weight file
 _TABLES = ("config.json", "generation_config.json", "tokenizer_config.json")
@@ -23,8 +22,10 @@ _WHOLE = (
     *("merges.txt", "added_tokens.json", "special_tokens_map.json", "chat_template.json"),
     *("*.jinja", "additional_chat_templates/*.jinja"),
 )
-# where a table was written and by which version, and how its weights were stored
-_NOISE = ("_name_or_path", "name_or_path", "transformers_version", "torch_dtype", "dtype", "is_local")
+# how 0.1.0's tables were cleaned: where they were written, by which version, and how weights were stored
+_OLD_NOISE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
+# what else depends on the version that wrote a tokenizer's table
+_NOISE = (*_OLD_NOISE, "name_or_path", "is_local", "local_files_only", "backend", "tokenizer_class")
 
 
 def fingerprint(folder: Path) -> str:
@@ -34,7 +35,7 @@ def fingerprint(folder: Path) -> str:
     for name, content in _tables(folder):
         digest.update(f"{name}\n{hashlib.sha256(content).hexdigest()}\n".encode())
     with ThreadPoolExecutor(4) as pool:  # hashing releases the interpreter's lock
-        for path, one in zip(files, pool.map(_known_digest, files), strict=True):
+        for path, one in zip(files, pool.map(known_digest, files), strict=True):
             digest.update(f"{path.relative_to(folder).as_posix()}\n{one}\n".encode("utf-8", "replace"))
     return MARK + digest.hexdigest()[:32]
 
@@ -49,7 +50,7 @@ def same(saved: str, digest: str, folder: Path | None) -> bool:
 def old_fingerprint(folder: Path) -> str:
     """The identity that version 0.1.0 saved: configuration, and names, sizes and ends of the weight files."""
     digest = hashlib.sha256()
-    config = _without_noise(json.loads((folder / "config.json").read_text("utf-8")), _NOISE[:1] + _NOISE[2:5])
+    config = _without_noise(json.loads((folder / "config.json").read_text("utf-8")), _OLD_NOISE)
     digest.update(json.dumps(config, sort_keys=True).encode())
     for path in sorted(folder.glob("*.safetensors")):
         size = path.stat().st_size
@@ -79,13 +80,3 @@ def _without_noise(data: Any, noise: tuple[str, ...]) -> Any:
     """The table without its noise; anything else as it is."""
     return {k: v for k, v in data.items() if k not in noise} if isinstance(data, dict) else data
 
-
-def _known_digest(path: Path) -> str:
-    """SHA-256 of a file, read once while its size and times stay."""
-    stat = path.stat()
-    return _digest(path.resolve(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-
-
-@lru_cache(maxsize=256)
-def _digest(path: Path, size: int, changed: int, renewed: int) -> str:
-    return file_digest(path)
