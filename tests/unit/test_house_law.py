@@ -18,7 +18,7 @@ import pytest
 ROOMS = {
     "facts": {"errors", "seeds", "topology", "shapes", "task", "episode", "config"},
     "mathematics": {"statistics", "learning", "theory"},
-    "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking", "provenance"},
+    "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking", "provenance", "trust"},
     "acts": {"rollout", "evaluate", "training", "network", "assemble", "session", "stream"}
     | {"growth", "baselines", "analysis", "experiment", "guard", "candidates", "testing", "interrupt"},
     "narration": {"report"},

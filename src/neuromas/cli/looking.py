@@ -33,7 +33,7 @@ def validate_task(args: argparse.Namespace) -> int:
     report = validate(make_task(args.task, read_pairs(args.options)), args.items, 0)
     for check in report.checks:
         mark = {True: "ok  ", False: "FAIL", None: "info"}[check.ok]
-        print(f"{mark}  {check.name}: {visible(check.detail)}")  # ids and answers are a stranger's text
+        print(visible(f"{mark}  {check.name}: {check.detail}"))
     return 0 if report.ok else 1
 
 
@@ -45,10 +45,10 @@ def topology(args: argparse.Namespace) -> int:
         if not path.parent.is_dir():
             raise RunError(f"--svg {args.svg!r}: the folder {str(path.parent)!r} does not exist")
         write_atomic(path, as_svg(graph))
-        print(f"wrote {path}")
+        print(f"wrote {visible(args.svg)}")
     if args.out:
         save_topology(graph, args.out)
-        print(f"wrote {args.out}")
+        print(f"wrote {visible(args.out)}")
     if not args.svg and not args.out:
         print(f"{as_text(graph)}\n\n{_cost(graph, args)}")
     return 0
@@ -141,7 +141,7 @@ def backbones(args: argparse.Namespace) -> int:
 
     hub = Path(HF_HUB_CACHE)
     for folder in sorted(hub.glob("models--*")) if hub.is_dir() else []:
-        print(f"  downloaded         {folder.name.removeprefix('models--').replace('--', '/')}")
+        print(visible(f"  downloaded         {folder.name.removeprefix('models--').replace('--', '/')}"))
     return 0
 
 
@@ -216,7 +216,9 @@ def _memory(name: str) -> None:
         free, where = torch.cuda.mem_get_info()[0], "GPU"
     else:
         free, where = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "main memory"
-    print(f"backbone {name}: loaded in {loading:.1f} s, {weights / _GB:.2f} GB, context {base.context}")
+    print(
+        f"backbone {visible(name)}: loaded in {loading:.1f} s, {weights / _GB:.2f} GB, context {base.context}"
+    )
     print(
         f"one node (rank 8): {bank.per_adapter():,} parameters, {node / _GB:.3f} GB with its optimiser; "
         f"free {where}: {free / _GB:.1f} GB, room for about {int(0.5 * free / node)} nodes beside activations"

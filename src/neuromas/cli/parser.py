@@ -65,6 +65,16 @@ def _add(
     return parser
 
 
+def _trusting(parser: argparse.ArgumentParser, model: bool = False) -> None:
+    """Flags for a network from elsewhere, which may name what this user never named."""
+    if model:
+        parser.add_argument(
+            "--backbone", metavar="NAME", help="where its model lies now (default: as trained)"
+        )
+    text = "allow the paths, downloads and trackers that this network names (noted, asked once)"
+    parser.add_argument("--trust", action="store_true", help=text)
+
+
 def _train(commands: Parsers) -> None:
     text = "train a network and report before and after"
     parser = _add(commands, "train", working.train, text, "settings")
@@ -82,6 +92,7 @@ def _train(commands: Parsers) -> None:
         dest="carry_on",
         help="start, resume or only report the run in --run",
     )
+    _trusting(parser)
 
 
 def _evaluate(commands: Parsers) -> None:
@@ -103,6 +114,7 @@ def _evaluate(commands: Parsers) -> None:
     )
     parser.add_argument("--device", help="auto, cpu or cuda (default: as trained)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    _trusting(parser, model=True)
 
 
 def _compare(commands: Parsers) -> None:
@@ -121,6 +133,7 @@ def _ask(commands: Parsers) -> None:
     )
     parser.add_argument("--trace", action="store_true", help="show who said what to whom")
     parser.add_argument("--device", help="auto, cpu or cuda (default: as trained)")
+    _trusting(parser, model=True)
 
 
 def _growing(commands: Parsers) -> None:
@@ -131,6 +144,7 @@ def _growing(commands: Parsers) -> None:
     parser.add_argument("--steps", required=True, type=_positive, help="steps to train it")
     parser.add_argument("--run", dest="directory", metavar="DIR", help="directory of the new run")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="overrides, e.g. growth.init=clone")
+    _trusting(parser)
     text = "write a trained network without one of its nodes or edges"
     parser = _add(commands, "prune", growing.prune, text)
     parser.add_argument("path", metavar="RUN", help="run directory or a checkpoint")
@@ -138,6 +152,7 @@ def _growing(commands: Parsers) -> None:
     choice.add_argument("--node", metavar="NAME", help="node to remove")
     choice.add_argument("--edge", nargs=2, metavar=("SOURCE", "TARGET"), help="edge to remove")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the pruned network")
+    _trusting(parser)
     parser = _add(commands, "lineage", growing.lineage, "ancestors, growth and cost of a network")
     parser.add_argument("path", metavar="RUN", help="run directory or a checkpoint")
     parser.add_argument("--svg", metavar="FILE", help="also draw all generations")

@@ -17,7 +17,7 @@ from neuromas.cli.options import read_pairs
 from neuromas.config import Config, load_config
 from neuromas.errors import ConfigError
 from neuromas.report.reading import read_evaluation
-from neuromas.report.tables import paired, paired_line, percent, run_report, summary_lines
+from neuromas.report.tables import paired, paired_line, percent, readable, run_report, summary_lines
 from neuromas.report.terminal import visible
 from neuromas.report.trace import trace_text
 from neuromas.store import Run
@@ -34,6 +34,7 @@ _OVERRIDE = re.compile(r"[\w.]+\s*=")
 def train(args: argparse.Namespace) -> int:
     """Train, resume, or report a run that is finished."""
     from neuromas import session
+    from neuromas.assemble import check_run
 
     if args.resume:
         if args.settings or args.directory or args.carry_on:
@@ -41,6 +42,8 @@ def train(args: argparse.Namespace) -> int:
                 "--resume takes the run's own configuration; give no config, key=value, --run or --continue"
             )
         directory = Path(args.resume)
+        allow(args, directory)
+        check_run(directory)
         return train_in(directory, lambda watch: session.resume(directory, watch))
     config = _config(args.settings)
     directory = Path(args.directory or config.run.directory or f"runs/{_name(config)}")
@@ -49,12 +52,22 @@ def train(args: argparse.Namespace) -> int:
 
         run = Run.open(directory)
         check_same(run, config)
+        allow(args, directory)
+        check_run(directory, config)
         if run.finished:
             report = run_report(run)
             print(f"{visible(str(directory))} is already trained; remove it to train afresh\n\n{report}")
             return 0
         return train_in(directory, lambda watch: session.resume(directory, watch))
     return train_in(directory, lambda watch: session.start(config, directory, watch))
+
+
+def allow(args: argparse.Namespace, path: Path) -> None:
+    """With ``--trust``, note what the run or checkpoint names as this user's choice."""
+    if args.trust:
+        from neuromas.assemble import trust_run
+
+        trust_run(path)
 
 
 def _config(settings: Sequence[str]) -> Config:
@@ -93,7 +106,8 @@ def _again(directory: Path) -> str:
 def _report(run: Run) -> int:
     """The report of a finished run, or how to go on with an interrupted one."""
     if not run.finished:
-        print(f"stopped after step {run.read('status.json').get('step')}; continue with: {_again(run.path)}")
+        step = run.read("status.json").get("step")
+        print(visible(f"stopped after step {step}; continue with: {_again(run.path)}"))
         return 130
     print(run_report(run))
     return 0
@@ -119,17 +133,18 @@ def evaluate_run(args: argparse.Namespace) -> int:
             "and leave test-before and test-after to training"
         )
     folder = stage_folder(Path(args.path), args.stage) if args.stage else Path(args.path)
-    assembly = load_bundle(folder, args.device)
+    allow(args, folder)
+    assembly = load_bundle(folder, args.device, model=args.backbone)
     task = make_task(args.task, read_pairs(args.options)) if args.task else assembly.task
     check_task(assembly.network.topology, task)
     result = _result(args, assembly, task, votes)
     if (Path(args.path) / "config.json").is_file():
         Run.open(Path(args.path)).write_evaluation(name, result.summary, [asdict(i) for i in result.items])
-        where = f"kept as {name!r} in {args.path}"
+        where = visible(f"kept as {name!r} in {args.path}")
     else:
         where = "not kept: RUN is a checkpoint"
     if args.json:
-        print(json.dumps(result.summary, ensure_ascii=False))
+        print(json.dumps(result.summary))  # in ASCII: nothing in it can act on a terminal
     else:
         print("\n".join([*summary_lines(result.summary), where]))
     return 0
@@ -165,11 +180,13 @@ def compare(args: argparse.Namespace) -> int:
     sides = [_side(text) for text in (args.first, args.second)]
     test, interval, count = paired(sides[0][1], sides[1][1])
     if args.json:
-        shown = None if interval is None else asdict(interval)
-        print(json.dumps({"test": asdict(test), "interval": shown, "items": count}))
+        bounds = None if interval is None else asdict(interval)
+        print(json.dumps({"test": asdict(test), "interval": bounds, "items": count}))
         return 0
-    for text, (summary, _) in zip((args.first, args.second), sides, strict=True):
-        print(f"{percent(summary['accuracy'], summary['interval'])}  {visible(text)}")
+    with readable("an evaluation"):
+        shown = [percent(summary["accuracy"], summary["interval"]) for summary, _ in sides]
+    for text, accuracy in zip((args.first, args.second), shown, strict=True):
+        print(f"{accuracy}  {visible(text)}")
     print(f"difference {paired_line(test, interval, count)}")
     return 0
 
@@ -186,7 +203,7 @@ def ask(args: argparse.Namespace) -> int:
     """Answer one question, optionally with the messages."""
     from neuromas.api import load
 
-    trained = load(args.path, args.device)
+    trained = load(args.path, args.device, args.backbone, args.trust)
     episode = trained.trace(args.question)
     if args.trace:
         width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100

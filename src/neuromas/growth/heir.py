@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from neuromas import trust
 from neuromas.assemble import Assembly, bundle_folder, load_bundle, save_bundle
 from neuromas.config import Config, apply_overrides, make_config
 from neuromas.errors import ConfigError, RunError, one_line
@@ -57,7 +58,8 @@ class Heritage:
 def heir_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = ()) -> Config:
     """The configuration of a run that grows the network at ``path`` to ``shape``: the parent's, and this.
 
-    Raises RunError or ConfigError.
+    What it names is the parent's choice unless an override names it again (see ``trust``). Raises RunError
+    or ConfigError.
     """
     folder = bundle_folder(path)
     try:
@@ -67,7 +69,10 @@ def heir_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = (
     data["growth"] |= {"stages": [[shape, steps]], "parent": str(path)}
     del data["network"]["topology"], data["train"]["steps"]
     data["run"]["directory"] = ""
-    return make_config(apply_overrides(data, overrides))
+    config = make_config(apply_overrides(data, overrides))
+    named = [text.partition("=")[0].strip() for text in overrides]
+    trust.check(config, folder, named=[*named, "growth.parent", "network.topology"])  # PATH and --to
+    return config
 
 
 def prune(path: Path, out: Path, node: str = "", edge: Sequence[str] = ()) -> Growth:

@@ -206,18 +206,27 @@ class AdapterBank:
 
 def _wrap(model: nn.Module, spec: LoraSpec, bank: AdapterBank) -> tuple[Slot, ...]:
     """Replace every target linear layer by an adapted one; returns their slots in module order."""
-    found = [
-        (path, module)
-        for path, module in model.named_modules()
-        if path.rpartition(".")[2] in spec.targets and isinstance(module, nn.Linear)
-    ]
-    linears = sorted({p.rpartition(".")[2] for p, m in model.named_modules() if isinstance(m, nn.Linear)})
+    linears = [(path, module) for path, module in _inside(model) if isinstance(module, nn.Linear)]
+    names = sorted({path.rpartition(".")[2] for path, _ in linears})
     for target in spec.targets:
-        if all(path.rpartition(".")[2] != target for path, _ in found):
-            raise ModelError(unknown("adapter target", target, linears))
+        if target not in names:
+            raise ModelError(unknown("adapter target", target, names))
+    found = [(path, module) for path, module in linears if path.rpartition(".")[2] in spec.targets]
     slots: list[Slot] = []
     for path, module in found:
         parent, _, name = path.rpartition(".")
         setattr(model.get_submodule(parent), name, AdaptedLinear(module, bank, len(slots)))
         slots.append(Slot(path, module.in_features, module.out_features))
     return tuple(slots)
+
+
+def _inside(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The modules of the decoder by path. What turns hidden states into logits is used without adapters."""
+    from transformers import PreTrainedModel
+
+    if not isinstance(model, PreTrainedModel):
+        yield from model.named_modules()
+        return
+    decoder, head = model.get_decoder(), model.get_output_embeddings()
+    inside = set(decoder.modules()) - ({head} if head is not None else set())
+    yield from ((path, module) for path, module in model.named_modules() if module in inside)
