@@ -37,10 +37,13 @@ class ModelConfig(Section):
 
 
 class NetworkConfig(Section):
-    """The architecture. ``topology`` is widths, or a path to a .toml/.json file with edges."""
+    """The architecture. ``topology`` is widths or another shape, or a .toml, .json or .graphml file.
+
+    ``question`` says who reads the question: "auto" is what the file says, and "all" where it is silent.
+    """
 
     topology: str = "2-1"
-    question: Literal["all", "first", "split"] = "all"
+    question: Literal["auto", "all", "first", "split"] = "auto"
     share: Literal["node", "layer", "all"] = "node"
     style: Literal["plain", "chat"] = "plain"
     message_tokens: int = Field(16, ge=1, le=4096)

@@ -80,15 +80,37 @@ def from_networkx(graph: networkx.DiGraph, question: str | None = None) -> Topol
 def load_topology(path_or_text: str | PathLike[str], question: str | None = None) -> Topology:
     """A topology from a shape such as ``"2-2-1"`` (see ``shapes``) or a .toml, .json or .graphml file.
 
-    ``question`` ("all", "first" or "split") overrides what the file says; None leaves it to the file,
-    and to "all" where that is silent. Raises TopologyError, one line, on a missing file, bad syntax, an
-    unknown key, or an illegal network.
+    ``question`` ("all", "first" or "split") overrides what the file says; None or "auto" leaves it to
+    the file, and to "all" where that is silent. Raises TopologyError, one line, on a missing file, bad
+    syntax, an unknown key, or an illegal network.
     """
+    return _load(path_or_text, question)[0]
+
+
+def agreed_topology(path_or_text: str | PathLike[str], question: str = "auto") -> Topology:
+    """``load_topology``, but a mode that contradicts what the file says is refused with TopologyError."""
+    topology, speaks = _load(path_or_text, question)
+    if speaks and question != "auto" and topology != load_topology(path_or_text):
+        raise TopologyError(
+            f"question = {question!r} contradicts {str(path_or_text)!r}, which says itself who reads the "
+            "question; leave the mode out ('auto'), or change the file"
+        )
+    return topology
+
+
+def says_question(path_or_text: str | PathLike[str]) -> bool:
+    """Whether this is a topology file that says who reads the question. Raises TopologyError."""
+    return _load(path_or_text, None)[1]
+
+
+def _load(path_or_text: str | PathLike[str], question: str | None) -> tuple[Topology, bool]:
+    """The topology, and whether it comes from a file that says who reads the question."""
     text = str(path_or_text)
     path = Path(path_or_text)
+    mode = None if question == "auto" else question
     if path.suffix not in _SUFFIXES:
         if is_shape(text):
-            return build_shape(text, "all" if question is None else question)
+            return build_shape(text, "all" if mode is None else mode), False
         raise TopologyError(
             f"topology {text!r} is neither layer widths such as '2-2-1' nor another shape nor a .toml, .json "
             f"or .graphml file; a shape is {FORMS}"
@@ -96,8 +118,9 @@ def load_topology(path_or_text: str | PathLike[str], question: str | None = None
     try:
         content = _read(path)
         if path.suffix == ".graphml":
-            return from_networkx(_graphml(content), question)
-        return _from_data(_data(content, path.suffix), question)
+            graph = _graphml(content)
+            return from_networkx(graph, mode), any("question" in data for _, data in graph.nodes(data=True))
+        return _from_data(_data(content, path.suffix), mode)
     except TopologyError as error:
         raise TopologyError(f"{text}: {error}") from None
 
@@ -225,8 +248,8 @@ def _scan(content: bytes) -> None:
             raise TopologyError(unknown("node in an edge", end, (str(node) for node in nodes)))
 
 
-def _from_data(data: Any, question: str | None) -> Topology:
-    """Check the file's shape and build from it."""
+def _from_data(data: Any, question: str | None) -> tuple[Topology, bool]:
+    """Check the file's shape and build from it; and whether it says who reads the question."""
     if not isinstance(data, dict):
         raise TopologyError("holds no table with 'edges'")
     if extra := sorted(set(data) - set(_KEYS)):
@@ -243,8 +266,10 @@ def _from_data(data: Any, question: str | None) -> Topology:
         mode = {name: str(share) for name, share in mode.items()}
     elif mode is not None and not isinstance(mode, str):
         raise TopologyError(f"question {mode!r} is neither a mode nor a table of nodes")
-    chosen: str | Mapping[str, str] = question if question is not None else (mode or sees or "all")
-    return Topology.build(names, [tuple(edge) for edge in edges], chosen)
+    said: str | Mapping[str, str] = sees if mode is None else mode
+    speaks = said != {}
+    chosen = question if question is not None else (said if speaks else "all")
+    return Topology.build(names, [tuple(edge) for edge in edges], chosen), speaks
 
 
 def _nodes(listed: Any) -> tuple[list[str], dict[str, str]]:

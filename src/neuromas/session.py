@@ -18,7 +18,7 @@ from neuromas.evaluate import Evaluation, evaluate
 from neuromas.growth.heir import Heritage
 from neuromas.growth.lineage import Budget, Lineage, changed, describe
 from neuromas.growth.operators import Growth, grow
-from neuromas.growth.stages import Stage, check_stages, shapes
+from neuromas.growth.stages import Stage, check_stages, settle, shapes
 from neuromas.growth.transfer import restate, transfer
 from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
@@ -42,6 +42,7 @@ _STAGES = {
 def start(config: Config, directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
     """Train a new run in ``directory``. Returns when it is finished or was interrupted."""
     check_sinks(config.run.sinks)
+    config = settle(config)
     assembly, parent = _beginning(config, backbone)
     check_data(assembly, check_stages(config, assembly.network.topology if parent else None))
     run = Run.create(directory, config.model_dump(mode="json"), about())

@@ -13,7 +13,7 @@ from pathlib import Path
 from neuromas.cli.options import read_pairs
 from neuromas.config import Config
 from neuromas.errors import ModelError, NeuromasError, RunError, one_line
-from neuromas.graphs import load_topology, save_topology
+from neuromas.graphs import agreed_topology, save_topology
 from neuromas.models.cost import Load, estimate, readings
 from neuromas.models.dims import read_dims
 from neuromas.network import assign
@@ -39,7 +39,7 @@ def validate_task(args: argparse.Namespace) -> int:
 
 def topology(args: argparse.Namespace) -> int:
     """Draw a topology as text with its cost, or write an SVG or a file that can be read again."""
-    graph = load_topology(args.shape, args.question)
+    graph = agreed_topology(args.shape, args.question)
     if args.svg:
         path = Path(args.svg)
         if not path.parent.is_dir():

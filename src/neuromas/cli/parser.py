@@ -169,7 +169,9 @@ def _looking(commands: Parsers) -> None:
 def _topology(commands: Parsers) -> None:
     parser = _add(commands, "topology", looking.topology, "draw a topology and say what it costs")
     parser.add_argument("shape", help=f"{FORMS}; or a .toml, .json or .graphml file")
-    parser.add_argument("--question", choices=["all", "first", "split"], help="who reads the question")
+    modes = ["auto", "all", "first", "split"]
+    text = "who reads the question (default: as the file says, or all)"
+    parser.add_argument("--question", default="auto", choices=modes, help=text)
     parser.add_argument("--svg", metavar="FILE", help="write a drawing instead of text")
     parser.add_argument("--out", metavar="FILE", help="write the topology to a .toml, .json or .graphml file")
     parser.add_argument("--backbone", default="smollm2-135m", help="model whose cost is counted")

@@ -41,7 +41,9 @@ def train(args: argparse.Namespace) -> int:
             )
         directory = Path(args.resume)
         return train_in(directory, lambda watch: session.resume(directory, watch))
-    config = _config(args.settings)
+    from neuromas.growth.stages import settle
+
+    config = settle(_config(args.settings))
     directory = Path(args.directory or config.run.directory or f"runs/{_name(config)}")
     if args.carry_on and (directory / "config.json").is_file():
         from neuromas.api import check_same

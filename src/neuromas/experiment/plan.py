@@ -15,8 +15,8 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, model_validator
 
 from neuromas.config import Config, Section, make_config, read_toml
-from neuromas.errors import ConfigError, NeuromasError, unknown
-from neuromas.growth.stages import check_stages
+from neuromas.errors import ConfigError, NeuromasError, TopologyError, unknown
+from neuromas.growth.stages import check_stages, settle
 from neuromas.tasks import make_task
 
 _WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -135,9 +135,9 @@ class Plan(Section):
         if kept:
             data["run"] = _merged(data.get("run", {}), {"keep": kept})
         try:
-            return make_config(data)
-        except ConfigError as error:
-            raise ConfigError(f"arm {arm.name!r}: {error}") from None
+            return settle(make_config(data))
+        except (ConfigError, TopologyError) as error:
+            raise type(error)(f"arm {arm.name!r}: {error}") from None
 
     def _checkpoints(self, arm: Arm) -> int:
         """How many checkpoints to keep so that the network an earlier stage ended with is still there."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from neuromas.assemble import Assembly, bundle_folder, load_bundle, save_bundle
 from neuromas.config import Config, apply_overrides, make_config
 from neuromas.errors import ConfigError, RunError, one_line
+from neuromas.graphs import says_question
 from neuromas.growth.lineage import Lineage, describe
 from neuromas.growth.operators import Growth, remove_edge, remove_node
 from neuromas.models.bundle import read_manifest
@@ -55,6 +56,8 @@ def heir_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = (
     except (KeyError, ConfigError) as error:
         raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
     data["growth"] |= {"stages": [[shape, steps]], "parent": str(path)}
+    if says_question(shape):  # the file speaks for the new network; the parent's mode is not the user's word
+        data["network"]["question"] = "auto"
     del data["network"]["topology"], data["train"]["steps"]
     data["run"]["directory"] = ""
     return make_config(apply_overrides(data, overrides))
