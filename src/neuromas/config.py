@@ -18,7 +18,6 @@ from pydantic.fields import FieldInfo
 from neuromas.errors import ConfigError, cut, one_line, shown, unknown
 from neuromas.files import read_text
 
-
 _MOST_STEPS = 10_000_000
 _MOST_EPISODES = 65_536  # of one step; each is held with its prompts and messages
 _LARGEST = 2**64  # of whole numbers anywhere
@@ -233,7 +232,7 @@ def make_config(data: Mapping[str, Any]) -> Config:
 
 
 def check_plain(data: Mapping[str, Any]) -> None:
-    """Raises ConfigError for what no file could keep: NUL or half a surrogate pair in a text, huge numbers."""
+    """Raises ConfigError for what no file could keep: NUL or half a surrogate pair in text, huge numbers."""
     waiting: list[tuple[str, Any]] = [("", data)]
     while waiting:  # a loop: what is read may be nested deep
         key, value = waiting.pop()
