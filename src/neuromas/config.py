@@ -20,6 +20,7 @@ from neuromas.files import read_text
 
 _MOST_STEPS = 10_000_000
 _MOST_EPISODES = 65_536  # of one step; each is held with its prompts and messages
+MOST_PASSES = 100_000  # of one evaluation: items times votes
 _LARGEST = 2**64  # of whole numbers anywhere
 _BROKEN = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -128,8 +129,8 @@ class EvaluateConfig(Section):
     """Greedy evaluation. ``every`` steps on ``validation`` items; at the end on ``test`` items."""
 
     every: int = Field(20, ge=0, le=_MOST_STEPS)
-    validation: int = Field(100, ge=1, le=100_000)
-    test: int = Field(200, ge=1, le=100_000)
+    validation: int = Field(100, ge=1, le=MOST_PASSES)
+    test: int = Field(200, ge=1, le=MOST_PASSES)
 
 
 class RunConfig(Section):
@@ -218,6 +219,15 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str,
     for override in overrides:
         _override(data, override)
     return data
+
+
+def check_keys(overrides: Sequence[str]) -> None:
+    """Raises ConfigError for an override whose key does not exist, whatever the rest of the data will be."""
+    for text in overrides:
+        parts = [part.strip() for part in text.partition("=")[0].split(".")]
+        free = parts[:2] == ["task", "options"] and len(parts) > 2
+        if not free and "=" in text and parts[0] and _field(parts) is None:
+            raise ConfigError(unknown("key", ".".join(parts), _siblings(parts[:-1]) or _siblings(())))
 
 
 def make_config(data: Mapping[str, Any]) -> Config:

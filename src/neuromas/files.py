@@ -61,5 +61,13 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
         return False
 
 
+def at_home(name: str) -> Path:
+    """The path with a leading ``~`` or ``~user`` resolved, or as it stands where there is no such user."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
 def _too_large(path: str | os.PathLike[str], most: int) -> OSError:
     return OSError(errno.EFBIG, f"is larger than {most / 1_000_000:g} MB", os.fspath(path))

@@ -251,8 +251,16 @@ def test_text_that_no_file_can_keep_is_refused(text):
 
 @pytest.mark.parametrize(
     "setting",
-    "train.lr=1e39 model.alpha=1e308 train.kl=1e300 train.clip=1e200 growth.noise=1e39 "
-    "train.temperature=1e-300 train.warmup=99999999999 evaluate.every=99999999999".split(),
+    [
+        "train.lr=1e39",
+        "model.alpha=1e308",
+        "train.kl=1e300",
+        "train.clip=1e200",
+        "growth.noise=1e39",
+        "train.temperature=1e-300",
+        "train.warmup=99999999999",
+        "evaluate.every=99999999999",
+    ],
 )
 def test_numbers_beyond_single_precision_and_reason_are_refused(setting):
     with pytest.raises(ConfigError, match=setting.partition("=")[0]):

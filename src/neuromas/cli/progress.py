@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 
 from neuromas.report.lineage import told
+from neuromas.report.terminal import visible
 
 
 class Progress:
@@ -70,4 +71,4 @@ class Progress:
 
     def _say(self, text: str) -> None:
         """A line above the bar."""
-        self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._bar.console.print(visible(text), highlight=False, markup=False, soft_wrap=True)

@@ -73,7 +73,7 @@ def prune(path: Path, out: Path, node: str = "", edge: Sequence[str] = ()) -> Gr
         raise RunError(f"{out} exists; name a new folder for the pruned network")
     assembly = load_bundle(path)
     topology = assembly.network.topology
-    change = remove_node(topology, node) if node else remove_edge(topology, edge[0], edge[1])
+    change = remove_edge(topology, edge[0], edge[1]) if edge else remove_node(topology, node)
     lineage = Lineage.from_manifest(read_manifest(bundle_folder(path)), str(path))
     pruned = _without(assembly, change)
     entry = describe(change, topology, lineage.spent, lineage.spent.steps) | {"run": str(path)}
