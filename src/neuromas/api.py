@@ -27,6 +27,7 @@ prepare()
 from neuromas.assemble import Assembly, check_run, check_task, load_bundle, trust_run  # noqa: E402  (torch after the process settings)
 from neuromas.episode import Episode  # noqa: E402
 from neuromas.evaluate import Evaluation, evaluate  # noqa: E402
+from neuromas.growth.stages import settle  # noqa: E402
 from neuromas.rollout import Sampling, rollout  # noqa: E402
 from neuromas.session import resume, start  # noqa: E402
 from neuromas.testing import Watch  # noqa: E402
@@ -91,7 +92,8 @@ def train(config: Config, directory: str | Path, watch: Watch | None = None) -> 
 
 def check_same(run: Run, config: Config) -> None:
     """Raises RunError if the run was started with another configuration."""
-    if make_config(run.read("config.json")).model_dump(mode="json") != config.model_dump(mode="json"):
+    was, wanted = make_config(run.read("config.json")), settle(config)
+    if was.model_dump(mode="json") != wanted.model_dump(mode="json"):
         raise RunError(f"{run.path} holds a run of another configuration; name another directory")
 
 

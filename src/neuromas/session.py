@@ -15,7 +15,7 @@ from neuromas.evaluate import Evaluation
 from neuromas.growth.heir import Heritage
 from neuromas.growth.lineage import Budget, Lineage, changed, describe
 from neuromas.growth.operators import Growth, grow
-from neuromas.growth.stages import Stage, check_stages, shapes
+from neuromas.growth.stages import Stage, check_stages, settle, shapes
 from neuromas.growth.transfer import inherited, restate, transfer, undo
 from neuromas.guard import Guard
 from neuromas.interrupt import Interrupt
@@ -35,6 +35,7 @@ from neuromas.training import Trainer, train_step
 def start(config: Config, directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
     """Train a new run in ``directory``. Returns when it is finished or was interrupted."""
     check_sinks(config.run.sinks)
+    config = settle(config)
     assembly, parent = _beginning(config, backbone)
     check_data(assembly, check_stages(config, assembly.network.topology if parent else None))
     run = Run.create(directory, config.model_dump(mode="json"), about())

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOMS = {
-    "facts": {"errors", "seeds", "topology", "shapes", "task", "episode", "config"},
+    "facts": {"errors", "files", "seeds", "topology", "shapes", "task", "episode", "config"},
     "mathematics": {"statistics", "learning", "theory"},
     "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking", "provenance", "trust"},
     "acts": {"rollout", "evaluate", "training", "network", "assemble", "session", "stream"}

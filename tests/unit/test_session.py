@@ -16,6 +16,7 @@ from neuromas import assemble as assembling
 from neuromas import provenance, session, tracking
 from neuromas.config import make_config
 from neuromas.errors import ConfigError, NeuromasError, RunError, TaskError
+from neuromas.growth.stages import settle
 from neuromas.provenance import about
 from neuromas.session import resume, start
 from neuromas.store import MANIFEST, Run
@@ -114,7 +115,7 @@ def test_a_run_leaves_its_whole_story(whole):
     assert about_it["versions"]["torch"] == torch.__version__
     assert about_it["versions"]["neuromas"]
     assert {"commit", "python", "machine", "created"} <= about_it.keys()
-    assert make_config(run.read("config.json")) == settings()
+    assert make_config(run.read("config.json")) == settle(settings())
 
 
 def test_the_commit_is_that_of_this_checkout(monkeypatch, tmp_path):

@@ -10,10 +10,10 @@ import shutil
 import time
 from pathlib import Path
 
-from neuromas.cli.options import read_pairs
+from neuromas.cli.options import file_to_write, read_pairs
 from neuromas.config import Config
-from neuromas.errors import ModelError, NeuromasError, RunError, one_line
-from neuromas.graphs import load_topology, save_topology
+from neuromas.errors import ModelError, NeuromasError, one_line
+from neuromas.graphs import agreed_topology, save_topology
 from neuromas.models.cost import Load, estimate, readings
 from neuromas.models.dims import read_dims
 from neuromas.network import assign
@@ -39,16 +39,14 @@ def validate_task(args: argparse.Namespace) -> int:
 
 def topology(args: argparse.Namespace) -> int:
     """Draw a topology as text with its cost, or write an SVG or a file that can be read again."""
-    graph = load_topology(args.shape, args.question)
-    if args.svg:
-        path = Path(args.svg)
-        if not path.parent.is_dir():
-            raise RunError(f"--svg {args.svg!r}: the folder {str(path.parent)!r} does not exist")
-        write_atomic(path, as_svg(graph))
-        print(f"wrote {visible(args.svg)}")
+    graph = agreed_topology(args.shape, args.question)
+    drawing = file_to_write("--svg", args.svg) if args.svg else None
     if args.out:
-        save_topology(graph, args.out)
+        save_topology(graph, file_to_write("--out", args.out))
         print(f"wrote {visible(args.out)}")
+    if drawing:
+        write_atomic(drawing, as_svg(graph))
+        print(f"wrote {visible(args.svg)}")
     if not args.svg and not args.out:
         print(f"{as_text(graph)}\n\n{_cost(graph, args)}")
     return 0

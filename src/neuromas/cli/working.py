@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuromas.cli.options import read_pairs
-from neuromas.config import Config, load_config
-from neuromas.errors import ConfigError
+from neuromas.config import MOST_PASSES, Config, load_config
+from neuromas.errors import ConfigError, shown
 from neuromas.report.reading import read_evaluation
 from neuromas.report.tables import paired, paired_line, percent, readable, run_report, summary_lines
 from neuromas.report.terminal import visible
 from neuromas.report.trace import trace_text
-from neuromas.store import Run
+from neuromas.store import MANIFEST, Run
 
 if TYPE_CHECKING:
     from neuromas.assemble import Assembly
@@ -29,23 +29,30 @@ if TYPE_CHECKING:
     from neuromas.task import Task
 
 _OVERRIDE = re.compile(r"[\w.]+\s*=")
+_LONGEST_NAME = 200  # bytes; a file's name has up to 255
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train, resume, or report a run that is finished."""
-    from neuromas import session
-    from neuromas.assemble import check_run
-
+    """Train, resume, or report a run that is finished. Torch is loaded once nothing can be mistyped."""
     if args.resume:
         if args.settings or args.directory or args.carry_on:
             raise ConfigError(
                 "--resume takes the run's own configuration; give no config, key=value, --run or --continue"
             )
-        directory = Path(args.resume)
+        directory = Run.open(Path(args.resume)).path
+        from neuromas import session
+        from neuromas.assemble import check_run
+
         allow(args, directory)
         check_run(directory)
         return train_in(directory, lambda watch: session.resume(directory, watch))
-    config = _config(args.settings)
+    from neuromas.growth.stages import settle
+    from neuromas.tasks import task_info
+
+    config = settle(_config(args.settings))
+    task_info(config.task.name)
+    from neuromas import session
+
     directory = Path(args.directory or config.run.directory or f"runs/{_name(config)}")
     if args.carry_on and (directory / "config.json").is_file():
         from neuromas.api import check_same
@@ -115,23 +122,15 @@ def _report(run: Run) -> int:
 
 def evaluate_run(args: argparse.Namespace) -> int:
     """Evaluate a saved network and keep summary and items in its run."""
+    if args.options and not args.task:
+        raise ConfigError(f"option {shown(args.options[0])} needs --task NAME")
+    votes = _votes(args)
+    name = _evaluation_name(args, votes)
+    there(args.path)
     from neuromas.assemble import check_task, load_bundle
     from neuromas.experiment.cells import stage_folder
     from neuromas.tasks import make_task
 
-    if args.options and not args.task:
-        raise ConfigError(f"option {args.options[0]!r} needs --task NAME")
-    votes = _votes(args)
-    stage = [f"stage-{args.stage}"] if args.stage else []
-    way = f"votes-{votes[0]}-{votes[1]}" if votes else args.messages
-    name = args.name or "-".join(
-        [*([args.task.replace("/", "-")] if args.task else []), args.split, str(args.items), way, *stage]
-    )
-    if "/" in name or name.startswith((".", "test-before", "test-after")):
-        raise ConfigError(
-            f"evaluation name {name!r}: use no '/' and no leading '.', "
-            "and leave test-before and test-after to training"
-        )
     folder = stage_folder(Path(args.path), args.stage) if args.stage else Path(args.path)
     allow(args, folder)
     assembly = load_bundle(folder, args.device, model=args.backbone)
@@ -150,6 +149,32 @@ def evaluate_run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _evaluation_name(args: argparse.Namespace, votes: tuple[int, float] | None) -> str:
+    """The name under which the evaluation is kept. Raises ConfigError for those that training uses."""
+    stage = [f"stage-{args.stage}"] if args.stage else []
+    way = f"votes-{votes[0]}-{votes[1]}" if votes else args.messages
+    name: str = args.name or "-".join(
+        [*([args.task.replace("/", "-")] if args.task else []), args.split, str(args.items), way, *stage]
+    )
+    if name.startswith((".", "test-before", "test-after")) or re.fullmatch(r"stage-[0-9]+", name):
+        raise ConfigError(
+            f"evaluation name {shown(name)}: use no leading '.', "
+            "and leave test-before, test-after and stage-N to training"
+        )
+    if "/" in name or visible(name) != name or len(name.encode()) > _LONGEST_NAME:
+        raise ConfigError(
+            f"evaluation name {shown(name)}: use no '/', no invisible characters "
+            f"and at most {_LONGEST_NAME} bytes"
+        )
+    return name
+
+
+def there(path: str) -> None:
+    """Raises RunError if a network is neither a checkpoint nor in a run: said before torch is loaded."""
+    if not (Path(path) / MANIFEST).is_file():
+        Run.open(Path(path))
+
+
 def _votes(args: argparse.Namespace) -> tuple[int, float] | None:
     """Number and temperature of the passes that vote; None where one greedy pass answers."""
     if args.votes is None:
@@ -158,6 +183,11 @@ def _votes(args: argparse.Namespace) -> tuple[int, float] | None:
         return None
     if args.messages != "none":
         raise ConfigError(f"--votes and --messages {args.messages} do not go together")
+    if args.votes * args.items > MOST_PASSES:
+        raise ConfigError(
+            f"--votes {args.votes} on --items {args.items} are {args.votes * args.items} passes, "
+            f"at most {MOST_PASSES}"
+        )
     return args.votes, 0.7 if args.temperature is None else args.temperature
 
 
@@ -201,6 +231,7 @@ def _side(text: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 def ask(args: argparse.Namespace) -> int:
     """Answer one question, optionally with the messages."""
+    there(args.path)
     from neuromas.api import load
 
     trained = load(args.path, args.device, args.backbone, args.trust)

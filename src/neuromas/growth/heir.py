@@ -10,6 +10,7 @@ from neuromas import trust
 from neuromas.assemble import Assembly, bundle_folder, load_bundle, save_bundle
 from neuromas.config import Config, apply_overrides, make_config
 from neuromas.errors import ConfigError, RunError, one_line
+from neuromas.graphs import says_question
 from neuromas.growth.lineage import Lineage, describe
 from neuromas.growth.operators import Growth, remove_edge, remove_node
 from neuromas.models.bundle import read_manifest
@@ -67,6 +68,8 @@ def heir_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = (
     except (KeyError, ConfigError) as error:
         raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
     data["growth"] |= {"stages": [[shape, steps]], "parent": str(path)}
+    if says_question(shape):  # the file speaks for the new network; the parent's mode is not the user's word
+        data["network"]["question"] = "auto"
     del data["network"]["topology"], data["train"]["steps"]
     data["run"]["directory"] = ""
     config = make_config(apply_overrides(data, overrides))
@@ -85,7 +88,7 @@ def prune(path: Path, out: Path, node: str = "", edge: Sequence[str] = ()) -> Gr
         raise RunError(f"{out} exists; name a new folder for the pruned network")
     assembly = load_bundle(path)
     topology = assembly.network.topology
-    change = remove_node(topology, node) if node else remove_edge(topology, edge[0], edge[1])
+    change = remove_edge(topology, edge[0], edge[1]) if edge else remove_node(topology, node)
     lineage = Lineage.from_manifest(read_manifest(bundle_folder(path)), str(path))
     pruned = _without(assembly, change)
     entry = describe(change, topology, lineage.spent, lineage.spent.steps) | {"run": str(path)}

@@ -8,9 +8,9 @@ from typing import Any
 
 from neuromas.config import Config, GrowthConfig
 from neuromas.errors import RunError, TopologyError
-from neuromas.graphs import load_topology
+from neuromas.graphs import agreed_topology, load_topology
 from neuromas.growth.operators import at, grow
-from neuromas.topology import Topology
+from neuromas.topology import QUESTION_MODES, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,23 @@ class Stage:
 def shapes(config: Config) -> list[tuple[str, int]]:
     """The stages of a run: those configured, or the one network."""
     return list(config.growth.stages) or [(config.network.topology, config.train.steps)]
+
+
+def settle(config: Config) -> Config:
+    """The configuration with ``network.question`` as its topologies have it: what a run records.
+
+    "auto" becomes the one mode under which every topology is what its text or file says; it stays where
+    a file says more than a mode can. Raises TopologyError where a mode contradicts a file.
+    """
+    question = config.network.question
+    goals = [agreed_topology(shape, question) for shape, _ in shapes(config)]
+    if question != "auto":
+        return config
+    for mode in QUESTION_MODES:
+        if goals == [load_topology(shape, mode) for shape, _ in shapes(config)]:
+            network = config.network.model_copy(update={"question": mode})
+            return config.model_copy(update={"network": network})
+    return config
 
 
 def check_stages(config: Config, parent: Topology | None) -> list[Topology]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from neuromas.errors import ModelError, one_line, unknown
+from neuromas.files import at_home
 from neuromas.models.attention import IMPLEMENTATION, Plan, register
 from neuromas.models.codec import ByteCodec, Codec, TokenizerCodec
 from neuromas.models.embedded import embedded_folder
@@ -116,7 +117,7 @@ def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> B
 
 def _locate(name: str) -> Path:
     """The folder of a local model, or of a hub id downloaded as safetensors."""
-    path = Path(name).expanduser()
+    path = at_home(name)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ModelError(f"backbone {name!r}: the folder has no config.json; {THREE_WAYS}")
