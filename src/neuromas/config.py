@@ -82,7 +82,7 @@ class TrainConfig(Section):
     accumulate: int = Field(1, ge=1, le=4096)
     passes: int = Field(1, ge=1, le=64)
     ratio_clip: float = Field(0.2, gt=0, lt=1)
-    max_kl: float = Field(0.05, ge=0, le=1e6)
+    max_kl: float = Field(0.2, ge=0, le=1e6)
     baseline: Literal["none", "ema", "batch_mean", "rloo", "grpo"] = "rloo"
     ema_decay: float = Field(0.9, ge=0, lt=1)
     temperature: float = Field(1.0, ge=1e-6, le=10)
@@ -120,10 +120,10 @@ class GrowthConfig(Section):
 
     ``parent`` is a trained run to start from instead of new adapters. ``init`` says how new nodes begin
     and whether gates open over the first ``anneal`` of a stage. For its first ``first`` the old nodes
-    learn at ``old_rate`` times the rate (0: they are frozen); ``inherited_rate`` is that of old nodes
-    throughout, ``new_rate`` that of a new node in its own stage and all later ones. ``lr`` gives every
-    stage a learning rate of its own. ``patience`` ends a stage after so many validations without a better
-    one (0: never).
+    learn at ``old_rate`` times the rate (0: they are frozen). Nodes that were trained before the last growth,
+    or in another run, learn at ``inherited_rate`` times the rate, new ones at ``new_rate``, for good. ``lr``
+    gives every stage a learning rate of its own. ``patience`` ends a stage after so many validations without
+    a better one (0: never).
     """
 
     stages: tuple[Annotated[tuple[str, int], Field(strict=False)], ...] = Field((), strict=False)
@@ -134,7 +134,7 @@ class GrowthConfig(Section):
     first: float = Field(0.2, ge=0, le=1)
     old_rate: float = Field(0.0, ge=0, le=1)
     new_rate: float = Field(1.0, ge=0, le=1)
-    inherited_rate: float = Field(1.0, ge=0, le=1)
+    inherited_rate: float = Field(0.1, ge=0, le=1)
     lr: tuple[Annotated[float, Field(gt=0)], ...] = Field((), strict=False)
     restate: int = Field(20, ge=1, le=10_000)
     optimiser: Literal["keep", "reset"] = "keep"

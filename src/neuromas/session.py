@@ -215,9 +215,9 @@ class _Session:
         trainer.ema = {row: trainer.ema[old] for row, old in grown.before.items() if old in trainer.ema}
         kept = trainer.optimisers if growth.optimiser == "keep" else []
         trainer.optimisers = [*kept, *map(trainer.optimiser, assembly.policy.bank.parameters[len(kept) :])]
-        born = (*self.stage.born, *grown.new)
-        steps = shapes(config)[index][1]
-        self.stage = Stage(index, trainer.step, steps, change.start, change.goal, grown.new, born)
+        many = len(trainer.optimisers)
+        adapters, steps = (many - len(grown.new), many), shapes(config)[index][1]
+        self.stage = self.stage.followed_by(change, adapters, trainer.step, steps)
         self.guard.restart(trainer.step, restored=False)
         self._use(grown.network)
         if growth.init.startswith("passthrough") and grown.new:
@@ -240,8 +240,7 @@ class _Session:
         count = config.train.problems
         trainer.lr = self._rate()
         for i in range(config.growth.restate):
-            # beyond those that training meets
-            first = self.met + config.train.steps * config.train.batch + i * count
+            first = self.met + config.train.steps * config.train.batch + i * count  # training meets others
             problems = training_problems(self.assembly.task, trainer.seed, first, count)
             episodes = restate(trainer, self.assembly.task, change, self.stage.new, problems)
             self.lineage = self.lineage.paid(Budget.of_episodes(episodes))
@@ -388,11 +387,9 @@ class _Session:
             self.lineage = self.lineage.undone()
             folder, what = f"parent-{stage.index + 1}", f"{self.assembly.network.topology} as before it grew"
             self.run.save_named(folder, self._fill)
-        shape = shapes(self.config)[stage.index][0]
-        rows = list(self.run.lines("validation.jsonl"))
-        self._note(
-            "stage", f"stage {stage.index + 1} ({shape}) {best.ended_below(rows)}: {what} is handed on"
-        )
+        which = f"stage {stage.index + 1} ({shapes(self.config)[stage.index][0]})"
+        fell = best.ended_below(list(self.run.lines("validation.jsonl")))
+        self._note("stage", f"{which} {fell}: {what} is handed on")
         return folder
 
     def _load(self, folder: str) -> None:

@@ -32,6 +32,7 @@ from neuromas.rollout import Sampling, rollout
 from neuromas.seeds import derive
 from neuromas.task import Problem, Task
 
+_SHORTENINGS = 4  # of an update that moves an adapter too far
 _MEASURED = 32  # messages of an adapter on which an update's KL is measured
 
 
@@ -172,7 +173,7 @@ def learn(trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: W
         accumulate(policy, said, weights, temperature, objective, earlier=earlier)
         with alone():
             _update(trainer, trainer.rate)
-    moved = _hold_back(trainer, said, found.logprobs, before, temperature) if settings.max_kl else {}
+    moved = _hold_back(trainer, said, found.logprobs, before) if settings.max_kl else {}
     for row in {message.adapter for message in said if norms[message.adapter] > 0.0}:
         policy.bank.versions[row] += 1
     sampled = torch.tensor([p for _, turn in messages for p in turn.logprobs])
@@ -214,31 +215,35 @@ def _check_fresh(
 
 
 def _hold_back(
-    trainer: Trainer, said: Sequence[Message], spoken: Tensor, before: Sequence[Tensor], temperature: float
+    trainer: Trainer, said: Sequence[Message], spoken: Tensor, before: Sequence[Tensor]
 ) -> dict[str, float]:
     """Measure how far the update moved each adapter, in nats a token, and bring back what moved too far.
 
     Measured on some of the messages just learned from, as KL(before || after) of their sampled tokens. It
-    grows with the square of a small step, so the step is shortened by the square root of what it is over.
+    grows with the square of a small step, so the step is shortened by the square root of what it is over;
+    a large step's KL grows otherwise, so that is measured again. Returns the first measurement, by adapter.
     """
     policy, limit = trainer.policy, trainer.settings.max_kl
-    chosen = _spread(said)
     starts = torch.tensor([0, *(len(message.ids) for message in said)]).cumsum(0).tolist()
-    picked = [replace(said[i], key=k) for k, i in enumerate(chosen)]
-    old = torch.cat([spoken[starts[i] : starts[i + 1]] for i in chosen]) if chosen else torch.zeros(0)
-    each = sampled_kl(old, logprobs(policy, picked, temperature))
-    rows = torch.tensor([message.adapter for message in picked for _ in message.ids])
-    moved: dict[str, float] = {}
-    for row in sorted({message.adapter for message in picked}):
-        far = float(each[rows == row].double().mean())
-        if far > limit or not math.isfinite(far):
-            shorter = math.sqrt(limit / far) if math.isfinite(far) else 0.0
-            with torch.no_grad():
-                policy.bank.parameters[row].copy_(
-                    torch.lerp(before[row], policy.bank.parameters[row], shorter) if shorter else before[row]
-                )
-        moved[str(row)] = far
-    return moved
+    chosen, first = _spread(said), dict[str, float]()
+    for _ in range(_SHORTENINGS):
+        if not chosen:
+            break
+        picked = [replace(said[i], key=k) for k, i in enumerate(chosen)]
+        old = torch.cat([spoken[starts[i] : starts[i + 1]] for i in chosen])
+        each = sampled_kl(old, logprobs(policy, picked, trainer.temperature()))
+        rows = torch.tensor([message.adapter for message in picked for _ in message.ids])
+        far = {row: float(each[rows == row].double().mean()) for row in set(rows.tolist())}
+        first = {**{str(row): far[row] for row in sorted(far)}, **first}
+        over = {row: moved for row, moved in far.items() if not moved <= limit}  # NaN is over, too
+        for row, moved in over.items():
+            share = math.sqrt(limit / moved) if math.isfinite(moved) else 0.0
+            new = (
+                torch.lerp(before[row], policy.bank.parameters[row].detach(), share) if share else before[row]
+            )
+            policy.bank.parameters[row].data.copy_(new)
+        chosen = [i for i in chosen if said[i].adapter in over]
+    return first
 
 
 def _spread(said: Sequence[Message]) -> list[int]:

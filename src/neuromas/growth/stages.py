@@ -9,7 +9,7 @@ from typing import Any
 from neuromas.config import Config, GrowthConfig
 from neuromas.errors import RunError, TopologyError
 from neuromas.graphs import agreed_topology, load_topology
-from neuromas.growth.operators import at, grow
+from neuromas.growth.operators import Growth, at, grow
 from neuromas.topology import QUESTION_MODES, Topology
 
 
@@ -18,7 +18,8 @@ class Stage:
     """Where a run stands: stage ``index`` (from 0) began at step ``since`` and lasts ``steps`` at most.
 
     ``start`` and ``goal`` are the transition it began with and where that ends (None: it did not grow);
-    ``new`` are the adapter rows that began in it, ``born`` those of all stages.
+    ``new`` are the adapter rows that began in it, ``born`` those of all stages; ``inherited`` are those that
+    were trained before the last growth, or before this run.
     """
 
     index: int
@@ -28,6 +29,15 @@ class Stage:
     goal: Topology | None = None
     new: tuple[int, ...] = ()
     born: tuple[int, ...] = ()
+    inherited: tuple[int, ...] = ()
+
+    def followed_by(self, change: Growth, adapters: tuple[int, int], since: int, steps: int) -> Stage:
+        """The stage after this one; ``adapters`` is how many there were before its change and are now."""
+        new = tuple(range(*adapters))
+        index, born = self.index + 1, (*self.born, *new)
+        grew = bool(change.steps) or index == 0  # in the first stage of an heir all is inherited
+        inherited = tuple(range(adapters[0])) if grew else self.inherited
+        return Stage(index, since, steps, change.start, change.goal, new, born, inherited)
 
     @property
     def changed(self) -> bool:
@@ -55,13 +65,15 @@ class Stage:
 
         A node keeps the ``new_rate`` it was born with, so that one that is not to learn never does.
         """
-        if self.start is None:
-            return {}
-        early = settings.new_rate > 0.0 and step - self.since < settings.first * self.steps
-        old = settings.inherited_rate * (settings.old_rate if self.new and early else 1.0)
-        born = dict.fromkeys((*self.born, *self.new), settings.new_rate)
-        rates = {row: born.get(row, 1.0) * (1.0 if row in self.new else old) for row in range(adapters)}
-        return {row: rate for row, rate in rates.items() if rate != 1.0}
+        early = bool(self.new) and settings.new_rate > 0.0 and step - self.since < settings.first * self.steps
+        rates = {}
+        for row in range(adapters):
+            rate = settings.new_rate if row in (*self.born, *self.new) else 1.0
+            rate *= settings.inherited_rate if row in self.inherited else 1.0
+            rate *= settings.old_rate if early and row not in self.new else 1.0
+            if rate != 1.0:
+                rates[row] = rate
+        return rates
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint."""
@@ -73,6 +85,7 @@ class Stage:
             "goal": None if self.goal is None else self.goal.to_dict(),
             "new": list(self.new),
             "born": list(self.born),
+            "inherited": list(self.inherited),
         }
 
     @classmethod
@@ -84,8 +97,9 @@ class Stage:
             )
             numbers = [int(data[key]) for key in ("index", "since", "steps")]
             new = tuple(int(row) for row in data["new"])
-            born = tuple(int(row) for row in data.get("born", new))  # 0.1.0 did not keep it
-            return cls(numbers[0], numbers[1], numbers[2], start, goal, new, born)
+            born = tuple(int(row) for row in data.get("born", new))  # 0.1.0 did not keep these two
+            inherited = tuple(int(row) for row in data.get("inherited", ()))
+            return cls(numbers[0], numbers[1], numbers[2], start, goal, new, born, inherited)
         except (KeyError, TypeError, ValueError, TopologyError) as error:
             raise RunError(f"a checkpoint's growth stage is damaged ({error!r})") from error
 
