@@ -13,13 +13,14 @@ from neuromas.learning.alarms import Alarm, Report, alarms, fallen
 
 @dataclass(slots=True)
 class Guard:
-    """Reports of the stage so far, the alarms that are on, and how often the rate was halved.
+    """The stage's first and last reports, the alarms that are on, and how often the rate was halved.
 
     An alarm is told when it goes on, and again only after it was off. ``since`` is the step from which
     reports count: the stage's first, or the last return to the best state.
     """
 
     limits: AlarmsConfig
+    first: list[Report] = field(default_factory=list)
     rows: list[Report] = field(default_factory=list)
     on: set[str] = field(default_factory=set)
     since: int = 0
@@ -33,8 +34,8 @@ class Guard:
                 f"sampler and trainer disagree by {drift:.2f} nats a token at step {report['step']}, "
                 f"more than alarms.drift = {self.limits.drift:g}: what is learned is not what was sampled"
             )
-        self.rows = [*self.rows, report][-max(self.limits.window, self.limits.zero) :]
-        return self._new(alarms(self.rows, self.limits), {"fallen"})
+        self._keep([report])
+        return self._new(alarms(self.rows, self.first, self.limits), {"fallen"})
 
     def see_validation(self, accuracy: float | None, best: float | None) -> list[Alarm]:
         """Alarms that went on with this validation."""
@@ -43,7 +44,7 @@ class Guard:
 
     def restart(self, step: int, restored: bool) -> None:
         """Forget what was seen: a stage begins, or its best state is back."""
-        self.rows, self.on, self.since = [], set(), step
+        self.first, self.rows, self.on, self.since = [], [], set(), step
         self.halved = self.halved + 1 if restored else 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,8 +55,13 @@ class Guard:
         """Go on from ``to_dict``'s form and the run's reports. Raises KeyError, TypeError or ValueError."""
         self.on, self.since = {str(name) for name in data["on"]}, int(data["since"])
         self.halved = int(data["halved"])
-        seen = [row for row in rows if row["step"] >= self.since]
-        self.rows = seen[-max(self.limits.window, self.limits.zero) :]
+        self.first, self.rows = [], []
+        self._keep([row for row in rows if row["step"] >= self.since])
+
+    def _keep(self, reports: list[Report]) -> None:
+        """Remember what alarms need of these reports."""
+        self.first = [*self.first, *reports][: self.limits.window]
+        self.rows = [*self.rows, *reports][-max(self.limits.window, self.limits.zero) :]
 
     def _new(self, found: list[Alarm], kept: set[str]) -> list[Alarm]:
         """Alarms of ``found`` that were off; those of ``kept`` are not judged here."""

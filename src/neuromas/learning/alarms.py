@@ -12,6 +12,7 @@ from typing import Any
 from neuromas.config import AlarmsConfig
 
 Report = Mapping[str, Any]
+_LOST = 0.1  # share of its first entropy below which a node has collapsed
 _SOLVED = 0.9  # from this mean reward on, agreeing samples and low entropy are success, not failure
 
 
@@ -24,9 +25,12 @@ class Alarm:
     breaking: bool
 
 
-def alarms(rows: Sequence[Report], limits: AlarmsConfig) -> list[Alarm]:
-    """The alarms that are on after these reports, oldest first (see ``AlarmsConfig`` for each limit)."""
-    found = [_zero(rows, limits), *_of_window(rows[-limits.window :], limits)]
+def alarms(rows: Sequence[Report], first: Sequence[Report], limits: AlarmsConfig) -> list[Alarm]:
+    """The alarms that are on after these reports, oldest first (see ``AlarmsConfig`` for each limit).
+
+    ``first`` are the stage's first reports, with which its later ones are compared.
+    """
+    found = [_zero(rows, limits), *_of_window(rows[-limits.window :], first, limits)]
     return [alarm for alarm in found if alarm is not None]
 
 
@@ -57,7 +61,7 @@ def _zero(rows: Sequence[Report], limits: AlarmsConfig) -> Alarm | None:
     return Alarm("zero", text + "try " + ", ".join(tries), breaking=False)
 
 
-def _of_window(rows: Sequence[Report], limits: AlarmsConfig) -> list[Alarm | None]:
+def _of_window(rows: Sequence[Report], first: Sequence[Report], limits: AlarmsConfig) -> list[Alarm | None]:
     """Alarms on means over a window; none before the window is full, or where nothing was earned at all."""
     rewards = [row["reward"] for row in rows if row["reward"] is not None]
     if len(rows) < limits.window or not rewards or not any(rewards):
@@ -65,7 +69,7 @@ def _of_window(rows: Sequence[Report], limits: AlarmsConfig) -> list[Alarm | Non
     solved = _mean(rewards) >= _SOLVED
     return [
         None if solved else _silent(rows, limits),
-        None if solved else _collapsed(rows, limits),
+        None if solved else _collapsed(rows, first, limits),
         _truncated(rows, limits),
         None if solved else _favourite(rows, limits),
     ]
@@ -82,18 +86,25 @@ def _silent(rows: Sequence[Report], limits: AlarmsConfig) -> Alarm | None:
     return Alarm("silent", text, breaking=False)
 
 
-def _collapsed(rows: Sequence[Report], limits: AlarmsConfig) -> Alarm | None:
+def _collapsed(rows: Sequence[Report], first: Sequence[Report], limits: AlarmsConfig) -> Alarm | None:
+    """A node that has lost nearly all variety it had. One that was sure from the start is none."""
     for node in range(len(rows[-1]["node_entropy"])):
-        known = [row["node_entropy"][node] for row in rows if len(row["node_entropy"]) > node]
-        values = [value for value in known if value is not None]
-        if limits.entropy and len(values) == len(rows) and _mean(values) < limits.entropy:
+        now, then = _entropy(rows, node), _entropy(first, node)
+        if now is not None and then is not None and now < limits.entropy and now < then * _LOST:
             text = (
-                f"node {node + 1} writes the same whatever it reads "
-                f"(entropy {_mean(values):.4f} nats a token); "
-                "try train.entropy, a higher train.temperature or a lower train.lr"
+                f"node {node + 1} hardly varies any more ({now:.4f} nats a token, {then:.4f} at first), "
+                "so it cannot find anything better; try train.entropy, a higher train.temperature or a lower "
+                "train.lr"
             )
             return Alarm("entropy", text, breaking=True)
     return None
+
+
+def _entropy(rows: Sequence[Report], node: int) -> float | None:
+    """A node's mean entropy over the steps in which it learned; None if there are none."""
+    known = [row["node_entropy"][node] for row in rows if len(row["node_entropy"]) > node]
+    values = [value for value in known if value is not None]
+    return _mean(values) if values else None
 
 
 def _truncated(rows: Sequence[Report], limits: AlarmsConfig) -> Alarm | None:
