@@ -16,6 +16,7 @@ from typing import Any
 
 _PLAIN = re.compile(r"([-+]?)[$]?([0-9]{1,30}|[0-9]{1,3}(?:,[0-9]{3}){1,9})(?:\.([0-9]{0,30}))?")
 _RATIO = re.compile(r"([-+]?[0-9]{1,30})\s?/\s?([0-9]{1,30})")
+_LATEX_MARKS = re.compile(r"\\[!,](?=[0-9]{3}(?![0-9]))|\\(?=[$%])")  # "1\,000", "\$5", "5\%"
 _DIGITS = r"(?:[0-9]{1,20}(?:\.[0-9]{1,20})?|\.[0-9]{1,20})"
 _ROOT = r"\\sqrt(?:\{[0-9]{1,20}\}|[0-9])"
 _UNIT = rf"(?:{_DIGITS}? ?(?:{_ROOT}|\\pi)|{_DIGITS})"  # 3, 2\sqrt{3}, \pi
@@ -29,8 +30,14 @@ _MAX_EXPONENT = 99
 
 
 def as_fraction(text: str) -> Fraction | None:
-    """The exact value of "-3", "1,000", "$2.50", "40%" (as 40) or "3/4"; ``None`` for anything else."""
-    said = text.strip().removesuffix("%").rstrip()
+    """The exact value of "-3", "1,000", "$2.50", "40%" (as 40) or "3/4"; ``None`` for anything else.
+
+    Also as LaTeX writes them: "\\$2.50", "40\\%", "1{,}000", "1,\\!000", "$1000$".
+    """
+    said = text.strip()
+    if said.startswith("$") and said.endswith("$"):
+        said = said[1:-1]
+    said = _LATEX_MARKS.sub("", said).replace("{,}", ",").strip().removesuffix("%").rstrip()
     match = _PLAIN.fullmatch(said)
     if match:
         sign, whole, decimals = match[1], match[2].replace(",", ""), match[3] or "0"
