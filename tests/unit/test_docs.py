@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import importlib.util
+import json
 import re
 import runpy
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+
+from neuromas.report.comparing import compare_points, correct
+from neuromas.statistics import clustered_difference
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -19,8 +26,60 @@ def test_every_figure_of_the_pages_comes_from_a_result_file():
         text = page.read_text("utf-8")
         assert made["render"](text) == text, f"{page.name}: run python benchmarks/readme.py"
     pages = "".join(page.read_text("utf-8") for page in made["PAGES"])
-    for name in ("demo", "learning", "speed", *(f"{one}-report" for one in made["EXPERIMENTS"])):
+    for name in (
+        "demo",
+        "learning",
+        "speed",
+        "simulated",
+        "power",
+        *(f"{one}-report" for one in made["EXPERIMENTS"]),
+    ):
         assert f"<!-- {name} -->" in pages, f"no page shows {name}"
+
+
+def _benchmark(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pages_show_results_with_and_without_scores_by_question(monkeypatch):
+    """The committed files of 0.1.0 have none; a file written now has."""
+    old = json.loads((ROOT / "benchmarks" / "results" / "depth.json").read_text("utf-8"))
+    new = copy.deepcopy(old)
+    questions = [f"q{i}" for i in range(10)]
+    new["items"] = {task: questions for task in {point["task"] for point in new["points"]}}
+    for point in new["points"]:
+        for seed in point["seeds"]:
+            right = round(10 * seed["accuracy"])
+            seed["scores"] = [1] * right + [0] * (10 - right)
+        point["interval"] = {"low": 0.123, "high": 0.987}
+    new["comparisons"] = correct([compare_points(new["points"], one) for one in new["comparisons"]])
+    readme = _benchmark("readme")
+    for data, tested in ((old, False), (new, True)):
+        monkeypatch.setattr(readme, "_load", lambda name, data=data: data)
+        for text in (readme._experiment("depth"), readme._report("depth")):
+            assert ("p = " in text) == tested
+            assert ("98.7]" in text) == tested
+            assert ("items were not kept" in text) != tested
+            assert "pooled" not in text
+            assert "+85, +80, +69" in text or "+85.0, +80.0, +69.0" in text or tested
+
+
+def test_the_gain_over_seeds_is_tested_by_question_and_seed():
+    learning, readme = _benchmark("learning"), _benchmark("readme")
+    row = {"recipe": "r", "ids": ["a", "b", "c"], "scores": {"before": [0, 0, 1], "after": [1, 0, 1]}}
+    rows = [row | {"gain": 1 / 3}, row | {"gain": 1 / 3}]
+    rows.append({**row, "scores": {"before": [0, 0, 0], "after": [1, 1, None]}, "gain": 1.0})
+    (found,) = learning._over_seeds(rows)
+    expected = clustered_difference([[1, 0], [1, 0], [1, 1]], [[0, 0]] * 3)
+    assert found["trainings"] == asdict(expected)
+    assert f"p = {expected.p_value:.1g} by question and seed" in readme._gain(found, rows)
+    (few,) = learning._over_seeds(rows[:2])
+    assert few["trainings"] is None
+    rows[0] = {**row, "ids": ["x", "b", "c"], "gain": 0.0}
+    assert learning._over_seeds(rows)[0]["trainings"] is None, "other questions"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -502,7 +502,7 @@ def test_two_questions_under_one_id_are_refused(tmp_path):
     rows = [*stored(tmp_path / "a" / "s0", 0, [[1.0]]), *stored(tmp_path / "a" / "s1", 1, [[1.0]])]
     path = tmp_path / "a" / "s1" / "evaluations" / "test-after.jsonl"
     path.write_text(path.read_text().replace("0?", "another"))
-    with pytest.raises(RunError, match="another question"):
+    with pytest.raises(RunError, match="asks another question"):
         results(rows, [])
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 
+from neuromas.cli import main
 from neuromas.config import Config
 from neuromas.errors import NeuromasError, RunError
+from neuromas.report.comparing import compare_pairs
+from neuromas.report.experiment import comparison_lines
 from neuromas.report.tables import paired, paired_line, percent, run_report, summary_lines
-from neuromas.statistics import Interval, mcnemar, paired_permutation
+from neuromas.statistics import Interval, clustered_difference, mcnemar, paired_permutation
 from neuromas.store import Run
 
 HOSTILE = '\x1b[2J\u202eevil\r\n "quoted" \u2028 '
@@ -155,6 +159,57 @@ def test_a_summary_in_lines():
         '"7" 1',
     ):
         assert part in text, part
+
+
+def test_pairs_of_several_seeds_are_compared_by_seed():
+    first, second = [[0, 0, 1, 0], [0, 1, 1, 0], [1, 0, 1, 0]], [[1, 0, 1, 1], [1, 1, 1, 0], [1, 1, 1, 0]]
+    pairs = [rows(scores) for seed in zip(first, second, strict=True) for scores in seed]
+    found = compare_pairs(pairs)
+    expected = clustered_difference(second, first)
+    assert found["trainings"] == asdict(expected)
+    assert found["seeds"]["differences"] == [0.5, 0.25, 0.25]
+    text = "\n".join(comparison_lines(found))
+    assert f"all trainings   +33.3 points [{100 * expected.interval.low:+.1f}, " in text
+    assert "Holm" not in text, "one comparison"
+    with pytest.raises(RunError, match="asks another question"):
+        compare_pairs([*pairs[:3], rows([1, 1, 1, 1], "other")])
+    with pytest.raises(RunError, match="no items in common"):
+        compare_pairs([rows([None, 1]), rows([1, None])])
+
+
+def test_compare_takes_pairs(run, capsys):
+    one, other = f"{run.path}:test-before", f"{run.path}:test-after"
+    assert main(["compare", *[one, other] * 3]) == 0
+    out = capsys.readouterr().out
+    assert out.count("25.0 % [10.0, 90.0]") == 3
+    assert "each seed       +50.0, +50.0, +50.0" in out
+    assert main(["compare", one, other, one]) == 2
+    assert "3 evaluations are not pairs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"accuracy": 0.75', '"other": 1', "has no 'accuracy'"),
+        ('"interval": {', '"interval": {"low": "x"}, "gone": {', "'low' is 'x'"),
+        ('"interval": {', '"interval": [1], "gone": {', "'interval' is [1]"),
+        ('"score": 1', '"score": "x"', "line 1, is damaged: 'score' is 'x'"),
+        ('"score"', '"points"', "has no 'score'"),
+        ('"id"', '"name"', "has no 'id'"),
+    ],
+)
+def test_a_damaged_evaluation_is_one_line(run, capsys, old, new, says):
+    of_items = '"score"' in old or '"id"' in old
+    path = run.path / "evaluations" / f"test-after.json{'l' * of_items}"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    assert main(["compare", f"{run.path}:test-before", str(run.path)]) == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert len(err.splitlines()) == 1
+    with pytest.raises(RunError):
+        run_report(run)
 
 
 @pytest.mark.parametrize("name", ["config.json", "status.json"])

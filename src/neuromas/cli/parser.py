@@ -147,10 +147,11 @@ def _evaluate(commands: Parsers) -> None:
 
 
 def _compare(commands: Parsers) -> None:
-    text = "paired test of two evaluations on the same items (second minus first)"
+    text = "paired test of evaluations on the same items (second minus first); by seed with more pairs"
     parser = _add(commands, "compare", working.compare, text)
     parser.add_argument("first", metavar="RUN[:EVALUATION]", help="default evaluation: test-after")
     parser.add_argument("second", metavar="RUN[:EVALUATION]")
+    parser.add_argument("more", nargs="*", metavar="RUN", help="further pairs: the same with other seeds")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 

@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 from neuromas.cli.options import read_pairs
 from neuromas.config import MOST_PASSES, Config, load_config
 from neuromas.errors import ConfigError, shown
+from neuromas.report.comparing import compare_pairs
+from neuromas.report.experiment import comparison_lines
 from neuromas.report.reading import read_evaluation
+from neuromas.report.results import as_json
 from neuromas.report.tables import paired, paired_line, percent, readable, run_report, summary_lines
 from neuromas.report.terminal import visible
 from neuromas.report.trace import trace_text
@@ -206,16 +209,28 @@ def _result(
 
 
 def compare(args: argparse.Namespace) -> int:
-    """Paired comparison of two evaluations."""
-    sides = [_side(text) for text in (args.first, args.second)]
+    """Paired comparison of two evaluations, or of as many pairs as there are seeds."""
+    names = [args.first, args.second, *args.more]
+    if len(names) % 2:
+        raise ConfigError(f"{len(names)} evaluations are not pairs; give FIRST SECOND for every seed")
+    sides = [_side(text) for text in names]
+    if args.more:
+        found = compare_pairs([items for _, items in sides])
+        if args.json:
+            print(as_json(found))
+            return 0
+        for text, (summary, _) in zip(names, sides, strict=True):
+            print(f"{percent(summary['accuracy'], summary['interval'])}  {visible(text)}")
+        print("\n".join(comparison_lines(found)).rstrip())
+        return 0
     test, interval, count = paired(sides[0][1], sides[1][1])
     if args.json:
         bounds = None if interval is None else asdict(interval)
         print(json.dumps({"test": asdict(test), "interval": bounds, "items": count}))
         return 0
     with readable("an evaluation"):
-        shown = [percent(summary["accuracy"], summary["interval"]) for summary, _ in sides]
-    for text, accuracy in zip((args.first, args.second), shown, strict=True):
+        said = [percent(summary["accuracy"], summary["interval"]) for summary, _ in sides]
+    for text, accuracy in zip(names, said, strict=True):
         print(f"{accuracy}  {visible(text)}")
     print(f"difference {paired_line(test, interval, count)}")
     return 0

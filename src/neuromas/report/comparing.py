@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from neuromas.errors import RunError
 from neuromas.statistics import (
     MIN_SEEDS,
     clustered_difference,
@@ -42,6 +43,38 @@ def compare_points(points: Sequence[Row], line: Row) -> dict[str, Any]:
         "networks": _networks(a, b) if count else None,
         "seeds": {"numbers": shared, "differences": each, "mean": _mean(each) if each else None},
     }
+
+
+def compare_pairs(evaluations: Sequence[Sequence[Row]]) -> dict[str, Any]:
+    """Items of evaluations in pairs, first and second of every seed, as ``compare_points`` has them.
+
+    Raises RunError if two ask different questions under the same id, or if nothing is asked in all.
+    """
+    questions: dict[str, str] = {}
+    for items in evaluations:
+        ask(questions, items, "one of the evaluations")
+    scores = [{item["id"]: item["score"] for item in items} for items in evaluations]
+    points = [
+        {
+            **{"task": "", "arm": side, "stage": 1},
+            "seeds": [
+                {"seed": seed, "scores": [one.get(name) for name in questions]}
+                for seed, one in enumerate(scores[start::2])
+            ],
+        }
+        for start, side in enumerate(("first", "second"))
+    ]
+    found = compare_points(points, {"task": "", "first": ("first", 1), "second": ("second", 1), "why": ""})
+    if not found["count"]:
+        raise RunError("the evaluations have no items in common")
+    return found
+
+
+def ask(questions: dict[str, str], items: Sequence[Row], whose: str) -> None:
+    """Note the questions of an evaluation by id. Raises RunError if one is another than is known."""
+    for item in items:
+        if questions.setdefault(item["id"], item["question"]) != item["question"]:
+            raise RunError(f"{whose} asks another question than the others under the same id")
 
 
 def correct(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

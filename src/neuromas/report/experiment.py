@@ -85,7 +85,7 @@ def _count(value: float | None) -> str:
     return f"{value / 1e3:.1f} k" if value >= 1e4 else f"{value:.0f}"
 
 
-def comparison_lines(one: Row, kept: bool) -> list[str]:
+def comparison_lines(one: Row, kept: bool = True) -> list[str]:
     """What is compared and why, then on all trainings, on these networks, and seed by seed."""
     first, second = (f"{one[side][0]}:{one[side][1]}" for side in ("first", "second"))
     why = f" ({visible(one['why'])})" if one["why"] else ""
@@ -115,10 +115,10 @@ def comparison_lines(one: Row, kept: bool) -> list[str]:
 
 
 def chance(test: Row) -> str:
-    """``p = 0.03, with Holm 0.06``."""
+    """``p = 0.03, with Holm 0.06``; without what was not computed."""
     if test["p_value"] is None:
         return "no test: all differences are the same"
-    return f"p = {test['p_value']:.2g}, with Holm {test['holm']:.2g}"
+    return f"p = {test['p_value']:.2g}" + (f", with Holm {test['holm']:.2g}" if "holm" in test else "")
 
 
 def points(difference: float, interval: Row | None) -> str:

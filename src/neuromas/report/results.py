@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.errors import RunError
-from neuromas.report.comparing import compare_points, complete, correct
+from neuromas.report.comparing import ask, compare_points, complete, correct
 from neuromas.report.reading import read_evaluation, require
 from neuromas.statistics import MIN_SEEDS, clustered_mean
 from neuromas.store import MANIFEST, Run, read_json
@@ -72,9 +72,7 @@ def _seed(run: Run, row: Row, asked: dict[str, str]) -> dict[str, Any]:
     summary, items = read_evaluation(
         run, row["evaluation"], ("accuracy", "items", "failed", "nodes", "calls")
     )
-    for item in items:
-        if asked.setdefault(item["id"], item["question"]) != item["question"]:
-            raise RunError(f"{run.path} was asked another question than the other runs under the same id")
+    ask(asked, items, str(run.path))
     return {
         "seed": row["seed"],
         "accuracy": summary["accuracy"],
