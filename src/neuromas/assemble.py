@@ -52,13 +52,15 @@ def assemble(
     graph = topology or load_topology(config.network.topology, config.network.question)
     check_task(graph, task)
     assignment = assignment or assign(graph, config.network.share)
-    return _around(config, task, graph, assignment, ranks or _ranks(config, max(assignment) + 1), backbone)
+    ranks = ranks or _ranks(config, max(assignment) + 1)
+    return _around(config, task, graph, assignment=assignment, ranks=ranks, backbone=backbone)
 
 
 def _around(
     config: Config,
     task: Task,
     topology: Topology,
+    *,
     assignment: tuple[int, ...],
     ranks: tuple[int, ...],
     backbone: Backbone | None,
@@ -87,8 +89,8 @@ def _check_style(config: Config, backbone: Backbone) -> None:
         backbone.codec.chat("You are a node.")
     except Exception as error:  # a template is foreign code: whatever it raises, it cannot be used
         raise ModelError(
-            f"network.style = 'chat': the tokenizer of backbone {config.model.backbone!r} has no chat template "
-            f"that can be used ({one_line(error)[:120]}); valid here: 'plain'"
+            f"network.style = 'chat': the tokenizer of backbone {config.model.backbone!r} has no chat "
+            f"template that can be used ({one_line(error)[:120]}); valid here: 'plain'"
         ) from error
 
 
@@ -188,7 +190,7 @@ def load_bundle(
             "its nodes would read prompts they never saw"
         )
     if config is None:
-        task = _saved_task(folder, saved, form)
+        task: Task = _saved_task(folder, saved, form)
         config = saved if model is None else _changed(saved, backbone=model)
         trust.check(config, folder, (trust.BACKBONE,), [trust.BACKBONE] if model else [])
     else:
@@ -197,7 +199,7 @@ def load_bundle(
         task = make_task(config.task.name, config.task.options)
         check_task(topology, task)
     config = config if device is None else _changed(config, device=device)
-    assembly = _around(config, task, topology, assignment, ranks, backbone)
+    assembly = _around(config, task, topology, assignment=assignment, ranks=ranks, backbone=backbone)
     if not assembly.policy.backbone.is_the_one(identity["digest"]):
         raise RunError(
             f"{folder}: trained over backbone {identity['name']!r} ({identity['digest']}), "

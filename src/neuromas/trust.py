@@ -43,7 +43,7 @@ def outside(config: Config) -> dict[str, str]:
 
 
 def note_file() -> Path:
-    """``$NEUROMAS_STATE``, else ``$XDG_STATE_HOME/neuromas``, else ``~/.local/state/neuromas``; in it, this file."""
+    """Below ``$NEUROMAS_STATE``, else ``$XDG_STATE_HOME/neuromas``, else ``~/.local/state/neuromas``."""
     if own := os.environ.get("NEUROMAS_STATE"):
         return Path(own) / "named.jsonl"
     base = os.environ.get("XDG_STATE_HOME")
@@ -73,7 +73,9 @@ def note_if_possible(config: Config) -> None:
         return
 
 
-def check(config: Config, where: Path, keys: Collection[str] | None = None, named: Iterable[str] = ()) -> None:
+def check(
+    config: Config, where: Path, keys: Collection[str] | None = None, named: Iterable[str] = ()
+) -> None:
     """Raises RunError if the configuration that was found at ``where`` names what this user never named.
 
     ``keys`` limits the question to what is about to be used (None: all); what begins with one of ``named``

@@ -144,7 +144,7 @@ def test_a_checkpoint_does_not_choose_beside_its_run(run, refused):
     data["config"]["run"]["sinks"] = ["wandb"]
     file.write_text(json.dumps(data))
     assert "run.sinks = 'wandb'" in refused("train", *SMALL, "--run", run, "--continue")
-    with pytest.raises(RunError, match="run.sinks"):
+    with pytest.raises(RunError, match=r"run\.sinks"):
         neuromas.train(neuromas.load_config(None, SMALL), run)
 
 
@@ -164,7 +164,7 @@ def test_trust_that_cannot_be_noted_says_so(run, refused, tmp_path, monkeypatch)
 
 
 def test_ones_own_run_goes_on_as_ever_and_outlives_its_data(cli, tmp_path, monkeypatch):
-    """Trained on a file: evaluated, grown and asked without another word; asked also when the file is gone."""
+    """Trained on a file: evaluated, grown and asked without a word; asked also when the file is gone."""
     data = tmp_path / "sums.csv"
     data.write_text("question,answer\n" + "".join(f"{i} + 1?,{i + 1}\n" for i in range(40)))
     path, settings = tmp_path / "own", ["task.name=file", f"task.options.path={data}"]

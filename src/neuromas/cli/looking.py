@@ -216,7 +216,9 @@ def _memory(name: str) -> None:
         free, where = torch.cuda.mem_get_info()[0], "GPU"
     else:
         free, where = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "main memory"
-    print(f"backbone {visible(name)}: loaded in {loading:.1f} s, {weights / _GB:.2f} GB, context {base.context}")
+    print(
+        f"backbone {visible(name)}: loaded in {loading:.1f} s, {weights / _GB:.2f} GB, context {base.context}"
+    )
     print(
         f"one node (rank 8): {bank.per_adapter():,} parameters, {node / _GB:.3f} GB with its optimiser; "
         f"free {where}: {free / _GB:.1f} GB, room for about {int(0.5 * free / node)} nodes beside activations"

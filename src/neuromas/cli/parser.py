@@ -68,7 +68,9 @@ def _add(
 def _trusting(parser: argparse.ArgumentParser, model: bool = False) -> None:
     """Flags for a network from elsewhere, which may name what this user never named."""
     if model:
-        parser.add_argument("--backbone", metavar="NAME", help="where its model lies now (default: as trained)")
+        parser.add_argument(
+            "--backbone", metavar="NAME", help="where its model lies now (default: as trained)"
+        )
     text = "allow the paths, downloads and trackers that this network names (noted, asked once)"
     parser.add_argument("--trust", action="store_true", help=text)
 

@@ -166,4 +166,3 @@ def _open(folder: Path, name: str) -> tuple[Any, Codec]:
     plain = tokenizer("a").input_ids
     start = plain[:1] if tokenizer.bos_token_id is not None and plain[:1] == [tokenizer.bos_token_id] else []
     return model, TokenizerCodec(tokenizer, end_ids, start)
-

@@ -168,7 +168,9 @@ def _check_moments(state: Mapping[str, Tensor], shape: torch.Size, where: str) -
         raise RunError(f"{where} has {sorted(state)[:5]}, expected {sorted(wanted)}")
     for name, tensor in state.items():
         if tensor.shape != wanted[name]:
-            raise RunError(f"{where}: {name} is of shape {tuple(tensor.shape)}, expected {tuple(wanted[name])}")
+            raise RunError(
+                f"{where}: {name} is of shape {tuple(tensor.shape)}, expected {tuple(wanted[name])}"
+            )
         _check_numbers(tensor, f"{where}: {name}")
     if min(float(state["step"]), float(state["exp_avg_sq"].min())) < 0:
         raise RunError(f"{where}: step or exp_avg_sq is negative")

@@ -79,4 +79,3 @@ def _tables(folder: Path) -> Iterator[tuple[str, bytes]]:
 def _without_noise(data: Any, noise: tuple[str, ...]) -> Any:
     """The table without its noise; anything else as it is."""
     return {k: v for k, v in data.items() if k not in noise} if isinstance(data, dict) else data
-

@@ -57,7 +57,7 @@ def _summary_lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 def failures(summary: Mapping[str, Any]) -> str:
-    """``7 of 100, 2 of them never asked; most often "…" (5)``; parts that old runs do not hold are left out."""
+    """``7 of 100, 2 of them never asked; most often "…" (5)``; what an old run does not hold is left out."""
     text = str(summary["failed"])
     if not summary["failed"]:
         return text
@@ -143,7 +143,11 @@ def _run_lines(run: Run) -> list[str]:
         "",
         "gain      " + paired_line(*paired(items_before, items_after)),
         *_controls(run, before, after),
-        *(f"failed {when}: {failures(s)}" for when, s in (("before", before), ("after", after)) if s["failed"]),
+        *(
+            f"failed {when}: {failures(s)}"
+            for when, s in (("before", before), ("after", after))
+            if s["failed"]
+        ),
         "",
         *_examples(items_before, items_after, origins(run)),
         f"run directory: {run.path}",
