@@ -55,15 +55,15 @@ def assemble(
     check_task(graph, task)
     assignment = assignment or assign(graph, config.network.share)
     ranks = ranks or _ranks(config, max(assignment) + 1)
-    return _around(config, task, graph, assignment, ranks=ranks, backbone=backbone)
+    return _around(config, task, graph, assignment=assignment, ranks=ranks, backbone=backbone)
 
 
 def _around(
     config: Config,
     task: Task,
     topology: Topology,
-    assignment: tuple[int, ...],
     *,
+    assignment: tuple[int, ...],
     ranks: tuple[int, ...],
     backbone: Backbone | None,
 ) -> Assembly:
@@ -183,9 +183,8 @@ def load_bundle(
             f"{folder}: trained with prompt template {template}, this version has {template_version()}; "
             "its nodes would read prompts they never saw"
         )
-    task: Task
     if config is None:
-        task = _saved_task(folder, saved, form)
+        task: Task = _saved_task(folder, saved, form)
         config = saved if model is None else _changed(saved, backbone=model)
         trust.check(config, folder, (trust.BACKBONE,), [trust.BACKBONE] if model else [])
     else:
@@ -194,7 +193,7 @@ def load_bundle(
         task = make_task(config.task.name, config.task.options)
         check_task(topology, task)
     config = config if device is None else _changed(config, device=device)
-    assembly = _around(config, task, topology, assignment, ranks=ranks, backbone=backbone)
+    assembly = _around(config, task, topology, assignment=assignment, ranks=ranks, backbone=backbone)
     if not assembly.policy.backbone.is_the_one(identity["digest"]):
         raise RunError(
             f"{folder}: trained over backbone {identity['name']!r} ({identity['digest']}), "

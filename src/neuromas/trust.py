@@ -43,7 +43,7 @@ def outside(config: Config) -> dict[str, str]:
 
 
 def note_file() -> Path:
-    """``named.jsonl`` in $NEUROMAS_STATE, else $XDG_STATE_HOME/neuromas, else ~/.local/state/neuromas."""
+    """Below ``$NEUROMAS_STATE``, else ``$XDG_STATE_HOME/neuromas``, else ``~/.local/state/neuromas``."""
     if own := os.environ.get("NEUROMAS_STATE"):
         return Path(own) / "named.jsonl"
     base = os.environ.get("XDG_STATE_HOME")

@@ -81,7 +81,9 @@ def test_three_steps_are_the_same(twin, shape, seed):
                 assert ((mine.detach() - theirs).abs() > 1e-4).float().mean() < 0.02
 
 
-@pytest.mark.parametrize("text", ["a\u2028b\n", "a\x0bb\n", "a\x85b\r", "a\x1cb\n", "\x0c\n", "a b\r", "\n", ""])
+@pytest.mark.parametrize(
+    "text", ["a\u2028b\n", "a\x0bb\n", "a\x85b\r", "a\x1cb\n", "\x0c\n", "a b\r", "\n", ""]
+)
 def test_a_message_ends_at_the_same_line_end(twin, text):
     """What the twin makes of tokens that a model may write is what the house makes of them."""
     topology, s = Topology.parse("1"), replace(twin.Settings(), answer_tokens=9)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -13,6 +15,7 @@ import neuromas
 from neuromas import assemble as assembling
 from neuromas import trust
 from neuromas.cli import main
+from neuromas.cli.progress import Progress
 from neuromas.config import make_config
 from neuromas.errors import RunError
 from neuromas.store import MANIFEST
@@ -144,7 +147,7 @@ def test_a_checkpoint_does_not_choose_beside_its_run(run, refused):
     data["config"]["run"]["sinks"] = ["wandb"]
     file.write_text(json.dumps(data))
     assert "run.sinks = 'wandb'" in refused("train", *SMALL, "--run", run, "--continue")
-    with pytest.raises(RunError, match="run.sinks"):
+    with pytest.raises(RunError, match=r"run\.sinks"):
         neuromas.train(neuromas.load_config(None, SMALL), run)
 
 
@@ -164,7 +167,7 @@ def test_trust_that_cannot_be_noted_says_so(run, refused, tmp_path, monkeypatch)
 
 
 def test_ones_own_run_goes_on_as_ever_and_outlives_its_data(cli, tmp_path, monkeypatch):
-    """Trained on a file: evaluated, grown and asked without another word; asked also when the file is gone."""
+    """Trained on a file: evaluated, grown and asked without a word; asked also when the file is gone."""
     data = tmp_path / "sums.csv"
     data.write_text("question,answer\n" + "".join(f"{i} + 1?,{i + 1}\n" for i in range(40)))
     path, settings = tmp_path / "own", ["task.name=file", f"task.options.path={data}"]
@@ -211,3 +214,64 @@ def test_a_damaged_note_counts_for_nothing(run, refused, user):
     (user / "user").mkdir()
     (user / "user" / "named.jsonl").write_bytes(b'{"\xff\n[1]\n3\n["model.backbone"]\nnull\n')
     assert "model.backbone" in refused("ask", run, "2 + 2?")
+
+
+# -- text that acts on a terminal
+
+HOSTILE = "\x1b[2J\x9b1m\u202eevil\u2066\u200b\r\x85\u2028\x07"
+
+
+def harmless(text: str) -> bool:
+    """Nothing but ordinary characters and our own line ends."""
+    return all(unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in text.replace("\n", ""))
+
+
+def test_an_evaluation_shows_hostile_answers_as_escapes(run, cli, monkeypatch):
+    from neuromas import evaluate as evaluating
+
+    real = evaluating.evaluate
+
+    def hostile(*args, **options):
+        result = real(*args, **options)
+        changes = {"labels": {HOSTILE: 2}, "causes": {HOSTILE: 1}, "failed": 1, "unasked": HOSTILE}
+        return replace(result, summary={**result.summary, **changes})
+
+    monkeypatch.setattr(evaluating, "evaluate", hostile)
+    for flag in ([], ["--json"]):
+        status, out, err = cli("evaluate", run, "--items", 2, *flag)
+        assert status == 0, err
+        assert "evil" in out
+        assert harmless(out), out
+    assert json.loads(out)["labels"] == {HOSTILE: 2}
+
+
+def test_progress_and_causes_are_shown_as_escapes(capsys):
+    grown = {"event": "grown", "to": HOSTILE, "operators": [HOSTILE], "new": [], "answers": 1}
+    with Progress() as progress:
+        progress({"event": "stage", "text": f"a sink failed: {HOSTILE}"})
+        progress(grown)
+    err = capsys.readouterr().err
+    assert err.count("evil") == 3
+    assert harmless(err)
+
+
+def test_a_lineage_shows_hostile_ancestors_as_escapes(run, cli, refused):
+    (file,) = run.glob(f"checkpoints/*2/{MANIFEST}")
+    data = json.loads(file.read_text())
+    entry = {
+        **{"run": HOSTILE, "step": 1, "to": HOSTILE, "operators": [HOSTILE], "new": ["1.2"], "origin": {}},
+        **{"topology": data["topology"], "spent": data["spent"], "positions": HOSTILE, "init": HOSTILE},
+        **{"optimiser": HOSTILE},
+    }
+    file.write_text(json.dumps({**data, "lineage": [entry]}))
+    drawing = run.parent / "lineage.svg"
+    status, out, _ = cli("lineage", run, "--svg", drawing)
+    assert status == 0
+    assert "evil" in out
+    assert harmless(out)
+    assert harmless(drawing.read_text("utf-8"))
+    for key, value in (("step", "x"), ("run", 3), ("spent", {}), ("operators", "x"), ("topology", {"nodes": 3})):
+        file.write_text(json.dumps({**data, "lineage": [{**entry, key: value}]}))
+        assert "lineage is missing or damaged" in refused("lineage", run)
+    file.write_text(json.dumps({**data, "spent": {**data["spent"], "calls": -1}}))
+    assert "lineage is missing or damaged" in refused("lineage", run)

@@ -64,7 +64,9 @@ def test_noise_does_not(folder):
     before = fingerprint(folder)
     table = {"dtype": "float32", "transformers_version": "6.0", "_name_or_path": "y", "hidden_size": 4}
     (folder / "config.json").write_text(json.dumps(table, indent=1))
-    (folder / "tokenizer_config.json").write_text('{"eos_token": "</s>", "tokenizer_class": "X", "is_local": true}')
+    (folder / "tokenizer_config.json").write_text(
+        '{"eos_token": "</s>", "tokenizer_class": "X", "is_local": true}'
+    )
     (folder / "README.md").write_text("other words")
     (folder / "neuromas.json").write_text("{}")
     assert fingerprint(folder) == before

@@ -324,7 +324,9 @@ def test_a_quoted_question_can_be_read_back(question):
     shown = quote(question, known)
     lines = shown.splitlines(keepends=True)
     back = [
-        line.removeprefix(QUOTE) if i and line.startswith(QUOTE) and known.match(line[2:].casefold()) else line
+        line.removeprefix(QUOTE)
+        if i and line.startswith(QUOTE) and known.match(line[2:].casefold())
+        else line
         for i, line in enumerate(lines)
     ]
     plain = unicodedata.normalize("NFKC", question) == question and question.isascii()

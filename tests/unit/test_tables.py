@@ -234,8 +234,11 @@ def test_failures_stand_in_every_report(run):
     """How many, how many of them were never asked, and the most frequent cause; old runs name no cause."""
     assert "failed rollouts   1 of 4" in summary_lines(summary(0.5))
     counted = {"failed": 3, "unasked": 1, "causes": {HOSTILE: 2, "scorer: x": 1}}
-    line = "3 of 4, 1 of them never asked and left out of the accuracy; most often \""
-    assert any(f"failed rollouts   {line}" in text and "(2)" in text for text in summary_lines(summary(0.5, **counted)))
+    line = '3 of 4, 1 of them never asked and left out of the accuracy; most often "'
+    assert any(
+        f"failed rollouts   {line}" in text and "(2)" in text
+        for text in summary_lines(summary(0.5, **counted))
+    )
     assert "failed before: 1 of 4" in run_report(run)
     run.write_evaluation("test-after", summary(0.75, **counted), items([1, 1, 0, 1]))
     report = run_report(run)
@@ -252,16 +255,23 @@ def damaged(value, *path):
     return kept if len(path) == 1 else kept | {path[0]: damaged(value[path[0]], *path[1:])}
 
 
-@pytest.mark.parametrize("path", [("accuracy",), ("failed",), ("majority", "answer"), ("message_tokens",), ("calls",)])
+@pytest.mark.parametrize(
+    "path", [("accuracy",), ("failed",), ("majority", "answer"), ("message_tokens",), ("calls",)]
+)
 def test_an_evaluation_without_its_keys_is_one_line(run, path):
     broken = damaged(summary(0.5), *path)
     run.write_evaluation("test-after", broken, items([1, 1, 0, 1]))
     for act in (lambda: run_report(run), lambda: summary_lines(broken)):
-        try:
-            act()
-        except RunError as error:
-            assert "damaged" in str(error)
-            assert len(str(error).splitlines()) == 1
+        text = said(act)
+        assert "damaged" in text or "before" in text, "a report that does without the key, or one line"
+
+
+def said(act):
+    """What it returns, or the one line with which it refuses."""
+    try:
+        return act()
+    except RunError as error:
+        return str(error).splitlines()[0] if len(str(error).splitlines()) == 1 else ""
 
 
 @pytest.mark.parametrize("broken", [{"accuracy": "x"}, {"items": None, "interval": 3}, {"message_tokens": 3}])
@@ -271,10 +281,12 @@ def test_an_evaluation_with_other_things_in_it_is_one_line(run, broken):
         run_report(run)
 
 
-@pytest.mark.parametrize("rows", [[{"id": "0"}], [{"id": ["0"], "score": 1}], [{"id": "0", "score": "x", "question": 1}]])
+@pytest.mark.parametrize(
+    "rows", [[{"id": "0"}], [{"id": ["0"], "score": 1}], [{"id": "0", "score": "x", "question": 1}]]
+)
 def test_items_without_their_keys_are_one_line(run, rows):
     run.write_evaluation("test-after", summary(0.5), rows)
-    with pytest.raises(RunError, match="damaged|in common|different"):
+    with pytest.raises(RunError, match=r"damaged|in common|different"):
         run_report(run)
 
 

@@ -128,7 +128,7 @@ def _convert(gguf: Path, folder: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps transformers' bars and advice off the terminal: its GGUF reader draws one past its own switch."""
+    """Keeps transformers' bars and advice off the terminal: its reader of GGUF heeds no switch."""
     from transformers import modeling_gguf_pytorch_utils as reader
     from transformers.utils import logging
 

@@ -11,7 +11,7 @@ from neuromas.errors import RunError
 from neuromas.topology import Topology
 
 Model = TypeVar("Model", bound=BaseModel)
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Saved(BaseModel):
@@ -36,7 +36,7 @@ class _State(Saved):
 
     step: Count
     cursor: Count
-    seed: Count
+    seed: int = Field(ge=0)
     ema: dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})$")], float]
     best: tuple[float, Count] | None = Field(strict=False)
     seconds: float = Field(ge=0)
@@ -45,7 +45,7 @@ class _State(Saved):
 
 
 def check_state(data: Any, stages: Sequence[tuple[str, int]], adapters: int, nodes: int) -> None:
-    """``data`` is a state that a run of these stages (shape, steps) and a network this large can have saved.
+    """``data`` is a state that a run of these stages (shape, steps) and this size could have saved.
 
     Raises RunError naming the key and what would be valid, TopologyError for a stage's broken graph.
     """

@@ -63,7 +63,7 @@ def _summary_lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 def failures(summary: Mapping[str, Any]) -> str:
-    """``7 of 100, 2 of them never asked; most often "…" (5)``, without what old runs do not hold."""
+    """``7 of 100, 2 of them never asked; most often "…" (5)``; what an old run does not hold is left out."""
     text = str(summary["failed"])
     if not summary["failed"]:
         return text

@@ -20,7 +20,7 @@ class SavedTask:
 
     @cached_property
     def real(self) -> Task:
-        """The task itself. Raises TaskError if its data cannot be had, RunError if they are a stranger's."""
+        """The task itself. Raises TaskError if its data cannot be had, RunError if nobody named them."""
         return self._make()
 
     @property
