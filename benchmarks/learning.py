@@ -10,8 +10,8 @@ chosen: the table has every seed that was asked for.
 from __future__ import annotations
 
 import argparse
-import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def main() -> None:
     rows = [_row(recipe, seed, args) for recipe in args.recipes for seed in args.seeds]
     if args.no_table:
         return
+    from neuromas.report.results import as_json
     from neuromas.report.tables import run_report
     from neuromas.store import Run
 
@@ -40,7 +41,7 @@ def main() -> None:
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / f"{first}.txt").write_text(report + "\n", "utf-8")
     out = HERE / "results" / f"{args.name}.json"
-    out.write_text(json.dumps({"rows": rows, "over_seeds": _over_seeds(rows)}, indent=1) + "\n", "utf-8")
+    out.write_text(as_json({"rows": rows, "over_seeds": _over_seeds(rows)}) + "\n", "utf-8")
     print(f"wrote {out}")
 
 
@@ -75,6 +76,8 @@ def _row(recipe: Path, seed: int, args: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit(f"{path} holds a run of another configuration")
     found = {name: run.evaluation(name) for name in CONTROLS}
     test, interval, items = paired(found["test-before"][1], found["test-after"][1])
+    after = {item["id"]: item["score"] for item in found["test-after"][1]}
+    ids = [item["id"] for item in found["test-before"][1]]
     row = {
         "recipe": recipe.stem,
         "seed": seed,
@@ -84,6 +87,11 @@ def _row(recipe: Path, seed: int, args: argparse.Namespace) -> dict[str, Any]:
         "gain": test.difference,
         "gain_interval": None if interval is None else [interval.low, interval.high],
         "p_value": test.p_value,
+        "ids": ids,
+        "scores": {
+            "before": [item["score"] for item in found["test-before"][1]],
+            "after": [after.get(name) for name in ids],
+        },
         "message_tokens": found["test-after"][0]["message_tokens"],
         "best_step": run.read("status.json")["best"],
         "training_seconds": run.read("status.json")["seconds"],
@@ -103,20 +111,24 @@ def _accuracy(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _over_seeds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean gain over seeds with a t interval, per recipe."""
-    from neuromas.statistics import mean_interval_t
+    """Mean gain of a recipe: tested and bounded by question and seed, if all seeds were asked the same."""
+    from neuromas.report.comparing import complete
+    from neuromas.statistics import MIN_SEEDS, clustered_difference
 
     table = []
     for recipe in dict.fromkeys(row["recipe"] for row in rows):
-        gains = [row["gain"] for row in rows if row["recipe"] == recipe]
-        interval = mean_interval_t(gains)
+        mine = [row for row in rows if row["recipe"] == recipe]
+        sides = [[row["scores"][side] for row in mine] for side in ("before", "after")]
+        before, after = complete(sides) if all(row["ids"] == mine[0]["ids"] for row in mine) else ([], [])
+        enough = len(before) >= MIN_SEEDS and len(before[0]) > 1
+        gains = [row["gain"] for row in mine]
         table.append(
             {
                 "recipe": recipe,
                 "seeds": len(gains),
+                "gains": gains,
                 "mean_gain": sum(gains) / len(gains),
-                "interval": None if interval is None else [interval.low, interval.high],
-                "largest_p_value": max(row["p_value"] for row in rows if row["recipe"] == recipe),
+                "trainings": asdict(clustered_difference(after, before)) if enough else None,
             }
         )
     return table

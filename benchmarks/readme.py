@@ -1,6 +1,6 @@
-"""Puts the figures of benchmarks/results/*.json into README.md and docs/growth.md, between their markers.
+"""Puts the figures of benchmarks/results/*.json into README.md and pages of docs/, between their markers.
 
-python benchmarks/readme.py            rewrite both, and the experiments' drawings in docs/
+python benchmarks/readme.py            rewrite them, and the experiments' drawings in docs/
 python benchmarks/readme.py --check    exit 1 if a page is not up to date (a test does this)
 """
 
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PAGES = [HERE.parent / "README.md", HERE.parent / "docs" / "growth.md"]
+DOCS = ("growth", "numbers", "tasks")
+PAGES = [HERE.parent / "README.md", *(HERE.parent / "docs" / f"{name}.md" for name in DOCS)]
 EXPERIMENTS = ("depth", "growth", "remedies")
 WORDS = {
     "rollout": "rollout, new tokens/s against PEFT `generate` switched node by node",
@@ -44,6 +45,7 @@ def main() -> int:
 def render(text: str) -> str:
     """A page's text with every marked part made anew from the results."""
     parts: dict[str, Callable[[], str]] = {"demo": _demo, "learning": _learning, "speed": _speed}
+    parts |= {"simulated": _simulated, "power": _power, "validate": _validate}
     for name in EXPERIMENTS:
         parts[name] = partial(_experiment, name)
         parts[f"{name}-report"] = partial(_report, name)
@@ -73,7 +75,8 @@ def _learning() -> str:
     """Every seed, and the mean gain over seeds."""
     files = [_load(path.name) for path in sorted((HERE / "results").glob("learning*.json"))]
     lines = [
-        "Held-out accuracy in percent with 95 % Wilson intervals; p from the exact McNemar test.",
+        "Held-out accuracy in percent with 95 % Wilson intervals; p from the exact McNemar test of this one "
+        "network before and after (see [what the numbers mean](docs/numbers.md)).",
         "",
         "| recipe | seed | items | before | after | blanked | shuffled | constant answer | p | training |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -86,18 +89,28 @@ def _learning() -> str:
             f"{100 * row['majority']:.1f} | {row['p_value']:.1g} | {row['training_seconds']:.0f} s |"
         )
     lines.append("")
-    for entry in [entry for data in files for entry in data["over_seeds"]]:
-        bounds = entry["interval"]
-        spread = "" if bounds is None else f", 95 % t interval [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"
-        lines.append(
-            f"- `{entry['recipe']}`: mean gain {100 * entry['mean_gain']:+.1f} points over "
-            f"{entry['seeds']} seed(s){spread}."
-        )
+    for data in files:
+        lines += [_gain(entry, data["rows"]) for entry in data["over_seeds"]]
     return "\n".join(lines)
+
+
+def _gain(entry: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """Mean gain of a recipe over seeds; files of 0.1.0 kept no items, so theirs is shown by seed alone."""
+    from neuromas.report.experiment import points
+
+    gains = [row["gain"] for row in rows if row["recipe"] == entry["recipe"]]
+    each = ", ".join(f"{100 * gain:+.1f}" for gain in gains)
+    found = entry.get("trainings")
+    mean = points(entry["mean_gain"], found and found["interval"])
+    if found and found["p_value"] is not None:
+        mean += f", p = {found['p_value']:.1g} by question and seed"
+    return f"- `{entry['recipe']}`: mean gain {mean} ({each} with {len(gains)} seed(s))."
 
 
 def _experiment(name: str) -> str:
     """The networks an experiment compares, one line each, and its comparisons over seeds."""
+    from neuromas.report.tables import percent
+
     data = _load(f"{name}.json")
     compared = {tuple(pair[side]) for pair in data["comparisons"] for side in ("first", "second")}
     lines = [
@@ -106,22 +119,35 @@ def _experiment(name: str) -> str:
     ]
     for point in data["points"]:
         if (point["arm"], point["stage"]) in compared:
-            each = ", ".join(f"{100 * one['accuracy']:.0f}" for one in point["seeds"])
+            each = ", ".join(
+                "–" if one["accuracy"] is None else f"{100 * one['accuracy']:.0f}" for one in point["seeds"]
+            )
             what = f"{point['votes']} votes of {point['shape']}" if point["votes"] else point["shape"]
             lines.append(
                 f"| {point['arm']}:{point['stage']} | {what} | {point['spent']['calls']:.0f} | "
-                f"{100 * point['accuracy']:.1f} % | {each} |"
+                f"{percent(point['accuracy'], point['interval'] if 'items' in data else None)} | {each} |"
             )
     lines.append("")
-    for pair in data["comparisons"]:
-        (one, at), (other, later), found = pair["first"], pair["second"], pair["seeds"]
-        bounds = found["interval"]
-        spread = "" if bounds is None else f" [{100 * bounds['low']:+.0f}, {100 * bounds['high']:+.0f}]"
-        lines.append(
-            f"- {one}:{at} → {other}:{later} ({pair['why']}): {100 * found['mean']:+.1f} points{spread}; "
-            f"pooled answers p = {pair['items']['holm']:.1g} with Holm's correction."
-        )
+    lines += [_compared(pair) for pair in data["comparisons"]]
+    if "items" not in data:
+        from neuromas.report.experiment import NOT_KEPT
+
+        lines += ["", f"Points by seed; {NOT_KEPT}."]
     return "\n".join(lines)
+
+
+def _compared(pair: dict[str, Any]) -> str:
+    """One comparison: mean and interval by question and seed where scores were kept, and every seed."""
+    from neuromas.report.experiment import chance, points
+
+    (one, at), (other, later), found = pair["first"], pair["second"], pair.get("trainings")
+    seeds = pair["seeds"]
+    if not seeds["differences"]:
+        return f"- {one}:{at} → {other}:{later} ({pair['why']}): no seed has both."
+    mean = points(found["mean"], found["interval"]) if found else points(seeds["mean"], None)
+    test = f", {chance(found)}" if found else ""
+    each = ", ".join(f"{100 * value:+.0f}" for value in seeds["differences"])
+    return f"- {one}:{at} → {other}:{later} ({pair['why']}): {mean}{test} (by seed {each})."
 
 
 def _report(name: str) -> str:
@@ -129,6 +155,117 @@ def _report(name: str) -> str:
     from neuromas.report.experiment import experiment_text
 
     return "```\n" + experiment_text(_load(f"{name}.json")).rstrip() + "\n```"
+
+
+TESTS = {
+    "in_use": "**in use**",
+    "pooled_mcnemar": "McNemar, answers of all seeds pooled (0.1.0)",
+    "pooled_interval": "bootstrap of pooled answers (0.1.0), normal limit",
+    "questions_sign_flip": "sign-flip of questions, summed over seeds",
+    "questions_t": "t over questions, summed over seeds",
+    "seeds_t": "t over seeds",
+    "seeds_sign_flip": "sign-flip of seeds",
+    "two_way_sign_flip": "sign-flip of questions and of seeds",
+    "two_way_bootstrap": "bootstrap of questions and of seeds, percentiles",
+    "two_way_normal": "two-way clustered variance, normal",
+    "two_way_smallest": "two-way clustered variance, t with seeds - 1",
+    "satterthwaite": "variance in use, Satterthwaite's degrees of freedom",
+    "cochran_cox": "variance in use, Cochran and Cox's limit",
+    "unpaired_seeds": "as in use, seeds of the arms not paired",
+}
+
+
+def _simulated() -> str:
+    """How often each test rejects where nothing differs: lowest and highest of the nine settings."""
+    cells = _load("statistics.json")["acceptance"]
+    shared = [one for one in _load("statistics.json")["beyond"] if "shared" in one]
+    lines = [
+        "| rejects at 5 %, in % of trials | 3 seeds | 5 seeds | 10 seeds | seeds share their training |",
+        "|---|---|---|---|---|",
+    ]
+    for test, words in TESTS.items():
+        groups = [[one for one in cells if one["seeds"] == seeds] for seeds in (3, 5, 10)]
+        spans = [_span([one["rejects"][test] for one in group]) for group in (*groups, shared)]
+        lines.append(f"| {words} | {' | '.join(spans)} |")
+    covers = [one["covers"] for one in cells]
+    none = _span([1 - one["rejects"]["in_use"] for one in cells])
+    true = _span([one["covers"] for one in _load("statistics.json")["difference"]])
+    accuracy, networks, questions = (_span([c[name] for c in covers]) for name in covers[0])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"The interval in use covers 0 in {none} % of the trials, and where the arms do differ the true "
+            f"difference in {true} %; the interval of an accuracy covers it in {accuracy} %. Of the narrower "
+            f"questions, a t interval over questions covers for these networks in {networks} %, one over "
+            f"seeds for these questions in {questions} %.",
+        ]
+    )
+
+
+def _power() -> str:
+    """The smallest differences and how often they were found."""
+    lines = ["| seeds | questions | smallest difference, points | found in |", "|---|---|---|---|"]
+    for one in _load("statistics.json")["power"]:
+        seeds = one["seeds"] or "these networks"
+        found = f"{100 * one['smallest']:.0f} | {100 * one['finds']:.0f} %"
+        lines.append(f"| {seeds} | {one['questions']} | {found} |")
+    return "\n".join(lines)
+
+
+def _span(shares: list[float]) -> str:
+    """``3.7–5.6`` percent."""
+    return f"{100 * min(shares):.1f}–{100 * max(shares):.1f}"
+
+
+def _validate() -> str:
+    """Every task under `neuromas validate`: the verdict, the bars, the worst cheat, who scores."""
+    data = _load("validate.json")
+    rows = data["tasks"]
+    failed = [row["task"] for row in rows if not row["ok"]]
+    fewest = min(row["items_per_split"] for row in rows)
+    lines = [
+        f"{len(rows)} settings, {data['items_per_split']} problems of each split ({fewest} of slow ones), "
+        f"reasoning-gym {data['reasoning_gym']}, {data['seconds'] / 60:.0f} minutes on one core. "
+        f"{'All pass' if not failed else 'Failing: ' + ', '.join(failed)}.",
+        "",
+        "| task | verdict | best constant | best echo | most paid cheat | right elsewhere | scored by |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if "constant" not in row:
+            lines.append(f"| {row['task']} | fails: {'; '.join(row['checks'].values())} | | | | | |")
+            continue
+        verdict = "ok" if row["ok"] else f"fails: {', '.join(row['failed'])}"
+        echo = row["echo"]["name"].removeprefix("echo of ") if row["echo"]["earned"] else ""
+        worst = row["worst"]["name"] if row["worst"]["unearned"] else ""
+        figures = (
+            f"{100 * row['constant']['earned']:.0f} %",
+            f"{100 * row['echo']['earned']:.0f} % {echo}".rstrip(),
+            f"{100 * row['worst']['unearned']:.0f} % {worst}".rstrip(),
+            f"{100 * row['other']['other']:.0f} %",
+        )
+        lines.append(f"| {row['task']} | {verdict} | {' | '.join(figures)} | {_scorer(row['task'])} |")
+    return "\n".join(lines)
+
+
+def _scorer(task: str) -> str:
+    """Who decides what is right, and why not the generator itself."""
+    from neuromas.tasks import gym
+
+    task = task.split(maxsplit=1)[0]
+    name = task.removeprefix(gym.PREFIX)
+    if name == task:
+        return "whole text"
+    if name in gym.EXACT:
+        return f"whole text; its own {gym.EXACT[name]}"
+    if name in gym.CLOSE:
+        tolerance, why = gym.CLOSE[name]
+        return f"number within {tolerance:g} of it; its own {why}"
+    if name in gym.FORMULAS or name in gym.MOVES:
+        return "its own, after a check of the form"
+    many = gym.MANY_ANSWERS.get(name)
+    return "its own, full credit only" + (f"; {many}" if many else "")
 
 
 def _speed() -> str:

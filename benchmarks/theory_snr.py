@@ -116,7 +116,7 @@ def _learning() -> dict[str, Any]:
             setting = tabular.Setting(calls, rate, systems=SYSTEMS)
             for plan, stages in PLANS.items():
                 ends = tabular.learn(setting, stages)
-                bounds = mean_interval_t([float(end) for end in ends])
+                bounds = mean_interval_t([float(end) for end in ends], share=True)
                 rows.append(
                     {
                         "calls": calls,
@@ -188,7 +188,7 @@ def _definition_line(data: dict[str, Any]) -> str:
 def _learning_table(data: dict[str, Any]) -> str:
     learning = data["learning"]
     lines = [
-        f"Accuracy of seven nodes after learning, %, mean of {learning['systems']} systems [95 % t interval] "
+        f"Accuracy of seven nodes after learning, %, mean of {learning['systems']} systems [95 % interval] "
         f"at the best of the rates {', '.join(f'{rate:g}' for rate in RATES)}; untrained "
         f"{100 * learning['start']:.1f} %, chance 25 %.",
         "",

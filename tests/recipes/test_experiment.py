@@ -118,7 +118,10 @@ def test_a_whole_experiment_again_and_in_parts(mini, tmp_path, cells, cli):
     assert (status, err) == (0, "")
     assert len(cells) == 6
     assert [name.rpartition("-")[2] for name in cells] == ["0"] * 3 + ["1"] * 3
-    assert said.startswith("[1/6] max/small/seed-0  in 0:0")
+    first_line, _, rest = said.partition("\n")
+    assert first_line.startswith("smallest difference between two arms that 12 test questions show")
+    assert "of ways to train none, which takes 3 seeds" in first_line
+    assert rest.startswith("[1/6] max/small/seed-0  in 0:0")
     assert "small:2 -> grown:2 (equal steps)" in said
     assert "with Holm" in said
     first = numbers(out)
@@ -140,9 +143,11 @@ def test_a_whole_experiment_again_and_in_parts(mini, tmp_path, cells, cli):
     assert numbers(out) == first
 
     cells.clear()
+    (out / "results.json").unlink()
     status, again, _ = cli("experiment", mini, "--out", out, "--report")
     assert cells == []
     assert again.strip() in said
+    assert numbers(out) == first, "a report writes what it says"
     assert cli("experiment", mini, "--out", tmp_path / "other")[0] == 0
     assert numbers(tmp_path / "other") == first, "from scratch"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import pytest
 
 from neuromas.errors import ConfigError, PromptError, TaskError
-from neuromas.evaluate import Item, evaluate, item_from, summarise
+from neuromas.evaluate import Item, evaluate, item_from, summarise, vote
 from neuromas.models.scripted import ScriptedPolicy
 from neuromas.network import Network
 from neuromas.statistics import bootstrap_mean, wilson
@@ -105,6 +106,31 @@ def test_a_summary_by_hand():
     assert summary["new_tokens"] == pytest.approx(10 + 8 / 3)
     assert (summary["split"], summary["intervention"], summary["nodes"]) == ("test", "none", 3)
     assert json.loads(json.dumps(summary)) == summary
+
+
+class Generous(Letters):
+    """A scorer with a fault: "0" is right whatever the question, and odd texts break it."""
+
+    def score(self, problem, text):
+        if "?" in text:
+            raise ValueError("cannot read a question mark")
+        return Score(1.0, text) if text == "0" else super().score(problem, text)
+
+
+def test_the_best_constant_is_found_by_scoring():
+    """Counting gold answers would say 2 of 3, and call it an upper bound."""
+    for run in (evaluate, partial(vote, votes=1, temperature=0.0)):
+        summary = run(network(says("A", "A", "A")), Generous(), "test", 99).summary
+        assert summary["majority"] == {"answer": "0", "accuracy": 1.0}
+
+
+def test_a_question_given_back_is_a_constant_too():
+    class Echo(Letters):
+        def score(self, problem, text):
+            return Score(float(text == problem.question), text)
+
+    summary = evaluate(network(says("A", "A", "A")), Echo(), "test", 99).summary
+    assert summary["majority"] == {"answer": "(the question)", "accuracy": 1.0}
 
 
 def test_an_answer_that_breaks_the_scorer_is_wrong_and_its_cause_is_told():

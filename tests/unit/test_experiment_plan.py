@@ -6,11 +6,11 @@ import copy
 import json
 import tomllib
 import xml.etree.ElementTree as ET
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from scipy import stats
 
 from neuromas.config import load_config
 from neuromas.errors import ConfigError, NeuromasError, RunError
@@ -18,8 +18,10 @@ from neuromas.experiment import running
 from neuromas.experiment.cells import as_toml, lay_out, stage_folder
 from neuromas.experiment.plan import load_plan, make_plan
 from neuromas.report.chart import experiment_svg
+from neuromas.report.comparing import compare_points, correct
 from neuromas.report.experiment import experiment_text
-from neuromas.report.results import results
+from neuromas.report.results import as_json, results
+from neuromas.statistics import clustered_difference, clustered_mean
 from neuromas.store import Run
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "growth.toml"
@@ -158,6 +160,7 @@ ARM = {"name": "a", "stages": [["1-1", 1]]}
         ({"compare": [{"first": "small:0", "second": "grown"}]}, "'0' (valid: 1, 2)"),
         ({"compare": [{"first": "small:", "second": "grown"}]}, "unknown stage of arm 'small' ''"),
         ({"compare": [{"first": "small"}]}, "compare[1].second is missing"),
+        ({"compare": [{"first": "small", "second": "small:2"}]}, "both small:2"),
         ({"base": {"seed": 1}}, "base.seed has no effect"),
         ({"base": {"growth": {"stages": []}}}, "base.growth.stages has no effect"),
         ({"base": {"trian": {}}}, "arm 'small': unknown key 'trian'; did you mean 'train'?"),
@@ -363,40 +366,144 @@ def test_points_by_hand(found):
     assert (two["spent"]["calls"], other["spent"]["calls"]) == (20, 20)
     assert (one["accuracy"], one["interval"]) == (0.0, None), "no spread, no interval"
     assert (two["accuracy"], two["lowest"], two["highest"]) == (0.3125, 0.25, 0.375)
-    half = 12.7062 * 0.0625  # t(0.975, 1 degree of freedom) times the standard error
-    assert two["interval"]["low"] == pytest.approx(0.3125 - half, abs=1e-5)
-    assert two["interval"]["high"] == pytest.approx(0.3125 + half, abs=1e-5)
+    assert two["interval"] is None, "two seeds do not say how seeds differ"
+    assert two["seeds"][1]["scores"] == [1, 1, 0, 0, 0, 0, 0, 0]
+    assert found["items"] == {"t": [f"q{i}" for i in range(8)]}
     assert [seed["untrained"] for seed in two["seeds"]] == [0.25, 0.25]
 
 
 def test_comparisons_by_hand(found):
     five, six, last = found["comparisons"]
-    tests = [one["items"]["test"] for one in (five, six, last)]
-    assert [(t["wins"], t["losses"], t["ties"]) for t in tests] == [(5, 0, 11), (6, 0, 10), (2, 1, 13)]
-    p = [2 / 2**5, 2 / 2**6, 1.0]
+    tests = [one["networks"] for one in (five, six, last)]
+    # means over seeds of eight questions: 1, 1, .5; then .5, 1, 1, .5; then -.5, .5, .5
+    assert [(t["wins"], t["losses"], t["ties"]) for t in tests] == [(3, 0, 5), (4, 0, 4), (2, 1, 5)]
+    p = [2 / 2**3, 2 / 2**4, 1.0]
     assert [t["p_value"] for t in tests] == pytest.approx(p)
     # Holm: the smallest times 3, the next times 2, none below one before it
-    assert [one["items"]["holm"] for one in (five, six, last)] == pytest.approx([2 * p[0], 3 * p[1], 1.0])
-    assert five["seeds"]["differences"] == [0.375, 0.25]
-    assert five["items"]["test"]["difference"] == pytest.approx(0.3125)
-    low = five["seeds"]["interval"]["low"]
-    assert low == pytest.approx(stats.t.interval(0.95, 1, 0.3125, 0.0625)[0])
+    assert [t["holm"] for t in tests] == pytest.approx([2 * p[0], 3 * p[1], 1.0])
+    assert [one["trainings"] for one in (five, six, last)] == [None] * 3, "two seeds are too few"
+    assert (five["count"], five["left_out"]) == (8, 0)
+    assert five["seeds"] == {"numbers": [0, 1], "differences": [0.375, 0.25], "mean": 0.3125}
+    assert five["networks"]["difference"] == pytest.approx(0.3125)
     assert last["seeds"]["differences"] == [0.125, 0.0]
 
 
-def test_an_answer_is_paired_with_that_of_its_own_seed(tmp_path):
+def test_questions_without_a_score_and_seeds_of_one_side_are_left_out(tmp_path):
     rows = [
-        *stored(tmp_path / "a" / "s0", 0, [[1.0, 0.0]]),
-        *stored(tmp_path / "a" / "s1", 1, [[0.0, None]]),
-        *stored(tmp_path / "b" / "s0", 0, [[0.0, 0.0]]),
-        *stored(tmp_path / "b" / "s1", 1, [[1.0, 1.0]]),
-        *stored(tmp_path / "b" / "s2", 2, [[1.0, 1.0]]),
+        *stored(tmp_path / "a" / "s0", 0, [[1.0, 0.0, 1.0]]),
+        *stored(tmp_path / "a" / "s1", 1, [[0.0, None, 1.0]]),
+        *stored(tmp_path / "b" / "s0", 0, [[0.0, 0.0, 1.0]]),
+        *stored(tmp_path / "b" / "s1", 1, [[1.0, 1.0, 1.0]]),
+        *stored(tmp_path / "b" / "s2", 2, [[1.0, 1.0, 1.0]]),
     ]
     (one,) = results(rows, [compared(("a", 1), ("b", 1))])["comparisons"]
-    assert one["items"]["count"] == 3, "a failed answer and a seed only one has are left out"
-    test = one["items"]["test"]
-    assert (test["wins"], test["losses"], test["ties"]) == (1, 1, 1)
-    assert one["seeds"]["differences"] == [-0.5, 1.0]
+    assert (one["count"], one["left_out"]) == (2, 1)
+    assert one["seeds"] == {"numbers": [0, 1], "differences": [-0.5, 0.5], "mean": 0.0}
+    assert (one["networks"]["ties"], one["networks"]["p_value"]) == (2, 1.0), "seeds cancel in a question"
+
+
+A = [[1.0, 0.0, 0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 0.0, 1.0]]
+B = [[1.0, 1.0, 0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0, 1.0, 1.0]]
+
+
+@pytest.fixture
+def three(tmp_path):
+    """Two arms, three seeds of six questions; b against a, and against itself under another name."""
+    rows = []
+    for arm, scores in (("a", A), ("b", B), ("same", B)):
+        for seed, row in enumerate(scores):
+            rows += stored(tmp_path / arm / f"s{seed}", seed, [row])
+    return results(rows, [compared(("a", 1), ("b", 1)), compared(("b", 1), ("same", 1))])
+
+
+def test_three_seeds_are_tested_by_question_and_by_seed(three):
+    one, none = three["comparisons"]
+    expected = clustered_difference(B, A)
+    assert one["trainings"] == {**asdict(expected), "holm": pytest.approx(2 * expected.p_value)}
+    assert (none["trainings"]["p_value"], none["trainings"]["interval"]) == (1.0, None)
+    assert three["points"][0]["interval"] == asdict(clustered_mean(A))
+    text = experiment_text(three)
+    for part in (
+        f"all trainings   +38.9 points [{100 * expected.interval.low:+.1f}, ",
+        "(3 seeds x 6 questions; t with ",
+        "these networks  +38.9 points",
+        "each seed       +33.3, +50.0, +33.3",
+        "each seed\na:1 ",
+    ):
+        assert part in text, part
+    assert "33.3, 33.3, 33.3" in text, "with fewer than five seeds the table shows every one"
+
+
+def test_a_comparison_can_be_made_again_from_the_file_alone(three):
+    kept = json.loads(as_json(three))
+    assert kept == json.loads(json.dumps(three))
+    lines = [{key: one[key] for key in ("task", "first", "second", "why")} for one in kept["comparisons"]]
+    assert correct([compare_points(kept["points"], line) for line in lines]) == kept["comparisons"]
+    assert '"scores": [1, 0, 0, 1, 0, 0]\n' in as_json(three), "a line a seed"
+
+
+def test_results_of_the_first_version_show_seeds_alone(three):
+    """Their files have no scores by question; their p-values took answers for independent."""
+    old = json.loads(as_json(three))
+    del old["items"]
+    test = {"p_value": 1e-9, "wins": 7, "losses": 0, "ties": 3, "difference": 0.4, "method": "McNemar exact"}
+    for one in old["comparisons"]:
+        del one["trainings"], one["networks"], one["count"], one["left_out"]
+        one["items"] = {"test": test, "interval": {"low": 0.1, "high": 0.5}, "count": 18, "holm": 2e-9}
+        one["seeds"]["interval"] = {"low": -0.4, "high": 1.2}
+    for point in old["points"]:
+        point["interval"] = {"low": -0.1, "high": 1.3, "level": 0.95, "method": "t"}
+        for seed in point["seeds"]:
+            del seed["scores"]
+    text = experiment_text(old)
+    assert "each seed       mean +38.9 points: +33.3, +50.0, +33.3" in text
+    assert "items were not kept" in text
+    for gone in ("p =", "McNemar", "[", "130.0", "Holm"):
+        assert gone not in text, gone
+
+
+def test_with_five_seeds_the_table_shows_the_range(tmp_path):
+    rows = [row for seed in range(5) for row in stored(tmp_path / "a" / f"s{seed}", seed, [A[seed % 3]])]
+    text = experiment_text(results(rows, []))
+    assert "33.3–33.3 (5)" in text
+    assert "each seed" not in text
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "says"),
+    [
+        ("evaluations/test-after.json", lambda d: d.pop("accuracy"), "has no 'accuracy'"),
+        ("evaluations/test-after.json", lambda d: d.update(accuracy="x"), "'accuracy' is 'x'"),
+        ("evaluations/test-after.json", lambda d: d.update(accuracy=1.5), "'accuracy' is 1.5"),
+        ("evaluations/test-after.json", lambda d: d.pop("nodes"), "has no 'nodes'"),
+        ("evaluations/test-after.jsonl", lambda d: d.pop("id"), "line 1, is damaged: it has no 'id'"),
+        ("evaluations/test-after.jsonl", lambda d: d.pop("score"), "has no 'score'"),
+        ("evaluations/test-after.jsonl", lambda d: d.update(score=float("nan")), "'score' is nan"),
+        ("evaluations/test-before.json", lambda d: d.pop("accuracy"), "has no 'accuracy'"),
+        ("config.json", lambda d: d.pop("growth"), "has no 'growth'"),
+        ("growth.jsonl", lambda d: d.pop("spent"), "has no 'spent'"),
+        ("growth.jsonl", lambda d: d["spent"].pop("calls"), "has no 'calls'"),
+        ("checkpoints/step-000002/network.json", lambda d: d.pop("spent"), "has no 'spent'"),
+    ],
+)
+def test_a_damaged_evaluation_is_one_line(tmp_path, file, damage, says):
+    rows = stored(tmp_path / "a" / "s0", 0, [[1.0, 0.0], [1.0, 1.0]])
+    path = tmp_path / "a" / "s0" / file
+    data = json.loads(path.read_text().split("\n")[0] if file.endswith("l") else path.read_text())
+    damage(data)
+    path.write_text(json.dumps(data) + "\n")
+    with pytest.raises(RunError) as caught:
+        results(rows, [])
+    assert says in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_two_questions_under_one_id_are_refused(tmp_path):
+    rows = [*stored(tmp_path / "a" / "s0", 0, [[1.0]]), *stored(tmp_path / "a" / "s1", 1, [[1.0]])]
+    path = tmp_path / "a" / "s1" / "evaluations" / "test-after.jsonl"
+    path.write_text(path.read_text().replace("0?", "another"))
+    with pytest.raises(RunError, match="another question"):
+        results(rows, [])
 
 
 def test_what_is_not_there_is_left_out(tmp_path):
@@ -406,7 +513,7 @@ def test_what_is_not_there_is_left_out(tmp_path):
     (tmp_path / "c" / "s0" / "status.json").unlink()
     found = results([*rows, *missing, *unfinished], [compared(("a", 1), ("b", 1))])
     assert [point["accuracy"] for point in found["points"]] == [0.5, None, None]
-    assert found["comparisons"][0]["items"] is None
+    assert (found["comparisons"][0]["networks"], found["comparisons"][0]["trainings"]) == (None, None)
     text = experiment_text(found)
     assert "not compared: no seed has both" in text
     ET.fromstring(experiment_svg(found))
@@ -414,9 +521,13 @@ def test_what_is_not_there_is_left_out(tmp_path):
 
 def test_the_text_says_it_all(found):
     text = experiment_text(found)
-    for part in ("a:1 -> a:2 (<why>)", "+31.2 points", "p = 0.062, with Holm 0.12 (McNemar exact; won 5"):
+    for part in (
+        "a:1 -> a:2 (<why>)",
+        "    all trainings   not tested: 2 of at least 3 seeds",
+        "    these networks  +31.2 points [+6.2, +62.5], p = 0.25, with Holm 0.5 (8 questions; sign-flip",
+        "    each seed       +37.5, +25.0",
+    ):
         assert part in text, part
-    assert "    seeds    +31.2 points [-48.2, +110.7]: +37.5, +25.0" in text
     assert any(line.split()[:6] == ["a:2", "1-1", "2", "2", "20", "11"] for line in text.split("\n"))
 
 

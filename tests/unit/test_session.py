@@ -248,7 +248,7 @@ def test_lines_of_a_run_whose_checkpoints_were_deleted_are_not_doubled(tmp_path)
 
 
 def test_the_best_checkpoint_is_kept_and_tested(tmp_path, monkeypatch):
-    """Validation 0.4 at first, 0.5, 0.9, 0.1, 0.2 after steps 2, 4, 6, 8 and keep = 1: a tie goes to the later one."""
+    """Validation 0.4 first; 0.5, 0.9, 0.1, 0.9 after steps 2, 4, 6, 8 and keep = 1: a tie goes to the later one."""
     accuracies = {0: 0.4, 2: 0.5, 4: 0.9, 6: 0.1, 8: 0.2}
     real, tested = testing.evaluate, []
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 from itertools import pairwise, product
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from neuromas import statistics
 from neuromas.statistics import (
     Interval,
     bootstrap_mean,
+    clustered_bounds,
+    clustered_difference,
+    clustered_mean,
+    detectable_difference,
     holm,
     mcnemar,
     mean_interval_t,
@@ -138,6 +144,17 @@ def test_t_interval_by_hand():
     assert found.method == "t"
 
 
+def test_t_interval_of_shares_stays_between_0_and_1():
+    # 0.5, 0.9, 1: mean .8, s = √.07, standard error √(.07 / 3); logit .8 = log 4 and its slope 1 / .16.
+    half = 4.302653 * math.sqrt(0.07 / 3) / 0.16
+    found = mean_interval_t([0.5, 0.9, 1.0], share=True)
+    assert found.low == pytest.approx(1 / (1 + math.exp(half) / 4), abs=1e-6)
+    assert found.high == pytest.approx(1 / (1 + math.exp(-half) / 4), abs=1e-6)
+    assert mean_interval_t([0.5, 0.9, 1.0]).high > 1
+    with pytest.raises(ValueError, match="not shares"):
+        mean_interval_t([0.5, 1.5], share=True)
+
+
 @given(scores)
 def test_t_interval_contains_the_mean(values):
     found = mean_interval_t(values)
@@ -261,6 +278,113 @@ def test_difference_interval_turns_with_its_arguments(pairs):
         return
     assert forward.low == pytest.approx(-back.high)
     assert forward.low - 1e-9 <= (sum(a) - sum(b)) / len(a) <= forward.high + 1e-9
+
+
+# Three seeds, four questions. Differences by question: 0 1 1 0 / 0 0 1 0 / -1 1 1 0.
+FIRST = [[1, 1, 1, 0], [1, 0, 1, 0], [0, 1, 1, 1]]
+SECOND = [[1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 1]]
+
+
+def test_clustered_difference_by_hand():
+    # Mean 4/12 = 1/3. Means of seeds 1/2, 1/4, 1/4: MSs = 4 ((1/6)² + 2 (1/12)²) / 2 = 1/12.
+    # Means of questions -1/3, 2/3, 1, 0: MSq = 3 (4/9 + 1/9 + 4/9 + 1/9) / 3 = 10/9.
+    # Sum of squares 6 = 12/9 + 2 · 1/12 + 3 · 10/9 + 6 MSe: MSe = 7/36.
+    of_seeds, of_questions, rest = 1 / 12, 10 / 9, 7 / 36
+    total = of_seeds + of_questions - rest
+    share = of_seeds / total
+    degrees = 1 / (share / 2 + (1 - share) / 3)
+    error = math.sqrt(total / 12) / (1 - 1 / 9)  # of the inverse hyperbolic tangent
+    half = stats.t.isf(0.025, degrees) * error
+    found = clustered_difference(FIRST, SECOND)
+    assert found.mean == pytest.approx(1 / 3)
+    assert found.degrees == pytest.approx(degrees)
+    assert found.interval.low == pytest.approx(math.tanh(math.atanh(1 / 3) - half))
+    assert found.interval.high == pytest.approx(math.tanh(math.atanh(1 / 3) + half))
+    assert found.p_value == pytest.approx(2 * stats.t.sf(math.atanh(1 / 3) / error, degrees))
+    assert (found.seeds, found.questions) == (3, 4)
+
+
+def test_seeds_that_tie_by_chance_are_rounded():
+    # Differences 1 0 / 0 1 / 1 0: MSs = 0, MSq = 1/6 < MSe = 2/3, so only rounding is left: 1 / (12 · 2).
+    found = clustered_bounds(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
+    error = math.sqrt(1 / 24 / 6) / (1 - 1 / 4)
+    assert found.degrees == pytest.approx(2.0)
+    half = stats.t.isf(0.025, 2) * error
+    assert found.high == pytest.approx(math.tanh(math.atanh(1 / 2) + half))
+
+
+def test_without_spread_there_is_no_test():
+    ones, none = [[1, 1]] * 3, [[0, 0]] * 3
+    same, all_of_it = clustered_difference(ones, ones), clustered_difference(ones, none)
+    assert (same.mean, same.p_value, same.interval) == (0.0, 1.0, None)
+    assert (all_of_it.mean, all_of_it.p_value, all_of_it.interval) == (1.0, None, None)
+
+
+def test_an_accuracy_without_spread_is_bounded_by_its_questions():
+    found = clustered_mean([[1, 1, 1, 1, 1]] * 4)
+    assert (found.low, found.high) == (wilson(5, 5).low, wilson(5, 5).high), "not twenty answers"
+    assert clustered_mean([[0.5, 0.5]] * 3) is None
+
+
+grids = st.tuples(st.integers(3, 6), st.integers(2, 8)).flatmap(
+    lambda size: st.lists(
+        st.lists(tenths, min_size=size[1], max_size=size[1]), min_size=size[0], max_size=size[0]
+    )
+)
+
+
+@given(grids, st.randoms(use_true_random=False))
+@settings(max_examples=80)
+def test_clustered_intervals_stay_in_range_and_agree_with_the_test(grid, chance):
+    mixed = [chance.sample(row, len(row)) for row in grid]
+    for level in (0.9, 0.95):
+        found, turned = clustered_difference(grid, mixed, level), clustered_difference(mixed, grid, level)
+        assert found.mean == pytest.approx(-turned.mean)
+        if found.interval is not None:
+            assert -1 <= found.interval.low <= found.mean + 1e-9
+            assert found.mean - 1e-9 <= found.interval.high <= 1
+            assert found.interval.low == pytest.approx(-turned.interval.high)
+            outside = not found.interval.low < 0 < found.interval.high
+            assert outside == (found.p_value <= 1 - level)
+    bounds = clustered_mean(grid)
+    if bounds is not None:
+        mean = sum(map(sum, grid)) / (len(grid) * len(grid[0]))
+        assert 0 <= bounds.low <= mean + 1e-9
+        assert mean - 1e-9 <= bounds.high <= 1
+
+
+@pytest.mark.parametrize(
+    ("grid", "says"),
+    [
+        ([[0, 1]] * 2, "2 seeds, at least 3"),
+        ([], "0 seeds"),
+        ([[0, 1], [0, 1], [0]], r"\[1, 2\] questions"),
+        ([[0]] * 3, r"\[1\] questions"),
+        ([[0, 1], [0, 1], [0, 2]], "score 1 is 2"),
+        ([[0, 1], [0, 1], [0, math.nan]], "value 1 is nan"),
+    ],
+)
+def test_clustered_refuses_what_it_cannot_test(grid, says):
+    with pytest.raises(ValueError, match=says):
+        clustered_mean(grid)
+    with pytest.raises(ValueError, match="cannot be paired|" + says):
+        clustered_difference(grid, [[0, 1]] * 4)
+
+
+def test_the_smallest_difference_by_hand():
+    # Questions alone: variance .5 / 100; with so many degrees of freedom it is (1.96 + 0.84) · √.005, here
+    # on the scale of the inverse hyperbolic tangent.
+    found = detectable_difference(100, None, disagreement=0.5)
+    assert math.atanh(found) == pytest.approx(2.8016 * math.sqrt(0.005), rel=0.02)
+    more = [detectable_difference(150, seeds) for seeds in (3, 5, 10, 30)]
+    assert more == sorted(more, reverse=True)
+    assert detectable_difference(150, 300) == pytest.approx(detectable_difference(150, None), rel=0.1)
+    for counts in ((1, 3), (10, 1)):
+        with pytest.raises(ValueError, match="at least two of each are needed"):
+            detectable_difference(*counts)
+    for wrong in ({"seed_sd": -0.1}, {"disagreement": 0.0}, {"power": 0.01}):
+        with pytest.raises(ValueError, match="cannot be"):
+            detectable_difference(10, 3, **wrong)
 
 
 def test_holm_by_hand():

@@ -223,6 +223,16 @@ def test_cont_tolerance():
         ("hier", {"kind": "cont", "m": 3}, "'m' has no meaning"),
         ("hier", {"lam": 0.3}, "'lam' has no meaning"),
         ("hier", {"kind": "cont", "lam": float("nan")}, "out of range"),
+        ("max", {"n": 10**5000}, "option 'n' = a number of over 4300 digits is out of range (1 to 100)"),
+        ("max", {"seed": 10**5000}, "is out of range (0 to "),
+        ("max", {"seed": 2**63}, "is out of range (0 to "),
+        ("hier", {"kind": "cont", "lam": 10**5000}, "is out of range (0 to 100)"),
+        ("hier", {"table_seed": -(10**5000)}, "is out of range (0 to "),
+        ("file", {"path": 10**5000}, "'path' must be text, got a number of over 4300 digits"),
+        ("max", {"n": "x" * 5000}, "'n' must be a whole number, got 'xxx"),
+        ("gym/chain_sum", {"seed": 10**5000}, "is out of range"),
+        ("gym/chain_sum", {"min_terms": 10**5000}, "is out of range"),
+        ("gym/chain_sum", {"min_terms": "x" * 5000}, "'min_terms' must be a whole number, got 'xxx"),
     ],
 )
 def test_errors_are_one_clear_line(name, options, says):
@@ -230,6 +240,7 @@ def test_errors_are_one_clear_line(name, options, says):
         make_task(name, options)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
 
 
 def test_a_small_space_has_exact_held_out_sizes():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import time
@@ -14,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 from neuromas.errors import RunError
 from neuromas.report.chart import experiment_svg
 from neuromas.report.experiment import experiment_text
-from neuromas.report.results import results
+from neuromas.report.reading import read_evaluation
+from neuromas.report.results import as_json, results
 from neuromas.report.tables import percent
 from neuromas.report.terminal import visible
+from neuromas.statistics import MIN_SEEDS, detectable_difference
+from neuromas.statistics.clustered import DISAGREEMENT, SEED_SD
 from neuromas.store import Run, write_atomic
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def experiment(args: argparse.Namespace) -> int:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot write {out}: {error.strerror or error}") from error
+        print(_smallest(cells), flush=True)
         with Run(out).lock():
             outcome = run_cells(cells, args.jobs or _cores(), out, _Lines(len(cells)))
         failures = outcome.failures
@@ -49,14 +52,32 @@ def experiment(args: argparse.Namespace) -> int:
             again = f"neuromas experiment {shlex.quote(args.path)} --out {shlex.quote(str(out))}"
             print(f"stopped; {done} of {len(cells)} cells are finished; continue with: {again}")
             return INTERRUPTED
-    print(_report(plan, cells, out, write=not args.report))
+    print(_report(plan, cells, out))
     for name, cause in failures.items():
         print(f"failed: {visible(name)}: {visible(cause)}")
     return 1 if failures else 0
 
 
-def _report(plan: Plan, cells: Sequence[Cell], out: Path, write: bool) -> str:
-    """The tables; with ``write`` everything is kept beside the cells."""
+def _smallest(cells: Sequence[Cell]) -> str:
+    """What differences the seeds and questions of the experiment can show, before anything is paid for."""
+    questions = max(2, min(cell.config.evaluate.test for cell in cells))
+    seeds = len({cell.seed for cell in cells})
+    alone = f"{100 * detectable_difference(questions, None):.0f}"
+    if seeds < MIN_SEEDS:
+        what = f"of these networks alone {alone} points; of ways to train none, which takes {MIN_SEEDS} seeds"
+    else:
+        counts = [seeds, *(more for more in (5, 10, 20) if more > seeds)]
+        each = [f"{100 * detectable_difference(questions, n):.0f} with {n} seeds" for n in counts]
+        what = f"in points {', '.join(each)}; of these networks alone {alone}"
+    return (
+        f"smallest difference between two arms that {questions} test questions show in 4 of 5 experiments "
+        f"(p <= 0.05, one comparison): {what}. Assumed: seeds differ by {100 * SEED_SD:.0f} points (standard "
+        f"deviation), two arms on {100 * DISAGREEMENT:.0f} % of the questions (docs/numbers.md)"
+    )
+
+
+def _report(plan: Plan, cells: Sequence[Cell], out: Path) -> str:
+    """The tables; everything is kept beside the cells."""
     rows = [row for cell in cells for row in cell.rows()]
     compare = [
         {"task": task, "first": plan.point(one.first), "second": plan.point(one.second), "why": one.why}
@@ -65,14 +86,14 @@ def _report(plan: Plan, cells: Sequence[Cell], out: Path, write: bool) -> str:
     ]
     found = results(rows, compare)
     text = experiment_text(found)
-    if write:
-        from neuromas.provenance import about
+    if not any(point["seeds"] for point in found["points"]):
+        return text
+    from neuromas.provenance import about
 
-        kept = {"experiment": plan.model_dump(mode="json"), "about": about(), **found}
-        write_atomic(out / "results.json", json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-        write_atomic(out / "figure.svg", experiment_svg(found, plan.name))
-        text += f"\nwrote {visible(str(out / 'results.json'))} and figure.svg"
-    return text
+    kept = {"experiment": plan.model_dump(mode="json"), "about": about(), **found}
+    write_atomic(out / "results.json", as_json(kept) + "\n")
+    write_atomic(out / "figure.svg", experiment_svg(found, plan.name))
+    return f"{text}\nwrote {visible(str(out / 'results.json'))} and figure.svg"
 
 
 class _Lines:
@@ -89,7 +110,7 @@ class _Lines:
             what = f"failed: {visible(cause)}"
         else:
             last = max(1, len(cell.arm.stages))
-            summary, _ = Run(cell.run).evaluation(cell.evaluation(last))
+            summary, _ = read_evaluation(Run(cell.run), cell.evaluation(last), ("accuracy",))
             took = f"in {_clock(event['seconds'])}" if event["seconds"] else "was already finished"
             what = f"{took}, accuracy {percent(summary['accuracy'])}"
         total = _clock(time.monotonic() - self._started)

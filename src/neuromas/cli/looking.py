@@ -29,11 +29,11 @@ _GB = 1e9
 
 
 def validate_task(args: argparse.Namespace) -> int:
-    """Gold answers earn 1, empty and shuffled ones do not, splits do not overlap. Exit 1 if not."""
+    """Gold answers earn 1; empty, shuffled and thoughtless ones do not. Exit 1 if one fails."""
     report = validate(make_task(args.task, read_pairs(args.options)), args.items, 0)
     for check in report.checks:
         mark = {True: "ok  ", False: "FAIL", None: "info"}[check.ok]
-        print(f"{mark}  {check.name}: {check.detail}")
+        print(f"{mark}  {check.name}: {visible(check.detail)}")  # ids and answers are a stranger's text
     return 0 if report.ok else 1
 
 

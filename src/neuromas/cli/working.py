@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from neuromas.cli.options import read_pairs
 from neuromas.config import Config, load_config
 from neuromas.errors import ConfigError
+from neuromas.report.reading import read_evaluation
 from neuromas.report.tables import paired, paired_line, percent, run_report, summary_lines
 from neuromas.report.terminal import visible
 from neuromas.report.trace import trace_text
@@ -178,7 +179,7 @@ def _side(text: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     path, name = text, ""
     if not Path(text).is_dir():  # a folder's name may hold a colon
         path, _, name = text.rpartition(":") if ":" in text else (text, "", "")
-    return Run.open(Path(path)).evaluation(name or "test-after")
+    return read_evaluation(Run.open(Path(path)), name or "test-after")
 
 
 def ask(args: argparse.Namespace) -> int:

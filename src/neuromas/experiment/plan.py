@@ -98,8 +98,9 @@ class Plan(Section):
             if arm.of and self.arm(self.point(arm.of)[0]).of:
                 raise ValueError(f"arm {arm.name!r} is made of {arm.of!r}, which trains nothing itself")
         for line in self.compare:
-            self.point(line.first)
-            self.point(line.second)
+            if self.point(line.first) == self.point(line.second):
+                name, stage = self.point(line.first)
+                raise ValueError(f"compare: {line.first!r} and {line.second!r} are both {name}:{stage}")
         return self
 
     def arm(self, name: str) -> Arm:

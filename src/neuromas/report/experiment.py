@@ -7,42 +7,62 @@ from typing import Any
 
 from neuromas.report.tables import percent
 from neuromas.report.terminal import visible
+from neuromas.statistics import MIN_SEEDS
 
 Row = Mapping[str, Any]
-_HEAD = ("arm:stage", "network", "nodes", "steps", "calls", "tokens", "calls/question", "accuracy", "range")
+_HEAD = ("arm:stage", "network", "nodes", "steps", "calls", "tokens", "calls/question", "accuracy")
+MANY = 5  # seeds; with fewer, every seed is shown
+NOT_KEPT = "items were not kept with these results, so there is no test over questions and seeds"
 
 
 def experiment_text(found: Row) -> str:
-    """The tables and comparisons of ``results``."""
+    """The tables and comparisons of ``results``.
+
+    Of results without scores by question (version 0.1.0) only seeds are shown: what was tested there took
+    answers of one question under several seeds for independent.
+    """
+    kept = "items" in found
+    seeds = max((len(point["seeds"]) for point in found["points"]), default=0)
+    few = seeds < MANY or not kept
+    head = (*_HEAD, "each seed" if few else "range")
     lines: list[str] = []
     for task in dict.fromkeys(point["task"] for point in found["points"]):
         points = [point for point in found["points"] if point["task"] == task]
-        lines += [visible(task), *_aligned([_HEAD, *(_cells(point) for point in points)]), ""]
+        lines += [visible(task), *_aligned([head, *(_cells(point, kept, few) for point in points)]), ""]
         compared = [one for one in found["comparisons"] if one["task"] == task]
-        lines += [line for one in compared for line in _comparison(one)]
-    seeds = max((len(point["seeds"]) for point in found["points"]), default=0)
-    lines += [
-        f"accuracy: mean of up to {seeds} seeds on the test questions [95 % t interval over seeds], range: "
-        "lowest and highest seed; steps, calls and tokens (read and written) are those of training until "
-        "then",
+        lines += [line for one in compared for line in comparison_lines(one, kept)]
+    return "\n".join(lines + _notes(found, kept, few))
+
+
+def _notes(found: Row, kept: bool, few: bool) -> list[str]:
+    """What the columns and lines are."""
+    last = "each seed: its accuracy in percent" if few else "range: lowest and highest seed (number of seeds)"
+    interval = " [95 % interval by question and seed]" if kept else ""
+    lines = [
+        f"accuracy: mean of seeds on the test questions{interval}; {last}; steps, calls and tokens (read and "
+        "written) are those of training until then"
     ]
-    if found["comparisons"]:
-        lines += [
-            "comparisons: second minus first; on answers: all seeds pooled, each answer paired with that to "
-            "the same question of the same seed, p also with Holm's correction over all "
-            f"{len(found['comparisons'])} comparisons; such p-values speak of these trained networks, the "
-            "interval over seeds of training them",
-        ]
-    return "\n".join(lines)
+    if found["comparisons"] and kept:
+        lines.append(
+            "comparisons: second minus first, the same questions and seeds in both. all trainings: would it "
+            "be so with other questions and networks trained anew; these networks: with other questions "
+            f"alone. Holm: over all {len(found['comparisons'])} comparisons. What this does not say: "
+            "docs/numbers.md"
+        )
+    elif found["comparisons"]:
+        lines.append(f"comparisons: second minus first, seed by seed; {NOT_KEPT}")
+    return lines
 
 
-def _cells(point: Row) -> tuple[str, ...]:
+def _cells(point: Row, kept: bool, few: bool) -> tuple[str, ...]:
     """One line of the table."""
     spent = point["spent"]
     tokens = None if spent["calls"] is None else spent["prompt_tokens"] + spent["new_tokens"]
-    extremes = "–"
+    last = "–"
     if point["lowest"] is not None:
-        extremes = f"{100 * point['lowest']:.1f}–{100 * point['highest']:.1f} ({len(point['seeds'])})"
+        last = f"{100 * point['lowest']:.1f}–{100 * point['highest']:.1f} ({len(point['seeds'])})"
+        if few:
+            last = ", ".join(percent(one["accuracy"]).removesuffix(" %") for one in point["seeds"])
     return (
         visible(f"{point['arm']}:{point['stage']}"),
         visible(point["shape"]),
@@ -51,8 +71,8 @@ def _cells(point: Row) -> tuple[str, ...]:
         _count(spent["calls"]),
         _count(tokens),
         "–" if point["calls_a_question"] is None else f"{point['calls_a_question']:.1f}",
-        percent(point["accuracy"], point["interval"]),
-        extremes,
+        percent(point["accuracy"], point["interval"] if kept else None),
+        last,
     )
 
 
@@ -65,28 +85,43 @@ def _count(value: float | None) -> str:
     return f"{value / 1e3:.1f} k" if value >= 1e4 else f"{value:.0f}"
 
 
-def _comparison(one: Row) -> list[str]:
-    """Two or three lines: what is compared and why, on answers, over seeds."""
+def comparison_lines(one: Row, kept: bool) -> list[str]:
+    """What is compared and why, then on all trainings, on these networks, and seed by seed."""
     first, second = (f"{one[side][0]}:{one[side][1]}" for side in ("first", "second"))
     why = f" ({visible(one['why'])})" if one["why"] else ""
     lines = [f"{visible(first)} -> {visible(second)}{why}"]
-    pooled = one["items"]
-    if pooled is None:
+    each = one["seeds"]["differences"]
+    if not each:
         return [*lines, "    not compared: no seed has both", ""]
-    test = pooled["test"]
-    lines.append(
-        f"    answers  {_points(test['difference'], pooled['interval'])} on {pooled['count']}, "
-        f"p = {test['p_value']:.2g}, with Holm {pooled['holm']:.2g} "
-        f"({test['method']}; won {test['wins']}, lost {test['losses']}, tied {test['ties']})"
-    )
-    seeds = one["seeds"]
-    if seeds["differences"]:
-        each = ", ".join(f"{100 * value:+.1f}" for value in seeds["differences"])
-        lines.append(f"    seeds    {_points(seeds['mean'], seeds['interval'])}: {each}")
-    return [*lines, ""]
+    if kept:
+        left = f", {one['left_out']} left out" if one["left_out"] else ""
+        trainings, networks = one["trainings"], one["networks"]
+        if trainings is None:
+            lines.append(f"    all trainings   not tested: {len(each)} of at least {MIN_SEEDS} seeds")
+        else:
+            degrees = "" if trainings["degrees"] is None else f"; t with {trainings['degrees']:.1f} degrees"
+            what = f"{len(each)} seeds x {one['count']} questions{left}{degrees}"
+            lines.append(
+                f"    all trainings   {points(trainings['mean'], trainings['interval'])}, "
+                f"{chance(trainings)} ({what})"
+            )
+        lines.append(
+            f"    these networks  {points(networks['difference'], networks['interval'])}, {chance(networks)} "
+            f"({one['count']} questions{left}; {networks['method']})"
+        )
+    numbers = ", ".join(f"{100 * value:+.1f}" for value in each)
+    mean = "" if kept else f"mean {points(one['seeds']['mean'], None)}: "
+    return [*lines, f"    each seed       {mean}{numbers}", ""]
 
 
-def _points(difference: float, interval: Row | None) -> str:
+def chance(test: Row) -> str:
+    """``p = 0.03, with Holm 0.06``."""
+    if test["p_value"] is None:
+        return "no test: all differences are the same"
+    return f"p = {test['p_value']:.2g}, with Holm {test['holm']:.2g}"
+
+
+def points(difference: float, interval: Row | None) -> str:
     """``+3.5 points [-1.0, +8.0]``."""
     bounds = "" if interval is None else f" [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]"
     return f"{100 * difference:+.1f} points{bounds}"

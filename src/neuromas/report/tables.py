@@ -7,12 +7,18 @@ from typing import Any
 
 from neuromas.config import make_config
 from neuromas.errors import RunError
+from neuromas.report.reading import read_evaluation
 from neuromas.report.terminal import quoted, visible
 from neuromas.statistics import Interval, PairedTest, mcnemar, paired_difference_interval, paired_permutation
 from neuromas.store import Run
 
 Items = Sequence[Mapping[str, Any]]
 _EXAMPLES = 3
+_SUMMARY = (  # what a run's report shows
+    *("accuracy", "interval", "majority", "first_option", "parse_failures", "calls"),
+    *("prompt_tokens", "new_tokens", "message_tokens"),
+)
+_ITEM = ("id", "question", "score", "gold", "messages")
 
 
 def percent(value: float | None, interval: Mapping[str, Any] | Interval | None = None) -> str:
@@ -80,8 +86,8 @@ def paired_line(test: PairedTest, interval: Interval | None, count: int) -> str:
 def run_report(run: Run) -> str:
     """Before and after, the message controls, three examples, and where the run is."""
     config = make_config(run.read("config.json"))
-    before, items_before = run.evaluation("test-before")
-    after, items_after = run.evaluation("test-after")
+    before, items_before = read_evaluation(run, "test-before", _SUMMARY, _ITEM)
+    after, items_after = read_evaluation(run, "test-after", _SUMMARY, _ITEM)
     status = {"best": None, "step": 0, "seconds": 0.0, **run.read("status.json")}
     best = status["best"] if status["best"] is not None else status["step"]
     shapes = [shape for shape, _ in config.growth.stages] or [config.network.topology]
@@ -129,7 +135,7 @@ def _controls(run: Run, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
     for name, words in (("blank", "blanked"), ("shuffle", "shuffled")):
         if not (run.path / "evaluations" / f"test-after-{name}.json").is_file():
             continue
-        summary, _ = run.evaluation(f"test-after-{name}")
+        summary, _ = read_evaluation(run, f"test-after-{name}")
         gain = (after["accuracy"] or 0.0) - (before["accuracy"] or 0.0)
         kept = ""
         if gain > 0 and summary["accuracy"] is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from neuromas.seeds import derive
 
@@ -79,12 +79,13 @@ def bootstrap_mean(
     return Interval(float(found.low), float(found.high), level, "bootstrap percentile")
 
 
-def mean_interval_t(values: Sequence[float], level: float = 0.95) -> Interval | None:
+def mean_interval_t(values: Sequence[float], level: float = 0.95, share: bool = False) -> Interval | None:
     """Student's t interval of a mean (Student, Biometrika 6, 1908): mean ± t(n-1) · s/√n.
 
-    For few independent repetitions, such as training seeds. ``None`` with fewer than two values or if
-    all are equal, since then the spread is unknown. Raises ValueError on a value that is not finite or a
-    level outside (0, 1).
+    For few independent repetitions. With ``share`` the values are shares in [0, 1], and the interval is made
+    on the logit scale by the delta method, so it stays between 0 and 1. ``None`` with fewer than two values
+    or if all are equal, since then the spread is unknown. Raises ValueError on a value that is not finite,
+    a share outside [0, 1] or a level outside (0, 1).
     """
     check_level(level)
     check_finite(values)
@@ -93,7 +94,14 @@ def mean_interval_t(values: Sequence[float], level: float = 0.95) -> Interval | 
     scale = float(stats.sem(values))
     if scale == 0.0:  # values so close that their variance underflows
         return None
-    low, high = stats.t.interval(level, len(values) - 1, loc=float(np.mean(values)), scale=scale)
+    mean = float(np.mean(values))
+    if share:
+        if min(values) < 0 or max(values) > 1:
+            raise ValueError(f"values from {min(values)!r} to {max(values)!r} are not shares")
+        half = float(stats.t.isf((1 - level) / 2, len(values) - 1)) * scale / (mean * (1 - mean))
+        bounds = special.expit(special.logit(mean) + np.array([-half, half]))
+        return Interval(float(bounds[0]), float(bounds[1]), level, "t, logit")
+    low, high = stats.t.interval(level, len(values) - 1, loc=mean, scale=scale)
     return Interval(float(low), float(high), level, "t")
 
 

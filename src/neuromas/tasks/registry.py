@@ -9,7 +9,7 @@ from neuromas.errors import TaskError
 from neuromas.task import Task
 from neuromas.tasks import compositional, files, hier, hub
 from neuromas.tasks.generated import GeneratedTask
-from neuromas.tasks.options import SEED, Family, Option
+from neuromas.tasks.options import MAX_SEED, SEED, Family, Option
 
 Options = Mapping[str, Any]
 
@@ -109,7 +109,7 @@ FAMILIES: dict[str, Family] = {
                 Option("H", 2, "height; there are k**H leaves", 1, 8),
                 Option("kind", "latin", "kind of the local functions", allowed=hier.KINDS),
                 Option("m", 4, "size of the alphabet (not for cont)", 2, 100),
-                Option("table_seed", 0, "which secret functions", 0),
+                Option("table_seed", 0, "which secret functions", 0, MAX_SEED),
                 Option("lam", 0.5, "cont: slope in every argument", 0.0, 100.0),
                 Option("tolerance", 0.0, "cont: largest error that counts as right", 0.0, 1.0),
                 SEED,

@@ -1,0 +1,66 @@
+"""Evaluations as they lie in a run directory, checked: what is missing or of another kind is one line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from types import NoneType
+from typing import Any
+
+from neuromas.errors import RunError
+from neuromas.report.terminal import visible
+from neuromas.store import Run
+
+_NUMBER, _OR_NONE = (int, float), (int, float, NoneType)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "accuracy": _OR_NONE,
+    "interval": (dict, NoneType),
+    "majority": (dict,),
+    "first_option": _OR_NONE,
+    "message_tokens": (list,),
+    "messages": (list,),
+    "id": (str,),
+    "question": (str,),
+    "gold": (str,),
+    "score": _OR_NONE,
+    "growth": (dict,),
+    "parent": (str,),
+    "spent": (dict,),
+}
+SUMMARY = ("accuracy", "interval")
+ITEM = ("id", "question", "score")
+
+
+def read_evaluation(
+    run: Run, name: str, summary: Iterable[str] = SUMMARY, item: Iterable[str] = ITEM
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Summary and items of an evaluation that have these keys. Raises RunError naming the first they lack."""
+    found, items = run.evaluation(name)
+    where = f"{run.path}/evaluations/{name}"
+    require(found, summary, f"{where}.json")
+    if found.get("interval") is not None:
+        require(found["interval"], ("low", "high"), f"{where}.json")
+    if isinstance(found.get("majority"), dict):
+        require(found["majority"], ("accuracy",), f"{where}.json")
+    wanted = tuple(item)
+    for number, row in enumerate(items, start=1):
+        require(row, wanted, f"{where}.jsonl, line {number},")
+    return found, items
+
+
+def require(data: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
+    """Raise RunError unless ``data`` has these keys with values of their kind (a number where none is named).
+
+    A score or an accuracy lies in [0, 1].
+    """
+    for key in keys:
+        if key not in data:
+            raise RunError(f"{where} is damaged: it has no {key!r}")
+        value = data[key]
+        right = isinstance(value, _KINDS.get(key, _NUMBER))
+        if right and isinstance(value, float):
+            right = math.isfinite(value)
+        if right and key in ("score", "accuracy") and value is not None:
+            right = 0 <= value <= 1
+        if not right:
+            raise RunError(f"{where} is damaged: {key!r} is {visible(repr(value))[:40]}")
