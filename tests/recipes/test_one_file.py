@@ -46,7 +46,13 @@ def house(topology, s) -> Trainer:
         answer_tokens=s.answer_tokens,
     )
     settings = TrainConfig(
-        steps=s.steps, problems=s.problems, samples=s.samples, lr=s.lr, warmup=s.warmup, clip=s.clip
+        steps=s.steps,
+        problems=s.problems,
+        samples=s.samples,
+        lr=s.lr,
+        warmup=s.warmup,
+        clip=s.clip,
+        max_kl=0.0,  # the twin does not hold its steps back
     )
     return Trainer(network, policy, settings, s.seed)
 

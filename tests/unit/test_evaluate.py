@@ -133,21 +133,22 @@ def test_a_question_given_back_is_a_constant_too():
     assert summary["majority"] == {"answer": "(the question)", "accuracy": 1.0}
 
 
-def test_a_failed_rollout_is_counted_and_no_zero():
+def test_an_answer_that_breaks_the_scorer_is_wrong_and_its_cause_is_told():
     result = evaluate(network(says("A", "crash", "B")), Letters(), "test", 99)
     failed = result.items[1]
-    assert failed.score is None
-    assert failed.parsed is None
+    assert (failed.score, failed.parsed, failed.answer) == (0.0, None, "crash")
     assert "ValueError: cannot read" in failed.failure
-    assert result.summary["failed"] == 1
-    assert result.summary["accuracy"] == 1.0
-    assert result.summary["parse_failures"] == 0.0
-    assert result.summary["interval"]["high"] == asdict(wilson(2, 2))["high"]
+    assert (result.summary["failed"], result.summary["unasked"]) == (1, 0)
+    assert result.summary["causes"] == {failed.failure: 1}
+    assert result.summary["accuracy"] == pytest.approx(2 / 3)
+    assert result.summary["parse_failures"] == pytest.approx(1 / 3)
+    assert result.summary["interval"] == asdict(wilson(2, 3))
 
 
-def test_all_failed_is_no_accuracy_and_no_interval():
-    summary = evaluate(network(says("crash", "crash", "crash")), Letters(), "test", 99).summary
-    assert (summary["accuracy"], summary["interval"], summary["failed"]) == (None, None, 3)
+def test_nothing_asked_is_no_accuracy_and_no_interval():
+    summary = summarise([item(None, failure="too long")] * 3)
+    assert (summary["accuracy"], summary["interval"]) == (None, None)
+    assert (summary["failed"], summary["unasked"], summary["causes"]) == (3, 3, {"too long": 3})
 
 
 def test_wilson_for_right_and_wrong_bootstrap_for_shares():
