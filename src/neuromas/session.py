@@ -382,9 +382,12 @@ class _Session:
         """Say that a stage ended below its start; the folder of what is handed on."""
         stage, folder, what = self.stage, best.folder, "its start"
         if stage.changed and self.config.growth.gated:
-            self._use(undo(self.assembly, self.lineage.entries[-1]))
+            network, nodes = undo(self.assembly, self.lineage.entries[-1])
+            self._use(network)
+            ema = self.trainer.ema
+            self.trainer.ema = {row: ema[node] for row, node in enumerate(nodes) if node in ema}
             del self.trainer.optimisers[len(self.assembly.policy.bank.parameters) :]
-            self.lineage = self.lineage.undone()
+            self.lineage, self.stage = self.lineage.undone(), stage.undone(len(self.trainer.optimisers))
             folder, what = f"parent-{stage.index + 1}", f"{self.assembly.network.topology} as before it grew"
             self.run.save_named(folder, self._fill)
         which = f"stage {stage.index + 1} ({shapes(self.config)[stage.index][0]})"

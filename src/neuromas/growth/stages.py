@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from neuromas.config import Config, GrowthConfig
@@ -38,6 +38,12 @@ class Stage:
         grew = bool(change.steps) or index == 0  # in the first stage of an heir all is inherited
         inherited = tuple(range(adapters[0])) if grew else self.inherited
         return Stage(index, since, steps, change.start, change.goal, new, born, inherited)
+
+    def undone(self, adapters: int) -> Stage:
+        """The stage as if it had not grown: the network is the one before, with so many adapters."""
+        born = tuple(row for row in self.born if row < adapters)
+        inherited = tuple(row for row in self.inherited if row < adapters)
+        return replace(self, start=None, goal=None, new=(), born=born, inherited=inherited)
 
     @property
     def changed(self) -> bool:

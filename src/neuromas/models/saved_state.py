@@ -12,6 +12,12 @@ from neuromas.topology import Topology
 
 Model = TypeVar("Model", bound=BaseModel)
 Count = Annotated[int, Field(ge=0, lt=2**63)]
+CheckpointName = Annotated[str, Field(pattern=r"^(step|start|parent)-[0-9]{1,18}$")]
+Listed = Field(strict=False)  # JSON has lists for tuples
+Best = (
+    Annotated[tuple[float, Count], Listed]  # of 0.1.0
+    | Annotated[tuple[float, Count, CheckpointName], Listed]
+)
 
 
 class Saved(BaseModel):
@@ -29,6 +35,16 @@ class _Stage(Saved):
     start: dict[str, Any] | None
     goal: dict[str, Any] | None
     new: tuple[Count, ...] = Field(strict=False)
+    born: tuple[Count, ...] = Field((), strict=False)  # 0.1.0 did not keep these two
+    inherited: tuple[Count, ...] = Field((), strict=False)
+
+
+class _Guard(Saved):
+    """``guard.Guard``."""
+
+    on: tuple[str, ...] = Field(strict=False)
+    since: Count
+    halved: int = Field(ge=0, le=1000)
 
 
 class _State(Saved):
@@ -38,9 +54,10 @@ class _State(Saved):
     cursor: Count
     seed: int = Field(ge=0)
     ema: dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})$")], float]
-    best: tuple[float, Count] | None = Field(strict=False)
+    best: Best | None
     seconds: float = Field(ge=0)
     stage: _Stage
+    guard: _Guard | None = None
     ancestor: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -59,8 +76,9 @@ def check_state(data: Any, stages: Sequence[tuple[str, int]], adapters: int, nod
     wanted = stages[stage.index][1] if stage.index >= 0 else 0
     if stage.steps != wanted:
         raise RunError(f"state.stage.steps = {stage.steps}, but the stage has {wanted} steps")
-    for row in stage.new:
-        _at_most("state.stage.new", row, adapters - 1)
+    for name, rows in (("new", stage.new), ("born", stage.born), ("inherited", stage.inherited)):
+        for row in rows:
+            _at_most(f"state.stage.{name}", row, adapters - 1)
     for node in map(int, state.ema):
         _at_most("state.ema", node, nodes - 1)
     if state.best is not None:
