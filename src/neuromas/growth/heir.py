@@ -64,7 +64,7 @@ def heir_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = (
         data = make_config(read_manifest(folder)["config"]).model_dump(mode="json")
     except (KeyError, ConfigError) as error:
         raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
-    data["growth"] |= {"stages": [[shape, steps]], "parent": str(path)}
+    data["growth"] |= {"stages": [[shape, steps]], "parent": str(path), "lr": []}  # that of its own stages
     del data["network"]["topology"], data["train"]["steps"]
     data["run"]["directory"] = ""
     return make_config(apply_overrides(data, overrides))

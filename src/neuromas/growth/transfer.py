@@ -102,7 +102,7 @@ def inherited(folder: Path, bank: AdapterBank, new: Sequence[int]) -> AdapterBan
     return bank.holding([None if row in new else vector for row, vector in enumerate(start)])
 
 
-def undo(assembly: Assembly, entry: Mapping[str, Any]) -> Network:
+def undo(assembly: Assembly, entry: Mapping[str, Any]) -> Grown:
     """The network that grew, out of the grown one; its adapters are the bank's first ones.
 
     ``entry`` is the growth's line in the lineage. New adapters, which came last, are dropped from the bank.
@@ -114,7 +114,8 @@ def undo(assembly: Assembly, entry: Mapping[str, Any]) -> Network:
     assignment = tuple(network.assignment[image[node.name]] for node in parent.nodes)
     count = max(assignment) + 1
     del bank.parameters[count:], bank.ranks[count:], bank.versions[count:]
-    return replace(network, topology=parent, assignment=assignment)
+    before = {row: image[node.name] for row, node in enumerate(parent.nodes)}
+    return Grown(replace(network, topology=parent, assignment=assignment), (), before)
 
 
 def restate(
