@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,3 +32,10 @@ class Best:
         last = [row["accuracy"] for row in validations if row["step"] > self.step][-1:]
         shown = f"{100 * last[0]:.1f} %" if last and last[0] is not None else "nothing"
         return f"ended with {shown} on validation, below its start with {100 * self.accuracy:.1f} %"
+
+    def outlasted(self, validations: Iterable[Mapping[str, Any]], settled: Callable[[int], bool]) -> int:
+        """How many validations came after this state; those do not count in which gates were opening.
+
+        A network on its way to the stage's could not have become the best one.
+        """
+        return sum(1 for row in validations if row["step"] > self.step and settled(row["step"]))

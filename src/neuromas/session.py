@@ -16,7 +16,7 @@ from neuromas.growth.heir import Heritage
 from neuromas.growth.lineage import Budget, Lineage, changed, describe
 from neuromas.growth.operators import Growth, grow
 from neuromas.growth.stages import Stage, check_stages, settle, shapes
-from neuromas.growth.transfer import inherited, restate, transfer, undo
+from neuromas.growth.transfer import Grown, inherited, restate, transfer, undo
 from neuromas.guard import Guard
 from neuromas.interrupt import Interrupt
 from neuromas.learning.alarms import Alarm
@@ -24,6 +24,7 @@ from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
 from neuromas.network import Network
 from neuromas.provenance import about
+from neuromas.rewind import forget
 from neuromas.seeds import derive
 from neuromas.store import Run
 from neuromas.stream import check_data, training_problems
@@ -67,7 +68,7 @@ def resume(directory: Path, watch: Watch, backbone: Backbone | None = None) -> R
             assembly, parent = _beginning(make_config(run.read("config.json")), backbone)
             session = _Session(assembly, run, watch)
             session.descend(parent)
-            session.forget()
+            forget(run, 0)
         return session.go()
 
 
@@ -114,7 +115,7 @@ class _Session:
             self.ancestor = dict(state.get("ancestor", self.ancestor))
             self.stage = Stage.from_dict(state["stage"])
             self.lineage = Lineage.from_manifest(manifest, "")
-            self.forget()
+            forget(self.run, self.trainer.step)
             if "guard" in state:  # 0.1.0 had none
                 self.guard.take(state["guard"], list(self.run.lines("metrics.jsonl")))
             self._settle()
@@ -122,34 +123,15 @@ class _Session:
             raise RunError(f"{checkpoint} holds a network but no training state ({error!r})") from error
         load_optimisers(checkpoint, self.trainer.optimisers)
 
-    def forget(self) -> None:
-        """Drop the lines that were written after the step from which this session goes on."""
-        step = self.trainer.step
-        self.run.keep_lines("metrics.jsonl", lambda row: row["step"] < step)
-        self.run.keep_lines("episodes.jsonl", lambda row: row["step"] < step)
-        self.run.keep_lines("validation.jsonl", lambda row: row["step"] <= step)
-        # the end of a stage is told again by the session that goes on from it
-        self.run.keep_lines("events.jsonl", lambda r: r["step"] < step + (r["event"] != "stage"))
-        self.run.keep_lines("growth.jsonl", lambda row: row["step"] < step)
-
     def _settle(self) -> None:
         """Give the trainer what belongs to the stage: its place, rate, schedule and anchor."""
         trainer, stage = self.trainer, self.stage
         trainer.since, trainer.span = stage.since, stage.steps
-        trainer.lr = self._rate() * 0.5**self.guard.halved
+        trainer.lr = self.stage.rate(self.config) * 0.5**self.guard.halved
         trainer.anchor = None
         if self.config.train.anchor and stage.start is not None:
-            first = self.run.named(self._first())
+            first = self.run.named(self.stage.first)
             trainer.anchor = inherited(first, self.assembly.policy.bank, stage.new)
-
-    def _rate(self) -> float:
-        """The stage's learning rate."""
-        growth, train = self.config.growth, self.config.train
-        return growth.lr[self.stage.index] if growth.lr else train.lr
-
-    def _first(self) -> str:
-        """Name of the checkpoint with the stage's first state."""
-        return "step-000000" if self.stage.start is None else f"start-{self.stage.index + 1}"
 
     def go(self) -> Run:
         """Train to the end, then evaluate the best checkpoint; or stop early with a checkpoint."""
@@ -182,7 +164,7 @@ class _Session:
     def _first_candidate(self, result: Evaluation) -> None:
         """The stage's first state is a candidate for its best: training may make it worse."""
         accuracy = result.summary["accuracy"]
-        self.best = None if accuracy is None else Best(accuracy, self.trainer.step, self._first())
+        self.best = None if accuracy is None else Best(accuracy, self.trainer.step, self.stage.first)
         self.watch({"event": "validation", "step": self.trainer.step, "accuracy": accuracy})
 
     def _goes_on(self) -> bool:
@@ -195,10 +177,11 @@ class _Session:
 
     def _patience_is_over(self) -> bool:
         """Whether the last validations of the stage, as many as patience has, were all below its best."""
-        patience = self.config.growth.patience
-        best = self.trainer.step if self.best is None else self.best.step
-        below = [row for row in self.run.lines("validation.jsonl") if row["step"] > best]
-        return 0 < patience <= len(below)
+        growth, stage = self.config.growth, self.stage
+        if not growth.patience or self.best is None:
+            return False
+        rows = self.run.lines("validation.jsonl")
+        return self.best.outlasted(rows, lambda step: stage.opening(step, growth) == 1.0) >= growth.patience
 
     def _grow(self) -> None:
         """End the stage at its best checkpoint and begin the next with the grown network."""
@@ -212,14 +195,13 @@ class _Session:
         entry |= best if index else self.ancestor
         before = validation(assembly)
         grown = transfer(assembly, change, derive(trainer.seed, "stage", index))
-        trainer.ema = {row: trainer.ema[old] for row, old in grown.before.items() if old in trainer.ema}
         kept = trainer.optimisers if growth.optimiser == "keep" else []
         trainer.optimisers = [*kept, *map(trainer.optimiser, assembly.policy.bank.parameters[len(kept) :])]
         many = len(trainer.optimisers)
         adapters, steps = (many - len(grown.new), many), shapes(config)[index][1]
         self.stage = self.stage.followed_by(change, adapters, trainer.step, steps)
         self.guard.restart(trainer.step, restored=False)
-        self._use(grown.network)
+        self._take(grown)
         if growth.init.startswith("passthrough") and grown.new:
             self._restate(change)
         after = validation(self.assembly) if change.steps else before
@@ -229,7 +211,7 @@ class _Session:
         self.best = None
         if config.evaluate.every:
             self._first_candidate(after)
-        self.run.save_named(self._first(), self._fill)
+        self.run.save_named(self.stage.first, self._fill)
         self._settle()
         self.run.append("growth.jsonl", [{**entry, "step": trainer.step}])
         self.watch({"event": "grown", **entry})
@@ -238,7 +220,7 @@ class _Session:
         """Let new nodes learn to restate; old ones are left as they are, and new optimisers begin anew."""
         config, trainer = self.config, self.trainer
         count = config.train.problems
-        trainer.lr = self._rate()
+        trainer.lr = self.stage.rate(self.config)
         for i in range(config.growth.restate):
             first = self.met + config.train.steps * config.train.batch + i * count  # training meets others
             problems = training_problems(self.assembly.task, trainer.seed, first, count)
@@ -246,6 +228,12 @@ class _Session:
             self.lineage = self.lineage.paid(Budget.of_episodes(episodes))
         for row in self.stage.new:
             trainer.optimisers[row] = trainer.optimiser(trainer.policy.bank.parameters[row])
+
+    def _take(self, grown: Grown) -> None:
+        """Go on with another network; running means follow their nodes."""
+        ema = self.trainer.ema
+        self.trainer.ema = {row: ema[old] for row, old in grown.before.items() if old in ema}
+        self._use(grown.network)
 
     def _use(self, network: Network) -> None:
         """Go on with this network."""
@@ -310,12 +298,20 @@ class _Session:
         if raised and mode == "stop":
             self._checkpoint()
             raise RunError(f"{self.run.path}: train.guard = 'stop' at step {step}: {raised[0].text}")
-        if mode != "restore" or self.best is None or not any(alarm.breaking for alarm in raised):
+        # the network before gates opened cannot be gone back to: it is no state of the one that is trained
+        closed = (
+            self.best is not None
+            and self.best.step == self.stage.since
+            and self.stage.gated(self.config.growth)
+        )
+        breaking = any(alarm.breaking and not (closed and alarm.name == "fallen") for alarm in raised)
+        if mode != "restore" or self.best is None or not breaking:
             return
         if self.guard.halved >= self.config.alarms.restores:
             self._note("guard", f"not restored again: alarms.restores = {self.config.alarms.restores}")
             return
-        self._load(self.best.folder)
+        if self.best.step != step:  # else it is here, and its checkpoint is still to be written
+            self._load(self.best.folder)
         self.guard.restart(step, restored=True)
         self._settle()
         rate = f"the learning rate is now {self.trainer.lr:g}"
@@ -348,9 +344,11 @@ class _Session:
         """A checkpoint to resume from; of older ones those stay that are still needed."""
         self.run.save_checkpoint(self.trainer.step, self._fill)
         self._status(finished=False)
-        best = set() if self.best is None else {self.best.step}
-        handed = {str(entry.get("folder")) for entry in self.lineage.entries}
-        self.run.prune(self.config.run.keep, best | self.lineage.steps, {self._first(), *handed})
+        # the log knows all ends of stages, the lineage only those that led to the present network
+        named = {str(row.get("folder")) for row in self.run.lines("growth.jsonl")}
+        named |= {self.best.folder} if self.best is not None else set()
+        named |= {self.stage.first} if self.config.train.anchor else set()
+        self.run.prune(self.config.run.keep, self.lineage.steps, named)
 
     def _status(self, finished: bool, folder: str = "") -> None:
         step, folder = (None, folder) if self.best is None else (self.best.step, folder or self.best.folder)
@@ -381,11 +379,9 @@ class _Session:
     def _hand_on_start(self, best: Best) -> str:
         """Say that a stage ended below its start; the folder of what is handed on."""
         stage, folder, what = self.stage, best.folder, "its start"
-        if stage.changed and self.config.growth.gated:
-            network, nodes = undo(self.assembly, self.lineage.entries[-1])
-            self._use(network)
-            ema = self.trainer.ema
-            self.trainer.ema = {row: ema[node] for row, node in enumerate(nodes) if node in ema}
+        if self.stage.gated(self.config.growth):
+            before = undo(self.assembly, self.lineage.entries[-1])
+            self._take(before)
             del self.trainer.optimisers[len(self.assembly.policy.bank.parameters) :]
             self.lineage, self.stage = self.lineage.undone(), stage.undone(len(self.trainer.optimisers))
             folder, what = f"parent-{stage.index + 1}", f"{self.assembly.network.topology} as before it grew"

@@ -125,6 +125,7 @@ def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Me
     messages of frozen adapters, and those that closed gates kept from everybody.
     """
     settings, samples = trainer.settings, trainer.settings.samples
+    pulled = bool(settings.entropy) or bool(_objective(trainer).pulls)
     scored = sum(1 for episode in episodes if episode.score is not None)
     chosen: list[tuple[Message, Turn]] = []
     values: list[tuple[float, float]] = []
@@ -140,7 +141,7 @@ def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Me
             if after is not None:
                 trainer.ema[node] = after
         for episode, advantage in zip(episodes, flat, strict=True):
-            if episode.score is None or (advantage == 0.0 and settings.kl == 0.0 and settings.entropy == 0.0):
+            if episode.score is None or (advantage == 0.0 and not pulled):
                 continue
             turn = episode.turns[node] if len(episode.turns) > node else None
             if turn is None or not turn.heard or trainer.rates.get(turn.adapter) == 0.0:
@@ -163,7 +164,7 @@ def learn(trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: W
     temperature = trainer.temperature()
     _check_fresh(policy, messages, temperature)
     said = [message for message, _ in messages]
-    objective = Objective(settings.entropy, settings.kl, settings.anchor, trainer.anchor)
+    objective = _objective(trainer)
     before = [p.detach().clone() for p in policy.bank.parameters] if settings.max_kl else []
     found = accumulate(policy, said, weights, temperature, objective)
     with alone():  # so that no update depends on the number of threads
@@ -189,6 +190,12 @@ def learn(trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: W
         "forwarded_tokens": found.tokens,
         "learned_messages": len(messages),
     }
+
+
+def _objective(trainer: Trainer) -> Objective:
+    """What acts on messages beside their advantage."""
+    settings = trainer.settings
+    return Objective(settings.entropy, settings.kl, settings.anchor, trainer.anchor)
 
 
 def imitate(trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: Weights) -> None:

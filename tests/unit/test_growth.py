@@ -52,7 +52,7 @@ def parity(monkeypatch):
 def staged(stages=STAGES, growth=(), **more):
     """A run that grows; every step moves every adapter that may move."""
     data = small(
-        train={"problems": 1, "samples": 2, "kl": 0.1, "warmup": 3, "baseline": "ema"},
+        train={"problems": 1, "samples": 2, "kl": 0.1, "entropy": 0.01, "warmup": 3, "baseline": "ema"},
         evaluate={"every": 2, "validation": 3, "test": 2},
         run={"checkpoint_every": 1, "keep": 99, "episodes": 1},
     )

@@ -20,7 +20,8 @@ ROOMS = {
     "mathematics": {"statistics", "learning", "theory"},
     "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking", "provenance", "trust"},
     "acts": {"rollout", "evaluate", "training", "network", "assemble", "session", "stream"}
-    | {"growth", "baselines", "analysis", "experiment", "guard", "candidates", "testing", "interrupt"},
+    | {"growth", "baselines", "analysis", "experiment"}
+    | {"guard", "candidates", "testing", "interrupt", "rewind"},
     "narration": {"report"},
     "door": {"api", "cli", "__init__", "__main__"},
 }

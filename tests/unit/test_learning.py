@@ -250,8 +250,10 @@ def test_the_gradient_with_entropy_and_divergence(extra):
     trainer = trainer_of(pair, **extra)
     episodes = unfinished(spoken(trainer))
     values = rewards_of(episodes)
-    spoke = [[v if len(e.turns) > node else None for v, e in zip(values, episodes, strict=True)]
-             for node in range(3)]
+    spoke = [
+        [v if len(e.turns) > node else None for v, e in zip(values, episodes, strict=True)]
+        for node in range(3)
+    ]
     advantages = [by_hand("rloo", own, None) for own in spoke]
     expected = plain_gradients(
         pair, trainer, episodes, lambda node, place: advantages[node][place], gain_of(pair, trainer.settings)

@@ -67,7 +67,8 @@ def heir_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = (
         data = make_config(read_manifest(folder)["config"]).model_dump(mode="json")
     except (KeyError, ConfigError) as error:
         raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
-    data["growth"] |= {"stages": [[shape, steps]], "parent": str(path)}
+    # rates are those of the parent's own stages
+    data["growth"] |= {"stages": [[shape, steps]], "parent": str(path), "lr": []}
     if says_question(shape):  # the file speaks for the new network; the parent's mode is not the user's word
         data["network"]["question"] = "auto"
     del data["network"]["topology"], data["train"]["steps"]

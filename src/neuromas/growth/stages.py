@@ -50,12 +50,25 @@ class Stage:
         """Whether the stage began with a growth."""
         return self.start is not None and self.start != self.goal
 
+    @property
+    def first(self) -> str:
+        """Name of the checkpoint with the stage's first state."""
+        return "step-000000" if self.start is None else f"start-{self.index + 1}"
+
+    def gated(self, settings: GrowthConfig) -> bool:
+        """Whether the stage began with a growth through gates, so with the answers of the network before."""
+        return self.changed and settings.gated
+
+    def rate(self, config: Config) -> float:
+        """The stage's learning rate."""
+        return config.growth.lr[self.index] if config.growth.lr else config.train.lr
+
     def opening(self, step: int, settings: GrowthConfig) -> float:
         """How far the gates are open at ``step``, up to 1; linear over the first ``anneal`` of the stage.
 
         The first step is not one with closed gates: nothing new would be heard and so nothing be learned.
         """
-        if not self.changed or not settings.gated:
+        if not self.gated(settings):
             return 1.0
         span = settings.anneal * self.steps
         return min(1.0, (step - self.since + 1) / span) if span > 0 else 1.0

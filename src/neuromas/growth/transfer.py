@@ -102,8 +102,8 @@ def inherited(folder: Path, bank: AdapterBank, new: Sequence[int]) -> AdapterBan
     return bank.holding([None if row in new else vector for row, vector in enumerate(start)])
 
 
-def undo(assembly: Assembly, entry: Mapping[str, Any]) -> tuple[Network, tuple[int, ...]]:
-    """The network that grew, out of the grown one, and which of the grown one's nodes its nodes are.
+def undo(assembly: Assembly, entry: Mapping[str, Any]) -> Grown:
+    """The network that grew, out of the grown one; its adapters are the bank's first ones.
 
     ``entry`` is the growth's line in the lineage. New adapters, which came last, are dropped from the bank.
     """
@@ -111,11 +111,11 @@ def undo(assembly: Assembly, entry: Mapping[str, Any]) -> tuple[Network, tuple[i
     parent = Topology.from_dict(entry["topology"])
     rows = {node.name: row for row, node in enumerate(network.topology.nodes)}
     image = {old: rows[new] for new, old in entry["origin"].items()}
-    nodes = tuple(image[node.name] for node in parent.nodes)
-    assignment = tuple(network.assignment[node] for node in nodes)
+    assignment = tuple(network.assignment[image[node.name]] for node in parent.nodes)
     count = max(assignment) + 1
     del bank.parameters[count:], bank.ranks[count:], bank.versions[count:]
-    return replace(network, topology=parent, assignment=assignment), nodes
+    before = {row: image[node.name] for row, node in enumerate(parent.nodes)}
+    return Grown(replace(network, topology=parent, assignment=assignment), (), before)
 
 
 def restate(

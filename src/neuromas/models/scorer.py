@@ -148,7 +148,7 @@ def score(
         rows_there = None if reference is None else adapters
         with torch.no_grad(), bank.select(rows_there, backbone.dtype, reference):
             base = _logits(backbone, canvas, asked)[asked.place].float() / heat[:, None]
-        divergences.append((every.exp() * (every - torch.log_softmax(base, dim=-1))).sum(dim=-1))
+        divergences.append(_divergence(every, torch.log_softmax(base, dim=-1)))
     return TokenScores(asked.key, asked.position, chosen, entropy, tuple(divergences))
 
 
@@ -156,3 +156,13 @@ def _logits(backbone: Backbone, canvas: Canvas, asked: _Asked) -> Tensor:
     """Logits at the places asked for, (U, V) in the model's dtype, with the adapters selected."""
     hidden = backbone.hidden(canvas.ids, canvas.position, TriePlan(canvas))
     return backbone.logits(hidden[asked.row, asked.column])
+
+
+def _divergence(every: Tensor, base: Tensor) -> Tensor:
+    """KL(policy || reference) (S,) of two distributions given as log-probabilities (S, V).
+
+    ``- p + q`` sums to 0. With it the gradient is exactly 0 where the two agree, not the rounding noise of
+    ``sum p = 1``, which AdamW would blow up to steps of full size.
+    """
+    own = every.exp()
+    return (own * (every - base) - own + base.exp()).sum(dim=-1)
