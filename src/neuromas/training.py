@@ -33,6 +33,7 @@ from neuromas.seeds import derive
 from neuromas.task import Problem, Task
 
 _MEASURED = 32  # messages of an adapter on which an update's KL is measured
+_SHORTENED = 12  # times at most that an update is shortened before it is undone
 
 
 @dataclass(slots=True)
@@ -89,6 +90,7 @@ def train_step(
     """
     clock = _Clock()
     episodes = _sample(trainer, task, problems)
+    _check_finite(trainer, episodes)
     clock.lap("rollout")
     messages, weights = credit(trainer, episodes)
     learned = learn(trainer, messages, weights)
@@ -102,6 +104,22 @@ def train_step(
     }
     trainer.step += 1
     return report, episodes
+
+
+def _check_finite(trainer: Trainer, episodes: Sequence[Episode]) -> None:
+    """Raises DivergedError if a distribution that was drawn from was none.
+
+    A broken network that always fails gives no gradient that could tell.
+    """
+    for turn in (turn for episode in episodes for turn in episode.turns):
+        if not all(map(math.isfinite, turn.logprobs)):
+            raise _diverged(trainer, f"what adapter {turn.adapter} writes has no finite probability")
+
+
+def _diverged(trainer: Trainer, what: str) -> DivergedError:
+    settings = trainer.settings
+    advice = f"lower train.lr = {settings.lr:g}" + ("" if settings.max_kl else " or set train.max_kl")
+    return DivergedError(f"training diverged at step {trainer.step}: {what}; {advice}")
 
 
 def _sample(trainer: Trainer, task: Task, problems: Sequence[Problem]) -> list[Episode]:
@@ -226,26 +244,41 @@ def _hold_back(
     """Measure how far the update moved each adapter, in nats a token, and bring back what moved too far.
 
     Measured on some of the messages just learned from, as KL(before || after) of their sampled tokens. It
-    grows with the square of a small step, so the step is shortened by the square root of what it is over.
+    grows with the square of a small step, so the step is shortened by the square root of what it is over;
+    a large step has saturated it, so this is done until it fits. Returns what was measured first.
     """
-    policy, limit = trainer.policy, trainer.settings.max_kl
-    chosen = _spread(said)
+    parameters, limit = trainer.policy.bank.parameters, trainer.settings.max_kl
     starts = torch.tensor([0, *(len(message.ids) for message in said)]).cumsum(0).tolist()
-    picked = [replace(said[i], key=k) for k, i in enumerate(chosen)]
-    old = torch.cat([spoken[starts[i] : starts[i + 1]] for i in chosen]) if chosen else torch.zeros(0)
-    each = sampled_kl(old, logprobs(policy, picked, temperature))
-    rows = torch.tensor([message.adapter for message in picked for _ in message.ids])
+    chosen = [(said[i], spoken[starts[i] : starts[i + 1]]) for i in _spread(said)]
     moved: dict[str, float] = {}
-    for row in sorted({message.adapter for message in picked}):
-        far = float(each[rows == row].double().mean())
-        if far > limit or not math.isfinite(far):
-            shorter = math.sqrt(limit / far) if math.isfinite(far) else 0.0
-            with torch.no_grad():
-                policy.bank.parameters[row].copy_(
-                    torch.lerp(before[row], policy.bank.parameters[row], shorter) if shorter else before[row]
-                )
-        moved[str(row)] = far
+    far = _distances(trainer.policy, chosen, temperature)
+    for _ in range(_SHORTENED):
+        moved = {str(row): kl for row, kl in far.items()} | moved
+        over = {row: kl for row, kl in far.items() if not kl <= limit}
+        with torch.no_grad():
+            for row, kl in over.items():
+                shorter = min(0.9, math.sqrt(limit / kl)) if math.isfinite(kl) else 0.0
+                step = torch.lerp(before[row], parameters[row], shorter) if shorter else before[row]
+                parameters[row].copy_(step)
+        chosen = [one for one in chosen if math.isfinite(over.get(one[0].adapter, math.nan))]
+        if not chosen:
+            return moved
+        far = _distances(trainer.policy, chosen, temperature)
+    with torch.no_grad():
+        for row in (row for row, kl in far.items() if not kl <= limit):
+            parameters[row].copy_(before[row])
     return moved
+
+
+def _distances(
+    policy: ResidentPolicy, chosen: Sequence[tuple[Message, Tensor]], temperature: float
+) -> dict[int, float]:
+    """Mean estimated KL in nats a token of every adapter, by its messages and their log-probabilities before."""
+    messages = [replace(message, key=key) for key, (message, _) in enumerate(chosen)]
+    old = torch.cat([torch.zeros(0), *(spoken for _, spoken in chosen)])
+    each = sampled_kl(old, logprobs(policy, messages, temperature)).double()
+    rows = torch.tensor([message.adapter for message in messages for _ in message.ids])
+    return {row: float(each[rows == row].mean()) for row in sorted({m.adapter for m in messages})}
 
 
 def _spread(said: Sequence[Message]) -> list[int]:
@@ -274,10 +307,7 @@ def _update(trainer: Trainer, rate: Callable[[int], float]) -> list[float]:
     norms = [gradient_norm(parameter.grad) for parameter in bank.parameters]
     for row, norm in enumerate(norms):
         if not math.isfinite(norm):
-            raise DivergedError(
-                f"training diverged at step {trainer.step}: the gradient of adapter {row} is not finite; "
-                f"lower train.lr = {settings.lr:g}"
-            )
+            raise _diverged(trainer, f"the gradient of adapter {row} is not finite")
     for row, (parameter, optimiser) in enumerate(zip(bank.parameters, trainer.optimisers, strict=True)):
         if parameter.grad is not None and norms[row] > 0.0:
             parameter.grad.mul_(clip_factor(norms[row], settings.clip))
