@@ -229,6 +229,8 @@ class Config(Section):
         steps = [count for _, count in self.growth.stages] or [self.train.steps]
         if 0 in (steps if self.growth.parent else steps[1:]):
             raise ValueError("growth.stages: a stage that grows a network needs at least 1 step")
+        if self.train.guard == "restore" and not self.evaluate.every:
+            raise ValueError("train.guard = 'restore' goes back to the best validation: evaluate.every = 0")
         return self
 
 

@@ -29,7 +29,7 @@ class Guard:
     def see(self, report: Report) -> list[Alarm]:
         """Alarms that went on with this step. Raises DivergedError if sampler and trainer disagree."""
         drift = report["sampler_drift"]
-        if self.limits.drift and drift > self.limits.drift:
+        if self.limits.drift and not drift <= self.limits.drift:  # not a number is no agreement either
             raise DivergedError(
                 f"sampler and trainer disagree by {drift:.2f} nats a token at step {report['step']}, "
                 f"more than alarms.drift = {self.limits.drift:g}: what is learned is not what was sampled"

@@ -32,8 +32,8 @@ from neuromas.rollout import Sampling, rollout
 from neuromas.seeds import derive
 from neuromas.task import Problem, Task
 
-_SHORTENINGS = 4  # of an update that moves an adapter too far
 _MEASURED = 32  # messages of an adapter on which an update's KL is measured
+_SHORTENED = 12  # times at most that an update is shortened before it is undone
 
 
 @dataclass(slots=True)
@@ -90,6 +90,7 @@ def train_step(
     """
     clock = _Clock()
     episodes = _sample(trainer, task, problems)
+    _check_finite(trainer, episodes)
     clock.lap("rollout")
     messages, weights = credit(trainer, episodes)
     learned = learn(trainer, messages, weights)
@@ -103,6 +104,22 @@ def train_step(
     }
     trainer.step += 1
     return report, episodes
+
+
+def _check_finite(trainer: Trainer, episodes: Sequence[Episode]) -> None:
+    """Raises DivergedError if a distribution that was drawn from was none.
+
+    A broken network that always fails gives no gradient that could tell.
+    """
+    for turn in (turn for episode in episodes for turn in episode.turns):
+        if not all(map(math.isfinite, turn.logprobs)):
+            raise _diverged(trainer, f"what adapter {turn.adapter} writes has no finite probability")
+
+
+def _diverged(trainer: Trainer, what: str) -> DivergedError:
+    settings = trainer.settings
+    advice = f"lower train.lr = {settings.lr:g}" + ("" if settings.max_kl else " or set train.max_kl")
+    return DivergedError(f"training diverged at step {trainer.step}: {what}; {advice}")
 
 
 def _sample(trainer: Trainer, task: Task, problems: Sequence[Problem]) -> list[Episode]:
@@ -228,29 +245,40 @@ def _hold_back(
 
     Measured on some of the messages just learned from, as KL(before || after) of their sampled tokens. It
     grows with the square of a small step, so the step is shortened by the square root of what it is over;
-    a large step's KL grows otherwise, so that is measured again. Returns the first measurement, by adapter.
+    a large step has saturated it, so this is done until it fits. Returns what was measured first.
     """
-    policy, limit = trainer.policy, trainer.settings.max_kl
+    parameters, limit = trainer.policy.bank.parameters, trainer.settings.max_kl
     starts = torch.tensor([0, *(len(message.ids) for message in said)]).cumsum(0).tolist()
-    chosen, first = _spread(said), dict[str, float]()
-    for _ in range(_SHORTENINGS):
+    chosen = [(said[i], spoken[starts[i] : starts[i + 1]]) for i in _spread(said)]
+    moved: dict[str, float] = {}
+    far = _distances(trainer.policy, chosen, trainer.temperature())
+    for _ in range(_SHORTENED):
+        moved = {str(row): kl for row, kl in far.items()} | moved
+        over = {row: kl for row, kl in far.items() if not kl <= limit}
+        with torch.no_grad():
+            for row, kl in over.items():
+                shorter = min(0.9, math.sqrt(limit / kl)) if math.isfinite(kl) else 0.0
+                step = torch.lerp(before[row], parameters[row], shorter) if shorter else before[row]
+                parameters[row].copy_(step)
+        chosen = [one for one in chosen if math.isfinite(over.get(one[0].adapter, math.nan))]
         if not chosen:
-            break
-        picked = [replace(said[i], key=k) for k, i in enumerate(chosen)]
-        old = torch.cat([spoken[starts[i] : starts[i + 1]] for i in chosen])
-        each = sampled_kl(old, logprobs(policy, picked, trainer.temperature()))
-        rows = torch.tensor([message.adapter for message in picked for _ in message.ids])
-        far = {row: float(each[rows == row].double().mean()) for row in set(rows.tolist())}
-        first = {**{str(row): far[row] for row in sorted(far)}, **first}
-        over = {row: moved for row, moved in far.items() if not moved <= limit}  # NaN is over, too
-        for row, moved in over.items():
-            share = math.sqrt(limit / moved) if math.isfinite(moved) else 0.0
-            new = (
-                torch.lerp(before[row], policy.bank.parameters[row].detach(), share) if share else before[row]
-            )
-            policy.bank.parameters[row].data.copy_(new)
-        chosen = [i for i in chosen if said[i].adapter in over]
-    return first
+            return moved
+        far = _distances(trainer.policy, chosen, trainer.temperature())
+    with torch.no_grad():
+        for row in (row for row, kl in far.items() if not kl <= limit):
+            parameters[row].copy_(before[row])
+    return moved
+
+
+def _distances(
+    policy: ResidentPolicy, chosen: Sequence[tuple[Message, Tensor]], temperature: float
+) -> dict[int, float]:
+    """Mean estimated KL in nats a token of every adapter, by messages and their log-probabilities before."""
+    messages = [replace(message, key=key) for key, (message, _) in enumerate(chosen)]
+    old = torch.cat([torch.zeros(0), *(spoken for _, spoken in chosen)])
+    each = sampled_kl(old, logprobs(policy, messages, temperature)).double()
+    rows = torch.tensor([message.adapter for message in messages for _ in message.ids])
+    return {row: float(each[rows == row].mean()) for row in sorted({m.adapter for m in messages})}
 
 
 def _spread(said: Sequence[Message]) -> list[int]:
@@ -279,10 +307,7 @@ def _update(trainer: Trainer, rate: Callable[[int], float]) -> list[float]:
     norms = [gradient_norm(parameter.grad) for parameter in bank.parameters]
     for row, norm in enumerate(norms):
         if not math.isfinite(norm):
-            raise DivergedError(
-                f"training diverged at step {trainer.step}: the gradient of adapter {row} is not finite; "
-                f"lower train.lr = {settings.lr:g}"
-            )
+            raise _diverged(trainer, f"the gradient of adapter {row} is not finite")
     for row, (parameter, optimiser) in enumerate(zip(bank.parameters, trainer.optimisers, strict=True)):
         if parameter.grad is not None and norms[row] > 0.0:
             parameter.grad.mul_(clip_factor(norms[row], settings.clip))

@@ -264,7 +264,11 @@ def test_the_best_checkpoint_is_kept_and_tested(tmp_path, monkeypatch):
     monkeypatch.setattr(testing, "evaluate", evaluate)
     # the entropy moves every adapter in every step, so versions count steps
     config = make_config(
-        small(train={"steps": 8, "entropy": 0.01}, evaluate={"every": 2}, run={"keep": 1, "checkpoint_every": 99})
+        small(
+            train={"steps": 8, "entropy": 0.01},
+            evaluate={"every": 2},
+            run={"keep": 1, "checkpoint_every": 99},
+        )
     )
     run = start(config, tmp_path / "run", Watch())
     assert run.read("status.json")["best"] == 4
