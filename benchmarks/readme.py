@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PAGES = [HERE.parent / page for page in ("README.md", "docs/growth.md", "docs/numbers.md")]
+DOCS = ("growth", "numbers", "tasks")
+PAGES = [HERE.parent / "README.md", *(HERE.parent / "docs" / f"{name}.md" for name in DOCS)]
 EXPERIMENTS = ("depth", "growth", "remedies")
 WORDS = {
     "rollout": "rollout, new tokens/s against PEFT `generate` switched node by node",
@@ -44,7 +45,7 @@ def main() -> int:
 def render(text: str) -> str:
     """A page's text with every marked part made anew from the results."""
     parts: dict[str, Callable[[], str]] = {"demo": _demo, "learning": _learning, "speed": _speed}
-    parts |= {"simulated": _simulated, "power": _power}
+    parts |= {"simulated": _simulated, "power": _power, "validate": _validate}
     for name in EXPERIMENTS:
         parts[name] = partial(_experiment, name)
         parts[f"{name}-report"] = partial(_report, name)
@@ -215,6 +216,56 @@ def _power() -> str:
 def _span(shares: list[float]) -> str:
     """``3.7–5.6`` percent."""
     return f"{100 * min(shares):.1f}–{100 * max(shares):.1f}"
+
+
+def _validate() -> str:
+    """Every task under `neuromas validate`: the verdict, the bars, the worst cheat, who scores."""
+    data = _load("validate.json")
+    rows = data["tasks"]
+    failed = [row["task"] for row in rows if not row["ok"]]
+    fewest = min(row["items_per_split"] for row in rows)
+    lines = [
+        f"{len(rows)} settings, {data['items_per_split']} problems of each split ({fewest} of slow ones), "
+        f"reasoning-gym {data['reasoning_gym']}, {data['seconds'] / 60:.0f} minutes on one core. "
+        f"{'All pass' if not failed else 'Failing: ' + ', '.join(failed)}.",
+        "",
+        "| task | verdict | best constant | best echo | most paid cheat | right elsewhere | scored by |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if "constant" not in row:
+            lines.append(f"| {row['task']} | fails: {'; '.join(row['checks'].values())} | | | | | |")
+            continue
+        verdict = "ok" if row["ok"] else f"fails: {', '.join(row['failed'])}"
+        echo = row["echo"]["name"].removeprefix("echo of ") if row["echo"]["earned"] else ""
+        worst = row["worst"]["name"] if row["worst"]["unearned"] else ""
+        figures = (
+            f"{100 * row['constant']['earned']:.0f} %",
+            f"{100 * row['echo']['earned']:.0f} % {echo}".rstrip(),
+            f"{100 * row['worst']['unearned']:.0f} % {worst}".rstrip(),
+            f"{100 * row['other']['other']:.0f} %",
+        )
+        lines.append(f"| {row['task']} | {verdict} | {' | '.join(figures)} | {_scorer(row['task'])} |")
+    return "\n".join(lines)
+
+
+def _scorer(task: str) -> str:
+    """Who decides what is right, and why not the generator itself."""
+    from neuromas.tasks import gym
+
+    task = task.split(maxsplit=1)[0]
+    name = task.removeprefix(gym.PREFIX)
+    if name == task:
+        return "whole text"
+    if name in gym.EXACT:
+        return f"whole text; its own {gym.EXACT[name]}"
+    if name in gym.CLOSE:
+        tolerance, why = gym.CLOSE[name]
+        return f"number within {tolerance:g} of it; its own {why}"
+    if name in gym.FORMULAS or name in gym.MOVES:
+        return "its own, after a check of the form"
+    many = gym.MANY_ANSWERS.get(name)
+    return "its own, full credit only" + (f"; {many}" if many else "")
 
 
 def _speed() -> str:

@@ -16,6 +16,7 @@ leave-one-out; entropy, KL and length prices; evaluation, checkpoints, real mode
 from __future__ import annotations
 
 import math
+import re
 import string
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -138,7 +139,7 @@ def write(network: Network, node: int, prompt: tuple[int, ...], seed: int) -> Tu
             break
     text = codec.decode(ids)
     if ids[-1] in codec.line_end_ids:  # an end token may carry text after its line break
-        text = text.splitlines()[0] if text else ""
+        text = re.split(r"[\r\n]", text, maxsplit=1)[0]
     return Turn(prompt, ids, text)
 
 

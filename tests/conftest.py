@@ -7,6 +7,14 @@ from collections.abc import Callable
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_notes(tmp_path_factory):
+    """What tests name is noted in a folder of their own, not in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEUROMAS_STATE", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_policy() -> Callable[..., object]:
     """``tiny_policy(adapters=2, seed=0, spread=0.3)``: a new resident policy over a new tiny backbone.

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,17 @@ from neuromas.models.process import prepare
 from neuromas.report.tables import run_report
 from neuromas.store import Run
 from neuromas.task import Problem
+from neuromas.tasks.saved import AskedTask
 
 prepare()
 
-from neuromas.assemble import Assembly, load_bundle  # noqa: E402  (torch after the process settings)
+from neuromas.assemble import Assembly, check_run, check_task, load_bundle, trust_run  # noqa: E402  (torch after the process settings)
 from neuromas.episode import Episode  # noqa: E402
 from neuromas.evaluate import Evaluation, evaluate  # noqa: E402
+from neuromas.growth.stages import settle  # noqa: E402
 from neuromas.rollout import Sampling, rollout  # noqa: E402
-from neuromas.session import Watch, resume, start  # noqa: E402
+from neuromas.session import resume, start  # noqa: E402
+from neuromas.testing import Watch  # noqa: E402
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +51,18 @@ class Trained:
         """
         network = self.assembly.network
         problem = read_question(question, network.topology.shares)
-        episode = rollout(network, self.assembly.task, [problem], 1, Sampling(0.0, 0))[0]
+        asked = AskedTask(self.assembly.task.answer_format)
+        episode = rollout(network, asked, [problem], 1, Sampling(0.0, 0))[0]
         if len(episode.turns) < len(network.topology.nodes):
             raise RunError(f"no answer: {episode.failure}")
-        return episode
+        return replace(episode, score=None)  # there is no gold answer
 
     def evaluate(self, split: str = "test", items: int = 200, messages: str = "none") -> Evaluation:
         """Greedy evaluation; ``messages`` is ``none``, ``blank`` or ``shuffle``."""
         if split not in ("train", "validation", "test"):
             raise ConfigError(f"unknown split {split!r} (valid: train, validation, test)")
         task, network = self.assembly.task, self.assembly.network
+        check_task(network.topology, task)
         return evaluate(network, task, split, items, intervention=messages)  # type: ignore[arg-type]
 
     def report(self) -> str:
@@ -76,6 +81,7 @@ def train(config: Config, directory: str | Path, watch: Watch | None = None) -> 
     see = watch or _ignore
     if (path / "config.json").is_file():
         check_same(Run.open(path), config)
+        check_run(path, config)
         run = resume(path, see)
     else:
         run = start(config, path, see)
@@ -86,13 +92,22 @@ def train(config: Config, directory: str | Path, watch: Watch | None = None) -> 
 
 def check_same(run: Run, config: Config) -> None:
     """Raises RunError if the run was started with another configuration."""
-    if make_config(run.read("config.json")).model_dump(mode="json") != config.model_dump(mode="json"):
+    was, wanted = make_config(run.read("config.json")), settle(config)
+    if was.model_dump(mode="json") != wanted.model_dump(mode="json"):
         raise RunError(f"{run.path} holds a run of another configuration; name another directory")
 
 
-def load(path: str | Path, device: str | None = None) -> Trained:
-    """A trained network from a run directory (its best checkpoint) or a checkpoint folder."""
-    return Trained(Path(path), load_bundle(Path(path), device))
+def load(
+    path: str | Path, device: str | None = None, backbone: str | None = None, trust: bool = False
+) -> Trained:
+    """A trained network from a run directory (its best checkpoint) or a checkpoint folder.
+
+    ``backbone`` says where its model lies now. A network from elsewhere that names a model or data of its
+    own is refused unless ``trust`` says that they are wanted (see docs/security.md).
+    """
+    if trust:
+        trust_run(Path(path))
+    return Trained(Path(path), load_bundle(Path(path), device, model=backbone))
 
 
 def read_question(text: str, shares: int) -> Problem:

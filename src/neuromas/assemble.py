@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neuromas import trust
 from neuromas.config import Config, make_config
-from neuromas.errors import ConfigError, PromptError, RunError, TopologyError, one_line
+from neuromas.errors import ConfigError, ModelError, PromptError, RunError, TopologyError, one_line
 from neuromas.graphs import load_topology
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.backbone import Backbone, load_backbone
 from neuromas.models.bundle import load_adapters, read_manifest, save_adapters, write_manifest
 from neuromas.models.resident import ResidentPolicy
+from neuromas.models.saved_state import check_state
 from neuromas.network import Network, assign
-from neuromas.prompts import build_prompt, check_fits, question_for, template_version
-from neuromas.store import MANIFEST, Run
+from neuromas.prompts import question_for, template_version
+from neuromas.rollout import check_prompt
+from neuromas.store import MANIFEST, Run, read_json
 from neuromas.task import Problem, Task
 from neuromas.tasks import make_task
+from neuromas.tasks.saved import SavedTask
 from neuromas.topology import Topology
 
 
@@ -42,17 +47,33 @@ def assemble(
     """Build everything a run needs. Raises NeuromasError with one line on anything impossible.
 
     ``topology``, ``assignment`` and ``ranks`` override the configured ones (a grown network has its own).
+    The configuration is the user's own: what it names is noted as theirs (see ``trust``).
     """
+    trust.note_if_possible(config)
     task = make_task(config.task.name, config.task.options)
     graph = topology or load_topology(config.network.topology, config.network.question)
     check_task(graph, task)
     assignment = assignment or assign(graph, config.network.share)
     ranks = ranks or _ranks(config, max(assignment) + 1)
-    spec = LoraSpec(config.model.rank, config.model.alpha, tuple(config.model.targets), ranks)
+    return _around(config, task, graph, assignment=assignment, ranks=ranks, backbone=backbone)
+
+
+def _around(
+    config: Config,
+    task: Task,
+    topology: Topology,
+    *,
+    assignment: tuple[int, ...],
+    ranks: tuple[int, ...],
+    backbone: Backbone | None,
+) -> Assembly:
+    """The network with new adapters around the backbone. Raises ModelError where that cannot be."""
     base = backbone or load_backbone(config.model.backbone, config.model.dtype, config.model.device)
+    _check_style(config, base)
+    spec = LoraSpec(config.model.rank, config.model.alpha, tuple(config.model.targets), ranks)
     policy = ResidentPolicy(base, spec, max(assignment) + 1, config.seed)
     network = Network(
-        topology=graph,
+        topology=topology,
         policy=policy,
         assignment=assignment,
         style=config.network.style,
@@ -60,6 +81,19 @@ def assemble(
         answer_tokens=config.network.answer_tokens,
     )
     return Assembly(config, network, policy, task)
+
+
+def _check_style(config: Config, backbone: Backbone) -> None:
+    """Raises ModelError if the prompts' style is one that the backbone's tokenizer cannot write."""
+    if config.network.style != "chat":
+        return
+    try:
+        backbone.codec.chat("You are a node.")
+    except Exception as error:  # a template is foreign code: whatever it raises, it cannot be used
+        raise ModelError(
+            f"network.style = 'chat': the tokenizer of backbone {config.model.backbone!r} has no chat "
+            f"template that can be used ({one_line(error)[:120]}); valid here: 'plain'"
+        ) from error
 
 
 def _ranks(config: Config, adapters: int) -> tuple[int, ...]:
@@ -92,20 +126,12 @@ def check_prompts(network: Network, task: Task, problems: Sequence[Problem]) -> 
     for problem in problems:
         try:
             for node in range(len(network.topology.nodes)):
-                _check_prompt(network, task, problem, node)
+                check_prompt(network, task, problem, node)
             return
         except PromptError as error:
             failure = error
     if failure is not None:
         raise failure
-
-
-def _check_prompt(network: Network, task: Task, problem: Problem, node: int) -> None:
-    topology, codec = network.topology, network.policy.codec
-    empty = [""] * len(topology.incoming(node))
-    style, form = network.style, task.answer_format
-    prompt = build_prompt(topology, node, problem, empty, codec, style=style, answer_format=form)
-    check_fits(topology, node, prompt, network.budget(node), network.policy.context)
 
 
 def save_bundle(folder: Path, assembly: Assembly, more: Mapping[str, Any], files: Mapping[str, str]) -> None:
@@ -119,6 +145,7 @@ def save_bundle(folder: Path, assembly: Assembly, more: Mapping[str, Any], files
         "versions": list(policy.bank.versions),
         "ranks": list(policy.bank.ranks),
         "template": template_version(),
+        "answer_format": assembly.task.answer_format,
         "backbone": {"name": policy.backbone.name, "digest": policy.backbone.digest},
         "config": assembly.config.model_dump(mode="json"),
         **more,
@@ -127,41 +154,123 @@ def save_bundle(folder: Path, assembly: Assembly, more: Mapping[str, Any], files
 
 
 def load_bundle(
-    path: Path, device: str | None = None, backbone: Backbone | None = None, config: Config | None = None
+    path: Path,
+    device: str | None = None,
+    backbone: Backbone | None = None,
+    config: Config | None = None,
+    model: str | None = None,
 ) -> Assembly:
     """A saved network, ready to answer. ``path`` is a run (its best checkpoint) or a checkpoint.
 
+    ``model`` is where its backbone lies now, if not under the name that was saved.
     ``config`` takes the place of the saved configuration: a run that goes on from the network has its own.
-    Raises RunError if the bundle is damaged or belongs to another backbone or prompt template.
+    The task's data are opened when they are first asked for. Raises RunError if the bundle is damaged,
+    belongs to another backbone or prompt template, or names a model that this user never named.
     """
     folder = bundle_folder(path)
     manifest = read_manifest(folder)
+    saved, topology = _read(folder, manifest)
+    adapters = len(manifest["versions"])
     try:
-        saved = make_config(manifest["config"])
-        topology = Topology.from_dict(manifest["topology"])
-        assignment = _assigned(manifest["assignment"], len(topology.nodes), len(manifest["versions"]))
-        ranks = _saved_ranks(manifest.get("ranks"), len(manifest["versions"]), saved.model.rank)
+        assignment = _assigned(manifest["assignment"], len(topology.nodes), adapters)
+        ranks = _saved_ranks(manifest.get("ranks"), adapters, saved.model.rank)
         identity = {key: str(manifest["backbone"][key]) for key in ("name", "digest")}
-        template = manifest["template"]
-    except (KeyError, TypeError, ValueError, ConfigError, TopologyError) as error:
+        template, form = manifest["template"], _answer_format(manifest)
+    except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
-    config = _same_adapters(folder, saved, config) if config else saved
     if template != template_version():
         raise RunError(
             f"{folder}: trained with prompt template {template}, this version has {template_version()}; "
             "its nodes would read prompts they never saw"
         )
-    if device is not None:
-        config = make_config({**dict(config), "model": {**dict(config.model), "device": device}})
-    assembly = assemble(config, topology, backbone, assignment, ranks)
-    found = assembly.policy.backbone.digest
-    if found != identity["digest"]:
+    if config is None:
+        task: Task = _saved_task(folder, saved, form)
+        config = saved if model is None else _changed(saved, backbone=model)
+        trust.check(config, folder, (trust.BACKBONE,), [trust.BACKBONE] if model else [])
+    else:
+        config = _same_adapters(folder, saved, config)
+        trust.note_if_possible(config)
+        task = make_task(config.task.name, config.task.options)
+        check_task(topology, task)
+    config = config if device is None else _changed(config, device=device)
+    assembly = _around(config, task, topology, assignment=assignment, ranks=ranks, backbone=backbone)
+    if not assembly.policy.backbone.is_the_one(identity["digest"]):
         raise RunError(
             f"{folder}: trained over backbone {identity['name']!r} ({identity['digest']}), "
-            f"but {config.model.backbone!r} is now {found}"
+            f"but {config.model.backbone!r} is now {assembly.policy.backbone.digest}"
         )
     load_adapters(folder, assembly.policy.bank, manifest["versions"])
     return assembly
+
+
+def _changed(config: Config, **model: str) -> Config:
+    """The configuration with other keys of its model. Raises ConfigError."""
+    return make_config({**dict(config), "model": {**dict(config.model), **model}})
+
+
+def _read(folder: Path, manifest: Mapping[str, Any]) -> tuple[Config, Topology]:
+    """Configuration and topology of a manifest, and that its training state fits them. Raises RunError."""
+    try:
+        saved = make_config(manifest["config"])
+        topology = Topology.from_dict(manifest["topology"])
+        if manifest["topology_digest"] != topology.digest:
+            raise ValueError(f"topology_digest {manifest['topology_digest']!r} is not that of its topology")
+    except (KeyError, TypeError, ValueError, ConfigError, TopologyError) as error:
+        raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
+    if "state" in manifest:
+        stages = list(saved.growth.stages) or [(saved.network.topology, saved.train.steps)]
+        try:
+            check_state(manifest["state"], stages, len(manifest["versions"]), len(topology.nodes))
+        except (RunError, TopologyError) as error:
+            said = one_line(error)
+            raise RunError(f"{folder} holds a network but no training state to go on from: {said}") from error
+    return saved, topology
+
+
+def _answer_format(manifest: Mapping[str, Any]) -> str | None:
+    """What the output node was told of the answer's form; None in networks of 0.1.0. Raises ValueError."""
+    form = manifest.get("answer_format")
+    if form is not None and not (isinstance(form, str) and len(form) <= 1000):
+        raise ValueError(f"answer_format = {str(form)[:60]!r} is not a text of at most 1000 characters")
+    return form
+
+
+def _saved_task(folder: Path, config: Config, answer_format: str | None) -> SavedTask:
+    """The task the network was trained on; its data are this user's choice, not the bundle's."""
+
+    def make() -> Task:
+        trust.check(config, folder, (trust.TASK,))
+        return make_task(config.task.name, config.task.options)
+
+    return SavedTask(config.task.name, answer_format, make)
+
+
+def trust_run(path: Path) -> None:
+    """Note all that a run or checkpoint names as this user's choice, whoever made it. Raises RunError."""
+    for config in _configs(path):
+        trust.note(config)
+
+
+def check_run(path: Path, own: Config | None = None) -> None:
+    """Raises RunError if a run that is to go on names what this user, also now by ``own``, never named."""
+    if own is not None:
+        trust.note_if_possible(own)
+    for config in _configs(path):
+        trust.check(config, path)
+
+
+def _configs(path: Path) -> list[Config]:
+    """The configurations of a run and of all its checkpoints, or that of a checkpoint. Raises RunError."""
+    if (path / MANIFEST).is_file():
+        files = [read_json(path / MANIFEST).get("config", {})]
+    else:
+        run = Run.open(path)
+        saved = (read_json(folder / MANIFEST).get("config", {}) for folder in run.checkpoints())
+        files = [run.read("config.json"), *saved]
+    try:
+        return [make_config(data) for data in files]
+    except ConfigError as error:
+        raise RunError(f"{path} is damaged: {one_line(error)}") from error
 
 
 def _same_adapters(folder: Path, saved: Config, config: Config) -> Config:
@@ -197,6 +306,10 @@ def bundle_folder(path: Path) -> Path:
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise RunError(f"run {str(path)!r} has no checkpoint yet")
-    best = run.read("status.json").get("best") if (path / "status.json").is_file() else None
-    chosen = run.checkpoint(best) if isinstance(best, int) else checkpoints[-1]
+    status = run.read("status.json") if (path / "status.json").is_file() else {}
+    named, best = status.get("checkpoint"), status.get("best")
+    if isinstance(named, str) and re.fullmatch(r"[a-z]+-[0-9]+", named):
+        chosen = path / "checkpoints" / named
+    else:  # a run of version 0.1.0
+        chosen = run.checkpoint(best) if isinstance(best, int) else checkpoints[-1]
     return chosen if (chosen / MANIFEST).is_file() else checkpoints[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from neuromas.task import Problem, Score
 
@@ -15,7 +16,7 @@ class Turn:
     the suffix holds what differs between them (messages of other nodes). ``ids`` are the sampled
     tokens including the end token, ``logprobs`` their natural-log probabilities under the very
     distribution they were drawn from (so after the temperature), one for each id. ``heard`` is False
-    if closed gates kept the message from reaching the output.
+    if closed gates kept the message from having any effect on the outcome.
     """
 
     node: int
@@ -41,8 +42,10 @@ class Turn:
 class Episode:
     """All turns of one pass, in topological order, and the terminal score.
 
-    ``failure`` names the cause if the rollout could not be completed; then ``score`` is ``None``,
-    which is not a zero: such an episode takes no part in any mean.
+    ``failure`` names the cause if the rollout could not be completed or its answer not be scored. What a
+    network makes fail by what it wrote is wrong: ``score`` is 0. Where the question could not even be asked,
+    ``score`` is ``None``: such an episode takes no part in any mean. ``answered``
+    says whether the output node spoke.
     """
 
     problem: Problem
@@ -50,11 +53,12 @@ class Episode:
     turns: tuple[Turn, ...]
     score: Score | None
     failure: str | None = None
+    answered: bool = True
 
     @property
     def answer(self) -> str:
         """The text of the output node, empty if the episode failed before it spoke."""
-        return self.turns[-1].text if self.turns and self.score is not None else ""
+        return self.turns[-1].text if self.turns and self.answered else ""
 
     @property
     def prompt_tokens(self) -> int:
@@ -65,3 +69,15 @@ class Episode:
     def new_tokens(self) -> int:
         """Tokens sampled by all nodes, end tokens included."""
         return sum(len(turn.ids) for turn in self.turns)
+
+    def line(self, step: int) -> dict[str, Any]:
+        """The episode as a line that people can read, sampled at ``step``."""
+        return {
+            "step": step,
+            "id": self.problem.id,
+            "question": self.problem.question,
+            "gold": self.problem.answer,
+            "messages": [turn.text for turn in self.turns],
+            "score": None if self.score is None else self.score.value,
+            "failure": self.failure,
+        }

@@ -38,15 +38,50 @@ class StaleSampleError(NeuromasError):
     """A sample drawn by an older version of an adapter was offered to the loss."""
 
 
+class DivergedError(NeuromasError):
+    """Training went where no number is finite; the run can be resumed from its last checkpoint."""
+
+
+LONGEST = 2000  # characters of a message
+
+
 def unknown(kind: str, given: object, valid: Iterable[str]) -> str:
     """One line that names the unknown value, the nearest valid one, and all valid ones."""
     names = list(valid)
-    near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.4)
+    # difflib takes time in the square of the length, and what is so long is no slip of the finger
+    near = difflib.get_close_matches(plain(given)[:100], names, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {given!r}{hint} (valid: {', '.join(names) or 'none'})"
+    return f"unknown {kind} {shown(given)}{hint} (valid: {', '.join(names) or 'none'})"
+
+
+def shown(value: object, most: int = 100) -> str:
+    """A value as Python writes it, cut where that is longer than ``most`` characters.
+
+    Also where Python itself refuses: it writes no integer of over 4,300 digits and nothing nested too deep.
+    """
+    if isinstance(value, str):  # cut first: what is escaped may grow
+        return repr(value) if len(value) <= most else f"{value[:most]!r}… ({len(value)} characters)"
+    try:
+        text = repr(value)
+    except ValueError:
+        text = f"<{type(value).__name__} too large to write>"
+    except RecursionError:
+        text = f"<{type(value).__name__} nested too deep to write>"
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def plain(value: object) -> str:
+    """A value as text, as ``shown`` where Python refuses to write it."""
+    return value if isinstance(value, str) else shown(value)
+
+
+def cut(text: str, most: int = LONGEST) -> str:
+    """The text, with its middle left out where it is longer than ``most`` characters."""
+    tail = most // 4
+    return text if len(text) <= most else f"{text[: most - tail - 3]} … {text[-tail:]}"
 
 
 def one_line(error: BaseException) -> str:
-    """The error's text on a single line, so that a message never becomes a page."""
+    """The error's text on a single line of at most 2,000 characters: a message never becomes a page."""
     text = " ".join(str(error).split())
-    return text or type(error).__name__
+    return cut(text) or type(error).__name__

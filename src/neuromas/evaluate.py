@@ -13,13 +13,16 @@ from neuromas.network import Network
 from neuromas.rollout import Sampling, rollout
 from neuromas.statistics import bootstrap_mean, wilson
 from neuromas.task import Problem, Split, Task
+from neuromas.tasks.cheats import best_constant
+from neuromas.tasks.formulas import canonical
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """What happened on one problem; a line of the per-item file.
 
-    ``score`` is None if the rollout failed, with the cause in ``failure``.
+    ``failure`` is the cause if the rollout failed: ``score`` is 0 where the network itself caused it, and
+    None where the question could not be asked.
     """
 
     id: str
@@ -56,7 +59,7 @@ def evaluate(
     episodes = rollout(network, task, problems, 1, Sampling(0.0, seed, intervention))
     items = tuple(_item(task, episode) for episode in episodes)
     summary = {"split": split, "intervention": intervention, "nodes": len(network.topology.nodes)}
-    return Evaluation(items, summary | summarise(items))
+    return Evaluation(items, summary | summarise(items) | _majority(task, problems))
 
 
 def vote(
@@ -79,7 +82,7 @@ def vote(
     items = tuple(_elected(task, group) for group in groups)
     summary = {"split": split, "intervention": "none", "nodes": len(network.topology.nodes)}
     voting = {"votes": votes, "temperature": temperature}
-    return Evaluation(items, summary | voting | summarise(items))
+    return Evaluation(items, summary | voting | summarise(items) | _majority(task, problems))
 
 
 def _problems(task: Task, split: Split, count: int) -> list[Problem]:
@@ -92,11 +95,19 @@ def _problems(task: Task, split: Split, count: int) -> list[Problem]:
 
 
 def _elected(task: Task, group: Sequence[Episode]) -> Item:
-    """The item of the pass that first gave the most frequent answer, with the cost of all passes."""
+    """The item of the pass that first gave the most frequent answer, with the cost of all passes.
+
+    Numbers are one answer in any writing ("1,000", "$1000"); the most frequent writing of it is scored.
+    """
     items = [_item(task, episode) for episode in group]
-    counts = Counter(item.parsed for item in items if item.parsed is not None)
-    ranked = [item for item in items if item.parsed is not None] or [i for i in items if i.score is not None]
-    chosen = max(ranked or items, key=lambda item: counts[item.parsed or ""])  # of equals the first
+    said = [item.parsed for item in items if item.parsed is not None]
+    votes, writings = Counter(map(canonical, said)), Counter(said)
+    if said:  # max: of equals the first
+        winner = canonical(max(said, key=lambda answer: votes[canonical(answer)]))
+        writing = max((answer for answer in said if canonical(answer) == winner), key=writings.__getitem__)
+        chosen = next(item for item in items if item.parsed == writing)
+    else:
+        chosen = next((item for item in items if item.score is not None), items[0])
     return replace(
         chosen,
         messages=tuple(text for item in items for text in item.messages),
@@ -132,26 +143,35 @@ def _first_option(task: Task, problem: Problem) -> float | None:
     return task.score(problem, "A").value if problem.choices else None
 
 
+def _majority(task: Task, problems: Sequence[Problem]) -> dict[str, Any]:
+    """What the best constant answer, or the question given back, earns on these very problems.
+
+    Found by scoring, so that a scorer which pays too easily shows here: a bar for every network.
+    """
+    best = best_constant(task, problems)
+    answer = best.text if best.name == "constant" else f"({best.name})"
+    return {"majority": {"answer": answer, "accuracy": best.earned}}
+
+
 def summarise(items: Sequence[Item]) -> dict[str, Any]:
     """Accuracy with a 95 % interval (Wilson if every score is 0 or 1, else bootstrap), and the rest.
 
-    Failed rollouts are counted and take no part in the mean. ``majority`` is the best constant answer
-    on these very items, an upper bound of what a network without input could earn.
+    ``failed`` counts rollouts that failed, with their ``causes``; ``unasked`` ones could not be asked and
+    take no part in the mean, what the network made fail is wrong.
     """
     scores = [item.score for item in items if item.score is not None]
     binary = all(score in (0.0, 1.0) for score in scores)
     interval = wilson(round(sum(scores)), len(scores)) if binary and scores else bootstrap_mean(scores)
-    golds = Counter(item.gold for item in items)
-    answer, hits = golds.most_common(1)[0]
     options = [item.first_option for item in items if item.first_option is not None]
     labels = Counter("(none)" if item.parsed is None else item.parsed for item in items)
     nodes = max(len(item.messages) for item in items)
     return {
         "items": len(items),
-        "failed": len(items) - len(scores),
+        "failed": sum(item.failure is not None for item in items),
+        "unasked": len(items) - len(scores),
+        "causes": dict(Counter(item.failure for item in items if item.failure).most_common(5)),
         "accuracy": sum(scores) / len(scores) if scores else None,
         "interval": None if interval is None else asdict(interval),
-        "majority": {"answer": answer, "accuracy": hits / len(items)},
         "first_option": sum(options) / len(options) if options else None,
         "parse_failures": sum(i.parsed is None and i.score is not None for i in items) / max(1, len(scores)),
         "labels": dict(labels.most_common(10)),
@@ -166,7 +186,7 @@ def summarise(items: Sequence[Item]) -> dict[str, Any]:
 def _mean_at(items: Sequence[Item], node: int, name: str) -> float:
     """Mean of a per-node value over the items in which the node spoke."""
     values = [float(getattr(i, name)[node]) for i in items if len(i.messages) > node]
-    return sum(values) / len(values)
+    return sum(values) / max(1, len(values))
 
 
 def item_from(data: Mapping[str, Any]) -> Item:

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from xml.parsers import expat
 
-from neuromas.errors import TopologyError, one_line, unknown
+from neuromas.errors import TopologyError, cut, one_line, plain, shown, unknown
+from neuromas.files import read_bytes
 from neuromas.shapes import FORMS, build_shape, is_shape
 from neuromas.store import write_atomic
 from neuromas.topology import Edge, Topology
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 _KEYS = ("nodes", "edges", "question")
 _SETTINGS = ("budget", "gate", "spare")
 _SUFFIXES = (".toml", ".json", ".graphml")
-_MOST_BYTES = 10_000_000
 
 
 def to_networkx(topology: Topology) -> networkx.DiGraph:
@@ -80,26 +80,49 @@ def from_networkx(graph: networkx.DiGraph, question: str | None = None) -> Topol
 def load_topology(path_or_text: str | PathLike[str], question: str | None = None) -> Topology:
     """A topology from a shape such as ``"2-2-1"`` (see ``shapes``) or a .toml, .json or .graphml file.
 
-    ``question`` ("all", "first" or "split") overrides what the file says; None leaves it to the file,
-    and to "all" where that is silent. Raises TopologyError, one line, on a missing file, bad syntax, an
-    unknown key, or an illegal network.
+    ``question`` ("all", "first" or "split") overrides what the file says; None or "auto" leaves it to
+    the file, and to "all" where that is silent. Raises TopologyError, one line, on a missing file, bad
+    syntax, an unknown key, or an illegal network.
     """
+    return _load(path_or_text, question)[0]
+
+
+def agreed_topology(path_or_text: str | PathLike[str], question: str = "auto") -> Topology:
+    """``load_topology``, but a mode that contradicts what the file says is refused with TopologyError."""
+    topology, speaks = _load(path_or_text, question)
+    if speaks and question != "auto" and topology != load_topology(path_or_text):
+        raise TopologyError(
+            f"question = {question!r} contradicts {str(path_or_text)!r}, which says itself who reads the "
+            "question; leave the mode out ('auto'), or change the file"
+        )
+    return topology
+
+
+def says_question(path_or_text: str | PathLike[str]) -> bool:
+    """Whether this is a topology file that says who reads the question. Raises TopologyError."""
+    return _load(path_or_text, None)[1]
+
+
+def _load(path_or_text: str | PathLike[str], question: str | None) -> tuple[Topology, bool]:
+    """The topology, and whether it comes from a file that says who reads the question."""
     text = str(path_or_text)
     path = Path(path_or_text)
+    mode = None if question == "auto" else question
     if path.suffix not in _SUFFIXES:
         if is_shape(text):
-            return build_shape(text, "all" if question is None else question)
+            return build_shape(text, "all" if mode is None else mode), False
         raise TopologyError(
-            f"topology {text!r} is neither layer widths such as '2-2-1' nor another shape nor a .toml, .json "
-            f"or .graphml file; a shape is {FORMS}"
+            f"topology {shown(text)} is neither layer widths such as '2-2-1' nor another shape nor a "
+            f".toml, .json or .graphml file; a shape is {FORMS}"
         )
     try:
         content = _read(path)
         if path.suffix == ".graphml":
-            return from_networkx(_graphml(content), question)
-        return _from_data(_data(content, path.suffix), question)
+            graph = _graphml(content)
+            return from_networkx(graph, mode), any("question" in data for _, data in graph.nodes(data=True))
+        return _from_data(_data(content, path.suffix), mode)
     except TopologyError as error:
-        raise TopologyError(f"{text}: {error}") from None
+        raise TopologyError(f"{cut(text, 300)}: {error}") from None
 
 
 def save_topology(topology: Topology, path: str | PathLike[str]) -> None:
@@ -146,15 +169,9 @@ def _as_toml(topology: Topology) -> str:
 def _read(path: Path) -> bytes:
     """The file's content."""
     try:
-        with path.open("rb") as stream:
-            content = stream.read(_MOST_BYTES + 1)
+        return read_bytes(path)
     except OSError as error:
         raise TopologyError(f"cannot be read: {error.strerror or one_line(error)}") from None
-    except ValueError as error:  # a name that no file can have
-        raise TopologyError(f"cannot be read: {one_line(error)}") from None
-    if len(content) > _MOST_BYTES:
-        raise TopologyError(f"is larger than {_MOST_BYTES // 1_000_000} MB")
-    return content
 
 
 def _data(content: bytes, suffix: str) -> Any:
@@ -179,22 +196,15 @@ def _graphml(content: bytes) -> networkx.DiGraph:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of ports, and keys without a type
             graph = networkx.read_graphml(io.BytesIO(content))
-    except (
-        expat.ExpatError,
-        networkx.NetworkXException,
-        SyntaxError,  # ElementTree's ParseError is one
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+        # networkx reads defaults and does not apply them
+        for _, data in graph.nodes(data=True):
+            data.update({**graph.graph.get("node_default", {}), **data})
+        for _, _, data in graph.edges(data=True):
+            data.update({**graph.graph.get("edge_default", {}), **data})
+    except TopologyError:
+        raise
+    except Exception as error:  # a foreign parser: whatever it raises, the file is at fault
         raise TopologyError(f"is not valid GraphML: {one_line(error)}") from None
-    # networkx reads defaults and does not apply them
-    for _, data in graph.nodes(data=True):
-        data.update({**graph.graph.get("node_default", {}), **data})
-    for _, _, data in graph.edges(data=True):
-        data.update({**graph.graph.get("edge_default", {}), **data})
     return graph
 
 
@@ -225,8 +235,8 @@ def _scan(content: bytes) -> None:
             raise TopologyError(unknown("node in an edge", end, (str(node) for node in nodes)))
 
 
-def _from_data(data: Any, question: str | None) -> Topology:
-    """Check the file's shape and build from it."""
+def _from_data(data: Any, question: str | None) -> tuple[Topology, bool]:
+    """Check the file's shape and build from it; and whether it says who reads the question."""
     if not isinstance(data, dict):
         raise TopologyError("holds no table with 'edges'")
     if extra := sorted(set(data) - set(_KEYS)):
@@ -235,16 +245,18 @@ def _from_data(data: Any, question: str | None) -> Topology:
     if not isinstance(edges, list) or not all(isinstance(edge, list) for edge in edges):
         raise TopologyError("needs 'edges', a list of [source, target] or [source, target, tokens]")
     listed, sees = _nodes(data.get("nodes"))
-    names = listed or list(dict.fromkeys(str(end) for edge in edges for end in edge[:2]))
+    names = listed or list(dict.fromkeys(plain(end) for edge in edges for end in edge[:2]))
     mode = data.get("question")
     if mode is not None and sees:
         raise TopologyError("says who reads the question twice: in 'question' and in 'nodes'")
     if isinstance(mode, dict):
-        mode = {name: str(share) for name, share in mode.items()}
+        mode = {name: plain(share) for name, share in mode.items()}
     elif mode is not None and not isinstance(mode, str):
-        raise TopologyError(f"question {mode!r} is neither a mode nor a table of nodes")
-    chosen: str | Mapping[str, str] = question if question is not None else (mode or sees or "all")
-    return Topology.build(names, [tuple(edge) for edge in edges], chosen)
+        raise TopologyError(f"question {shown(mode)} is neither a mode nor a table of nodes")
+    said: str | Mapping[str, str] = sees if mode is None else mode
+    speaks = said != {}
+    chosen = question if question is not None else (said if speaks else "all")
+    return Topology.build(names, [tuple(edge) for edge in edges], chosen), speaks
 
 
 def _nodes(listed: Any) -> tuple[list[str], dict[str, str]]:
@@ -260,8 +272,8 @@ def _nodes(listed: Any) -> tuple[list[str], dict[str, str]]:
             names.append(node)
             continue
         if not isinstance(node, dict) or "name" not in node or set(node) - {"name", "question"}:
-            raise TopologyError(f"node {node!r} is neither a name nor a table of 'name' and 'question'")
-        names.append(str(node["name"]))
+            raise TopologyError(f"node {shown(node)} is neither a name nor a table of 'name' and 'question'")
+        names.append(plain(node["name"]))
         if "question" in node:
-            sees[names[-1]] = str(node["question"])
+            sees[names[-1]] = plain(node["question"])
     return names, sees

@@ -2,17 +2,19 @@
 
 A prompt has two pieces. The prefix (position and question) is the same for all samples of a problem;
 the suffix holds the messages of other nodes. Questions and messages are untrusted: control tokens in
-them are broken (see ``models.codec``), and a message is one line, so that it cannot forge another.
+them are broken (see ``models.codec``), a message is one line, so that it cannot forge another, and a line
+of a question that looks like one of ours is quoted (see ``quote``).
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from neuromas.errors import PromptError
@@ -21,6 +23,11 @@ from neuromas.task import Problem
 from neuromas.topology import Topology
 
 STYLES = ("plain", "chat")
+QUOTE = "> "
+_NUMBERS = ("{layer}", "{depth}", "{index}", "{width}", "{label}")
+_NUMBER = r"\s*\d+(?:\.\d+)*\s*"
+# how chat templates without control tokens mark who speaks
+_SPEAKERS = ("system", "developer", "user", "human", "assistant", "model", "ai", "bot", "tool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,49 @@ def one_line(message: str) -> str:
     return " ".join(text.split())
 
 
+def quote(question: str, known: re.Pattern[str]) -> str:
+    """The question with ``> `` before every line but the first that begins as a line of ours does.
+
+    A question may have many lines (choices, tables, code), and all others stay as they are. A line that
+    already looks so quoted is quoted once more: taking one ``> `` away gives the question back.
+    """
+    lines = question.splitlines(keepends=True)  # also at U+2028 and the like: a model may read them so
+    return "".join([*lines[:1], *(QUOTE + line if known.match(_bare(line)) else line for line in lines[1:])])
+
+
+@lru_cache(maxsize=1024)
+def structure(frame: str | None = None) -> re.Pattern[str]:
+    """What a line of ours begins with, in either style, for a line as ``_bare`` leaves it.
+
+    ``frame`` is the text that a chat template puts around the user's: its lines and the names of speakers
+    count, too.
+    """
+    texts = [text for style in STYLES for text in _template()[0][style].values()]
+    starts = [_start(line) for text in texts for line in text.splitlines()]
+    if frame is not None:
+        for line in filter(str.strip, frame.splitlines()):
+            starts.append(_loose(line) + (r"\s*$" if line.strip()[-1].isalnum() else ""))
+        starts += [rf"{speaker}\s*:" for speaker in _SPEAKERS]
+    return re.compile(rf"\s*(?:>\s*)*(?:{'|'.join(sorted(set(starts)))})")
+
+
+def _start(line: str) -> str:
+    """A pattern for the beginning of a template's line: its words, a position, and what follows that."""
+    words, field, after, *_ = [*re.split(r"(\{\w+\})", line), "", ""]
+    return _loose(words) + (_NUMBER + _loose(after) if field in _NUMBERS else "")
+
+
+def _loose(text: str) -> str:
+    """A pattern for these words and marks, however far apart."""
+    return r"\s*".join(map(re.escape, re.findall(r"\w+|[^\w\s]", _bare(text))))
+
+
+def _bare(line: str) -> str:
+    """The line as an eye takes it in: compatible letters as one, lower case, nothing invisible."""
+    plain = unicodedata.normalize("NFKC", line)
+    return "".join(c for c in plain if c.isspace() or unicodedata.category(c)[0] not in "CM").casefold()
+
+
 def question_for(topology: Topology, node: int, problem: Problem) -> str | None:
     """The part of the question this node sees, ``None`` if it sees none.
 
@@ -69,7 +119,8 @@ def question_for(topology: Topology, node: int, problem: Problem) -> str | None:
             f"but problem {problem.id!r} has {len(parts)} parts"
         )
     own = parts[(share - 1) * len(parts) // of : share * len(parts) // of]
-    return " ".join(piece for piece in (problem.stem, *own) if piece)
+    shown = own if problem.alone else (problem.stem, *own)
+    return " ".join(piece for piece in shown if piece)
 
 
 def build_prompt(
@@ -88,8 +139,11 @@ def build_prompt(
     Messages stand in the order of the positions their writers are known by.
     """
     text = _template()[0][style]
-    header = _header(topology, node, text, answer_format)
+    header = _header(topology, node, text, one_line(answer_format))
+    frame = codec.chat(header) if style == "chat" else None
     question = question_for(topology, node, problem)
+    if question is not None and len(question.splitlines()) > 1:
+        question = quote(question, structure("\n".join(map(codec.decode, frame)) if frame else None))
     asked = "" if question is None else text["question"].replace("{question}", question)
     edges = topology.incoming(node)
     shown = [(e.source, m) for e, m in zip(edges, messages, strict=True) if m is not None]
@@ -100,9 +154,8 @@ def build_prompt(
         for label, (_, message) in zip(labels, shown, strict=True)
     )
     cue = text["output_cue" if node == topology.sink else "hidden_cue"]
-    if style == "chat":
-        before, after = codec.chat(header)
-        prefix, suffix = before + codec.encode(asked), codec.encode(told + cue) + after
+    if frame:
+        prefix, suffix = frame[0] + codec.encode(asked), codec.encode(told + cue) + frame[1]
     else:
         prefix = codec.start_ids + codec.encode(header + asked)
         suffix = codec.encode(told + cue)

@@ -14,10 +14,11 @@ from neuromas.models.policy import Generation, Request
 from neuromas.network import Network
 from neuromas.prompts import Prompt, build_prompt, check_fits
 from neuromas.seeds import derive
-from neuromas.task import Problem, Task
+from neuromas.task import Problem, Score, Task
 from neuromas.topology import Topology
 
 INTERVENTIONS = ("none", "blank", "shuffle")
+WRONG = Score(0.0, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Sampling:
 class _Pass:
     """One episode under way. ``shown[node]`` is what readers see of its message: text and tokens.
 
-    ``read`` holds the (source, target) rows of the edges that showed their message.
+    ``read`` holds the (source, target) rows of the edges that showed their message. ``askable`` is False if
+    the question alone, with empty messages, is more than a node can read.
     """
 
     problem: Problem
@@ -50,6 +52,16 @@ class _Pass:
     shown: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     read: list[tuple[int, int]] = field(default_factory=list)
     failure: str | None = None
+    askable: bool = True
+
+
+def check_prompt(network: Network, task: Task, problem: Problem, node: int) -> None:
+    """Raises PromptError if the node could not be asked even with nothing but empty messages to read."""
+    topology, codec = network.topology, network.policy.codec
+    empty = [""] * len(topology.incoming(node))
+    style, form = network.style, task.answer_format
+    prompt = build_prompt(topology, node, problem, empty, codec, style=style, answer_format=form)
+    check_fits(topology, node, prompt, network.budget(node), network.policy.context)
 
 
 def rollout(
@@ -58,7 +70,7 @@ def rollout(
     """``samples`` episodes of every problem, problem-major.
 
     A problem that cannot be prompted or scored yields episodes that carry the cause. If no problem
-    at all can be prompted, the PromptError is raised.
+    at all can be asked, the PromptError is raised.
     """
     seen: Counter[str] = Counter()
     passes = []
@@ -69,9 +81,9 @@ def rollout(
     for layer in network.topology.layers():
         _speak(network, task, passes, layer, sampling)
         _intervene([one for one in passes if one.failure is None], layer, sampling)
-    if passes and all(one.failure is not None for one in passes):
+    if passes and all(one.failure is not None and not (one.turns and one.askable) for one in passes):
         raise PromptError(str(passes[0].failure))
-    return [_finish(task, one) for one in passes]
+    return [_finish(network, task, one) for one in passes]
 
 
 def _speak(
@@ -87,6 +99,7 @@ def _speak(
                 )
             except PromptError as error:
                 one.failure = one_line(error)
+                one.askable = all(_askable(network, task, one.problem, node) for node in layer)
     batch = [(one, *entry) for one, entries in asked for entry in entries]
     requests = [
         Request(
@@ -103,6 +116,15 @@ def _speak(
         turn = _turn(network, node, (request, out), sampling.temperature, cut)
         one.turns.append(turn)
         one.shown.append((turn.text, out.ids[:-1] if out.ended else out.ids))
+
+
+def _askable(network: Network, task: Task, problem: Problem, node: int) -> bool:
+    """Whether the question alone fits, so that a prompt too long is the doing of what other nodes wrote."""
+    try:
+        check_prompt(network, task, problem, node)
+    except PromptError:
+        return False
+    return True
 
 
 def _turn(
@@ -197,22 +219,30 @@ def _others(passes: Sequence[_Pass], seed: int) -> list[_Pass]:
     return [group[one.sample % len(group)] for one, group in zip(passes, donors, strict=True)]
 
 
-def _heard(one: _Pass) -> set[int]:
-    """Nodes whose message could reach the output in this episode, the output itself included."""
-    heard = {one.turns[-1].node} if one.turns else set()
+def _heard(one: _Pass, sink: int) -> set[int]:
+    """Nodes whose message could reach the outcome, the output itself included.
+
+    The outcome of a pass that failed on its way is the failure: every message that was read had a part in it.
+    """
+    if not one.turns or one.turns[-1].node != sink:
+        return {source for source, _ in one.read}
+    heard = {sink}
     for source, target in reversed(one.read):  # targets come in topological order
         if target in heard:
             heard.add(source)
     return heard
 
 
-def _finish(task: Task, one: _Pass) -> Episode:
-    """Score the output; a scorer that fails is a failed episode with its cause, not a zero."""
-    heard = _heard(one)
+def _finish(network: Network, task: Task, one: _Pass) -> Episode:
+    """Score the output. What the network made fail by what it wrote is wrong, and its cause is kept."""
+    sink = network.topology.sink
+    heard = _heard(one, sink)
     turns = tuple(replace(turn, heard=turn.node in heard) for turn in one.turns)
+    answered = bool(turns) and turns[-1].node == sink
     if one.failure is None:
         try:
             return Episode(one.problem, one.sample, turns, task.score(one.problem, turns[-1].text))
         except Exception as error:  # the one boundary where a foreign scorer may fail
             one.failure = f"scorer: {type(error).__name__}: {one_line(error)}"
-    return Episode(one.problem, one.sample, turns, None, one.failure)
+    wrong = WRONG if turns and one.askable else None
+    return Episode(one.problem, one.sample, turns, wrong, one.failure, answered)

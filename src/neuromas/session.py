@@ -1,25 +1,25 @@
-"""A training run from first to last step: data, checkpoints, validation, interruption, resume."""
+"""A training run from first to last step: data, checkpoints, validation, alarms, interruption, resume."""
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from neuromas.assemble import Assembly, assemble, load_bundle, save_bundle
+from neuromas.candidates import Best
 from neuromas.config import Config, make_config
-from neuromas.episode import Episode
-from neuromas.errors import RunError, one_line
-from neuromas.evaluate import Evaluation, evaluate
+from neuromas.errors import RunError
+from neuromas.evaluate import Evaluation
 from neuromas.growth.heir import Heritage
 from neuromas.growth.lineage import Budget, Lineage, changed, describe
 from neuromas.growth.operators import Growth, grow
-from neuromas.growth.stages import Stage, check_stages, shapes
-from neuromas.growth.transfer import restate, transfer
+from neuromas.growth.stages import Stage, check_stages, settle, shapes
+from neuromas.growth.transfer import inherited, restate, transfer, undo
+from neuromas.guard import Guard
+from neuromas.interrupt import Interrupt
+from neuromas.learning.alarms import Alarm
 from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
 from neuromas.network import Network
@@ -27,21 +27,15 @@ from neuromas.provenance import about
 from neuromas.seeds import derive
 from neuromas.store import Run
 from neuromas.stream import check_data, training_problems
-from neuromas.tracking import Sink, check_sinks, open_sinks, scalars
+from neuromas.testing import Watch, final_tests, keep_test, validation
+from neuromas.tracking import Mirrors, check_sinks, open_sinks
 from neuromas.training import Trainer, train_step
-
-Watch = Callable[[Mapping[str, Any]], None]
-_STAGES = {
-    "test-before": "untrained network",
-    "test-after": "trained network",
-    "test-after-blank": "trained network with all messages blanked",
-    "test-after-shuffle": "trained network with messages shuffled between questions",
-}
 
 
 def start(config: Config, directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
     """Train a new run in ``directory``. Returns when it is finished or was interrupted."""
     check_sinks(config.run.sinks)
+    config = settle(config)
     assembly, parent = _beginning(config, backbone)
     check_data(assembly, check_stages(config, assembly.network.topology if parent else None))
     run = Run.create(directory, config.model_dump(mode="json"), about())
@@ -84,23 +78,25 @@ class _Session:
         self.assembly, self.run, self.watch = assembly, run, watch
         self.config = assembly.config
         self.trainer = Trainer(assembly.network, assembly.policy, self.config.train, self.config.seed)
-        self.best: tuple[float, int] | None = None
+        self.best: Best | None = None
         self.seconds = 0.0
         self.goals = check_stages(self.config, None)
         self.stage = Stage(0, 0, shapes(self.config)[0][1])
         self.lineage = Lineage()
         self.met = 0  # training problems that ancestors in other runs met
         self.ancestor: dict[str, Any] = {"run": ""}
+        self.guard = Guard(self.config.alarms)
 
     def descend(self, parent: Heritage | None) -> None:
         """Begin as the heir of a trained network: fresh draws, its lineage, and growth to the first stage."""
         if parent is None:
+            self._settle()
             return
         self.lineage, self.met = parent.lineage, parent.met
         self.ancestor = {"run": parent.run, "step": parent.step, "best": parent.step}
         # a shared seed must not repeat the parent's problems and draws
         self.trainer.seed = derive(self.config.seed, "heir", self.lineage.spent.steps)
-        self.stage = Stage(-1, 0, 0)
+        self.stage = Stage(-1, 0, 0, born=parent.born)
         if parent.optimisers and self.config.growth.optimiser == "keep":
             load_optimisers(parent.folder, self.trainer.optimisers)
 
@@ -111,18 +107,20 @@ class _Session:
             state = manifest["state"]
             self.trainer.step = int(state["step"])
             self.trainer.ema = {int(node): float(value) for node, value in state["ema"].items()}
-            self.best = None if state["best"] is None else (float(state["best"][0]), int(state["best"][1]))
+            self.best = Best.read(state["best"])
             self.seconds = float(state["seconds"])
             self.trainer.seed = int(state["seed"])
-            self.met = int(state["cursor"]) - self.trainer.step * self.config.train.problems
+            self.met = int(state["cursor"]) - self.trainer.step * self.config.train.batch
             self.ancestor = dict(state.get("ancestor", self.ancestor))
             self.stage = Stage.from_dict(state["stage"])
             self.lineage = Lineage.from_manifest(manifest, "")
+            self.forget()
+            if "guard" in state:  # 0.1.0 had none
+                self.guard.take(state["guard"], list(self.run.lines("metrics.jsonl")))
+            self._settle()
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise RunError(f"{checkpoint} holds a network but no training state ({error!r})") from error
         load_optimisers(checkpoint, self.trainer.optimisers)
-        self.trainer.since = self.stage.since
-        self.forget()
 
     def forget(self) -> None:
         """Drop the lines that were written after the step from which this session goes on."""
@@ -130,18 +128,40 @@ class _Session:
         self.run.keep_lines("metrics.jsonl", lambda row: row["step"] < step)
         self.run.keep_lines("episodes.jsonl", lambda row: row["step"] < step)
         self.run.keep_lines("validation.jsonl", lambda row: row["step"] <= step)
+        # the end of a stage is told again by the session that goes on from it
+        self.run.keep_lines("events.jsonl", lambda r: r["step"] < step + (r["event"] != "stage"))
         self.run.keep_lines("growth.jsonl", lambda row: row["step"] < step)
+
+    def _settle(self) -> None:
+        """Give the trainer what belongs to the stage: its place, rate, schedule and anchor."""
+        trainer, stage = self.trainer, self.stage
+        trainer.since, trainer.span = stage.since, stage.steps
+        trainer.lr = self._rate() * 0.5**self.guard.halved
+        trainer.anchor = None
+        if self.config.train.anchor and stage.start is not None:
+            first = self.run.named(self._first())
+            trainer.anchor = inherited(first, self.assembly.policy.bank, stage.new)
+
+    def _rate(self) -> float:
+        """The stage's learning rate."""
+        growth, train = self.config.growth, self.config.train
+        return growth.lr[self.stage.index] if growth.lr else train.lr
+
+    def _first(self) -> str:
+        """Name of the checkpoint with the stage's first state."""
+        return "step-000000" if self.stage.start is None else f"start-{self.stage.index + 1}"
 
     def go(self) -> Run:
         """Train to the end, then evaluate the best checkpoint; or stop early with a checkpoint."""
-        sinks = open_sinks(self.config.run.sinks, self.run.path, self.config.model_dump(mode="json"))
-        with _Interrupt() as interrupt:
+        settings = self.config.model_dump(mode="json")
+        mirrors = Mirrors(open_sinks(self.config.run.sinks, self.run.path, settings), self.watch)
+        with Interrupt() as interrupt:
             try:
                 self._before()
                 while not interrupt.asked and self._goes_on():
-                    self._step(sinks)
+                    self._step(mirrors)
             finally:
-                self._to_sinks(sinks, lambda sink: sink.close())
+                mirrors.close()
             if interrupt.asked:
                 if not self.run.checkpoint(self.trainer.step).is_dir():
                     self._checkpoint()
@@ -152,10 +172,18 @@ class _Session:
         return self.run
 
     def _before(self) -> None:
-        """Evaluate the untrained network once."""
-        self._evaluate("test-before", "none")
+        """Evaluate the untrained network once; where validation chooses, it is the first candidate."""
+        keep_test(self.assembly, self.run, self.watch, "test-before")
         if self.trainer.step == 0 and not self.run.checkpoints():
+            if self.config.evaluate.every and self.stage.index == 0:
+                self._first_candidate(validation(self.assembly))
             self._checkpoint()
+
+    def _first_candidate(self, result: Evaluation) -> None:
+        """The stage's first state is a candidate for its best: training may make it worse."""
+        accuracy = result.summary["accuracy"]
+        self.best = None if accuracy is None else Best(accuracy, self.trainer.step, self._first())
+        self.watch({"event": "validation", "step": self.trainer.step, "accuracy": accuracy})
 
     def _goes_on(self) -> bool:
         """Whether a step is left; grows the network where a stage has ended and another follows."""
@@ -168,37 +196,41 @@ class _Session:
     def _patience_is_over(self) -> bool:
         """Whether the last validations of the stage, as many as patience has, were all below its best."""
         patience = self.config.growth.patience
-        if not patience or self.best is None:
-            return False
-        rows = [r["step"] for r in self.run.lines("validation.jsonl") if r["step"] > self.best[1]]
-        return len(rows) >= patience
+        best = self.trainer.step if self.best is None else self.best.step
+        below = [row for row in self.run.lines("validation.jsonl") if row["step"] > best]
+        return 0 < patience <= len(below)
 
     def _grow(self) -> None:
         """End the stage at its best checkpoint and begin the next with the grown network."""
-        best = self._take_best()
+        best = self._end_stage()
         if self.stage.index >= 0:
-            self._evaluate(f"stage-{self.stage.index + 1}", "none")
+            keep_test(self.assembly, self.run, self.watch, f"stage-{self.stage.index + 1}")
         config, trainer, assembly = self.config, self.trainer, self.assembly
         growth, index = config.growth, self.stage.index + 1
-        change = grow(assembly.network.topology, self.goals[index], config.growth.positions)
+        change = grow(assembly.network.topology, self.goals[index], growth.positions)
         entry = describe(change, assembly.network.topology, self.lineage.spent, trainer.step)
-        entry |= {"best": best} if index else self.ancestor
-        before = self._validation()
+        entry |= best if index else self.ancestor
+        before = validation(assembly)
         grown = transfer(assembly, change, derive(trainer.seed, "stage", index))
         trainer.ema = {row: trainer.ema[old] for row, old in grown.before.items() if old in trainer.ema}
         kept = trainer.optimisers if growth.optimiser == "keep" else []
         trainer.optimisers = [*kept, *map(trainer.optimiser, assembly.policy.bank.parameters[len(kept) :])]
-        trainer.since = trainer.step
-        steps = shapes(config)[index][1]
-        self.stage = Stage(index, trainer.step, steps, change.start, change.goal, grown.new)
+        many = len(trainer.optimisers)
+        adapters, steps = (many - len(grown.new), many), shapes(config)[index][1]
+        self.stage = self.stage.followed_by(change, adapters, trainer.step, steps)
+        self.guard.restart(trainer.step, restored=False)
         self._use(grown.network)
         if growth.init.startswith("passthrough") and grown.new:
             self._restate(change)
-        after = self._validation() if change.steps else before
+        after = validation(self.assembly) if change.steps else before
         entry |= {"init": growth.init, "positions": growth.positions, "optimiser": growth.optimiser}
         entry |= changed(before, after)
         self.lineage = self.lineage.grown(entry)
         self.best = None
+        if config.evaluate.every:
+            self._first_candidate(after)
+        self.run.save_named(self._first(), self._fill)
+        self._settle()
         self.run.append("growth.jsonl", [{**entry, "step": trainer.step}])
         self.watch({"event": "grown", **entry})
 
@@ -206,8 +238,9 @@ class _Session:
         """Let new nodes learn to restate; old ones are left as they are, and new optimisers begin anew."""
         config, trainer = self.config, self.trainer
         count = config.train.problems
+        trainer.lr = self._rate()
         for i in range(config.growth.restate):
-            first = self.met + (config.train.steps + i) * count  # beyond those that training meets
+            first = self.met + config.train.steps * config.train.batch + i * count  # training meets others
             problems = training_problems(self.assembly.task, trainer.seed, first, count)
             episodes = restate(trainer, self.assembly.task, change, self.stage.new, problems)
             self.lineage = self.lineage.paid(Budget.of_episodes(episodes))
@@ -227,14 +260,13 @@ class _Session:
             self._use(replace(self.assembly.network, topology=topology))
         self.trainer.rates = self.stage.rates(step, growth, len(self.trainer.optimisers))
 
-    def _step(self, sinks: list[Sink]) -> None:
+    def _step(self, mirrors: Mirrors) -> None:
         """One update and what is due after it."""
         started = time.perf_counter()
         config, trainer = self.config, self.trainer
-        count = config.train.problems
         self._set_gates()
-        first = self.met + trainer.step * count
-        problems = training_problems(self.assembly.task, trainer.seed, first, count)
+        first = self.met + trainer.step * config.train.batch
+        problems = training_problems(self.assembly.task, trainer.seed, first, config.train.batch)
         report, episodes = train_step(trainer, self.assembly.task, problems)
         self._set_gates()
         spent = time.perf_counter() - started
@@ -242,153 +274,126 @@ class _Session:
         self.lineage = self.lineage.paid(Budget.of(report, spent))
         self.run.append("metrics.jsonl", [report])
         kept = episodes[:: max(1, len(episodes) // max(1, config.run.episodes))][: config.run.episodes]
-        self.run.append("episodes.jsonl", [_episode_line(report["step"], episode) for episode in kept])
-        self._mirror(sinks, report["step"], report)
+        self.run.append("episodes.jsonl", [episode.line(report["step"]) for episode in kept])
+        mirrors.log(report["step"], report)
         self.watch({"event": "step", "steps": config.train.steps, **report})
+        raised = self.guard.see(report)
         done = trainer.step == self.stage.since + self.stage.steps
-        if config.evaluate.every and (trainer.step % config.evaluate.every == 0 or done):
-            self._validate(sinks)
-            self._checkpoint()
-        elif trainer.step % config.run.checkpoint_every == 0 or done:
+        due = bool(config.evaluate.every) and (trainer.step % config.evaluate.every == 0 or done)
+        if due:
+            raised += self._validate(mirrors)
+        self._answer(raised)
+        if due or trainer.step % config.run.checkpoint_every == 0 or done:
             self._checkpoint()
 
-    def _validate(self, sinks: list[Sink]) -> None:
+    def _validate(self, mirrors: Mirrors) -> list[Alarm]:
         """Validation accuracy decides which checkpoint is a stage's best; a tie goes to the later one.
 
         While gates are opening the network is not yet what the stage is for.
         """
-        result = self._validation()
-        accuracy = result.summary["accuracy"]
-        settled = self.stage.opening(self.trainer.step, self.config.growth) == 1.0
-        if accuracy is not None and settled and (self.best is None or accuracy >= self.best[0]):
-            self.best = (accuracy, self.trainer.step)
-        self.run.append("validation.jsonl", [{"step": self.trainer.step, **result.summary}])
-        self._mirror(sinks, self.trainer.step, {"validation": result.summary})
-        self.watch({"event": "validation", "step": self.trainer.step, "accuracy": accuracy})
+        result, step = validation(self.assembly), self.trainer.step
+        accuracy, best = result.summary["accuracy"], None if self.best is None else self.best.accuracy
+        settled = self.stage.opening(step, self.config.growth) == 1.0
+        raised = self.guard.see_validation(accuracy, best) if settled else []
+        if accuracy is not None and settled and (best is None or accuracy >= best):
+            self.best = Best(accuracy, step, self.run.checkpoint(step).name)
+        self.run.append("validation.jsonl", [{"step": step, **result.summary}])
+        mirrors.log(step, {"validation": result.summary})
+        self.watch({"event": "validation", "step": step, "accuracy": accuracy})
+        return raised
 
-    def _validation(self) -> Evaluation:
-        """The validation problems through the network as it is."""
-        count = self.config.evaluate.validation
-        return evaluate(self.assembly.network, self.assembly.task, "validation", count)
+    def _answer(self, raised: list[Alarm]) -> None:
+        """Tell alarms; stop, or go back to the best state, where the configuration says so."""
+        mode, step = self.config.train.guard, self.trainer.step
+        for alarm in raised:
+            self._note("alarm", f"alarm {alarm.name}: {alarm.text}", name=alarm.name)
+        if raised and mode == "stop":
+            self._checkpoint()
+            raise RunError(f"{self.run.path}: train.guard = 'stop' at step {step}: {raised[0].text}")
+        if mode != "restore" or self.best is None or not any(alarm.breaking for alarm in raised):
+            return
+        if self.guard.halved >= self.config.alarms.restores:
+            self._note("guard", f"not restored again: alarms.restores = {self.config.alarms.restores}")
+            return
+        self._load(self.best.folder)
+        self.guard.restart(step, restored=True)
+        self._settle()
+        rate = f"the learning rate is now {self.trainer.lr:g}"
+        self._note("guard", f"back to the state of step {self.best.step}; {rate}")
 
-    def _mirror(self, sinks: list[Sink], step: int, report: Mapping[str, Any]) -> None:
-        """The same numbers to all sinks."""
-        numbers = scalars(report)
-        self._to_sinks(sinks, lambda sink: sink.log(step, numbers))
+    def _note(self, event: str, text: str, **more: Any) -> None:
+        """A line of the run's events, told to the watcher, too."""
+        line = {"step": self.trainer.step, "event": event, "text": text, **more}
+        self.run.append("events.jsonl", [line])
+        self.watch(line)
 
-    def _to_sinks(self, sinks: list[Sink], act: Callable[[Sink], None]) -> None:
-        """Act on every sink. One that fails is left out from then on: the run does not depend on it."""
-        for sink in list(sinks):
-            try:
-                act(sink)
-            except Exception as error:  # foreign code: whatever it raises is news, not the end
-                sinks.remove(sink)
-                self.watch({"event": "stage", "text": f"a sink failed and is left out: {one_line(error)}"})
-
-    def _checkpoint(self) -> None:
+    def _fill(self, folder: Path) -> None:
         """Everything needed to go on: adapters, optimisers, baselines, place in the data, lineage."""
         trainer = self.trainer
         state = {
             "step": trainer.step,
-            "cursor": self.met + trainer.step * self.config.train.problems,
+            "cursor": self.met + trainer.step * self.config.train.batch,
             "seed": trainer.seed,  # all draws are functions of the seed and the step
             "ema": {str(node): value for node, value in trainer.ema.items()},
-            "best": self.best,
+            "best": None if self.best is None else self.best.to_list(),
             "seconds": self.seconds,
             "stage": self.stage.to_dict(),
+            "guard": self.guard.to_dict(),
             "ancestor": self.ancestor,
         }
+        files = save_optimisers(folder, trainer.optimisers)
+        save_bundle(folder, self.assembly, {"state": state, **self.lineage.to_dict()}, files)
 
-        def fill(folder: Path) -> None:
-            files = save_optimisers(folder, trainer.optimisers)
-            save_bundle(folder, self.assembly, {"state": state, **self.lineage.to_dict()}, files)
-
-        self.run.save_checkpoint(trainer.step, fill)
+    def _checkpoint(self) -> None:
+        """A checkpoint to resume from; of older ones those stay that are still needed."""
+        self.run.save_checkpoint(self.trainer.step, self._fill)
         self._status(finished=False)
-        best = set() if self.best is None else {self.best[1]}
-        self.run.prune(self.config.run.keep, best | self.lineage.steps)
+        best = set() if self.best is None else {self.best.step}
+        handed = {str(entry.get("folder")) for entry in self.lineage.entries}
+        self.run.prune(self.config.run.keep, best | self.lineage.steps, {self._first(), *handed})
 
-    def _status(self, finished: bool) -> None:
-        best = None if self.best is None else self.best[1]
-        seconds, step = round(self.seconds, 1), self.trainer.step
-        self.run.write("status.json", {"finished": finished, "step": step, "best": best, "seconds": seconds})
+    def _status(self, finished: bool, folder: str = "") -> None:
+        step, folder = (None, folder) if self.best is None else (self.best.step, folder or self.best.folder)
+        status = {"finished": finished, "step": self.trainer.step, "best": step, "checkpoint": folder or None}
+        self.run.write("status.json", {**status, "seconds": round(self.seconds, 1)})
 
     def _finish(self) -> None:
-        """Test the best checkpoint, with its messages as they are, blanked, and shuffled."""
-        step = self._take_best()
-        self._evaluate("test-after", "none")
-        if self.assembly.network.topology.edges:
-            self._evaluate("test-after-blank", "blank")
-            if self._tests() > 1:  # one question has no other to swap messages with
-                self._evaluate("test-after-shuffle", "shuffle")
-        self._status(finished=True)
-        self.watch({"event": "finished", "step": step})
+        """Test what the last stage hands on."""
+        ended = self._end_stage()
+        final_tests(self.assembly, self.run, self.watch)
+        self._status(finished=True, folder=ended["folder"])
+        self.watch({"event": "finished", "step": ended["best"]})
 
-    def _take_best(self) -> int:
-        """Go back to the stage's best checkpoint, if it has one; returns the step reached."""
-        if self.best is None or self.best[1] == self.trainer.step:
-            return self.trainer.step
-        checkpoint = self.run.checkpoint(self.best[1])
+    def _end_stage(self) -> dict[str, Any]:
+        """Go back to the stage's best state, if it has one; returns its step and its folder.
+
+        Where that is the first state, the stage made its network worse: a line says so, and if it began with
+        a growth through gates, the network before it, which answered the same, is handed on.
+        """
+        best, trainer = self.best, self.trainer
+        if best is None:
+            return {"best": trainer.step, "folder": self.run.checkpoint(trainer.step).name}
+        if best.step != trainer.step:
+            self._load(best.folder)
+        fell = self.stage.since == best.step < trainer.step
+        return {"best": best.step, "folder": self._hand_on_start(best) if fell else best.folder}
+
+    def _hand_on_start(self, best: Best) -> str:
+        """Say that a stage ended below its start; the folder of what is handed on."""
+        stage, folder, what = self.stage, best.folder, "its start"
+        if stage.changed and self.config.growth.gated:
+            self._use(undo(self.assembly, self.lineage.entries[-1]))
+            del self.trainer.optimisers[len(self.assembly.policy.bank.parameters) :]
+            self.lineage = self.lineage.undone()
+            folder, what = f"parent-{stage.index + 1}", f"{self.assembly.network.topology} as before it grew"
+            self.run.save_named(folder, self._fill)
+        which = f"stage {stage.index + 1} ({shapes(self.config)[stage.index][0]})"
+        fell = best.ended_below(list(self.run.lines("validation.jsonl")))
+        self._note("stage", f"{which} {fell}: {what} is handed on")
+        return folder
+
+    def _load(self, folder: str) -> None:
+        """Adapters and optimisers of a checkpoint of this stage; the graph and the place stay."""
+        checkpoint = self.run.named(folder)
         load_adapters(checkpoint, self.assembly.policy.bank, read_manifest(checkpoint)["versions"])
         load_optimisers(checkpoint, self.trainer.optimisers)
-        return self.best[1]
-
-    def _tests(self) -> int:
-        """How many test problems are evaluated."""
-        size, wanted = self.assembly.task.size("test"), self.config.evaluate.test
-        return wanted if size is None else min(wanted, size)
-
-    def _evaluate(self, name: str, intervention: str) -> None:
-        """One test evaluation into the run directory, unless it is there."""
-        if (self.run.path / "evaluations" / f"{name}.json").is_file() and not name.startswith("test-after"):
-            return
-        what = _STAGES.get(name, f"network of {name}")
-        if name == "test-before" and self.config.growth.parent:
-            what = "network that is to grow"
-        text = f"evaluating the {what} on {self._tests()} test questions"
-        self.watch({"event": "stage", "text": text})
-        result = evaluate(
-            self.assembly.network,
-            self.assembly.task,
-            "test",
-            self.config.evaluate.test,
-            intervention=intervention,
-        )
-        self.run.write_evaluation(name, result.summary, [asdict(item) for item in result.items])
-
-
-def _episode_line(step: int, episode: Episode) -> dict[str, Any]:
-    """A sampled episode as a line people can read."""
-    return {
-        "step": step,
-        "id": episode.problem.id,
-        "question": episode.problem.question,
-        "gold": episode.problem.answer,
-        "messages": [turn.text for turn in episode.turns],
-        "score": None if episode.score is None else episode.score.value,
-        "failure": episode.failure,
-    }
-
-
-class _Interrupt:
-    """Ctrl-C ends the run after the current step; a second one ends it at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: Any = None
-
-    def __enter__(self) -> _Interrupt:
-        try:
-            self._before = signal.signal(signal.SIGINT, self._note)
-        except ValueError:  # not the main thread: interruption is the caller's business
-            self._before = None
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True

@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
-from neuromas.errors import TopologyError, unknown
+from neuromas.errors import TopologyError, shown, unknown
 from neuromas.seeds import derive
 from neuromas.topology import MAX_NODES, Topology
 
@@ -53,7 +53,7 @@ def build_shape(text: str, question: str = "all") -> Topology:
         for place, modifier in enumerate(modifiers):
             draft = _modify(draft, modifier, place)
     except TopologyError as error:
-        raise TopologyError(f"topology {text[:200]!r}: {error}; a shape is {FORMS}") from None
+        raise TopologyError(f"topology {shown(text, 200)}: {error}; a shape is {FORMS}") from None
     names = [f"{layer}.{i}" for layer, width in enumerate(draft.widths, start=1) for i in range(1, width + 1)]
     return Topology.build(names, [(names[s], names[t]) for s, t in sorted(draft.links)], question)
 
@@ -79,10 +79,10 @@ def _base(text: str) -> _Draft:
     name, values = _call(text, _BASES, "base")
     wanted = "K,H" if name == "tree" else "N"
     if len(values) != len(wanted.split(",")):
-        raise TopologyError(f"{text!r} is not {name}:{wanted}")
+        raise TopologyError(f"{shown(text)} is not {name}:{wanted}")
     for value in values:
         if not _COUNT.fullmatch(value):
-            raise TopologyError(f"{value!r} in {text!r} is not a whole number from 1 to 999999")
+            raise TopologyError(f"{shown(value)} in {shown(text)} is not a whole number from 1 to 999999")
     numbers = [int(value) for value in values]
     if name == "tree":
         return _tree(*numbers)
@@ -133,7 +133,7 @@ def _modify(draft: _Draft, text: str, place: int) -> _Draft:
     if name == "sparse":
         return _sparse(draft, *_chance(text, values), place)
     if values:
-        raise TopologyError(f"{name!r} takes no value, {text!r} gives one")
+        raise TopologyError(f"{name!r} takes no value, {shown(text)} gives one")
     layer, last = draft.layer, sum(draft.widths) - 1
     readers = range(last + 1) if name == "skip" else [last]
     added = {(s, t) for t in readers for s in range(t) if layer[s] < layer[t]}
@@ -143,9 +143,11 @@ def _modify(draft: _Draft, text: str, place: int) -> _Draft:
 def _chance(text: str, values: list[str]) -> tuple[float, int]:
     """Probability and seed of ``sparse``."""
     if len(values) not in (1, 2) or not _CHANCE.fullmatch(values[0]) or float(values[0]) == 0.0:
-        raise TopologyError(f"{text!r} is not sparse:P or sparse:P,SEED with P above 0 and at most 1")
+        raise TopologyError(f"{shown(text)} is not sparse:P or sparse:P,SEED with P above 0 and at most 1")
     if len(values) == 2 and not _SEED.fullmatch(values[1]):
-        raise TopologyError(f"seed {values[1]!r} in {text!r} is not a whole number of up to 15 digits")
+        raise TopologyError(
+            f"seed {shown(values[1])} in {shown(text)} is not a whole number of up to 15 digits"
+        )
     return float(values[0]), int(values[1]) if len(values) == 2 else 0
 
 

@@ -128,6 +128,16 @@ class Run:
         """Folder of the checkpoint after ``step`` steps."""
         return self.path / "checkpoints" / f"{_STEP}{step:06d}"
 
+    def named(self, name: str) -> Path:
+        """Folder of the checkpoint of that name: ``step-000040``, ``start-2``, ``parent-2``."""
+        return self.path / "checkpoints" / name
+
+    def save_named(self, name: str, fill: Callable[[Path], None]) -> Path:
+        """A checkpoint that is not one to resume from: a stage's first network, or one that is handed on."""
+        with _clear(self.path):
+            replace_folder(self.named(name), fill)
+        return self.named(name)
+
     def save_checkpoint(self, step: int, fill: Callable[[Path], None]) -> Path:
         """Let ``fill`` write a checkpoint into a temporary folder, then rename it into place."""
         target = self.checkpoint(step)
@@ -153,10 +163,11 @@ class Run:
         finally:
             guard.release()
 
-    def prune(self, keep: int, needed: Collection[int]) -> None:
-        """Remove all but the newest ``keep`` checkpoints; those of ``needed`` steps stay."""
-        stay = {self.checkpoint(step) for step in needed}
-        for path in self.checkpoints()[:-keep]:
+    def prune(self, keep: int, needed: Collection[int], named: Collection[str] = ()) -> None:
+        """Remove all but the newest ``keep`` checkpoints; those of ``needed`` steps and names stay."""
+        stay = {self.checkpoint(step) for step in needed} | {self.named(name) for name in named}
+        others = [p for kind in ("start", "parent") for p in (self.path / "checkpoints").glob(f"{kind}-*")]
+        for path in [*self.checkpoints()[:-keep], *others]:
             if path not in stay:
                 shutil.rmtree(path, ignore_errors=True)
 

@@ -12,6 +12,8 @@ from neuromas.seeds import derive
 from neuromas.task import Problem, Split, Task
 from neuromas.topology import Topology
 
+_PLACES = 2**31  # of an endless split; any generator takes such an index
+
 
 def check_data(assembly: Assembly, goals: Sequence[Topology]) -> None:
     """Problems for training, validation and test exist and can be prompted, in every stage.
@@ -34,13 +36,15 @@ def check_data(assembly: Assembly, goals: Sequence[Topology]) -> None:
 
 
 def training_problems(task: Task, seed: int, start: int, count: int) -> list[Problem]:
-    """Problems ``start`` to ``start + count`` of the endless training stream.
+    """Problems ``start`` to ``start + count`` of the endless training stream of this seed.
 
-    A finite split is passed through once an epoch, each time in an order of its own.
+    A finite split is passed through once an epoch, each time in an order of its own. Of an endless one every
+    seed meets problems of its own, so that runs differ by the data they see as well as by their draws.
     """
     size = task.size("train")
     if size is None:
-        return [task.problem("train", i) for i in range(start, start + count)]
+        places = (derive(seed, "problem", i) % _PLACES for i in range(start, start + count))
+        return [task.problem("train", place) for place in places]
     orders: dict[int, list[int]] = {}
     chosen = []
     for i in range(start, start + count):

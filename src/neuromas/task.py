@@ -19,7 +19,8 @@ class Problem:
     """One question with its gold answer.
 
     ``parts`` optionally cuts the question into pieces that a topology may hand to different nodes
-    (``question = "split"``); ``stem`` is shown with every piece. ``question`` is always the whole.
+    (``question = "split"``); ``stem`` is shown with every piece, unless the pieces are questions of
+    their own (``alone``), which are read without it. ``question`` is always the whole.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Problem:
     parts: tuple[str, ...] = ()
     stem: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from neuromas.errors import TopologyError, unknown
+from neuromas.errors import TopologyError, plain, shown, unknown
 
 QUESTION_MODES = ("all", "first", "split")
 MAX_NODES = 256
-_SHARE = re.compile(r"([1-9][0-9]*)/([1-9][0-9]*)")
+MAX_BUDGET = 1_000_000
+_SHARE = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})")
 _LABEL = re.compile(r"[1-9][0-9]{0,2}\.[1-9][0-9]{0,2}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 
@@ -87,14 +88,14 @@ class Topology:
     def parse(cls, text: str, question: str = "all") -> Topology:
         """Dense layers from text such as ``"2-2-1"``. Raises TopologyError on anything else."""
         if not re.fullmatch(r"[1-9][0-9]{0,2}(-[1-9][0-9]{0,2})*", text.strip()):
-            raise TopologyError(f"topology {text!r} is not layer widths such as '1', '1-1-1' or '2-2-1'")
+            raise TopologyError(f"topology {shown(text)} is not layer widths such as '1', '1-1-1' or '2-2-1'")
         widths = [int(part) for part in text.strip().split("-")]
         if widths[-1] != 1:
             raise TopologyError(
-                f"topology {text!r} ends in {widths[-1]} nodes; the last layer is the one output node"
+                f"topology {shown(text)} ends in {widths[-1]} nodes; the last layer is the one output node"
             )
         if sum(widths) > MAX_NODES:
-            raise TopologyError(f"topology {text!r} has {sum(widths)} nodes, the limit is {MAX_NODES}")
+            raise TopologyError(f"topology {shown(text)} has {sum(widths)} nodes, the limit is {MAX_NODES}")
         layers = [[f"{depth}.{i}" for i in range(1, w + 1)] for depth, w in enumerate(widths, start=1)]
         pairs = [
             (source, target) for lower, upper in pairwise(layers) for source in lower for target in upper
@@ -199,15 +200,15 @@ class Topology:
     def from_dict(cls, data: Mapping[str, Any]) -> Topology:
         """Read ``to_dict``'s form. Raises TopologyError naming what is wrong."""
         try:
-            names = [str(node["name"]) for node in data["nodes"]]
-            sees = {str(node["name"]): str(node.get("question", "all")) for node in data["nodes"]}
-            told = {str(node["name"]): _read_place(node["told"]) for node in data["nodes"] if "told" in node}
+            listed = [(plain(node["name"]), node) for node in data["nodes"]]
+            sees = {name: plain(node.get("question", "all")) for name, node in listed}
+            told = {name: _read_place(node["told"]) for name, node in listed if "told" in node}
             edges = [tuple(edge) for edge in data["edges"]]
             if any(isinstance(edge, str) for edge in data["edges"]):
                 raise TypeError("an edge is a list, not text")
         except (KeyError, TypeError, AttributeError) as error:
             raise TopologyError(f"a topology needs 'nodes' and 'edges': {error!r}") from None
-        return cls.build(names, edges, sees, told)
+        return cls.build([name for name, _ in listed], edges, sees, told)
 
     @property
     def digest(self) -> str:
@@ -247,7 +248,7 @@ def _read_place(data: Any) -> Place:
     legal = [type(n) is int and 1 <= n <= MAX_NODES for n in numbers]
     legal += [type(r) is str and _LABEL.fullmatch(r) is not None for r in (place.readers if place else ())]
     if place is None or not all(legal):
-        raise TopologyError(f"told position {str(data)[:100]!r} is not layer, depth, index, width, readers")
+        raise TopologyError(f"told position {shown(data)} is not layer, depth, index, width, readers")
     return place
 
 
@@ -260,23 +261,23 @@ def _links(names: Sequence[str], edges: Iterable[Sequence[Any]]) -> list[_Link]:
     known: set[str] = set()
     for name in names:
         if not _NAME.fullmatch(name):
-            raise TopologyError(f"node name {name!r}: use up to 32 letters, digits, '.', '_' or '-'")
+            raise TopologyError(f"node name {shown(name)}: use up to 32 letters, digits, '.', '_' or '-'")
         if name in known:
-            raise TopologyError(f"node {name!r} is listed twice")
+            raise TopologyError(f"node {shown(name)} is listed twice")
         known.add(name)
     seen: set[tuple[str, str]] = set()
     links: list[_Link] = []
     for edge in edges:
         if len(edge) not in (2, 3):
             raise TopologyError(
-                f"edge {list(edge)!r} is not [source, target], [source, target, tokens] or "
+                f"edge {shown(list(edge))} is not [source, target], [source, target, tokens] or "
                 "[source, target, {gate = …}]"
             )
-        source, target = str(edge[0]), str(edge[1])
-        budget, gate, spare = _read_settings(source, target, edge[2] if len(edge) == 3 else None)
+        source, target = plain(edge[0]), plain(edge[1])
         for end in (source, target):
             if end not in known:
                 raise TopologyError(unknown("node in an edge", end, names))
+        budget, gate, spare = _read_settings(source, target, edge[2] if len(edge) == 3 else None)
         if source == target:
             raise TopologyError(f"node {source!r} reads itself")
         if (source, target) in seen:
@@ -293,12 +294,12 @@ def _read_settings(source: str, target: str, given: Any) -> tuple[int | None, fl
     if extra := sorted(set(table) - {"budget", "gate", "spare"}):
         raise TopologyError(f"{edge}: {unknown('setting', extra[0], ('budget', 'gate', 'spare'))}")
     budget, gate, spare = table.get("budget"), table.get("gate", 1.0), table.get("spare", False)
-    if budget is not None and (type(budget) is not int or budget < 1):
-        raise TopologyError(f"{edge}: budget {budget!r} is not a number of tokens >= 1")
+    if budget is not None and (type(budget) is not int or not 1 <= budget <= MAX_BUDGET):
+        raise TopologyError(f"{edge}: budget {shown(budget)} is not a number of tokens up to {MAX_BUDGET}")
     if type(gate) not in (int, float) or not 0.0 <= gate <= 1.0:
-        raise TopologyError(f"{edge}: gate {gate!r} is not a probability from 0 to 1")
+        raise TopologyError(f"{edge}: gate {shown(gate)} is not a probability from 0 to 1")
     if type(spare) is not bool:
-        raise TopologyError(f"{edge}: spare {spare!r} is not true or false")
+        raise TopologyError(f"{edge}: spare {shown(spare)} is not true or false")
     return budget, float(gate), spare
 
 
@@ -364,11 +365,11 @@ def _check(nodes: tuple[NodeSpec, ...], edges: tuple[Edge, ...]) -> None:
         share = _SHARE.fullmatch(node.question)
         if node.question not in ("all", "none", "stem") and not share:
             raise TopologyError(
-                f"node {node.name!r}: question {node.question!r} is not 'all', 'none', 'stem' or 'i/n'"
+                f"node {node.name!r}: question {shown(node.question)} is not 'all', 'none', 'stem' or 'i/n'"
             )
         if share and int(share[1]) > int(share[2]):
             raise TopologyError(
-                f"node {node.name!r}: question {node.question!r} asks for a share beyond the last"
+                f"node {node.name!r}: question {shown(node.question)} asks for a share beyond the last"
             )
         if node.question in ("none", "stem") and row not in readers:
             raise TopologyError(f"node {node.name!r} reads neither the question nor a message")

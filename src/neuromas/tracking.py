@@ -5,7 +5,7 @@ The run directory is the record; a sink gets the same numbers as scalars and not
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,6 +81,32 @@ def open_sinks(names: Sequence[str], run: Path, config: Mapping[str, Any]) -> li
                 sink.close()
             raise ConfigError(f"run.sinks: {name!r} could not start: {one_line(error)}") from error
     return sinks
+
+
+class Mirrors:
+    """All sinks of a run. One that fails is left out from then on: the run does not depend on it."""
+
+    def __init__(self, sinks: list[Sink], watch: Callable[[Mapping[str, Any]], None]) -> None:
+        """``watch`` is told of a sink that failed."""
+        self._sinks, self._watch = sinks, watch
+
+    def log(self, step: int, report: Mapping[str, Any]) -> None:
+        """The numbers of a report to all sinks."""
+        numbers = scalars(report)
+        self._act(lambda sink: sink.log(step, numbers))
+
+    def close(self) -> None:
+        """Flush and finish all."""
+        self._act(lambda sink: sink.close())
+
+    def _act(self, act: Callable[[Sink], None]) -> None:
+        for sink in list(self._sinks):
+            try:
+                act(sink)
+            except Exception as error:  # foreign code: whatever it raises is news, not the end
+                self._sinks.remove(sink)
+                text = f"a sink failed and is left out: {one_line(error)}"
+                self._watch({"event": "stage", "text": text})
 
 
 def scalars(report: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

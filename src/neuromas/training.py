@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,10 +18,12 @@ from torch import Tensor
 
 from neuromas.config import TrainConfig
 from neuromas.episode import Episode, Turn
-from neuromas.errors import StaleSampleError
+from neuromas.errors import DivergedError, StaleSampleError
 from neuromas.learning.credit import advantages, silent_groups, update_ema
-from neuromas.learning.losses import Weights, clip_factor, gradient_norm
-from neuromas.models.gradient import Objective, accumulate
+from neuromas.learning.losses import Weights, clip_factor, gradient_norm, sampled_kl
+from neuromas.learning.schedule import factor
+from neuromas.models.adapters import AdapterBank
+from neuromas.models.gradient import Earlier, Objective, accumulate, logprobs
 from neuromas.models.parallel import alone
 from neuromas.models.resident import ResidentPolicy
 from neuromas.models.scorer import Message
@@ -29,13 +32,17 @@ from neuromas.rollout import Sampling, rollout
 from neuromas.seeds import derive
 from neuromas.task import Problem, Task
 
+_SHORTENINGS = 4  # of an update that moves an adapter too far
+_MEASURED = 32  # messages of an adapter on which an update's KL is measured
+
 
 @dataclass(slots=True)
 class Trainer:
     """Everything a step changes. ``ema[node]`` is each node's running mean reward.
 
     ``rates[adapter]`` scales an adapter's learning rate (1 where it is not named; 0: frozen, at no cost).
-    ``since`` is the step at which the warm-up began.
+    ``since`` is the step at which the stage, its warm-up and its schedule of ``span`` steps, began; ``lr``
+    is its learning rate. ``anchor`` holds the adapters the stage inherited, where it is to stay near them.
     """
 
     network: Network
@@ -44,11 +51,15 @@ class Trainer:
     seed: int
     step: int = 0
     since: int = 0
+    span: int = 0
+    lr: float = 0.0
     ema: dict[int, float] = field(default_factory=dict)
     rates: dict[int, float] = field(default_factory=dict)
+    anchor: AdapterBank | None = None
     optimisers: list[torch.optim.AdamW] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.lr, self.span = self.lr or self.settings.lr, self.span or self.settings.steps
         if not self.optimisers:
             self.optimisers = [self.optimiser(p) for p in self.policy.bank.parameters]
 
@@ -63,18 +74,25 @@ class Trainer:
             return first
         return first + (last - first) * min(1.0, self.step / (self.settings.steps - 1))
 
+    def rate(self, row: int) -> float:
+        """Learning rate of an adapter at the coming step."""
+        settings = self.settings
+        scheduled = factor(settings.schedule, self.step - self.since, self.span, settings.warmup)
+        return self.lr * scheduled * self.rates.get(row, 1.0)
+
 
 def train_step(
     trainer: Trainer, task: Task, problems: Sequence[Problem]
 ) -> tuple[dict[str, Any], list[Episode]]:
-    """One joint update of all nodes. Returns what is logged, and the episodes it learned from."""
+    """One joint update of all nodes. Returns what is logged, and the episodes it learned from.
+
+    ``problems`` are sampled in batches of ``train.problems``; there is one update for all of them.
+    """
     clock = _Clock()
-    settings = trainer.settings
-    sampling = Sampling(trainer.temperature(), derive(trainer.seed, "step", trainer.step))
-    episodes = rollout(trainer.network, task, problems, settings.samples, sampling)
+    episodes = _sample(trainer, task, problems)
     clock.lap("rollout")
     messages, weights = credit(trainer, episodes)
-    learned = learn(trainer, messages, weights, sampling.temperature)
+    learned = learn(trainer, messages, weights)
     clock.lap("learn")
     report = {
         "step": trainer.step,
@@ -85,6 +103,18 @@ def train_step(
     }
     trainer.step += 1
     return report, episodes
+
+
+def _sample(trainer: Trainer, task: Task, problems: Sequence[Problem]) -> list[Episode]:
+    """Episodes of all problems, batch after batch, so that memory is that of one batch."""
+    settings, episodes = trainer.settings, list[Episode]()
+    seed = derive(trainer.seed, "step", trainer.step)
+    for first in range(0, len(problems), settings.problems):
+        # a problem that is met in two batches is drawn anew
+        sampling = Sampling(trainer.temperature(), derive(seed, "batch", first) if first else seed)
+        batch = problems[first : first + settings.problems]
+        episodes += rollout(trainer.network, task, batch, settings.samples, sampling)
+    return episodes
 
 
 def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Message, Turn]], Weights]:
@@ -112,8 +142,8 @@ def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Me
         for episode, advantage in zip(episodes, flat, strict=True):
             if episode.score is None or (advantage == 0.0 and settings.kl == 0.0 and settings.entropy == 0.0):
                 continue
-            turn = episode.turns[node]
-            if not turn.heard or trainer.rates.get(turn.adapter) == 0.0:
+            turn = episode.turns[node] if len(episode.turns) > node else None
+            if turn is None or not turn.heard or trainer.rates.get(turn.adapter) == 0.0:
                 continue
             tokens = budget if settings.normalise == "constant" else len(turn.ids)
             key = len(values)
@@ -123,40 +153,105 @@ def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Me
     return chosen, Weights(table[:, 0], table[:, 1])
 
 
-def learn(
-    trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: Weights, temperature: float
-) -> dict[str, Any]:
-    """Sum the gradients of bounded micro-batches and update every adapter that took part."""
+def learn(trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: Weights) -> dict[str, Any]:
+    """Sum the gradients of bounded micro-batches and update every adapter that took part.
+
+    Further ``passes`` over the same messages are clipped as in PPO; the first is plain REINFORCE. In the end
+    an adapter that moved too far is brought back.
+    """
+    policy, settings = trainer.policy, trainer.settings
+    temperature = trainer.temperature()
+    _check_fresh(policy, messages, temperature)
+    said = [message for message, _ in messages]
+    objective = Objective(settings.entropy, settings.kl, settings.anchor, trainer.anchor)
+    before = [p.detach().clone() for p in policy.bank.parameters] if settings.max_kl else []
+    found = accumulate(policy, said, weights, temperature, objective)
+    with alone():  # so that no update depends on the number of threads
+        norms = _update(trainer, trainer.rate)
+    for _ in range(settings.passes - 1):
+        earlier = Earlier(found.logprobs, settings.ratio_clip)
+        accumulate(policy, said, weights, temperature, objective, earlier=earlier)
+        with alone():
+            _update(trainer, trainer.rate)
+    moved = _hold_back(trainer, said, found.logprobs, before) if settings.max_kl else {}
+    for row in {message.adapter for message in said if norms[message.adapter] > 0.0}:
+        policy.bank.versions[row] += 1
+    sampled = torch.tensor([p for _, turn in messages for p in turn.logprobs])
+    count = len(sampled)
+    return {
+        "loss": found.loss,
+        "entropy": float(found.entropy.double().sum()) / count if count else None,
+        "node_entropy": _by_node(trainer.network, found.entropy, [turn for _, turn in messages]),
+        "gradient_norm": norms,
+        "kl": moved,
+        "sampler_drift": float((found.logprobs - sampled).abs().sum()) / count if count else 0.0,
+        "learned_tokens": count,
+        "forwarded_tokens": found.tokens,
+        "learned_messages": len(messages),
+    }
+
+
+def imitate(trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: Weights) -> None:
+    """One supervised step on given messages at the stage's learning rate: likelihood and nothing else."""
     policy = trainer.policy
+    said = [message for message, _ in messages]
+    accumulate(policy, said, weights, trainer.temperature(), Objective())
+    with alone():
+        norms = _update(trainer, lambda row: trainer.lr)
+    for row in {message.adapter for message in said if norms[message.adapter] > 0.0}:
+        policy.bank.versions[row] += 1
+
+
+def _check_fresh(
+    policy: ResidentPolicy, messages: Sequence[tuple[Message, Turn]], temperature: float
+) -> None:
+    """Raises StaleSampleError if a message was drawn by an adapter that has changed since."""
     for _, turn in messages:
         if turn.version != policy.version(turn.adapter) or turn.temperature != temperature:
             raise StaleSampleError(
                 f"a message of adapter {turn.adapter} was drawn at version {turn.version}, temperature "
                 f"{turn.temperature}; the adapter is at version {policy.version(turn.adapter)}"
             )
-    settings = trainer.settings
-    found = accumulate(
-        policy,
-        [message for message, _ in messages],
-        weights,
-        temperature,
-        Objective(settings.entropy, settings.kl),
-    )
-    with alone():  # so that no update depends on the number of threads
-        norms = _update(trainer)
-    sampled = torch.tensor([math.fsum(turn.logprobs) for _, turn in messages])
-    count = sum(len(turn.ids) for _, turn in messages)
-    drift = float((found.logprobs - sampled).abs().sum()) / count if count else 0.0
-    return {
-        "loss": found.loss,
-        "entropy": float(found.entropy.double().sum()) / count if count else None,
-        "node_entropy": _by_node(trainer.network, found.entropy, [turn for _, turn in messages]),
-        "gradient_norm": norms,
-        "sampler_drift": drift,
-        "learned_tokens": count,
-        "forwarded_tokens": found.tokens,
-        "learned_messages": len(messages),
-    }
+
+
+def _hold_back(
+    trainer: Trainer, said: Sequence[Message], spoken: Tensor, before: Sequence[Tensor]
+) -> dict[str, float]:
+    """Measure how far the update moved each adapter, in nats a token, and bring back what moved too far.
+
+    Measured on some of the messages just learned from, as KL(before || after) of their sampled tokens. It
+    grows with the square of a small step, so the step is shortened by the square root of what it is over;
+    a large step's KL grows otherwise, so that is measured again. Returns the first measurement, by adapter.
+    """
+    policy, limit = trainer.policy, trainer.settings.max_kl
+    starts = torch.tensor([0, *(len(message.ids) for message in said)]).cumsum(0).tolist()
+    chosen, first = _spread(said), dict[str, float]()
+    for _ in range(_SHORTENINGS):
+        if not chosen:
+            break
+        picked = [replace(said[i], key=k) for k, i in enumerate(chosen)]
+        old = torch.cat([spoken[starts[i] : starts[i + 1]] for i in chosen])
+        each = sampled_kl(old, logprobs(policy, picked, trainer.temperature()))
+        rows = torch.tensor([message.adapter for message in picked for _ in message.ids])
+        far = {row: float(each[rows == row].double().mean()) for row in set(rows.tolist())}
+        first = {**{str(row): far[row] for row in sorted(far)}, **first}
+        over = {row: moved for row, moved in far.items() if not moved <= limit}  # NaN is over, too
+        for row, moved in over.items():
+            share = math.sqrt(limit / moved) if math.isfinite(moved) else 0.0
+            new = (
+                torch.lerp(before[row], policy.bank.parameters[row].detach(), share) if share else before[row]
+            )
+            policy.bank.parameters[row].data.copy_(new)
+        chosen = [i for i in chosen if said[i].adapter in over]
+    return first
+
+
+def _spread(said: Sequence[Message]) -> list[int]:
+    """Places of at most ``_MEASURED`` messages of each adapter, spread evenly over the batch."""
+    places: dict[int, list[int]] = {}
+    for i, message in enumerate(said):
+        places.setdefault(message.adapter, []).append(i)
+    return sorted(i for own in places.values() for i in own[:: math.ceil(len(own) / _MEASURED)])
 
 
 def _by_node(network: Network, entropy: Tensor, turns: Sequence[Turn]) -> list[float | None]:
@@ -168,26 +263,34 @@ def _by_node(network: Network, entropy: Tensor, turns: Sequence[Turn]) -> list[f
     return [total / count if count else None for total, count in zip(sums, counts, strict=True)]
 
 
-def _update(trainer: Trainer) -> list[float]:
-    """Clip and step every adapter on its own; returns gradient norms before clipping."""
+def _update(trainer: Trainer, rate: Callable[[int], float]) -> list[float]:
+    """Clip and step every adapter on its own; returns gradient norms before clipping.
+
+    Raises DivergedError, before anything is changed, if a gradient is not finite.
+    """
     settings, bank = trainer.settings, trainer.policy.bank
-    warm = min(1.0, (trainer.step - trainer.since + 1) / settings.warmup) if settings.warmup else 1.0
-    norms = []
+    norms = [gradient_norm(parameter.grad) for parameter in bank.parameters]
+    for row, norm in enumerate(norms):
+        if not math.isfinite(norm):
+            raise DivergedError(
+                f"training diverged at step {trainer.step}: the gradient of adapter {row} is not finite; "
+                f"lower train.lr = {settings.lr:g}"
+            )
     for row, (parameter, optimiser) in enumerate(zip(bank.parameters, trainer.optimisers, strict=True)):
-        norm = gradient_norm(parameter.grad)
-        norms.append(norm)
-        if parameter.grad is not None and math.isfinite(norm) and norm > 0.0:
-            parameter.grad.mul_(clip_factor(norm, settings.clip))
-            optimiser.param_groups[0]["lr"] = settings.lr * warm * trainer.rates.get(row, 1.0)
+        if parameter.grad is not None and norms[row] > 0.0:
+            parameter.grad.mul_(clip_factor(norms[row], settings.clip))
+            optimiser.param_groups[0]["lr"] = rate(row)
             optimiser.step()
-            bank.versions[row] += 1
         parameter.grad = None
     return norms
 
 
 def _reward(episode: Episode, node: int, price: float, budget: int) -> float | None:
-    """The node's reward: the shared score minus the price of its own message's length."""
-    if episode.score is None:
+    """The node's reward: the shared score minus the price of its own message's length.
+
+    None where it had no part: the question was not asked, or the rollout failed before it spoke.
+    """
+    if episode.score is None or len(episode.turns) <= node:
         return None
     return episode.score.value - price * len(episode.turns[node].ids) / budget
 
@@ -201,10 +304,17 @@ def _reward_report(trainer: Trainer, episodes: Sequence[Episode]) -> dict[str, A
     return {
         "reward": math.fsum(s.value for s in known) / len(known) if known else None,
         "parse_failures": sum(1 for s in known if s.parsed is None) / len(known) if known else None,
-        "failed_episodes": len(episodes) - len(known),
+        "failed_episodes": sum(1 for e in episodes if e.failure is not None),
+        "favourite": _favourite([s.parsed for s in known]),
         "silent_groups": silent_groups(groups) / len(groups),
         "temperature": trainer.temperature(),
     }
+
+
+def _favourite(parsed: Sequence[str | None]) -> dict[str, Any] | None:
+    """The most frequent answer and its share of all answers; None if none could be read."""
+    counts = Counter(answer for answer in parsed if answer is not None).most_common(1)
+    return {"answer": counts[0][0][:100], "share": counts[0][1] / len(parsed)} if counts else None
 
 
 def _message_report(trainer: Trainer, episodes: Sequence[Episode]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ SLOW = {
     "intermediate_integration",
     "knight_swap",
     "puzzle24",
+    "simple_integration",
     "sokoban",
     "sudoku",
     "zebra_puzzles",
@@ -39,7 +40,7 @@ BUILT_IN = [
 def test_built_in_tasks_are_valid(name, options):
     report = validate(make_task(name, options), 60, 0)
     assert report.ok, report.failed
-    assert {"majority answer", "problems"} <= {check.name for check in report.checks}
+    assert {"best constant", "problems"} <= {check.name for check in report.checks}
 
 
 @pytest.mark.parametrize("name", [n for n in gym.gym_names() if n.removeprefix("gym/") not in SLOW])
@@ -97,7 +98,7 @@ class Faulty:
     ("task", "failed"),
     [
         (Faulty(), ()),
-        (Faulty(value=1.0), ("empty answer earns 0", "shuffled answer earns 0")),
+        (Faulty(value=1.0), ("empty answer earns 0", "shuffled answer earns 0", "cheats earn nothing")),
         (Faulty(value=0.0), ("gold answer earns 1",)),
         (Faulty(same_question=True), ("splits do not overlap",)),
         (Faulty(parts=("a", " ")), ("parts are not empty",)),
@@ -115,7 +116,7 @@ def test_validate_reports_base_rates():
     problems = [Problem(str(i), f"q{i}", "AB"[i % 4 == 0], "choice", ("x", "y")) for i in range(8)]
     report = validate(StoredTask("s", {"test": tuple(problems)}), 8, 0)
     details = {check.name: check.detail for check in report.checks}
-    assert details["majority answer"] == "'A' is right in 75.0%"
+    assert details["best constant"] == "'A' earns 75.0%"
     assert details["first option"] == "right in 75.0% of 8"
     with pytest.raises(TaskError, match="count must be at least 1"):
         validate(StoredTask("s", {}), 0, 0)

@@ -339,7 +339,7 @@ def test_help_and_version(cli):
     ("arguments", "says"),
     [
         ("", "required: COMMAND"),
-        ("trian", "invalid choice: 'trian'"),
+        ("trian", "unknown command 'trian'; did you mean 'train'? (valid: train, evaluate"),
         ("train --stepz 3", "unrecognized arguments: --stepz"),
         ("topology 2-1 x=3", "unrecognized arguments: x=3"),
         ("train train.stepz=3", "did you mean 'train.steps'?"),
@@ -370,7 +370,7 @@ def test_help_and_version(cli):
         ("evaluate RUN --task max n=x", "must be a whole number"),
         ("evaluate RUN --task max --items 2 n=4 x", "'x' is not option=value"),
         ("evaluate RUN --name a/b", "use no '/'"),
-        ("evaluate RUN --name test-before", "leave test-before and test-after to training"),
+        ("evaluate RUN --name test-before", "leave test-before, test-after and stage-N to training"),
         ("evaluate RUN --device tpu", "model.device = 'tpu'"),
         ("evaluate RUN --items 1 --messages shuffle", "at least two problems"),
         ("compare RUN none", "run 'none' does not exist"),

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from neuromas import rollout
 from neuromas.config import TrainConfig
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.backbone import load_backbone
+from neuromas.models.policy import Generation, Request
 from neuromas.models.resident import ResidentPolicy
 from neuromas.network import Network
 from neuromas.topology import Topology
@@ -44,7 +46,13 @@ def house(topology, s) -> Trainer:
         answer_tokens=s.answer_tokens,
     )
     settings = TrainConfig(
-        steps=s.steps, problems=s.problems, samples=s.samples, lr=s.lr, warmup=s.warmup, clip=s.clip
+        steps=s.steps,
+        problems=s.problems,
+        samples=s.samples,
+        lr=s.lr,
+        warmup=s.warmup,
+        clip=s.clip,
+        max_kl=0.0,  # the twin does not hold its steps back
     )
     return Trainer(network, policy, settings, s.seed)
 
@@ -77,6 +85,27 @@ def test_three_steps_are_the_same(twin, shape, seed):
             for mine, theirs in zip(adapter[slot.path], (down, up), strict=True):
                 # AdamW divides by a gradient's own size: where that is rounding noise, so is the step
                 assert ((mine.detach() - theirs).abs() > 1e-4).float().mean() < 0.02
+
+
+@pytest.mark.parametrize(
+    "text", ["a\u2028b\n", "a\x0bb\n", "a\x85b\r", "a\x1cb\n", "\x0c\n", "a b\r", "\n", ""]
+)
+def test_a_message_ends_at_the_same_line_end(twin, text):
+    """What the twin makes of tokens that a model may write is what the house makes of them."""
+    topology, s = Topology.parse("1"), replace(twin.Settings(), answer_tokens=9)
+    slow, fast = twin.Network(topology, s), house(topology, s)
+    ids = tuple(text.encode()) if text else (256,)
+
+    def dictated(node, so_far):
+        logits = torch.zeros(1, 257)
+        logits[0, ids[len(so_far) - 1]] = 1000.0
+        return logits
+
+    slow.logits = dictated
+    mine = twin.write(slow, 0, (65,), 0)
+    request = Request(0, (65,), (), 9, 0)
+    turn = rollout._turn(fast.network, 0, (request, Generation(ids, (0.0,) * len(ids), True)), 1.0, 0)
+    assert (tuple(mine.ids), mine.text) == (turn.ids, turn.text)
 
 
 def test_it_stays_small_and_borrows_facts_and_prompts_only():

@@ -197,6 +197,14 @@ def test_appending():
         bank.append(torch.zeros(3))
 
 
+def test_the_output_head_is_no_target_and_is_not_listed():
+    """Logits are the head's product with the hidden states, so an adapter on it would act nowhere or fail."""
+    with pytest.raises(ModelError, match="unknown adapter target 'lm_head'") as caught:
+        AdapterBank(tiny_model(), LoraSpec(targets=("lm_head",)), 1, 0)
+    valid = str(caught.value).partition("(valid: ")[2].removesuffix(")").split(", ")
+    assert valid == ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
+
+
 def test_unknown_targets_are_named():
     with pytest.raises(ModelError, match=r"adapter target 'q_prj'; did you mean 'q_proj'"):
         AdapterBank(tiny_model(), LoraSpec(targets=("v_proj", "q_prj")), 1, 0)

@@ -35,6 +35,43 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def words(tmp_path):
+    """``words(tokens, room)``: a model of ``room`` tokens, a tokenizer of ``tokens``, no chat template."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    def make(tokens: int, room: int) -> str:
+        table = {"<end>": 0, **{f"w{i}": i for i in range(1, tokens)}}
+        tokenizer = Tokenizer(models.WordLevel(table, unk_token="w1"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>").save_pretrained(tmp_path)
+        small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+        LlamaForCausalLM(LlamaConfig(vocab_size=room, eos_token_id=0, **small)).save_pretrained(tmp_path)
+        return str(tmp_path)
+
+    return make
+
+
+def test_a_tokenizer_larger_than_its_model_is_refused(words):
+    assert load_backbone(words(20, 20), "float32", "cpu").codec.encode("w3 w19") == (3, 19)
+    with pytest.raises(ModelError, match=r"its tokenizer has a token 20, its model only tokens 0 to 19"):
+        load_backbone(words(21, 20), "float32", "cpu")
+
+
+def test_a_chat_without_a_chat_template_is_one_line(words):
+    from neuromas.assemble import assemble
+    from neuromas.config import make_config
+
+    model = {"backbone": words(20, 20), "dtype": "float32", "device": "cpu", "rank": 2}
+    assert assemble(make_config({"model": model})).network.style == "plain"
+    with pytest.raises(
+        ModelError, match=r"network.style = 'chat': .* no chat template .* valid here: 'plain'"
+    ) as caught:
+        assemble(make_config({"model": model, "network": {"style": "chat"}}))
+    assert len(str(caught.value).splitlines()) == 1
+
+
 @pytest.mark.real
 def test_a_local_folder_loads_with_its_tokenizer(folder):
     backbone = load_backbone(str(folder), "float32", "cpu")

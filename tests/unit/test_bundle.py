@@ -149,6 +149,20 @@ def test_a_path_that_leads_out(copy, name):
     assert "outside the folder" in said or "missing" in said
 
 
+@pytest.mark.parametrize("name", ["\ud800", "a\udfffb/c", "x" * 5000, "a/" * 3000, "", "."])
+def test_a_name_no_file_can_have(copy, name):
+    files = json.loads((copy / MANIFEST).read_text())["files"]
+    edit(copy, files={name: "0" * 64, **files})
+    assert "missing" in refused(copy)
+
+
+def test_links_in_a_circle(copy):
+    (copy / "a").symlink_to("b")
+    (copy / "b").symlink_to("a")
+    edit(copy, files={"a": "0" * 64, **json.loads((copy / MANIFEST).read_text())["files"]})
+    assert "missing" in refused(copy)
+
+
 def test_a_link_that_leads_out(copy, saved):
     (copy / WEIGHTS).unlink()
     (copy / WEIGHTS).symlink_to(saved / WEIGHTS)
@@ -170,6 +184,10 @@ def test_a_link_that_leads_out(copy, saved):
         ({"config": {"nonsense": 1}}, "unknown key 'nonsense'"),
         ({"config": 3}, "network.json is damaged"),
         ({"topology": {"nodes": []}}, "network.json is damaged"),
+        ({"topology_digest": "0" * 16}, "topology_digest '0000000000000000' is not that of its topology"),
+        ({"topology_digest": None}, "is not that of its topology"),
+        ({"answer_format": 3}, "answer_format = '3' is not a text"),
+        ({"answer_format": "x" * 1001}, "at most 1000 characters"),
     ],
 )
 def test_a_manifest_of_something_else(copy, changes, says):
@@ -215,6 +233,52 @@ def revouch(folder):
     edit(folder, files={**files, WEIGHTS: file_digest(folder / WEIGHTS)})
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("at", [0, -1])
+def test_adapters_that_are_not_finite(copy, number, at):
+    """With a hash that is right: training diverged, or a stranger wrote them."""
+    path = copy / WEIGHTS
+    tensors = load_file(path)
+    tensors[list(tensors)[at]].view(-1)[3] = number
+    save_file(tensors, path)
+    revouch(copy)
+    with pytest.raises(RunError, match=r"adapter-01.* holds numbers that are not finite") as caught:
+        load_bundle(copy)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.complex64])
+def test_adapters_that_are_no_real_numbers(copy, kind):
+    path = copy / WEIGHTS
+    save_file({name: tensor.to(kind) for name, tensor in load_file(path).items()}, path)
+    revouch(copy)
+    with pytest.raises(RunError, match="not real numbers"):
+        load_bundle(copy)
+
+
+LIES = [
+    {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 2**64]},
+    {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 16]},
+    {"dtype": "F32", "shape": [-1], "data_offsets": [0, 16]},
+    {"dtype": "F99", "shape": [4], "data_offsets": [0, 16]},
+    {"dtype": "F32", "shape": [4], "data_offsets": [16, 0]},
+    {"dtype": "F32", "shape": None, "data_offsets": None},
+    5,
+]
+
+
+@pytest.mark.parametrize("lie", LIES, ids=str)
+@pytest.mark.parametrize("length", [None, 0, 2**62, 2**64 - 1])
+def test_a_tensor_file_whose_header_lies(copy, lie, length):
+    header = json.dumps({"x": lie}).encode()
+    size = len(header) if length is None else length
+    (copy / WEIGHTS).write_bytes(size.to_bytes(8, "little") + header + bytes(16))
+    revouch(copy)
+    with pytest.raises(RunError, match="cannot be read") as caught:
+        load_bundle(copy)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_a_device_this_machine_cannot_have(saved):
     with pytest.raises(ConfigError, match=r"model\.device = 'mps'"):
         load_bundle(saved, "mps")
@@ -228,6 +292,80 @@ def test_optimisers_return_bitwise(trained, saved):
         (a,), (b,) = mine.state.values(), theirs.state.values()
         assert a.keys() == b.keys() == {"step", "exp_avg", "exp_avg_sq"}
         assert all(torch.equal(a[name], b[name]) and a[name].dtype == b[name].dtype for name in a)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("1.exp_avg", lambda t: t[:5].clone(), r"exp_avg is of shape \(5,\), expected"),
+        ("1.exp_avg_sq", lambda t: t[None], "exp_avg_sq is of shape"),
+        ("1.step", lambda t: t.repeat(2), r"step is of shape \(2,\), expected \(\)"),
+        ("1.step", lambda t: t * float("nan"), "not finite"),
+        ("1.step", lambda t: -t, "negative"),
+        ("1.exp_avg", lambda t: t + float("inf"), "not finite"),
+        ("1.exp_avg_sq", lambda t: -t - 1, "negative"),
+        ("1.exp_avg", lambda t: t.long(), "not real numbers"),
+        ("1.exp_avg", lambda t: None, "expected .'exp_avg', 'exp_avg_sq', 'step'"),
+        ("1.more", lambda t: torch.zeros(1), "expected .'exp_avg', 'exp_avg_sq', 'step'"),
+    ],
+)
+def test_optimiser_states_of_another_network(copy, name, change, says):
+    path = copy / "optimisers.safetensors"
+    tensors = load_file(path)
+    changed = {**tensors, name: change(tensors.get(name))}
+    save_file({key: value.contiguous() for key, value in changed.items() if value is not None}, path)
+    fresh = assemble(make_config(small()))
+    trainer = Trainer(fresh.network, fresh.policy, fresh.config.train, 0)
+    with pytest.raises(RunError, match=rf"optimisers.safetensors: adapter 1.*{says}") as caught:
+        load_optimisers(copy, trainer.optimisers)
+    assert len(str(caught.value).splitlines()) == 1
+    assert all(not optimiser.state for optimiser in trainer.optimisers), "all or nothing"
+
+
+STATE = {
+    **{"step": 2, "cursor": 4, "seed": 0, "ema": {"0": 0.5}, "best": [0.5, 2], "seconds": 1.5},
+    "stage": {"index": 0, "since": 0, "steps": 6, "start": None, "goal": None, "new": [2]},
+    "ancestor": {"run": ""},
+}
+
+
+@pytest.mark.parametrize(
+    "kept", [STATE, {**STATE, "best": None, "ema": {}, "later": 3}, {**STATE, "best": (1, 2)}]
+)
+def test_a_training_state_that_fits(copy, kept):
+    edit(copy, state=kept)
+    assert load_bundle(copy).network.topology.depth == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"step": -1}, "state.step = '-1'"),
+        ({"step": 2.5}, "state.step"),
+        ({"step": 10**400}, "state.step"),
+        ({"cursor": "x"}, "state.cursor"),
+        ({"seed": None}, "state.seed"),
+        ({"ema": {"9": 0.5}}, "state.ema = 9 is more than 2"),
+        ({"ema": {"x": 0.5}}, "state.ema"),
+        ({"ema": {"0": float("nan")}}, "state.ema.0"),
+        ({"best": [0.5, 3]}, "state.best = 3 is more than 2"),
+        ({"best": [0.5]}, "state.best"),
+        ({"seconds": float("inf")}, "state.seconds"),
+        ({"stage": 3}, "state.stage"),
+        ({"stage": {**STATE["stage"], "index": 99}}, "state.stage.index = 99 is more than 0"),
+        ({"stage": {**STATE["stage"], "index": -2}}, "state.stage.index"),
+        ({"stage": {**STATE["stage"], "steps": 7}}, "state.stage.steps = 7, but the stage has 6 steps"),
+        ({"stage": {**STATE["stage"], "since": 3}}, "state.stage.since = 3 is more than 2"),
+        ({"stage": {**STATE["stage"], "new": [3]}}, "state.stage.new = 3 is more than 2"),
+        ({"stage": {**STATE["stage"], "goal": {"nodes": []}}}, "topology"),
+        ({"ancestor": []}, "state.ancestor"),
+    ],
+)
+def test_a_training_state_that_cannot_be(copy, changes, says):
+    edit(copy, state={**STATE, **changes})
+    with pytest.raises(RunError, match=says) as caught:
+        load_bundle(copy)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_an_optimiser_that_never_stepped_has_no_state(tmp_path):

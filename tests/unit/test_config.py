@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_an_unknown_key_is_named_with_the_nearest_and_all_valid_ones():
         ({"train": {"lr": "fast"}}, ("train.lr = 'fast'", "a number")),
         ({"train": {"lr": float("inf")}}, ("train.lr = inf", "finite")),
         ({"train": {"lr": float("nan")}}, ("train.lr = nan",)),
-        ({"train": {"temperature": 0}}, ("train.temperature = 0", "greater than 0")),
+        ({"train": {"temperature": 0}}, ("train.temperature = 0", "greater than or equal to 0.000001")),
         ({"train": 3}, ("train = 3", "section")),
         ({"network": {"topology": 2}}, ("network.topology = 2", "text")),
         ({"model": {"targets": "q_proj"}}, ("model.targets = 'q_proj'", "list")),
@@ -214,3 +215,81 @@ def test_any_table_is_accepted_or_refused_in_one_line(data):
 @settings(max_examples=100)
 def test_any_override_is_accepted_or_refused_in_one_line(key, raw):
     assert len(complaint(overridden, f"{key}={raw}").splitlines()) == 1
+
+
+HUGE = "9" * 5000
+
+
+@pytest.mark.parametrize("key", ["seed", "train.steps", "train.lr", "model.backbone", "task.options.n", "x"])
+def test_a_number_python_cannot_write_is_one_line(key):
+    for text in (HUGE, "0x" + "f" * 5000, f"[{HUGE}]", f"{{a = {HUGE}}}"):
+        with pytest.raises(ConfigError) as caught:
+            overridden(f"{key}={text}", "model.backbone=no\0")
+        assert len(str(caught.value)) < 2100
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_whole_numbers_have_a_bound_wherever_they_stand():
+    assert "task.options.n = " in refusal({"task": {"options": {"n": 2**64 + 1}}})
+    assert "task.options.n.1.a = " in refusal({"task": {"options": {"n": [1, {"a": -(10**30)}]}}})
+    assert "seed = <int too large to write>: should be" in refusal({"seed": 10**5000})
+    assert make_config({"seed": 2**64}).seed == 2**64, "what version 0.1.0 took, within reason"
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+def test_text_that_no_file_can_keep_is_refused(text):
+    for data in (
+        {"run": {"directory": text}},
+        {"model": {"backbone": text}},
+        {"task": {"options": {"path": [text]}}},
+        {"task": {"options": {text: 1}}},
+        {"model": {"targets": [text]}},
+        {text: 1},
+    ):
+        assert "NUL and broken characters" in refusal(data)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "train.lr=1e39",
+        "model.alpha=1e308",
+        "train.kl=1e300",
+        "train.clip=1e200",
+        "growth.noise=1e39",
+        "train.temperature=1e-300",
+        "train.warmup=99999999999",
+        "evaluate.every=99999999999",
+    ],
+)
+def test_numbers_beyond_single_precision_and_reason_are_refused(setting):
+    with pytest.raises(ConfigError, match=setting.partition("=")[0]):
+        overridden(setting)
+
+
+def test_episodes_of_a_step_are_bounded():
+    said = refusal({"train": {"problems": 65_536, "samples": 65_536}})
+    assert "train.problems = 65536 and train.samples = 65536 are 4294967296 episodes a step" in said
+    assert make_config({"train": {"problems": 8192, "samples": 8}}).train.problems == 8192
+
+
+def test_a_config_is_a_regular_file_of_reasonable_size(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "large.toml").write_bytes(b"#" * 10_000_001)
+    for name, says in (("pipe.toml", "regular file"), ("large.toml", "larger than 10"), (".", "directory")):
+        with pytest.raises(ConfigError, match=says):
+            load_config(tmp_path / name)
+    with pytest.raises(ConfigError, match="regular file"):
+        load_config("/dev/zero")
+    with pytest.raises(ConfigError, match="no file can have this name"):
+        load_config("a\0b")
+
+
+def test_what_is_long_is_cut():
+    said = refusal({"train": {"steps": "x" * 100_000}})
+    assert len(said) < 300
+    assert "(100000 characters)" in said
+    assert len(refusal({"y" * 100_000: 1})) < 500
+    with pytest.raises(ConfigError) as caught:
+        overridden("z" * 100_000)
+    assert len(str(caught.value)) < 300

@@ -135,3 +135,15 @@ def test_a_wheel_without_its_file(monkeypatch, files):
     monkeypatch.setattr(importlib.metadata, "files", lambda name: files)
     with pytest.raises(ModelError, match=r"its \.gguf file is missing; reinstall"):
         find_gguf()
+
+
+def test_unpacking_draws_no_bars_and_leaves_transformers_as_it_was():
+    """Its reader of GGUF has a bar that its own switch does not reach."""
+    from transformers import modeling_gguf_pytorch_utils as reader
+    from transformers.utils import logging
+
+    before = reader.tqdm, logging.get_verbosity(), logging.is_progress_bar_enabled()
+    with embedded._quiet():
+        assert reader.tqdm([1]).disable
+        assert not logging.is_progress_bar_enabled()
+    assert before == (reader.tqdm, logging.get_verbosity(), logging.is_progress_bar_enabled())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import pytest
 
 from neuromas.errors import ConfigError, PromptError, TaskError
-from neuromas.evaluate import Item, evaluate, item_from, summarise
+from neuromas.evaluate import Item, evaluate, item_from, summarise, vote
 from neuromas.models.scripted import ScriptedPolicy
 from neuromas.network import Network
 from neuromas.statistics import bootstrap_mean, wilson
@@ -107,21 +108,47 @@ def test_a_summary_by_hand():
     assert json.loads(json.dumps(summary)) == summary
 
 
-def test_a_failed_rollout_is_counted_and_no_zero():
+class Generous(Letters):
+    """A scorer with a fault: "0" is right whatever the question, and odd texts break it."""
+
+    def score(self, problem, text):
+        if "?" in text:
+            raise ValueError("cannot read a question mark")
+        return Score(1.0, text) if text == "0" else super().score(problem, text)
+
+
+def test_the_best_constant_is_found_by_scoring():
+    """Counting gold answers would say 2 of 3, and call it an upper bound."""
+    for run in (evaluate, partial(vote, votes=1, temperature=0.0)):
+        summary = run(network(says("A", "A", "A")), Generous(), "test", 99).summary
+        assert summary["majority"] == {"answer": "0", "accuracy": 1.0}
+
+
+def test_a_question_given_back_is_a_constant_too():
+    class Echo(Letters):
+        def score(self, problem, text):
+            return Score(float(text == problem.question), text)
+
+    summary = evaluate(network(says("A", "A", "A")), Echo(), "test", 99).summary
+    assert summary["majority"] == {"answer": "(the question)", "accuracy": 1.0}
+
+
+def test_an_answer_that_breaks_the_scorer_is_wrong_and_its_cause_is_told():
     result = evaluate(network(says("A", "crash", "B")), Letters(), "test", 99)
     failed = result.items[1]
-    assert failed.score is None
-    assert failed.parsed is None
+    assert (failed.score, failed.parsed, failed.answer) == (0.0, None, "crash")
     assert "ValueError: cannot read" in failed.failure
-    assert result.summary["failed"] == 1
-    assert result.summary["accuracy"] == 1.0
-    assert result.summary["parse_failures"] == 0.0
-    assert result.summary["interval"]["high"] == asdict(wilson(2, 2))["high"]
+    assert (result.summary["failed"], result.summary["unasked"]) == (1, 0)
+    assert result.summary["causes"] == {failed.failure: 1}
+    assert result.summary["accuracy"] == pytest.approx(2 / 3)
+    assert result.summary["parse_failures"] == pytest.approx(1 / 3)
+    assert result.summary["interval"] == asdict(wilson(2, 3))
 
 
-def test_all_failed_is_no_accuracy_and_no_interval():
-    summary = evaluate(network(says("crash", "crash", "crash")), Letters(), "test", 99).summary
-    assert (summary["accuracy"], summary["interval"], summary["failed"]) == (None, None, 3)
+def test_nothing_asked_is_no_accuracy_and_no_interval():
+    summary = summarise([item(None, failure="too long")] * 3)
+    assert (summary["accuracy"], summary["interval"]) == (None, None)
+    assert (summary["failed"], summary["unasked"], summary["causes"]) == (3, 3, {"too long": 3})
 
 
 def test_wilson_for_right_and_wrong_bootstrap_for_shares():

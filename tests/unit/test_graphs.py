@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 
 import networkx
@@ -294,3 +295,61 @@ def test_gates_survive_a_file_and_kept_positions_do_not(tmp_path, suffix):
         assert again.edges == topology.edges
         assert [n.question for n in again.nodes] == [n.question for n in topology.nodes]
         assert all(node.told is None for node in again.nodes)
+
+
+# -- what a stranger's file may hold
+
+BIG = "1" * 400
+DEEP = "[" * 900 + "]" * 900
+KEYED = """<graphml xmlns="http://graphml.graphdrawing.org/xmlns">
+<key id="k" for="{where}" attr.name="{name}" attr.type="{kind}"><default>{value}</default></key>
+<graph edgedefault="directed"><data key="k">{value}</data>
+<node id="a"><data key="k">{value}</data></node><node id="b"/>
+<edge source="a" target="b"/></graph></graphml>"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", '{"question": {"a": "1/@BIG"}, "edges": [["a", "b"]]}'),
+        ("a.json", '{"question": {"a": "1/@LONG"}, "edges": [["a", "b"]]}'),
+        ("a.json", '{"edges": [["a", "b", @BIG]]}'),
+        ("a.json", '{"edges": [["a", "b", @LONG]]}'),
+        ("a.json", '{"edges": [["a", @DEEP]]}'),
+        ("a.json", '{"nodes": @DEEP, "edges": [["a", "b"]]}'),
+        ("a.json", '{"nodes": [{"name": @DEEP}], "edges": [["a", "b"]]}'),
+        ("a.json", '{"question": @DEEP, "edges": [["a", "b"]]}'),
+        ("a.json", '{"edges": [["a", "b", @DEEP]]}'),
+        ("a.json", '{"edges": [["a", "b", {"gate": @DEEP}]]}'),
+        ("a.json", '{"edges": [["a", "b", {"gate": 1e999}]]}'),
+        ("a.json", '{"edges": [["\\ud800", "b"]]}'),
+        ("a.toml", 'edges = [["a", "b", 0x@HEX]]'),
+        ("a.toml", 'edges = [[0x@HEX, "b"]]'),
+        ("a.toml", 'question = {a = 0x@HEX}\nedges = [["a", "b"]]'),
+        ("a.toml", 'question = ""\nedges = [["a", "b"]]'),
+        ("a.toml", 'edges = [["a", "b", 2020-01-01]]'),
+        *[
+            ("a.graphml", KEYED.format(where=where, name=word, kind=kind, value=value))
+            for where, word in (("graph", "node_default"), ("graph", "edge_default"), ("node", "question"))
+            for kind, value in (("int", BIG * 20), ("string", "x"), ("int", "inf"), ("boolean", "maybe"))
+        ],
+    ],
+)
+def test_a_strangers_file_is_refused_in_one_line(tmp_path, name, text):
+    path = tmp_path / name
+    for word, means in (("@DEEP", DEEP), ("@BIG", BIG), ("@LONG", BIG * 20), ("@HEX", "f" * 5000)):
+        text = text.replace(word, means)
+    path.write_text(text)
+    with pytest.raises(TopologyError) as caught:
+        load_topology(path)
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 2500
+
+
+def test_a_topology_is_a_regular_file(tmp_path):
+    for suffix in (".toml", ".json", ".graphml"):
+        os.mkfifo(tmp_path / f"pipe{suffix}")
+        (tmp_path / f"zero{suffix}").symlink_to("/dev/zero")
+        for name in ("pipe", "zero"):
+            with pytest.raises(TopologyError, match="is not a regular file"):
+                load_topology(tmp_path / f"{name}{suffix}")

@@ -20,11 +20,10 @@ from topologies import random_topologies
 from toys import ToyTask
 
 from neuromas import assemble as assembling
-from neuromas import session
+from neuromas import testing, training
 from neuromas.assemble import Assembly, load_bundle
 from neuromas.config import make_config
 from neuromas.errors import ConfigError, NeuromasError, RunError
-from neuromas.growth import transfer as transferring
 from neuromas.growth.heir import Heritage, heir_config, prune
 from neuromas.growth.lineage import Budget, Lineage
 from neuromas.growth.operators import at, grow, insert_layer
@@ -232,12 +231,14 @@ def test_restating_teaches_new_adapters_and_no_others(tiny_policy, monkeypatch):
     before = [p.detach().clone() for p in policy.bank.parameters]
     update = {"lr": 0.02, "kl": 0.0, "baseline": "rloo"}
     trainer = Trainer(grown.network, policy, assembly.config.train.model_copy(update=update), 0)
-    losses, real = [], transferring.learn
+    losses, real = [], training.accumulate
 
-    def learn(*args):
-        losses.append(real(*args)["loss"])
+    def accumulate(*args):
+        learned = real(*args)
+        losses.append(learned.loss)
+        return learned
 
-    monkeypatch.setattr(transferring, "learn", learn)
+    monkeypatch.setattr(training, "accumulate", accumulate)
     task = Parity()
     for _ in range(12):
         found = restate(trainer, task, change, grown.new, training_problems(task, 0, 0, 2))
@@ -293,10 +294,10 @@ def test_rates_and_gates_of_a_stage():
     change = grow(Topology.parse("1-1"), Topology.parse("2-1"))
     stage = Stage(1, 4, 10, change.start, change.goal, (2,))
     opening = [stage.opening(step, config.growth) for step in range(4, 15)]
-    assert opening == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1, 1, 1])
-    assert stage.topology(4, config.growth) == change.start
-    assert stage.topology(9, config.growth) == change.goal
-    assert stage.topology(6, config.growth) == at(change.start, change.goal, 0.4)
+    assert opening == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1, 1, 1, 1])
+    assert stage.topology(4, config.growth) == at(change.start, change.goal, 0.2), "its first step is heard"
+    assert stage.topology(8, config.growth) == change.goal
+    assert stage.topology(6, config.growth) == at(change.start, change.goal, 3 / 5)
     assert stage.rates(6, config.growth, 3) == {2: 0.5, 0: 0.25, 1: 0.25}
     assert stage.rates(7, config.growth, 3) == {2: 0.5}
     assert Stage.from_dict(json.loads(json.dumps(stage.to_dict()))) == stage
@@ -358,7 +359,7 @@ def test_old_adapters_are_frozen_at_first_and_new_ones_learn(whole):
     for end, first in zip(ended, (3, 6), strict=True):
         old, new = rows(run.checkpoint(end)), rows(run.checkpoint(first))
         assert all(torch.equal(a, b) for a, b in zip(old, new, strict=False))
-    assert manifest(run.checkpoint(3))["versions"][2] == 0, "its gate was closed"
+    assert manifest(run.checkpoint(3))["versions"][2] == 1, "its gate was ajar"
     final = rows(run.checkpoint(8))
     assert not any(torch.equal(a, b) for a, b in zip(final, rows(run.checkpoint(6)), strict=True))
 
@@ -396,7 +397,7 @@ def test_a_repeated_shape_is_no_growth(tmp_path):
 
 def test_patience_ends_a_stage(tmp_path, monkeypatch):
     """Validation falls after step 2: with patience 2 the stage ends at step 6 of 20, at its best network."""
-    real, accuracies = session.evaluate, {2: 0.9, 4: 0.1, 6: 0.2}
+    real, accuracies = testing.evaluate, {2: 0.9, 4: 0.1, 6: 0.2}
 
     def evaluate(network, task, split, count, **more):
         result = real(network, task, split, count, **more)
@@ -404,7 +405,7 @@ def test_patience_ends_a_stage(tmp_path, monkeypatch):
             result.summary["accuracy"] = accuracies.get(max(network.policy.bank.versions), 0.5)
         return result
 
-    monkeypatch.setattr(session, "evaluate", evaluate)
+    monkeypatch.setattr(testing, "evaluate", evaluate)
     config = staged([["1-1", 20], ["2-1", 2]], {"patience": 2}, run={"keep": 1})
     run = start(config, tmp_path / "run", Watch())
     (grown,) = run.lines("growth.jsonl")

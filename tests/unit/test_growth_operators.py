@@ -245,8 +245,11 @@ def test_who_is_heard():
             if is_open:
                 one.read.append((edge.source, row))
         one.turns.append(Turn(row, (), (), (1,), (0.0,), "", True, 1.0, row, 0, 0))
-    assert {names[row] for row in _heard(one)} == {"1.1", "1.2", "3.1"}
-    assert _heard(_Pass(PROBLEM, 0)) == set()
+    sink = topology.sink
+    assert {names[row] for row in _heard(one, sink)} == {"1.1", "1.2", "3.1"}
+    assert _heard(_Pass(PROBLEM, 0), sink) == set()
+    one.turns.pop()  # the output could not be asked: what it was to read is why
+    assert {names[row] for row in _heard(one, sink)} == {names[s] for s, _ in one.read}
 
 
 def _transition() -> tuple[Topology, Topology]:

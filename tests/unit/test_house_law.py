@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 ROOMS = {
-    "facts": {"errors", "seeds", "topology", "shapes", "task", "episode", "config"},
+    "facts": {"errors", "files", "seeds", "topology", "shapes", "task", "episode", "config"},
     "mathematics": {"statistics", "learning", "theory"},
-    "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking", "provenance"},
+    "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking", "provenance", "trust"},
     "acts": {"rollout", "evaluate", "training", "network", "assemble", "session", "stream"}
-    | {"growth", "baselines", "analysis", "experiment"},
+    | {"growth", "baselines", "analysis", "experiment", "guard", "candidates", "testing", "interrupt"},
     "narration": {"report"},
     "door": {"api", "cli", "__init__", "__main__"},
 }

@@ -12,10 +12,10 @@ from reference import Watch, twins
 from toys import ToyTask, network, problems
 
 from neuromas.config import TrainConfig
-from neuromas.errors import StaleSampleError
+from neuromas.errors import DivergedError, StaleSampleError
 from neuromas.learning.credit import BASELINES
 from neuromas.learning.losses import Weights, clip_factor, gradient_norm, policy_loss
-from neuromas.rollout import Sampling, rollout
+from neuromas.rollout import WRONG, Sampling, rollout
 from neuromas.training import Trainer, credit, learn, train_step
 
 PROBLEMS, SAMPLES = 3, 4
@@ -35,11 +35,21 @@ class Recorder(torch.optim.SGD):
 
 
 def judged(problem, text):
-    """A reward from {0, 1/3, 2/3, 1} that looks random; one text in five cannot be scored."""
+    """A reward from {0, 1/3, 2/3, 1} that looks random; one text in five cannot be scored, which is wrong."""
     digest = zlib.crc32(f"{problem.id}{text}".encode())
     if digest % 5 == 0:
         raise ValueError("unscorable")
     return digest // 5 % 4 / 3
+
+
+def unfinished(episodes):
+    """The same with one episode that was not asked, and one that overflowed before its output spoke."""
+    lost = list(episodes)
+    lost[1] = replace(lost[1], turns=(), score=None, failure="not asked", answered=False)
+    if len(lost[6].turns) > 1:
+        turns = lost[6].turns[:-1]
+        lost[6] = replace(lost[6], turns=turns, score=WRONG, failure="overflowed", answered=False)
+    return lost
 
 
 def fresh(spread=0.3):
@@ -61,8 +71,9 @@ def fresh(spread=0.3):
 
 
 def trainer_of(pair, topology="2-1", share="node", **options):
-    """A trainer whose optimisers record; no clipping, no warm-up, learning rate 1 unless asked for."""
-    settings = {"lr": 1.0, "warmup": 0, "clip": 0.0, "problems": PROBLEMS, "samples": SAMPLES, **options}
+    """A trainer whose optimisers record; no limits, no warm-up, learning rate 1 unless asked for."""
+    free = {"lr": 1.0, "warmup": 0, "clip": 0.0, "max_kl": 0.0}
+    settings = {**free, "problems": PROBLEMS, "samples": SAMPLES, **options}
     net = network(pair.policy, topology, share, message_tokens=6, answer_tokens=5)
     trainer = Trainer(net, pair.policy, TrainConfig(**settings), seed=3)
     trainer.optimisers = [Recorder(parameter) for parameter in pair.policy.bank.parameters]
@@ -111,7 +122,7 @@ def plain_gradients(pair, trainer, episodes, credit_of, token_terms=None):
     for node, adapter in enumerate(trainer.network.assignment):
         for place, episode in enumerate(episodes):
             advantage = credit_of(node, place)
-            if advantage is None:
+            if advantage is None or len(episode.turns) <= node:
                 continue
             turn = episode.turns[node]
             tokens = trainer.network.budget(node)
@@ -142,10 +153,10 @@ def rewards_of(episodes):
     return [None if episode.score is None else episode.score.value for episode in episodes]
 
 
-def assert_hand_computed(pair, trainer, temperature=1.0):
+def assert_hand_computed(pair, trainer):
     """One step of learning, gradient and update, against the formula."""
     settings = trainer.settings
-    episodes = spoken(trainer, temperature=temperature)
+    episodes = unfinished(spoken(trainer, temperature=settings.temperature))
     values = rewards_of(episodes)
     assert None in values
     assert len(set(values)) > 2
@@ -153,13 +164,17 @@ def assert_hand_computed(pair, trainer, temperature=1.0):
     before = [pair.vector(row).detach() for row in range(3)]
 
     def credit_of(node, place):
-        prices = [settings.length_price * len(e.turns[node].ids) for e in episodes]
         budget = trainer.network.budget(node)
-        paid = [None if v is None else v - p / budget for v, p in zip(values, prices, strict=True)]
+        paid = [
+            None
+            if value is None or len(e.turns) <= node  # it had no part in what failed before it
+            else value - settings.length_price * len(e.turns[node].ids) / budget
+            for value, e in zip(values, episodes, strict=True)
+        ]
         return by_hand(settings.baseline, paid, ema.get(node))[place]
 
     expected = plain_gradients(pair, trainer, episodes, credit_of)
-    report = learn(trainer, *credit(trainer, episodes), temperature)
+    report = learn(trainer, *credit(trainer, episodes))
     equal(gradients(trainer), expected)
     norms = [float(torch.linalg.vector_norm(g)) for g in expected]
     assert report["gradient_norm"] == pytest.approx(norms, rel=1e-3, abs=1e-6)
@@ -200,7 +215,7 @@ def test_the_gradient_under_every_option(options):
 
 def test_the_gradient_at_another_temperature():
     pair = fresh()
-    assert_hand_computed(pair, trainer_of(pair), temperature=0.7)
+    assert_hand_computed(pair, trainer_of(pair, temperature=0.7))
 
 
 def test_the_gradient_in_many_microbatches():
@@ -233,12 +248,15 @@ def gain_of(pair, settings):
 def test_the_gradient_with_entropy_and_divergence(extra):
     pair = fresh()
     trainer = trainer_of(pair, **extra)
-    episodes = spoken(trainer)
-    advantages = by_hand("rloo", rewards_of(episodes), None)
+    episodes = unfinished(spoken(trainer))
+    values = rewards_of(episodes)
+    spoke = [[v if len(e.turns) > node else None for v, e in zip(values, episodes, strict=True)]
+             for node in range(3)]
+    advantages = [by_hand("rloo", own, None) for own in spoke]
     expected = plain_gradients(
-        pair, trainer, episodes, lambda node, place: advantages[place], gain_of(pair, trainer.settings)
+        pair, trainer, episodes, lambda node, place: advantages[node][place], gain_of(pair, trainer.settings)
     )
-    learn(trainer, *credit(trainer, episodes), 1.0)
+    learn(trainer, *credit(trainer, episodes))
     equal(gradients(trainer), expected)
 
 
@@ -270,38 +288,40 @@ def test_every_sampled_token_counts_and_no_other():
         variant(lambda t: (whole(t)[:-1], whole(t)[-1:] + t.ids)),  # with the last token of the prompt
         variant(lambda t: (t.prefix_ids, t.suffix_ids + t.ids)),  # with the messages read
     ]
-    learn(trainer, *credit(trainer, episodes), 1.0)
+    learn(trainer, *credit(trainer, episodes))
     found = gradients(trainer)
     equal(found, exact)
     for other in others:
         assert float((found[2] - other[2]).abs().max()) > 0.02 * float(found[2].abs().max())
 
 
-def test_failed_episodes_take_no_part():
+def test_episodes_that_were_not_asked_take_no_part():
     pair = fresh()
     trainer = trainer_of(pair)
     episodes = spoken(trainer)
-    failed = [place for place, episode in enumerate(episodes) if episode.score is None]
+    episodes[0] = replace(episodes[0], score=None, failure="not asked")
     messages, weights = credit(trainer, episodes)
     used = {id(turn) for _, turn in messages}
-    lost = {id(turn) for place in failed for turn in episodes[place].turns}
-    assert failed
-    assert not used & lost
-    scored = len(episodes) - len(failed)
+    assert not used & {id(turn) for turn in episodes[0].turns}
+    unscorable = [one for one in episodes if one.failure == "scorer: ValueError: unscorable"]
+    assert unscorable
+    assert {one.score for one in unscorable} == {WRONG}
+    assert used & {id(turn) for one in unscorable for turn in one.turns}, "what they wrote is wrong"
+    scored = len(episodes) - 1
     scale = {1 / (scored * 6), 1 / (scored * 5)}
     assert {round(s, 6) for s in weights.scale.tolist()} == {round(s, 6) for s in scale}
 
 
 def test_a_step_of_failures_changes_nothing():
     pair = fresh()
-    trainer = trainer_of(pair, kl=0.1, entropy=0.1)
+    trainer = trainer_of(pair)
 
     def broken(problem, text):
         raise ValueError("always")
 
     report, episodes = train_step(trainer, ToyTask(broken), problems(PROBLEMS))
     assert all(episode.failure == "scorer: ValueError: always" for episode in episodes)
-    assert (report["reward"], report["parse_failures"], report["failed_episodes"]) == (None, None, 12)
+    assert (report["reward"], report["parse_failures"], report["failed_episodes"]) == (0.0, 1.0, 12)
     assert report["learned_messages"] == report["learned_tokens"] == report["forwarded_tokens"] == 0
     assert pair.policy.bank.versions == [0, 0, 0]
     assert trainer.step == 1
@@ -320,7 +340,7 @@ def test_silent_groups_cost_nothing_and_change_nothing(kind):
     messages, weights = credit(trainer, episodes)
     assert {turn for _, turn in messages} <= {turn for e in episodes[4:8] for turn in e.turns}
     assert len(messages) == 12
-    without = learn(trainer, messages, weights, 1.0)
+    without = learn(trainer, messages, weights)
     found = gradients(trainer)
     pair = fresh()
     # a divergence too small to count keeps all messages in
@@ -328,7 +348,7 @@ def test_silent_groups_cost_nothing_and_change_nothing(kind):
     every, all_weights = credit(full, episodes)
     assert len(every) == 36
     full = trainer_of(pair, baseline=kind)
-    report = learn(full, every, all_weights, 1.0)
+    report = learn(full, every, all_weights)
     assert without["forwarded_tokens"] < report["forwarded_tokens"] / 2
     equal(gradients(full), found, 1e-5)
 
@@ -352,14 +372,16 @@ def test_stale_samples_are_refused():
     before = [pair.vector(row) for row in range(3)]
     pair.policy.bank.versions[1] = 1
     with pytest.raises(StaleSampleError, match=r"adapter 1 was drawn at version 0, .* at version 1"):
-        learn(trainer, messages, weights, 1.0)
+        learn(trainer, messages, weights)
     pair.policy.bank.versions[1] = 0
+    trainer.settings = trainer.settings.model_copy(update={"temperature": 0.9})
     with pytest.raises(StaleSampleError, match=r"temperature 1\.0"):
-        learn(trainer, messages, weights, 0.9)
+        learn(trainer, messages, weights)
+    trainer.settings = trainer.settings.model_copy(update={"temperature": 1.0})
     assert all(torch.equal(a, b) for a, b in zip(before, pair.policy.bank.parameters, strict=True))
-    learn(trainer, messages, weights, 1.0)
+    learn(trainer, messages, weights)
     with pytest.raises(StaleSampleError):  # the same samples cannot be used twice
-        learn(trainer, messages, weights, 1.0)
+        learn(trainer, messages, weights)
 
 
 def only(messages, weights, keep):
@@ -376,7 +398,7 @@ def test_messages_of_one_node_change_its_adapter_alone(node):
     trainer = Trainer(trainer_of(pair).network, pair.policy, TrainConfig(samples=SAMPLES), seed=3)  # AdamW
     messages, weights = credit(trainer, spoken(trainer))
     before = [pair.vector(row) for row in range(3)]
-    learn(trainer, *only(messages, weights, lambda turn: turn.node == node), 1.0)
+    learn(trainer, *only(messages, weights, lambda turn: turn.node == node))
     same = [torch.equal(a, b) for a, b in zip(before, pair.policy.bank.parameters, strict=True)]
     assert same == [row != node for row in range(3)]
     assert pair.policy.bank.versions == [int(row == node) for row in range(3)]
@@ -392,7 +414,7 @@ def test_a_nodes_gradient_does_not_depend_on_what_others_are_credited():
         pair = fresh()
         trainer = trainer_of(pair)
         advantage = torch.where(own, weights.advantage, factor * weights.advantage)
-        learn(trainer, messages, Weights(advantage, weights.scale), 1.0)
+        learn(trainer, messages, Weights(advantage, weights.scale))
         found.append(gradients(trainer))
     equal(found[1][1:2], found[0][1:2], 1e-6)
     for row in (0, 2):
@@ -429,12 +451,12 @@ def test_the_gradient_is_clipped_node_by_node():
     pair = fresh()
     trainer = trainer_of(pair)
     episodes = spoken(trainer)
-    report = learn(trainer, *credit(trainer, episodes), 1.0)
+    report = learn(trainer, *credit(trainer, episodes))
     free, norms = gradients(trainer), report["gradient_norm"]
     limit = sorted(norms)[1]  # one node is above, one at, one below the limit
     pair = fresh()
     trainer = trainer_of(pair, clip=limit * 0.999)
-    report = learn(trainer, *credit(trainer, episodes), 1.0)
+    report = learn(trainer, *credit(trainer, episodes))
     assert report["gradient_norm"] == pytest.approx(norms, rel=1e-4)  # reported before clipping
     for gradient, clipped, norm in zip(free, gradients(trainer), norms, strict=True):
         factor = min(1.0, limit * 0.999 / norm)
@@ -448,10 +470,11 @@ def test_a_gradient_that_is_no_number_is_not_applied():
     messages, weights = credit(trainer, spoken(trainer))
     before = [pair.vector(row) for row in range(3)]
     bad = torch.tensor([math.inf if turn.node == 0 else 1.0 for _, turn in messages])
-    report = learn(trainer, messages, Weights(weights.advantage * bad, weights.scale), 1.0)
-    assert not math.isfinite(report["gradient_norm"][0])
-    same = [torch.equal(a, b) for a, b in zip(before, pair.policy.bank.parameters, strict=True)]
-    assert same == [True, False, False]
+    with pytest.raises(DivergedError, match=r"diverged at step 0: the gradient of adapter 0 .* train.lr = 1"):
+        learn(trainer, messages, Weights(weights.advantage * bad, weights.scale))
+    after = pair.policy.bank.parameters
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True)), "no adapter was stepped"
+    assert pair.policy.bank.versions == [0, 0, 0]
 
 
 def test_divergence_is_nothing_where_the_adapters_are_nothing():
@@ -542,7 +565,7 @@ def test_what_is_reported():
     values = [v for v in rewards_of(episodes) if v is not None]
     assert report["step"] == 0
     assert report["reward"] == pytest.approx(sum(values) / len(values))
-    assert report["failed_episodes"] == 12 - len(values)
+    assert report["failed_episodes"] == sum(episode.failure is not None for episode in episodes) > 0
     turns = [[e.turns[node] for e in episodes] for node in range(3)]
     assert report["message_tokens"] == pytest.approx([sum(len(t.ids) for t in ts) / 12 for ts in turns])
     assert report["truncated"] == pytest.approx([sum(not t.ended for t in ts) / 12 for ts in turns])
@@ -568,14 +591,14 @@ def test_the_reported_entropy_is_the_mean_over_tokens():
             totals[turn.node] += float(-(every.exp() * every).sum())
             counts[turn.node] += len(turn.ids)
     messages, weights = credit(trainer, episodes)
-    report = learn(trainer, messages, weights, 1.0)
+    report = learn(trainer, messages, weights)
     assert report["entropy"] == pytest.approx(sum(totals) / sum(counts), rel=1e-4)
     assert report["node_entropy"] == pytest.approx(
         [t / c for t, c in zip(totals, counts, strict=True)], rel=1e-4
     )
     assert report["learned_tokens"] == sum(counts)
     trainer.rates = {1: 0.0}  # a frozen node learns from nothing
-    report = learn(trainer, *credit(trainer, spoken(trainer, lambda problem, text: 1.0)), 1.0)
+    report = learn(trainer, *credit(trainer, spoken(trainer, lambda problem, text: 1.0)))
     assert [value is None for value in report["node_entropy"]] == [False, True, False]
 
 
@@ -599,7 +622,7 @@ def test_the_loss_formula():
     assert float(policy_loss(logprobs, keys, weights)) == pytest.approx(1.0)
     ones = torch.ones(3)
     assert float(policy_loss(logprobs, keys, weights, entropy=(0.1, ones))) == pytest.approx(0.9)
-    assert float(policy_loss(logprobs, keys, weights, divergence=(0.1, ones))) == pytest.approx(1.1)
+    assert float(policy_loss(logprobs, keys, weights, divergences=[(0.1, ones)])) == pytest.approx(1.1)
 
 
 def test_clipping_and_norms():

@@ -55,7 +55,7 @@ def keyed(items):
     return [Message(i, m.adapter, m.prefix, m.suffix, m.ids) for i, m in enumerate(items)]
 
 
-PATHS = {"plain": {}, "entropy": {"entropy_gradient": True}, "reference": {"reference": True}}
+PATHS = {"plain": {}, "entropy": {"entropy_gradient": True}, "reference": {"references": [None]}}
 PATHS["both"] = PATHS["entropy"] | PATHS["reference"]
 
 
@@ -65,12 +65,12 @@ def packed_scores(pair, items, temperature=1.0, *, tokens=4096, weigh=None, path
     found = {}
     for batch in microbatches(pack(items), tokens):
         out = score(pair.policy.backbone, pair.policy.bank, batch, heat, **PATHS[path])
-        assert (out.reference is not None) == (path in ("reference", "both"))
+        assert len(out.references) == (path in ("reference", "both"))
         if weigh is not None:
             weigh(out).backward()
         for key in out.keys.unique().tolist():
             mine = out.keys == key
-            kl = out.reference[mine].detach() if out.reference is not None else None
+            kl = out.references[0][mine].detach() if out.references else None
             found[key] = (out.logprobs[mine].detach(), out.entropy[mine].detach(), kl)
     return [found[key] for key in range(len(items))]
 
@@ -121,7 +121,7 @@ def test_gradients_equal_an_unpacked_backward(pair, tokens, path):
         total = (a * out.logprobs).sum()
         if path in ("entropy", "both"):
             total = total + (b * out.entropy).sum()
-        return total if out.reference is None else total + (c * out.reference).sum()
+        return total + (c * out.references[0]).sum() if out.references else total
 
     packed_scores(pair, items, temperature, tokens=tokens, weigh=weigh, path=path)
     expected = expected_gradients(pair, items, numbers.tolist(), temperature)

@@ -10,7 +10,7 @@ from toys import ToyTask, lines, network, problems
 
 from neuromas.errors import ConfigError, PromptError
 from neuromas.models.scripted import ScriptedPolicy
-from neuromas.rollout import Sampling, rollout
+from neuromas.rollout import WRONG, Sampling, rollout
 from neuromas.seeds import derive
 from neuromas.task import Problem, Score
 from neuromas.topology import Topology
@@ -183,8 +183,8 @@ def test_a_failing_scorer_is_data_with_its_cause():
 
     episodes, _ = run("1-1", count=3, task=ToyTask(judge))
     assert [e.failure for e in episodes] == [None, "scorer: Breaks: no such answer", None]
-    assert [e.score for e in episodes] == [Score(0.0, "m1p0"), None, Score(0.0, "m1p2")]
-    assert [e.answer for e in episodes] == ["m1p0", "", "m1p2"]
+    assert [e.score for e in episodes] == [Score(0.0, "m1p0"), WRONG, Score(0.0, "m1p2")]
+    assert [e.answer for e in episodes] == ["m1p0", "m1p1", "m1p2"]
     assert len(episodes[1].turns) == 2  # what was said is kept
 
 

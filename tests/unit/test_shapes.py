@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuromas.errors import TopologyError
+from neuromas.errors import TopologyError, shown
 from neuromas.shapes import build_shape, is_shape
 from neuromas.topology import MAX_NODES, Topology
 
@@ -182,7 +182,7 @@ def test_bad_text_names_text_value_and_forms_on_one_line(text, says):
         build_shape(text)
     message = str(caught.value)
     assert says in message
-    assert message.startswith(f"topology {text[:200]!r}: ")
+    assert message.startswith(f"topology {shown(text, 200)}: ")
     assert "tree:K,H" in message
     assert "\n" not in message
     assert len(message) < 700

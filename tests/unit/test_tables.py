@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 import pytest
@@ -151,7 +152,7 @@ def test_a_summary_in_lines():
         "accuracy          50.0 % [10.0, 90.0] on 4 items",
         "first option      25.0 %",
         "parse failures    25.0 %",
-        "failed rollouts   1",
+        "failed rollouts   1 of 4",
         "calls a question  3.0",
         "100.0 read, 9.0 written",
         "truncated 0 %, 50 %, 0 %",
@@ -227,3 +228,88 @@ def test_a_run_that_was_not_evaluated(tmp_path):
     run = Run.create(tmp_path / "run", Config().model_dump(mode="json"), {})
     with pytest.raises(RunError, match="test-before"):
         run_report(run)
+
+
+def test_failures_stand_in_every_report(run):
+    """How many, how many of them were never asked, and the most frequent cause; old runs name no cause."""
+    assert "failed rollouts   1 of 4" in summary_lines(summary(0.5))
+    counted = {"failed": 3, "unasked": 1, "causes": {HOSTILE: 2, "scorer: x": 1}}
+    line = '3 of 4, 1 of them never asked and left out of the accuracy; most often "'
+    assert any(
+        f"failed rollouts   {line}" in text and "(2)" in text
+        for text in summary_lines(summary(0.5, **counted))
+    )
+    assert "failed before: 1 of 4" in run_report(run)
+    run.write_evaluation("test-after", summary(0.75, **counted), items([1, 1, 0, 1]))
+    report = run_report(run)
+    assert f"failed after: {line}" in report
+    assert not set("\x1b\u202e\u2028\r") & set(report)
+    for name in ("test-before", "test-after"):
+        run.write_evaluation(name, summary(0.75, failed=0), items([1, 1, 0, 1]))
+    assert "failed" not in run_report(run)
+
+
+def damaged(value, *path):
+    """A copy without the key at the end of the path."""
+    kept = {key: part for key, part in value.items() if key != path[0]}
+    return kept if len(path) == 1 else kept | {path[0]: damaged(value[path[0]], *path[1:])}
+
+
+@pytest.mark.parametrize(
+    "path", [("accuracy",), ("failed",), ("majority", "answer"), ("message_tokens",), ("calls",)]
+)
+def test_an_evaluation_without_its_keys_is_one_line(run, path):
+    broken = damaged(summary(0.5), *path)
+    run.write_evaluation("test-after", broken, items([1, 1, 0, 1]))
+    for act in (lambda: run_report(run), lambda: summary_lines(broken)):
+        text = said(act)
+        assert "damaged" in text or "before" in text, "a report that does without the key, or one line"
+
+
+def said(act):
+    """What it returns, or the one line with which it refuses."""
+    try:
+        return act()
+    except RunError as error:
+        return str(error).splitlines()[0] if len(str(error).splitlines()) == 1 else ""
+
+
+@pytest.mark.parametrize("broken", [{"accuracy": "x"}, {"items": None, "interval": 3}, {"message_tokens": 3}])
+def test_an_evaluation_with_other_things_in_it_is_one_line(run, broken):
+    run.write_evaluation("test-after", summary(0.5) | broken, items([1, 1, 0, 1]))
+    with pytest.raises(RunError, match=r"run '.*' is damaged"):
+        run_report(run)
+
+
+@pytest.mark.parametrize(
+    "rows", [[{"id": "0"}], [{"id": ["0"], "score": 1}], [{"id": "0", "score": "x", "question": 1}]]
+)
+def test_items_without_their_keys_are_one_line(run, rows):
+    run.write_evaluation("test-after", summary(0.5), rows)
+    with pytest.raises(RunError, match=r"damaged|in common|different"):
+        run_report(run)
+
+
+def test_nodes_of_a_grown_network_show_what_their_ancestors_wrote(run):
+    """Two growths: a node keeps its own history, a new one has none, the output is the output."""
+    said = ["first of old", "second of old", "out of old"]
+    was = [{**item, "messages": said} for item in items([0, 0, 0, 1])]
+    now = [{**item, "messages": ["a", "b", "new", "deep", "out"]} for item in items([1, 1, 0, 1])]
+    run.write_evaluation("test-before", summary(0.25), was)
+    run.write_evaluation("test-after", summary(0.75), now)
+    old = {"nodes": [{"name": "x"}, {"name": "y"}, {"name": "z"}]}
+    growths = [
+        {"origin": {"a": "y", "b": "x", "o": "z"}, "topology": old},
+        {"origin": {"a": "a", "b": "b", "p": "o"}, "topology": {"nodes": []}},
+    ]
+    run.append("growth.jsonl", growths)
+    nodes = [{"name": name} for name in ("a", "b", "c", "d", "p")]
+
+    def fill(folder):
+        (folder / "network.json").write_text(json.dumps({"topology": {"nodes": nodes}}))
+
+    run.save_checkpoint(3, fill)
+    rows = [line for line in run_report(run).splitlines() if " before " in line and " after " in line][:5]
+    shown = [line.split(" before ")[1].split(" after ")[0].strip() for line in rows]
+    assert shown == ['"second of old"', '"first of old"', "", "", '"out of old"']
+    assert [line.split()[0] for line in rows] == ["node", "node", "node", "node", "output"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from neuromas.task import Problem
 from neuromas.tasks.checking import check, read_choice, read_yesno
-from neuromas.tasks.formulas import as_fraction, expression, harmless, same_value
+from neuromas.tasks.formulas import as_fraction, canonical, expression, harmless, same_value
 
 CITIES = ("Oslo", "Rome", "Paris", "oslo bay")
 HOSTILE = [
@@ -47,6 +47,11 @@ HOSTILE = [
         *[(t, None) for t in ("", "E", "Z", "It could be A or B.", "A and B", "A good question", "I")],
         *[(t, None) for t in ("Answer: A. Answer: B", "B. Paris", "Rome or Paris", "A, B, C, D", "AB")],
         ("The answer is a dog", None),
+        *[(t, None) for t in ("The answer is A, B, C, D.", "Answer: B, C", "Answer: A; B.", "A. B. C. D.")],
+        *[(t, None) for t in ("The answer is B, not A.", "A. Oslo\nB. Rome\nC. Paris\nD. oslo bay")],
+        *[(t, None) for t in ("Option A; option B", "A) Oslo B) Rome", "\\boxed{A} or \\boxed{B}")],
+        ("Answer: B. A river runs through it", "B"),
+        ("Answer: B\nas A and C are not in Italy", "B"),
     ],
 )
 def test_choice(text, letter):
@@ -92,6 +97,72 @@ def test_number(gold, text, value):
     score = check(Problem("p", "q", gold, "number"), text)
     assert score.value == value
     assert value == 0.0 or score.parsed is not None
+
+
+UNEVALUATED = [
+    *[
+        ("56", text)
+        for text in ("7*8", "7 * 8", "7 \\times 8", "7\\cdot8", "(7)(8)", "56+0", "112/2", "56/1")
+    ],
+    *[("56", text) for text in ("\\frac{112}{2}", "56=56", "56 = 56", "= 7*8", "7^2+7", "50 6")],
+    *[("18", text) for text in ("(16-3-4)*2", "answer: 9*2", "The answer is 9*2.", "\\boxed{9*2}", "9+9")],
+    *[("4", text) for text in ("\\sqrt{16}", "2^2", "4+4-4", "\\frac{8}{2}", "2\\sqrt{4}", "4 * 1", "4 x 4")],
+    *[("0.75", text) for text in ("1-0.25", "6/8", "\\frac{6}{8}", "0.75/1", "1.5/2", "3/4*1")],
+    *[("72", text) for text in ("48+48/2", "What is 48+24?", "72, 73", "72 or 73", "72+72-72")],
+    ("1000", "10^3"),
+    ("\\$1000", "10*100"),
+    ("40\\%", "4*10"),
+    *[("12", text) for text in ("1\\,2", "1\\!2", "1{,}2")],
+    ("2\\sqrt{2}", "\\sqrt{8}"),
+    ("\\frac{1}{2}", "\\frac{1}{1} \\cdot \\frac{1}{2}"),
+]
+
+
+@pytest.mark.parametrize(("gold", "text"), UNEVALUATED)
+def test_a_computation_is_no_number(gold, text):
+    """The question's own expression has gold's value; who writes it has computed nothing."""
+    for strict in (False, True):
+        assert check(Problem("p", "q", gold, "number"), text, strict).value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("gold", "text"),
+    [
+        *[
+            ("0.75", t)
+            for t in ("3/4", "\\frac{3}{4}", "\\frac34", "$\\frac{3}{4}$", "\\dfrac{3}{4}", "0.750")
+        ],
+        *[("\\sqrt{8}", t) for t in ("2\\sqrt{2}", "\\sqrt{8}", "2 \\sqrt2")],  # as gold writes it, or plain
+        *[("4/2", t) for t in ("2", "4/2", "2.0")],
+        *[("1.5", t) for t in ("1\\frac{1}{2}", "3/2", "1.5", "+1.5")],
+        *[
+            ("\\frac{\\sqrt{2}}{2}", t)
+            for t in ("\\frac{\\sqrt{2}}{2}", "\\sqrt{2}/2", "\\frac{1}{\\sqrt{2}}")
+        ],
+        *[("1000", t) for t in ("\\$1000", "1{,}000", "1,\\!000", "1\\,000", "$1,000$", "$\\$1000$")],
+        *[("\\$1000", t) for t in ("1000", "$1,000", "\\$1{,}000")],
+        ("40", "40\\%"),
+        *[("3\\pi", t) for t in ("3\\pi", "3 \\pi")],
+        # gold is a formula itself: any formula of its value
+        *[("2+\\sqrt{3}", t) for t in ("2+\\sqrt{3}", "\\sqrt{3}+2", "1+1+\\sqrt{3}")],
+        *[("2*3^2", t) for t in ("18", "2*9")],
+    ],
+)
+def test_plain_forms_of_a_number(gold, text):
+    for strict in (False, True):
+        assert check(Problem("p", "q", gold, "number"), text, strict).value == 1.0
+
+
+def test_equal_numbers_are_understood_as_one_answer():
+    p = Problem("p", "q", "1000", "number")
+    for text in ("1000", "1,000", "$1000", "1000.0", "1000.", "The answer is 1,000", "$1,000.00", "+1000"):
+        assert check(p, text).parsed == "1000"
+    for text, said in [("-0.50", "-0.5"), ("1/3", "1/3"), ("3/4", "0.75"), ("-7/2", "-3.5"), ("40%", "40")]:
+        assert check(p, text).parsed == said
+        assert canonical(text) == said
+    assert canonical("0.0625") == "0.0625"
+    assert canonical("-0") == "0"
+    assert canonical("some text") == "some text"
 
 
 def test_strict_number_is_the_whole_text():

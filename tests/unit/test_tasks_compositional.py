@@ -26,6 +26,7 @@ CASES = [
     ("recall", {"facts": 2, "parts": 1}),
     ("arithmetic", {}),
     ("arithmetic", {"depth": 3, "parts": 4, "modulo": 10}),
+    ("arithmetic", {"depth": 1, "ask": True, "max_operand": 99}),
     ("hier", {"m": 8}),
     ("hier", {"H": 3}),
     ("hier", {"k": 3, "H": 1, "kind": "random", "m": 9}),
@@ -114,6 +115,34 @@ def test_arithmetic_agrees_with_python_and_parts_with_the_stem(options):
         assert int(p.answer) == eval(stem, {}, scope)
 
 
+def test_arithmetic_of_the_defaults_is_what_it_was():
+    """Trained networks and result files rest on these very texts and ids."""
+    task = make_task("arithmetic", {})
+    p = task.problem("train", 0)
+    assert (p.id, p.question, p.answer) == ("arithmetic-train-0-0", "What is (5 - 9) * (8 - 2)?", "-24")
+    assert (p.stem, p.parts, p.alone) == ("What is A * B?", ("A = 5 - 9", "B = 8 - 2"), False)
+    p = task.problem("test", 7)
+    assert (p.id, p.question, p.answer) == ("arithmetic-test-0-7", "What is (5 - 7) - (9 * 2)?", "-20")
+
+
+@pytest.mark.parametrize("options", [{}, {"depth": 3, "parts": 4, "modulo": 10}, {"max_operand": 99}])
+def test_arithmetic_may_ask_in_its_parts(options):
+    told, asked = make_task("arithmetic", options), make_task("arithmetic", {**options, "ask": True})
+    for split, i in itertools.product(SPLITS, range(5)):
+        plain, p = told.problem(split, i), asked.problem(split, i)
+        assert (p.id, p.question, p.answer, p.stem) == (plain.id, plain.question, plain.answer, plain.stem)
+        assert (p.alone, plain.alone) == (True, False)
+        named = [part.split(" = ")[1] for part in plain.parts]
+        assert p.parts == tuple(f"What is {expression}?" for expression in named)
+
+
+def test_one_operation_is_one_plain_question():
+    p = make_task("arithmetic", {"depth": 1, "ask": True, "operators": "+", "max_operand": 50})
+    assert re.fullmatch(r"What is \d+ \+ \d+\?", p.problem("test", 3).question)
+    whole = make_task("arithmetic", {"depth": 1, "parts": 1, "ask": True}).problem("train", 0)
+    assert whole.parts == (whole.question,)
+
+
 def test_hier_is_written_as_in_the_method():
     p = make_task("hier", {"m": 4}).problem("train", 0)
     assert re.fullmatch(r"\(\([0-3] [0-3]\)\([0-3] [0-3]\)\) = \?", p.question)
@@ -194,6 +223,16 @@ def test_cont_tolerance():
         ("hier", {"kind": "cont", "m": 3}, "'m' has no meaning"),
         ("hier", {"lam": 0.3}, "'lam' has no meaning"),
         ("hier", {"kind": "cont", "lam": float("nan")}, "out of range"),
+        ("max", {"n": 10**5000}, "option 'n' = a number of over 4300 digits is out of range (1 to 100)"),
+        ("max", {"seed": 10**5000}, "is out of range (0 to "),
+        ("max", {"seed": 2**63}, "is out of range (0 to "),
+        ("hier", {"kind": "cont", "lam": 10**5000}, "is out of range (0 to 100)"),
+        ("hier", {"table_seed": -(10**5000)}, "is out of range (0 to "),
+        ("file", {"path": 10**5000}, "'path' must be text, got a number of over 4300 digits"),
+        ("max", {"n": "x" * 5000}, "'n' must be a whole number, got 'xxx"),
+        ("gym/chain_sum", {"seed": 10**5000}, "is out of range"),
+        ("gym/chain_sum", {"min_terms": 10**5000}, "is out of range"),
+        ("gym/chain_sum", {"min_terms": "x" * 5000}, "'min_terms' must be a whole number, got 'xxx"),
     ],
 )
 def test_errors_are_one_clear_line(name, options, says):
@@ -201,6 +240,7 @@ def test_errors_are_one_clear_line(name, options, says):
         make_task(name, options)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
 
 
 def test_a_small_space_has_exact_held_out_sizes():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import json
+import os
+import time
 
 import pytest
 
@@ -37,7 +39,7 @@ def one(tmp_path, row, **options):
 
 def test_every_kind_loads_and_scores(tmp_path):
     task = make_task("file", {"test": write(tmp_path / "t.jsonl", KINDS)})
-    problems = [task.problem("test", i) for i in range(task.size("test"))]
+    problems = sorted((task.problem("test", i) for i in range(task.size("test"))), key=lambda p: p.id)
     assert [p.kind for p in problems] == ["choice", "number", "yesno", "text"]
     assert problems[0].question == "Capital of Italy?\nA. Oslo\nB. Rome"
     assert problems[0].id == "t-0"
@@ -103,7 +105,49 @@ def test_csv(tmp_path):
         ('{"question": "q", "answer": "x", "answer_type": "yesno"}', "'x' is not yes or no"),
         ('{"question": "q", "answer": "A", "answer_type": "letter"}', "no choices"),
         ('{"question": "q", "answer": "C", "choices": ["x", "y"]}', "neither a letter from A to B nor"),
-        ('{"question": "q", "answer": "x", "choices": ["x", "x"]}', "nor exactly one choice"),
+        ('{"question": "q", "answer": "x", "choices": ["x", "x"]}', "choice 'x' stands twice"),
+        ('{"question": "q", "answer": "B", "choices": ["x", "y", " x"]}', "choice 'x' stands twice"),
+        ('{"question": "q", "answer": "A", "choices": {"label": 5, "text": ["x", "y"]}}', "labels must be"),
+        (
+            '{"question": "q", "answer": "A", "choices": {"label": ["A"], "text": ["x", "y"]}}',
+            "labels must be",
+        ),
+        (
+            '{"question": "q", "answer": "A", "choices": {"label": ["A", "A"], "text": ["x", "y"]}}',
+            "labels must",
+        ),
+        (
+            '{"question": "q", "answer": "A", "choices": {"label": [[], {}], "text": ["x", "y"]}}',
+            "labels must",
+        ),
+        (
+            '{"question": "q", "answer": "A", "choices": {"a": 1}}',
+            "unknown field of choices 'text' (valid: a)",
+        ),
+        ('{"question": "q", "answer": "A", "choices": {}}', "unknown field of choices 'text' (valid: none)"),
+        ('{"question": "q", "answer": "A", "choices": ["x", NaN]}', "must be a list of texts"),
+        ('{"question": "q", "answer": NaN}', "field 'answer' must be text or a number, got 'nan'"),
+        ('{"question": "q", "answer": -Infinity}', "must be text or a number, got '-inf'"),
+        ('{"question": "q", "answer": 1e999}', "must be text or a number, got 'inf'"),
+        ('{"question": "q", "answer": ' + "9" * 5000 + "}", "line 2: is not JSON"),
+        ('{"question": "a \\ud800 b", "answer": "x"}', "field 'question' holds half a character"),
+        ('{"question": "q", "answer": "\\udfff"}', "field 'answer' holds half a character"),
+        ('{"question": "q", "answer": "A", "choices": ["x", "\\ud800"]}', "field 'choices' holds half a"),
+        ('{"question": "q", "answer": "x", "id": "\\ud800"}', "field 'id' holds half a character"),
+        ('{"question": "q", "answer": "x", "id": [1]}', "field 'id' must be text or a number"),
+        ('{"question": "q", "answer": "x", "id": NaN}', "field 'id' must be text or a number"),
+        # index, letter and text name different choices
+        ('{"question": "q", "answer": 3, "choices": ["1", "2", "3", "4"]}', "index 3 is D, text '3' is C"),
+        ('{"question": "q", "answer": 2, "choices": [1, 2, 3, 4]}', "index 2 is C, text '2' is B"),
+        ('{"question": "q", "answer": "a", "choices": ["b", "a", "c"]}', "letter 'a' is A, text 'a' is B"),
+        (
+            '{"question": "q", "answer": "C", "choices": ["C", "A", "B"]}',
+            "set answer_is = 'letter' or 'text'",
+        ),
+        (
+            '{"question": "q", "answer": "(B)", "choices": ["(b)", "(a)"]}',
+            "letter '(B)' is B, text '(B)' is A",
+        ),
         ('{"question": "q", "answer": "x", "choices": 5}', "must be a list of texts"),
         ('{"prompt": "q", "answer": "x", "answer_type": "code"}', "code tasks need a sandbox"),
         ('{"question": "' + "q" * 100_001 + '", "answer": "x"}', "100001 characters"),
@@ -189,7 +233,7 @@ def test_hub_reads_a_local_parquet_file(tmp_path, monkeypatch):
         for i in range(60)
     ]
     parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "d.parquet")
-    task = make_task("hub", {"train": str(tmp_path / "d.parquet")})
+    task = make_task("hub", {"train": str(tmp_path / "d.parquet"), "answer_is": "index"})
     assert sum(task.size(s) for s in ("train", "validation", "test")) == 60
     p = task.problem("train", 0)
     assert p.kind == "choice"
@@ -218,6 +262,102 @@ def test_hub_errors(monkeypatch, tmp_path):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(TaskError, match=r"pip install 'neuromas\[hub\]'"):
         make_task("hub", {"dataset": "x/y"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "choices", "means"),
+    [
+        (3, ["1", "2", "3", "4"], {"index": "D", "text": "C", "letter": "neither"}),
+        ("3", ["1", "2", "3", "4"], {"": "C", "index": "D", "text": "C"}),  # text that is one choice
+        ("a", ["b", "a", "c"], {"letter": "A", "text": "B", "index": "neither"}),
+        ("a", ["a", "b", "c"], {"": "A", "letter": "A", "text": "A"}),
+        (1, ["0", "1"], {"": "B", "index": "B", "text": "B"}),
+        ("1", ["Oslo", "Rome"], {"": "neither", "index": "B"}),  # as a CSV file writes an index
+        ("Rome", ["Oslo", "Rome"], {"": "B", "text": "B", "letter": "neither"}),
+        (
+            "1",
+            {"text": ["2", "1"], "label": ["1", "2"]},
+            {"": "A", "text": "B", "index": "B"},
+        ),  # a label wins
+        (True, ["yes", "no"], {"": "A", "text": "A", "index": "neither"}),
+        (7, ["Oslo", "Rome"], {"": "neither", "index": "neither"}),
+        (-1, ["Oslo", "Rome"], {"": "neither", "index": "neither"}),
+    ],
+)
+def test_how_the_gold_answer_of_choices_is_read(tmp_path, answer, choices, means):
+    for way, letter in means.items():
+        row = {"question": "Which?", "choices": choices, "answer": answer, "answer_type": "choice"}
+        if letter == "neither":
+            with pytest.raises(TaskError, match=r"line 1: answer '.*' is (neither|no)"):
+                one(tmp_path, row, answer_is=way)
+        else:
+            assert one(tmp_path, row, answer_is=way)[1].answer == letter
+
+
+def test_an_id_may_be_zero(tmp_path):
+    assert one(tmp_path, CHOICE | {"id": 0})[1].id == "0"
+    assert one(tmp_path, CHOICE | {"id": ""})[1].id == "t-0"
+    assert one(tmp_path, CHOICE | {"id": None})[1].id == "t-0"
+
+
+def sorted_by_label(tmp_path, name, letter):
+    rows = [{"question": f"{letter}{i}?", "answer": "no" if i >= 300 else "yes"} for i in range(600)]
+    return write(tmp_path / name, rows)
+
+
+def test_held_out_rows_stand_in_an_order_of_their_own(tmp_path):
+    """The first 200 of a file sorted by label would all have one answer."""
+    test, train = sorted_by_label(tmp_path, "a.jsonl", "Q"), sorted_by_label(tmp_path, "b.jsonl", "T")
+    task = make_task("file", {"train": train, "test": test})
+    whole = make_task("file", {"path": test, "validation_share": 0.3, "test_share": 0.4})
+    for one_task, split in ((task, "test"), (task, "validation"), (whole, "test"), (whole, "validation")):
+        first = [one_task.problem(split, i) for i in range(50)]
+        assert 15 <= sum(p.answer == "yes" for p in first) <= 35
+        assert len({p.id for p in first}) == 50
+    train_places = [int(task.problem("train", i).id[2:]) for i in range(task.size("train"))]
+    assert train_places == sorted(train_places)
+    again = make_task("file", {"train": train, "test": test})
+    assert [again.problem("test", i).id for i in range(600)] == [
+        task.problem("test", i).id for i in range(600)
+    ]
+    assert sorted(int(task.problem("test", i).id[2:]) for i in range(600)) == list(range(600))
+
+
+def test_the_order_of_held_out_rows_does_not_depend_on_the_file(tmp_path):
+    rows = [{"id": f"r{i}", "question": f"Q{i}?", "answer": str(i)} for i in range(50)]
+    orders = []
+    for name, mine in (("a", rows), ("b", rows[::-1]), ("c", rows[:40])):
+        task = make_task("file", {"test": write(tmp_path / f"{name}.jsonl", mine)})
+        orders.append([task.problem("test", i).id for i in range(len(mine))])
+    assert orders[0] == orders[1]
+    assert orders[2] == [name for name in orders[0] if int(name[1:]) < 40]
+
+
+def test_duplicate_headings_and_endless_lines_of_csv_are_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    for text, says in [
+        ("question,answer,answer\nq,1,2\n", "heading 'answer' stands twice"),
+        ('question,answer\nq,"' + "x" * (1 << 20) + '"\n', "longer than 1048576 characters"),
+        ("", "holds no problems"),
+    ]:
+        path.write_text(text, "utf-8")
+        with pytest.raises(TaskError, match=says):
+            make_task("file", {"test": str(path)})
+
+
+def test_only_regular_files_are_read(tmp_path):
+    """A FIFO would wait for a writer for ever, /dev/zero has no end."""
+    os.mkfifo(tmp_path / "fifo.jsonl")
+    (tmp_path / "zero.csv").symlink_to("/dev/zero")
+    (tmp_path / "folder.jsonl").mkdir()
+    for name in ("fifo.jsonl", "zero.csv", "folder.jsonl"):
+        start = time.perf_counter()
+        with pytest.raises(TaskError, match=rf"{name}: is not a regular file"):
+            make_task("file", {"test": str(tmp_path / name)})
+        assert time.perf_counter() - start < 1
+    for task, name in (("file", "a\0b.jsonl"), ("hub", "a\0b.parquet"), ("file", "x" * 5000 + ".jsonl")):
+        with pytest.raises(TaskError):
+            make_task(task, {"train": name})
 
 
 def test_an_id_that_stands_twice_is_refused(tmp_path):

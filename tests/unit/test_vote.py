@@ -71,6 +71,37 @@ def test_the_majority_of_what_was_understood(said, chosen, score):
     assert (item.answer, item.score) == (chosen, score)
 
 
+class Verbatim(Numbers):
+    """Answers are taken as they are written; "1,000" is right where the gold is 1000, or as ``pays`` says."""
+
+    def __init__(self, *golds, pays=()):
+        super().__init__(*golds)
+        self.pays = pays
+
+    def score(self, problem, text):
+        right = text == problem.answer or text in self.pays
+        return Score(float(right), text if any(char.isdigit() for char in text) else None)
+
+
+@pytest.mark.parametrize(
+    ("said", "chosen"),
+    [
+        (("2", "2", "1,000", "$1000", "1000"), "1,000"),  # three votes in three writings
+        (("2", "1,000", "1000.0", "1000"), "1,000"),
+        (("2", "1,000", "1000", "1000"), "1000"),  # the most frequent writing is scored
+        (("1,000", "1000", "2", "2"), "1,000"),  # tied: what came first, not the better writing
+        (("2", "2", "1,000", "1000"), "2"),
+        (("1/2", "7", "0.5", "0.50"), "1/2"),
+        (("x1", "X1", "2", "2"), "2"),  # texts differ as they are written
+    ],
+)
+def test_numbers_are_one_vote_in_any_writing(said, chosen):
+    task = Verbatim("1000", pays=("1,000", "$1000", "1000.0"))
+    (item,) = vote(network(said), task, "test", 9, votes=len(said), temperature=0.7).items
+    assert item.answer == chosen
+    assert item.score == float(chosen not in ("2", "1/2"))
+
+
 def test_every_question_has_its_own_votes():
     said = ("1", "2", "2"), ("5", "5", "4"), ("crash", "crash", "crash")
     result = vote(network(*said), Numbers("2", "4", "6"), "test", 9, votes=3, temperature=0.7)

@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from neuromas.errors import NeuromasError, one_line
+from neuromas.errors import NeuromasError, cut, one_line
 
 INTERRUPTED = 130
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"neuromas: interrupted{visible(str(error))}", file=sys.stderr)
         return INTERRUPTED
     except (NeuromasError, OSError) as error:
-        print(f"neuromas: {visible(one_line(error))}", file=sys.stderr)
+        print(f"neuromas: {cut(visible(one_line(error)))}", file=sys.stderr)
         return 2
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neuromas.cli.options import folder_to_write
 from neuromas.errors import RunError
 from neuromas.report.chart import experiment_svg
 from neuromas.report.experiment import experiment_text
@@ -35,7 +36,7 @@ def experiment(args: argparse.Namespace) -> int:
     from neuromas.experiment.running import run_cells
 
     plan = load_plan(Path(args.path))
-    out = Path(args.out or f"runs/{plan.name}")
+    out = folder_to_write("--out", args.out or f"runs/{plan.name}")
     cells = lay_out(plan, out)
     failures: Mapping[str, str] = {}
     if not args.report:
@@ -50,7 +51,7 @@ def experiment(args: argparse.Namespace) -> int:
         if outcome.interrupted:
             done = sum(cell.finished for cell in cells)
             again = f"neuromas experiment {shlex.quote(args.path)} --out {shlex.quote(str(out))}"
-            print(f"stopped; {done} of {len(cells)} cells are finished; continue with: {again}")
+            print(f"stopped; {done} of {len(cells)} cells are finished; continue with: {visible(again)}")
             return INTERRUPTED
     print(_report(plan, cells, out))
     for name, cause in failures.items():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from neuromas.cli.working import train_in
+from neuromas.cli.options import file_to_write, folder_to_write
+from neuromas.cli.working import allow, there, train_in
+from neuromas.config import check_keys
 from neuromas.errors import RunError, TopologyError
 from neuromas.report.lineage import lineage_svg, lineage_text
 from neuromas.report.terminal import visible
@@ -14,9 +16,12 @@ from neuromas.store import write_atomic
 
 def grow(args: argparse.Namespace) -> int:
     """Grow a trained network to a larger topology and train it on."""
+    check_keys(args.settings)
+    there(args.path)
     from neuromas import session
     from neuromas.growth.heir import heir_config
 
+    allow(args, Path(args.path))
     config = heir_config(Path(args.path), args.to, args.steps, args.settings)
     shape = "".join(c if c.isalnum() or c in "-." else "_" for c in args.to)
     directory = Path(args.directory or f"{Path(args.path)}-to-{shape}")
@@ -25,26 +30,31 @@ def grow(args: argparse.Namespace) -> int:
 
 def prune(args: argparse.Namespace) -> int:
     """Write a trained network without one of its nodes or edges."""
+    out = folder_to_write("--out", args.out)
+    there(args.path)
     from neuromas.growth.heir import prune as without
 
-    change = without(Path(args.path), Path(args.out), args.node or "", args.edge or ())
+    allow(args, Path(args.path))
+    change = without(Path(args.path), out, args.node or "", args.edge or ())
     print(f"{visible(', '.join(change.steps))}: {change.goal}, written to {visible(args.out)}")
     return 0
 
 
 def lineage(args: argparse.Namespace) -> int:
     """Ancestors, operators and budgets of a network, as text or as a drawing of every generation."""
+    file = file_to_write("--svg", args.svg) if args.svg else None
+    there(args.path)
     from neuromas.assemble import bundle_folder
+    from neuromas.growth.lineage import Lineage
     from neuromas.models.bundle import read_manifest
 
-    folder, file = bundle_folder(Path(args.path)), Path(args.svg) if args.svg else None
+    folder = bundle_folder(Path(args.path))
     manifest = read_manifest(folder)
+    Lineage.from_manifest(manifest, "")
     try:
         text, drawing = lineage_text(manifest), lineage_svg(manifest)
     except (KeyError, TypeError, ValueError, AttributeError, TopologyError) as error:
         raise RunError(f"{folder}: the network's lineage is missing or damaged ({error!r})") from error
-    if file and not file.parent.is_dir():
-        raise RunError(f"--svg {args.svg!r}: the folder {str(file.parent)!r} does not exist")
     print(text)
     if file:
         write_atomic(file, drawing)

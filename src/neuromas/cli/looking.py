@@ -10,10 +10,10 @@ import shutil
 import time
 from pathlib import Path
 
-from neuromas.cli.options import read_pairs
+from neuromas.cli.options import file_to_write, read_pairs
 from neuromas.config import Config
-from neuromas.errors import ModelError, NeuromasError, RunError, one_line
-from neuromas.graphs import load_topology, save_topology
+from neuromas.errors import ModelError, NeuromasError, one_line
+from neuromas.graphs import agreed_topology, save_topology
 from neuromas.models.cost import Load, estimate, readings
 from neuromas.models.dims import read_dims
 from neuromas.network import assign
@@ -29,26 +29,24 @@ _GB = 1e9
 
 
 def validate_task(args: argparse.Namespace) -> int:
-    """Gold answers earn 1, empty and shuffled ones do not, splits do not overlap. Exit 1 if not."""
+    """Gold answers earn 1; empty, shuffled and thoughtless ones do not. Exit 1 if one fails."""
     report = validate(make_task(args.task, read_pairs(args.options)), args.items, 0)
     for check in report.checks:
         mark = {True: "ok  ", False: "FAIL", None: "info"}[check.ok]
-        print(f"{mark}  {check.name}: {check.detail}")
+        print(visible(f"{mark}  {check.name}: {check.detail}"))
     return 0 if report.ok else 1
 
 
 def topology(args: argparse.Namespace) -> int:
     """Draw a topology as text with its cost, or write an SVG or a file that can be read again."""
-    graph = load_topology(args.shape, args.question)
-    if args.svg:
-        path = Path(args.svg)
-        if not path.parent.is_dir():
-            raise RunError(f"--svg {args.svg!r}: the folder {str(path.parent)!r} does not exist")
-        write_atomic(path, as_svg(graph))
-        print(f"wrote {path}")
+    graph = agreed_topology(args.shape, args.question)
+    drawing = file_to_write("--svg", args.svg) if args.svg else None
     if args.out:
-        save_topology(graph, args.out)
-        print(f"wrote {args.out}")
+        save_topology(graph, file_to_write("--out", args.out))
+        print(f"wrote {visible(args.out)}")
+    if drawing:
+        write_atomic(drawing, as_svg(graph))
+        print(f"wrote {visible(args.svg)}")
     if not args.svg and not args.out:
         print(f"{as_text(graph)}\n\n{_cost(graph, args)}")
     return 0
@@ -141,7 +139,7 @@ def backbones(args: argparse.Namespace) -> int:
 
     hub = Path(HF_HUB_CACHE)
     for folder in sorted(hub.glob("models--*")) if hub.is_dir() else []:
-        print(f"  downloaded         {folder.name.removeprefix('models--').replace('--', '/')}")
+        print(visible(f"  downloaded         {folder.name.removeprefix('models--').replace('--', '/')}"))
     return 0
 
 
@@ -216,7 +214,9 @@ def _memory(name: str) -> None:
         free, where = torch.cuda.mem_get_info()[0], "GPU"
     else:
         free, where = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "main memory"
-    print(f"backbone {name}: loaded in {loading:.1f} s, {weights / _GB:.2f} GB, context {base.context}")
+    print(
+        f"backbone {visible(name)}: loaded in {loading:.1f} s, {weights / _GB:.2f} GB, context {base.context}"
+    )
     print(
         f"one node (rank 8): {bank.per_adapter():,} parameters, {node / _GB:.3f} GB with its optimiser; "
         f"free {where}: {free / _GB:.1f} GB, room for about {int(0.5 * free / node)} nodes beside activations"

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 
 from neuromas.report.lineage import told
+from neuromas.report.terminal import visible
 
 
 class Progress:
@@ -48,7 +49,7 @@ class Progress:
             self._say(f"step {event['step']}: {self._accuracy}")
         elif kind == "grown":
             self._say(f"grown to {told(event)}")
-        elif kind == "stage":
+        elif kind in ("stage", "alarm", "guard"):
             self._say(str(event["text"]))
         elif kind == "interrupted":
             self._say(f"interrupted; checkpoint of step {event['step']} saved")
@@ -69,5 +70,5 @@ class Progress:
         self._bar.update(self._task, completed=done, note=note)
 
     def _say(self, text: str) -> None:
-        """A line above the bar."""
-        self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        """A line above the bar. Causes and shapes in it may come from anywhere."""
+        self._bar.console.print(visible(text), highlight=False, markup=False, soft_wrap=True)

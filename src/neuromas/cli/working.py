@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuromas.cli.options import read_pairs
-from neuromas.config import Config, load_config
-from neuromas.errors import ConfigError
+from neuromas.config import MOST_PASSES, Config, load_config
+from neuromas.errors import ConfigError, shown
 from neuromas.report.comparing import compare_pairs
 from neuromas.report.experiment import comparison_lines
 from neuromas.report.reading import read_evaluation
 from neuromas.report.results import as_json
-from neuromas.report.tables import paired, paired_line, percent, run_report, summary_lines
+from neuromas.report.tables import paired, paired_line, percent, readable, run_report, summary_lines
 from neuromas.report.terminal import visible
 from neuromas.report.trace import trace_text
-from neuromas.store import Run
+from neuromas.store import MANIFEST, Run
 
 if TYPE_CHECKING:
     from neuromas.assemble import Assembly
@@ -32,32 +32,52 @@ if TYPE_CHECKING:
     from neuromas.task import Task
 
 _OVERRIDE = re.compile(r"[\w.]+\s*=")
+_LONGEST_NAME = 200  # bytes; a file's name has up to 255
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train, resume, or report a run that is finished."""
-    from neuromas import session
-
+    """Train, resume, or report a run that is finished. Torch is loaded once nothing can be mistyped."""
     if args.resume:
         if args.settings or args.directory or args.carry_on:
             raise ConfigError(
                 "--resume takes the run's own configuration; give no config, key=value, --run or --continue"
             )
-        directory = Path(args.resume)
+        directory = Run.open(Path(args.resume)).path
+        from neuromas import session
+        from neuromas.assemble import check_run
+
+        allow(args, directory)
+        check_run(directory)
         return train_in(directory, lambda watch: session.resume(directory, watch))
-    config = _config(args.settings)
+    from neuromas.growth.stages import settle
+    from neuromas.tasks import task_info
+
+    config = settle(_config(args.settings))
+    task_info(config.task.name)
+    from neuromas import session
+
     directory = Path(args.directory or config.run.directory or f"runs/{_name(config)}")
     if args.carry_on and (directory / "config.json").is_file():
         from neuromas.api import check_same
 
         run = Run.open(directory)
         check_same(run, config)
+        allow(args, directory)
+        check_run(directory, config)
         if run.finished:
             report = run_report(run)
             print(f"{visible(str(directory))} is already trained; remove it to train afresh\n\n{report}")
             return 0
         return train_in(directory, lambda watch: session.resume(directory, watch))
     return train_in(directory, lambda watch: session.start(config, directory, watch))
+
+
+def allow(args: argparse.Namespace, path: Path) -> None:
+    """With ``--trust``, note what the run or checkpoint names as this user's choice."""
+    if args.trust:
+        from neuromas.assemble import trust_run
+
+        trust_run(path)
 
 
 def _config(settings: Sequence[str]) -> Config:
@@ -96,7 +116,8 @@ def _again(directory: Path) -> str:
 def _report(run: Run) -> int:
     """The report of a finished run, or how to go on with an interrupted one."""
     if not run.finished:
-        print(f"stopped after step {run.read('status.json').get('step')}; continue with: {_again(run.path)}")
+        step = run.read("status.json").get("step")
+        print(visible(f"stopped after step {step}; continue with: {_again(run.path)}"))
         return 130
     print(run_report(run))
     return 0
@@ -104,38 +125,57 @@ def _report(run: Run) -> int:
 
 def evaluate_run(args: argparse.Namespace) -> int:
     """Evaluate a saved network and keep summary and items in its run."""
+    if args.options and not args.task:
+        raise ConfigError(f"option {shown(args.options[0])} needs --task NAME")
+    votes = _votes(args)
+    name = _evaluation_name(args, votes)
+    there(args.path)
     from neuromas.assemble import check_task, load_bundle
     from neuromas.experiment.cells import stage_folder
     from neuromas.tasks import make_task
 
-    if args.options and not args.task:
-        raise ConfigError(f"option {args.options[0]!r} needs --task NAME")
-    votes = _votes(args)
-    stage = [f"stage-{args.stage}"] if args.stage else []
-    way = f"votes-{votes[0]}-{votes[1]}" if votes else args.messages
-    name = args.name or "-".join(
-        [*([args.task.replace("/", "-")] if args.task else []), args.split, str(args.items), way, *stage]
-    )
-    if "/" in name or name.startswith((".", "test-before", "test-after")):
-        raise ConfigError(
-            f"evaluation name {name!r}: use no '/' and no leading '.', "
-            "and leave test-before and test-after to training"
-        )
     folder = stage_folder(Path(args.path), args.stage) if args.stage else Path(args.path)
-    assembly = load_bundle(folder, args.device)
+    allow(args, folder)
+    assembly = load_bundle(folder, args.device, model=args.backbone)
     task = make_task(args.task, read_pairs(args.options)) if args.task else assembly.task
     check_task(assembly.network.topology, task)
     result = _result(args, assembly, task, votes)
     if (Path(args.path) / "config.json").is_file():
         Run.open(Path(args.path)).write_evaluation(name, result.summary, [asdict(i) for i in result.items])
-        where = f"kept as {name!r} in {args.path}"
+        where = visible(f"kept as {name!r} in {args.path}")
     else:
         where = "not kept: RUN is a checkpoint"
     if args.json:
-        print(json.dumps(result.summary, ensure_ascii=False))
+        print(json.dumps(result.summary))  # in ASCII: nothing in it can act on a terminal
     else:
         print("\n".join([*summary_lines(result.summary), where]))
     return 0
+
+
+def _evaluation_name(args: argparse.Namespace, votes: tuple[int, float] | None) -> str:
+    """The name under which the evaluation is kept. Raises ConfigError for those that training uses."""
+    stage = [f"stage-{args.stage}"] if args.stage else []
+    way = f"votes-{votes[0]}-{votes[1]}" if votes else args.messages
+    name: str = args.name or "-".join(
+        [*([args.task.replace("/", "-")] if args.task else []), args.split, str(args.items), way, *stage]
+    )
+    if name.startswith((".", "test-before", "test-after")) or re.fullmatch(r"stage-[0-9]+", name):
+        raise ConfigError(
+            f"evaluation name {shown(name)}: use no leading '.', "
+            "and leave test-before, test-after and stage-N to training"
+        )
+    if "/" in name or visible(name) != name or len(name.encode()) > _LONGEST_NAME:
+        raise ConfigError(
+            f"evaluation name {shown(name)}: use no '/', no invisible characters "
+            f"and at most {_LONGEST_NAME} bytes"
+        )
+    return name
+
+
+def there(path: str) -> None:
+    """Raises RunError if a network is neither a checkpoint nor in a run: said before torch is loaded."""
+    if not (Path(path) / MANIFEST).is_file():
+        Run.open(Path(path))
 
 
 def _votes(args: argparse.Namespace) -> tuple[int, float] | None:
@@ -146,6 +186,11 @@ def _votes(args: argparse.Namespace) -> tuple[int, float] | None:
         return None
     if args.messages != "none":
         raise ConfigError(f"--votes and --messages {args.messages} do not go together")
+    if args.votes * args.items > MOST_PASSES:
+        raise ConfigError(
+            f"--votes {args.votes} on --items {args.items} are {args.votes * args.items} passes, "
+            f"at most {MOST_PASSES}"
+        )
     return args.votes, 0.7 if args.temperature is None else args.temperature
 
 
@@ -180,11 +225,13 @@ def compare(args: argparse.Namespace) -> int:
         return 0
     test, interval, count = paired(sides[0][1], sides[1][1])
     if args.json:
-        shown = None if interval is None else asdict(interval)
-        print(json.dumps({"test": asdict(test), "interval": shown, "items": count}))
+        bounds = None if interval is None else asdict(interval)
+        print(json.dumps({"test": asdict(test), "interval": bounds, "items": count}))
         return 0
-    for text, (summary, _) in zip(names, sides, strict=True):
-        print(f"{percent(summary['accuracy'], summary['interval'])}  {visible(text)}")
+    with readable("an evaluation"):
+        said = [percent(summary["accuracy"], summary["interval"]) for summary, _ in sides]
+    for text, accuracy in zip(names, said, strict=True):
+        print(f"{accuracy}  {visible(text)}")
     print(f"difference {paired_line(test, interval, count)}")
     return 0
 
@@ -199,9 +246,10 @@ def _side(text: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 def ask(args: argparse.Namespace) -> int:
     """Answer one question, optionally with the messages."""
+    there(args.path)
     from neuromas.api import load
 
-    trained = load(args.path, args.device)
+    trained = load(args.path, args.device, args.backbone, args.trust)
     episode = trained.trace(args.question)
     if args.trace:
         width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100

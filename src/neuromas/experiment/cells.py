@@ -136,8 +136,11 @@ def stage_folder(path: Path, stage: int) -> Path:
     if len(grown) < last - 1:
         raise RunError(f"{path} has not reached the end of stage {stage}")
     end = run.checkpoint(int(grown[stage - 1]["step"]))
-    best = read_json(end / MANIFEST)["state"]["best"]
-    folder = end if best is None else run.checkpoint(int(best[1]))
+    if "folder" in grown[stage - 1]:
+        folder = run.named(str(grown[stage - 1]["folder"]))
+    else:  # a run of version 0.1.0
+        best = read_json(end / MANIFEST)["state"]["best"]
+        folder = end if best is None else run.checkpoint(int(best[1]))
     if not (folder / MANIFEST).is_file():
         raise RunError(f"{folder} is no longer there; train with a larger run.keep to vote with it")
     return folder

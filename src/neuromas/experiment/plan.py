@@ -14,9 +14,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from neuromas.config import Config, Section, make_config, read_toml
-from neuromas.errors import ConfigError, NeuromasError, unknown
-from neuromas.growth.stages import check_stages
+from neuromas.config import MOST_PASSES, Config, Section, check_plain, make_config, read_toml
+from neuromas.errors import ConfigError, NeuromasError, TopologyError, cut, shown, unknown
+from neuromas.growth.stages import check_stages, settle
 from neuromas.tasks import make_task
 
 _WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -136,9 +136,9 @@ class Plan(Section):
         if kept:
             data["run"] = _merged(data.get("run", {}), {"keep": kept})
         try:
-            return make_config(data)
-        except ConfigError as error:
-            raise ConfigError(f"arm {arm.name!r}: {error}") from None
+            return settle(make_config(data))
+        except (ConfigError, TopologyError) as error:
+            raise type(error)(f"arm {arm.name!r}: {error}") from None
 
     def _checkpoints(self, arm: Arm) -> int:
         """How many checkpoints to keep so that the network an earlier stage ended with is still there."""
@@ -159,6 +159,7 @@ def load_plan(path: Path) -> Plan:
 
 def make_plan(data: Mapping[str, Any]) -> Plan:
     """A rehearsed Plan from plain data. Raises NeuromasError with one line on the first problem."""
+    check_plain(data)
     try:
         plan = Plan.model_validate(dict(data))
     except ValidationError as error:
@@ -172,7 +173,20 @@ def make_plan(data: Mapping[str, Any]) -> Plan:
     for arm in plan.arms:
         for label in labels if arm.stages else ():
             _rehearse(plan, arm, label)
+        _check_votes(plan, arm, labels[0])
     return plan
+
+
+def _check_votes(plan: Plan, arm: Arm, label: str) -> None:
+    """Passes of an arm that votes are bounded. Raises ConfigError."""
+    if not arm.of:
+        return
+    items = plan.config(plan.arm(plan.point(arm.of)[0]), label, plan.seeds[0]).evaluate.test
+    if items * arm.votes > MOST_PASSES:
+        raise ConfigError(
+            f"arm {arm.name!r}: votes = {arm.votes} on evaluate.test = {items} are "
+            f"{items * arm.votes} passes, at most {MOST_PASSES}"
+        )
 
 
 def _rehearse(plan: Plan, arm: Arm, label: str) -> None:
@@ -220,7 +234,6 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{key} is missing"
     if first["type"] == "string_pattern_mismatch":
-        return f"{key} = {first['input']!r}: should be letters, digits, '.', '_' and '-'"
-    given = repr(first["input"])
+        return f"{cut(key, 200)} = {shown(first['input'])}: should be letters, digits, '.', '_' and '-'"
     said = str(first["msg"])[:1].lower() + str(first["msg"])[1:]
-    return f"{key} = {given[:100]}: {said.removeprefix('input ')}"
+    return f"{cut(key, 200)} = {shown(first['input'])}: {said.removeprefix('input ')}"

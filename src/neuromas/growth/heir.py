@@ -6,20 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from neuromas import trust
 from neuromas.assemble import Assembly, bundle_folder, load_bundle, save_bundle
 from neuromas.config import Config, apply_overrides, make_config
 from neuromas.errors import ConfigError, RunError, one_line
+from neuromas.graphs import says_question
 from neuromas.growth.lineage import Lineage, describe
 from neuromas.growth.operators import Growth, remove_edge, remove_node
 from neuromas.models.bundle import read_manifest
-from neuromas.store import MANIFEST, replace_folder
+from neuromas.store import MANIFEST, Run, replace_folder
 
 
 @dataclass(frozen=True, slots=True)
 class Heritage:
     """The network a run begins with: where it lies, after how many steps of its run, and its past.
 
-    ``met`` counts the training problems its ancestors met, so that the heir meets others.
+    ``met`` counts the training problems its ancestors met, so that the heir meets others; ``born`` are the
+    adapters that began in a growth.
     """
 
     run: str
@@ -28,26 +31,36 @@ class Heritage:
     met: int
     lineage: Lineage
     optimisers: bool
+    born: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, path: Path) -> Heritage:
-        """That of a run (its best checkpoint), a checkpoint or a network folder. Raises RunError."""
+        """That of a run (its best checkpoint), a checkpoint or a network folder. Raises RunError.
+
+        A run has paid for all of its training, also for what came after its best checkpoint.
+        """
         folder = bundle_folder(path)
         manifest = read_manifest(folder)
+        newest = manifest if folder == path else read_manifest(Run.open(path).checkpoints()[-1])
         lineage = Lineage.from_manifest(manifest, str(path))
-        state = manifest.get("state", {})  # a pruned network has none
+        lineage = replace(lineage, spent=Lineage.from_manifest(newest, str(path)).spent)
+        state, last = manifest.get("state", {}), newest.get("state", {})  # a pruned network has none
         try:
             step = int(state.get("step", lineage.spent.steps))
-            met = int(state.get("cursor", step * manifest["config"]["train"]["problems"]))
+            met = int(last.get("cursor", step * manifest["config"]["train"]["problems"]))
+            grown = state.get("stage", {})
+            born = tuple(int(row) for row in grown.get("born", grown.get("new", ())))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(f"{folder / MANIFEST} is damaged: {error!r}") from error
-        return cls(str(path), folder, step, met, lineage, "optimisers.safetensors" in manifest["files"])
+        optimisers = "optimisers.safetensors" in manifest["files"]
+        return cls(str(path), folder, step, met, lineage, optimisers, born)
 
 
 def heir_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = ()) -> Config:
     """The configuration of a run that grows the network at ``path`` to ``shape``: the parent's, and this.
 
-    Raises RunError or ConfigError.
+    What it names is the parent's choice unless an override names it again (see ``trust``). Raises RunError
+    or ConfigError.
     """
     folder = bundle_folder(path)
     try:
@@ -55,9 +68,14 @@ def heir_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = (
     except (KeyError, ConfigError) as error:
         raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
     data["growth"] |= {"stages": [[shape, steps]], "parent": str(path)}
+    if says_question(shape):  # the file speaks for the new network; the parent's mode is not the user's word
+        data["network"]["question"] = "auto"
     del data["network"]["topology"], data["train"]["steps"]
     data["run"]["directory"] = ""
-    return make_config(apply_overrides(data, overrides))
+    config = make_config(apply_overrides(data, overrides))
+    named = [text.partition("=")[0].strip() for text in overrides]
+    trust.check(config, folder, named=[*named, "growth.parent", "network.topology"])  # PATH and --to
+    return config
 
 
 def prune(path: Path, out: Path, node: str = "", edge: Sequence[str] = ()) -> Growth:
@@ -70,7 +88,7 @@ def prune(path: Path, out: Path, node: str = "", edge: Sequence[str] = ()) -> Gr
         raise RunError(f"{out} exists; name a new folder for the pruned network")
     assembly = load_bundle(path)
     topology = assembly.network.topology
-    change = remove_node(topology, node) if node else remove_edge(topology, edge[0], edge[1])
+    change = remove_edge(topology, edge[0], edge[1]) if edge else remove_node(topology, node)
     lineage = Lineage.from_manifest(read_manifest(bundle_folder(path)), str(path))
     pruned = _without(assembly, change)
     entry = describe(change, topology, lineage.spent, lineage.spent.steps) | {"run": str(path)}

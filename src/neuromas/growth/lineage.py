@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from pydantic import Field
+
 from neuromas.episode import Episode
-from neuromas.errors import RunError
+from neuromas.errors import RunError, TopologyError, one_line
 from neuromas.evaluate import Evaluation
 from neuromas.growth.operators import Growth
+from neuromas.models.saved_state import Count, Saved, parsed
 from neuromas.topology import Topology
 
 
@@ -38,6 +41,35 @@ class Budget:
         return Budget(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
+class _Cost(Saved):
+    """A ``Budget`` in a manifest."""
+
+    steps: Count
+    calls: Count
+    prompt_tokens: Count
+    new_tokens: Count
+    seconds: float = Field(ge=0)
+
+
+class _Entry(Saved):
+    """One growth in a manifest, see ``describe``."""
+
+    run: str
+    step: Count
+    best: Count | None = None
+    to: str
+    operators: list[str]
+    new: list[str]
+    origin: dict[str, str]
+    topology: dict[str, Any]
+    spent: _Cost
+
+
+class _Past(Saved):
+    lineage: list[_Entry]
+    spent: _Cost
+
+
 @dataclass(frozen=True, slots=True)
 class Lineage:
     """``entries`` of growth, oldest first (see ``describe``), and what the network cost until now."""
@@ -52,13 +84,13 @@ class Lineage:
         Raises RunError if it is damaged.
         """
         try:
-            entries = tuple({**entry, "run": entry["run"] or heir_of} for entry in manifest["lineage"])
-            spent = Budget(**manifest["spent"])
-            if any(type(entry["step"]) is not int for entry in entries):
-                raise TypeError("an ancestor without its step")
-            return cls(entries, Budget() + spent)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"a network's lineage is missing or damaged ({error!r})") from error
+            past = parsed(_Past, {key: manifest[key] for key in ("lineage", "spent")}, "network")
+            for entry in past.lineage:
+                Topology.from_dict(entry.topology)
+        except (KeyError, RunError, TopologyError) as error:
+            raise RunError(f"a network's lineage is missing or damaged ({one_line(error)})") from error
+        entries = tuple({**entry, "run": entry["run"] or heir_of} for entry in manifest["lineage"])
+        return cls(entries, Budget(**past.spent.model_dump()))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a manifest."""
@@ -71,6 +103,10 @@ class Lineage:
     def grown(self, entry: Mapping[str, Any]) -> Lineage:
         """The lineage after a growth."""
         return replace(self, entries=(*self.entries, entry))
+
+    def undone(self) -> Lineage:
+        """The lineage without its last growth; what it cost was spent."""
+        return replace(self, entries=self.entries[:-1])
 
     @property
     def steps(self) -> set[int]:

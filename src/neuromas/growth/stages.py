@@ -8,9 +8,9 @@ from typing import Any
 
 from neuromas.config import Config, GrowthConfig
 from neuromas.errors import RunError, TopologyError
-from neuromas.graphs import load_topology
-from neuromas.growth.operators import at, grow
-from neuromas.topology import Topology
+from neuromas.graphs import agreed_topology, load_topology
+from neuromas.growth.operators import Growth, at, grow
+from neuromas.topology import QUESTION_MODES, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,8 @@ class Stage:
     """Where a run stands: stage ``index`` (from 0) began at step ``since`` and lasts ``steps`` at most.
 
     ``start`` and ``goal`` are the transition it began with and where that ends (None: it did not grow);
-    ``new`` are the adapter rows that began in it.
+    ``new`` are the adapter rows that began in it, ``born`` those of all stages; ``inherited`` are those that
+    were trained before the last growth, or before this run.
     """
 
     index: int
@@ -27,13 +28,31 @@ class Stage:
     start: Topology | None = None
     goal: Topology | None = None
     new: tuple[int, ...] = ()
+    born: tuple[int, ...] = ()
+    inherited: tuple[int, ...] = ()
+
+    def followed_by(self, change: Growth, adapters: tuple[int, int], since: int, steps: int) -> Stage:
+        """The stage after this one; ``adapters`` is how many there were before its change and are now."""
+        new = tuple(range(*adapters))
+        index, born = self.index + 1, (*self.born, *new)
+        grew = bool(change.steps) or index == 0  # in the first stage of an heir all is inherited
+        inherited = tuple(range(adapters[0])) if grew else self.inherited
+        return Stage(index, since, steps, change.start, change.goal, new, born, inherited)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the stage began with a growth."""
+        return self.start is not None and self.start != self.goal
 
     def opening(self, step: int, settings: GrowthConfig) -> float:
-        """How far the gates are open before ``step``, from 0 to 1; linear over the first ``anneal``."""
-        if self.start is None or self.start == self.goal or not settings.gated:
+        """How far the gates are open at ``step``, up to 1; linear over the first ``anneal`` of the stage.
+
+        The first step is not one with closed gates: nothing new would be heard and so nothing be learned.
+        """
+        if not self.changed or not settings.gated:
             return 1.0
         span = settings.anneal * self.steps
-        return min(1.0, (step - self.since) / span) if span > 0 else 1.0
+        return min(1.0, (step - self.since + 1) / span) if span > 0 else 1.0
 
     def topology(self, step: int, settings: GrowthConfig) -> Topology | None:
         """The graph of this step; None if the stage did not change it."""
@@ -42,12 +61,18 @@ class Stage:
         return at(self.start, self.goal, self.opening(step, settings))
 
     def rates(self, step: int, settings: GrowthConfig, adapters: int) -> dict[int, float]:
-        """Factor of each adapter's learning rate at this step."""
-        if not self.new:
-            return {}
-        rates = dict.fromkeys(self.new, settings.new_rate)
-        if settings.new_rate > 0.0 and step - self.since < settings.first * self.steps:
-            rates |= {row: settings.old_rate for row in range(adapters) if row not in self.new}
+        """Factor of each adapter's learning rate at this step.
+
+        A node keeps the ``new_rate`` it was born with, so that one that is not to learn never does.
+        """
+        early = bool(self.new) and settings.new_rate > 0.0 and step - self.since < settings.first * self.steps
+        rates = {}
+        for row in range(adapters):
+            rate = settings.new_rate if row in (*self.born, *self.new) else 1.0
+            rate *= settings.inherited_rate if row in self.inherited else 1.0
+            rate *= settings.old_rate if early and row not in self.new else 1.0
+            if rate != 1.0:
+                rates[row] = rate
         return rates
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,6 +84,8 @@ class Stage:
             "start": None if self.start is None else self.start.to_dict(),
             "goal": None if self.goal is None else self.goal.to_dict(),
             "new": list(self.new),
+            "born": list(self.born),
+            "inherited": list(self.inherited),
         }
 
     @classmethod
@@ -69,7 +96,10 @@ class Stage:
                 None if data[key] is None else Topology.from_dict(data[key]) for key in ("start", "goal")
             )
             numbers = [int(data[key]) for key in ("index", "since", "steps")]
-            return cls(numbers[0], numbers[1], numbers[2], start, goal, tuple(int(r) for r in data["new"]))
+            new = tuple(int(row) for row in data["new"])
+            born = tuple(int(row) for row in data.get("born", new))  # 0.1.0 did not keep these two
+            inherited = tuple(int(row) for row in data.get("inherited", ()))
+            return cls(numbers[0], numbers[1], numbers[2], start, goal, new, born, inherited)
         except (KeyError, TypeError, ValueError, TopologyError) as error:
             raise RunError(f"a checkpoint's growth stage is damaged ({error!r})") from error
 
@@ -77,6 +107,23 @@ class Stage:
 def shapes(config: Config) -> list[tuple[str, int]]:
     """The stages of a run: those configured, or the one network."""
     return list(config.growth.stages) or [(config.network.topology, config.train.steps)]
+
+
+def settle(config: Config) -> Config:
+    """The configuration with ``network.question`` as its topologies have it: what a run records.
+
+    "auto" becomes the one mode under which every topology is what its text or file says; it stays where
+    a file says more than a mode can. Raises TopologyError where a mode contradicts a file.
+    """
+    question = config.network.question
+    goals = [agreed_topology(shape, question) for shape, _ in shapes(config)]
+    if question != "auto":
+        return config
+    for mode in QUESTION_MODES:
+        if goals == [load_topology(shape, mode) for shape, _ in shapes(config)]:
+            network = config.network.model_copy(update={"question": mode})
+            return config.model_copy(update={"network": network})
+    return config
 
 
 def check_stages(config: Config, parent: Topology | None) -> list[Topology]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,13 +16,14 @@ from neuromas.episode import Episode, Turn
 from neuromas.growth.operators import Growth
 from neuromas.learning.losses import Weights
 from neuromas.models.adapters import AdapterBank
+from neuromas.models.bundle import held_adapters
 from neuromas.models.scorer import Message
 from neuromas.network import Network
 from neuromas.rollout import Sampling, rollout
 from neuromas.seeds import derive
 from neuromas.task import Problem, Task
 from neuromas.topology import Topology
-from neuromas.training import Trainer, learn
+from neuromas.training import Trainer, imitate
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,30 @@ def _begin(bank: AdapterBank, like: int, settings: GrowthConfig, seed: int) -> T
     return vector
 
 
+def inherited(folder: Path, bank: AdapterBank, new: Sequence[int]) -> AdapterBank:
+    """What a stage is to stay near: adapters as they were at its start, kept in ``folder``.
+
+    The ``new`` ones, which inherited nothing, are those of ``bank`` as they change.
+    """
+    start = held_adapters(folder, bank)
+    return bank.holding([None if row in new else vector for row, vector in enumerate(start)])
+
+
+def undo(assembly: Assembly, entry: Mapping[str, Any]) -> Network:
+    """The network that grew, out of the grown one; its adapters are the bank's first ones.
+
+    ``entry`` is the growth's line in the lineage. New adapters, which came last, are dropped from the bank.
+    """
+    network, bank = assembly.network, assembly.policy.bank
+    parent = Topology.from_dict(entry["topology"])
+    rows = {node.name: row for row, node in enumerate(network.topology.nodes)}
+    image = {old: rows[new] for new, old in entry["origin"].items()}
+    assignment = tuple(network.assignment[image[node.name]] for node in parent.nodes)
+    count = max(assignment) + 1
+    del bank.parameters[count:], bank.ranks[count:], bank.versions[count:]
+    return replace(network, topology=parent, assignment=assignment)
+
+
 def restate(
     trainer: Trainer, task: Task, change: Growth, new: Sequence[int], problems: Sequence[Problem]
 ) -> list[Episode]:
@@ -108,7 +135,7 @@ def restate(
             if trainer.network.assignment[row] in new and len(episode.turns) == len(topology.nodes):
                 chosen.append(_lesson(episode, row, echoed, len(chosen)))
     scale = torch.tensor([1.0 / (len(chosen) * len(message.ids)) for message, _ in chosen])
-    learn(trainer, chosen, Weights(torch.ones(len(chosen)), scale), sampling.temperature)
+    imitate(trainer, chosen, Weights(torch.ones(len(chosen)), scale))
     return episodes
 
 

@@ -6,6 +6,7 @@ tokens and the shared advantage; adapters of different nodes never mix.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,21 +29,44 @@ def policy_loss(
     logprobs: Tensor,
     keys: Tensor,
     weights: Weights,
+    *,
     entropy: tuple[float, Tensor] | None = None,
-    divergence: tuple[float, Tensor] | None = None,
+    divergences: Sequence[tuple[float, Tensor]] = (),
+    before: tuple[Tensor, float] | None = None,
 ) -> Tensor:
     """``- sum_t scale * (A log pi_t + c_H H_t - c_KL KL_t)`` over S tokens; a scalar.
 
     ``logprobs`` (S,) carry gradients, ``keys`` (S,) name each token's message. ``entropy`` and
-    ``divergence`` are (coefficient, per-token values (S,)). The sum over micro-batches is the loss of
+    ``divergences`` are (coefficient, per-token values (S,)). The sum over micro-batches is the loss of
     the batch, so gradients accumulate exactly.
+
+    ``before`` is given for a further pass over a batch: the log-probabilities (S,) under the policy that
+    was stepped from, and the clip c. Then ``A log pi_t`` becomes PPO's ``min(r_t A, clip(r_t, 1-c, 1+c) A)``
+    with ``r_t = pi_t / pi_before_t`` (Schulman et al., arXiv 1707.06347, eq. 7). A ratio is of one token and
+    of the node that wrote it, so nodes are clipped independently of each other.
     """
-    gain = weights.advantage[keys] * logprobs
+    advantage = weights.advantage[keys]
+    if before is None:
+        gain = advantage * logprobs
+    else:
+        ratio = torch.exp(logprobs - before[0])
+        clipped = ratio.clamp(1.0 - before[1], 1.0 + before[1])
+        gain = torch.minimum(ratio * advantage, clipped * advantage)
     if entropy is not None:
         gain = gain + entropy[0] * entropy[1]
-    if divergence is not None:
-        gain = gain - divergence[0] * divergence[1]
+    for coefficient, values in divergences:
+        gain = gain - coefficient * values
     return -(weights.scale[keys] * gain).sum()
+
+
+def sampled_kl(before: Tensor, after: Tensor) -> Tensor:
+    """An estimate of KL(before || after) in nats for each of S tokens that were drawn from ``before``.
+
+    ``r - 1 - log r`` with r = p_after / p_before: never negative, and unbiased (Schulman, "Approximating KL
+    divergence", 2020). Both arguments (S,) are natural-log probabilities of the drawn tokens.
+    """
+    difference = after - before
+    return torch.expm1(difference) - difference
 
 
 def clip_factor(norm: float, limit: float) -> float:

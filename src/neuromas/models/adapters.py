@@ -7,6 +7,7 @@ is that of LoRA (Hu et al., arXiv 2106.09685): ``y = W x + (alpha / r) B A x``.
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 from collections.abc import Iterator, Sequence
@@ -174,14 +175,29 @@ class AdapterBank:
         for i, slot in enumerate(self.slots):
             yield slot, pieces[2 * i].view(rank, slot.inputs), pieces[2 * i + 1].view(slot.outputs, rank)
 
+    def holding(self, vectors: Sequence[Tensor | None]) -> AdapterBank:
+        """A copy with these factors, constant; None: the adapter's present ones, as they change, constant.
+
+        Only ``select(of=...)`` is meant to see it: the layers of the model belong to this bank.
+        """
+        other = copy.copy(self)
+        other.parameters = [
+            nn.Parameter((own.data if held is None else held.to(own)), requires_grad=False)
+            for own, held in zip(self.parameters, vectors, strict=True)
+        ]
+        return other
+
     @contextmanager
-    def select(self, rows: Sequence[int] | None, dtype: torch.dtype) -> Iterator[None]:
+    def select(
+        self, rows: Sequence[int] | None, dtype: torch.dtype, of: AdapterBank | None = None
+    ) -> Iterator[None]:
         """Within the block, row ``i`` of every forward pass uses adapter ``rows[i]``; None: none.
 
-        Nests: the previous choice is restored, not reset. It holds for this thread alone.
+        ``of`` is a copy of this bank whose factors are used instead. Nests: the previous choice is restored,
+        not reset. It holds for this thread alone.
         """
         before = self.active
-        self._chosen.active = None if rows is None else Active(self, rows, dtype)
+        self._chosen.active = None if rows is None else Active(of or self, rows, dtype)
         try:
             yield
         finally:
@@ -190,18 +206,27 @@ class AdapterBank:
 
 def _wrap(model: nn.Module, spec: LoraSpec, bank: AdapterBank) -> tuple[Slot, ...]:
     """Replace every target linear layer by an adapted one; returns their slots in module order."""
-    found = [
-        (path, module)
-        for path, module in model.named_modules()
-        if path.rpartition(".")[2] in spec.targets and isinstance(module, nn.Linear)
-    ]
-    linears = sorted({p.rpartition(".")[2] for p, m in model.named_modules() if isinstance(m, nn.Linear)})
+    linears = [(path, module) for path, module in _inside(model) if isinstance(module, nn.Linear)]
+    names = sorted({path.rpartition(".")[2] for path, _ in linears})
     for target in spec.targets:
-        if all(path.rpartition(".")[2] != target for path, _ in found):
-            raise ModelError(unknown("adapter target", target, linears))
+        if target not in names:
+            raise ModelError(unknown("adapter target", target, names))
+    found = [(path, module) for path, module in linears if path.rpartition(".")[2] in spec.targets]
     slots: list[Slot] = []
     for path, module in found:
         parent, _, name = path.rpartition(".")
         setattr(model.get_submodule(parent), name, AdaptedLinear(module, bank, len(slots)))
         slots.append(Slot(path, module.in_features, module.out_features))
     return tuple(slots)
+
+
+def _inside(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The modules of the decoder by path. What turns hidden states into logits is used without adapters."""
+    from transformers import PreTrainedModel
+
+    if not isinstance(model, PreTrainedModel):
+        yield from model.named_modules()
+        return
+    decoder, head = model.get_decoder(), model.get_output_embeddings()
+    inside = set(decoder.modules()) - ({head} if head is not None else set())
+    yield from ((path, module) for path, module in model.named_modules() if module in inside)

@@ -6,8 +6,6 @@ folder, or a Hugging Face id. Weights are read from safetensors only and never r
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,11 @@ import torch
 from torch import Tensor
 
 from neuromas.errors import ModelError, one_line, unknown
+from neuromas.files import at_home
 from neuromas.models.attention import IMPLEMENTATION, Plan, register
 from neuromas.models.codec import ByteCodec, Codec, TokenizerCodec
 from neuromas.models.embedded import embedded_folder
+from neuromas.models.identity import fingerprint, same
 from neuromas.models.norms import freeze_norms
 from neuromas.models.packed import pack_linears
 from neuromas.models.tiny import tiny_model
@@ -48,6 +48,11 @@ class Backbone:
     device: torch.device
     rows: int
     tokens: int
+    folder: Path | None = None
+
+    def is_the_one(self, saved: str) -> bool:
+        """Whether a digest that a network was saved with is this model's."""
+        return same(saved, self.digest, self.folder)
 
     def hidden(self, ids: Tensor, position: Tensor, plan: Plan) -> Tensor:
         """Last hidden states (R, L, d) of tokens (R, L) at their positions (R, L)."""
@@ -106,12 +111,13 @@ def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> B
         device=place,
         rows=1024 if large else 256,
         tokens=32768 if large else 2048,
+        folder=folder,
     )
 
 
 def _locate(name: str) -> Path:
     """The folder of a local model, or of a hub id downloaded as safetensors."""
-    path = Path(name).expanduser()
+    path = at_home(name)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ModelError(f"backbone {name!r}: the folder has no config.json; {THREE_WAYS}")
@@ -146,6 +152,11 @@ def _open(folder: Path, name: str) -> tuple[Any, Codec]:
         tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
     except Exception as error:  # any failure to load is the same news for the user
         raise ModelError(f"backbone {name!r} cannot be loaded: {one_line(error)[:300]}") from error
+    known, room = max(tokenizer.get_vocab().values(), default=0), model.get_input_embeddings().weight.shape[0]
+    if known >= room:
+        raise ModelError(
+            f"backbone {name!r}: its tokenizer has a token {known}, its model only tokens 0 to {room - 1}"
+        )
     config = model.config.get_text_config()
     ends = model.generation_config.eos_token_id
     if ends is None:
@@ -156,20 +167,3 @@ def _open(folder: Path, name: str) -> tuple[Any, Codec]:
     plain = tokenizer("a").input_ids
     start = plain[:1] if tokenizer.bos_token_id is not None and plain[:1] == [tokenizer.bos_token_id] else []
     return model, TokenizerCodec(tokenizer, end_ids, start)
-
-
-def fingerprint(folder: Path) -> str:
-    """Identity of the weights and configuration: names, sizes and the ends of every file that counts."""
-    digest = hashlib.sha256()
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    for noise in ("_name_or_path", "transformers_version", "torch_dtype", "dtype"):
-        config.pop(noise, None)
-    digest.update(json.dumps(config, sort_keys=True).encode())
-    for path in sorted(folder.glob("*.safetensors")):
-        size = path.stat().st_size
-        digest.update(f"{path.name}:{size}".encode())
-        with path.open("rb") as stream:
-            digest.update(stream.read(1 << 20))
-            stream.seek(max(0, size - (1 << 20)))
-            digest.update(stream.read())
-    return digest.hexdigest()[:16]

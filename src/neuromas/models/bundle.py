@@ -80,20 +80,28 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     versions = manifest.get("versions")
     if not isinstance(versions, list) or any(type(version) is not int for version in versions):
         raise RunError(f"{folder / MANIFEST} is damaged: no list of adapter versions")
-    root = folder.resolve()
     needed = [f"adapters/adapter-{row:02d}/{_WEIGHTS}" for row in range(len(versions))]
     for name in [*files, *needed]:
         digest = files.get(name)
         if digest is None:
             raise RunError(f"{folder / MANIFEST} is damaged: it does not vouch for {name}")
-        path = (folder / name.replace("\0", "")).resolve()
-        if not path.is_relative_to(root):
-            raise RunError(f"{folder}: the manifest names {name!r}, which lies outside the folder")
-        if not path.is_file():
-            raise RunError(f"{folder}: {name} is missing")
-        if file_digest(path) != digest:
-            raise RunError(f"{folder}: {name} is damaged or was changed (its hash does not match)")
+        _check_file(folder, name, digest)
     return manifest
+
+
+def _check_file(folder: Path, name: str, digest: Any) -> None:
+    """The file lies in the folder and has the hash. Raises RunError."""
+    try:
+        path = (folder / name).resolve()
+        inside, there = path.is_relative_to(folder.resolve()), path.is_file()
+    except (OSError, ValueError, RuntimeError):  # no name a file can have, or links in a circle
+        raise RunError(f"{folder}: {name[:100]!r} is missing: no file can be called that") from None
+    if not inside:
+        raise RunError(f"{folder}: the manifest names {name!r}, which lies outside the folder")
+    if not there:
+        raise RunError(f"{folder}: {name} is missing")
+    if file_digest(path) != digest:
+        raise RunError(f"{folder}: {name} is damaged or was changed (its hash does not match)")
 
 
 def load_adapters(folder: Path, bank: AdapterBank, versions: Sequence[int]) -> None:
@@ -102,24 +110,34 @@ def load_adapters(folder: Path, bank: AdapterBank, versions: Sequence[int]) -> N
         raise RunError(
             f"{folder}: {len(versions)} adapters are saved, the network has {len(bank.parameters)}"
         )
-    for row, parameter in enumerate(bank.parameters):
-        path = folder / "adapters" / f"adapter-{row:02d}" / _WEIGHTS
-        tensors = load_tensors(path)
-        pieces = []
-        for slot in bank.slots:
-            for part, shape in (
-                ("A", (bank.ranks[row], slot.inputs)),
-                ("B", (slot.outputs, bank.ranks[row])),
-            ):
-                name = f"{_PEFT_PREFIX}{slot.path}.lora_{part}.weight"
-                tensor = tensors.get(name)
-                if tensor is None or tuple(tensor.shape) != shape:
-                    found = "missing" if tensor is None else f"of shape {tuple(tensor.shape)}"
-                    raise RunError(f"{path}: {name} is {found}, expected {shape}")
-                pieces.append(tensor.reshape(-1).float())
+    for row, vector in enumerate(held_adapters(folder, bank)):
         with torch.no_grad():
-            parameter.copy_(torch.cat(pieces))
+            bank.parameters[row].copy_(vector)
         bank.versions[row] = versions[row]
+
+
+def held_adapters(folder: Path, bank: AdapterBank) -> list[Tensor]:
+    """The saved vectors (P,) of the bank's adapters, on the CPU in fp32; the bank stays as it is.
+
+    Raises RunError if shapes or names do not fit.
+    """
+    return [_vector(folder, bank, row) for row in range(len(bank.parameters))]
+
+
+def _vector(folder: Path, bank: AdapterBank, row: int) -> Tensor:
+    path = folder / "adapters" / f"adapter-{row:02d}" / _WEIGHTS
+    tensors = load_tensors(path)
+    pieces = []
+    for slot in bank.slots:
+        for part, shape in (("A", (bank.ranks[row], slot.inputs)), ("B", (slot.outputs, bank.ranks[row]))):
+            name = f"{_PEFT_PREFIX}{slot.path}.lora_{part}.weight"
+            tensor = tensors.get(name)
+            if tensor is None or tuple(tensor.shape) != shape:
+                found = "missing" if tensor is None else f"of shape {tuple(tensor.shape)}"
+                raise RunError(f"{path}: {name} is {found}, expected {shape}")
+            _check_numbers(tensor, f"{path}: {name}")
+            pieces.append(tensor.reshape(-1).float())
+    return torch.cat(pieces)
 
 
 def save_optimisers(folder: Path, optimisers: Sequence[torch.optim.Optimizer]) -> dict[str, str]:
@@ -134,20 +152,52 @@ def save_optimisers(folder: Path, optimisers: Sequence[torch.optim.Optimizer]) -
 
 
 def load_optimisers(folder: Path, optimisers: Sequence[torch.optim.Optimizer]) -> None:
-    """Put saved AdamW states back, or none for an adapter that had not been stepped."""
-    tensors = load_tensors(folder / "optimisers.safetensors")
+    """Put saved AdamW states back, or none for an adapter that had not been stepped.
+
+    Raises RunError if a tensor is missing, of another shape or not a finite number; then none is put back.
+    """
+    path = folder / "optimisers.safetensors"
+    tensors = load_tensors(path)
+    states = []
     for row, optimiser in enumerate(optimisers):
         prefix = f"{row}."
         state = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
+        if state:
+            _check_moments(state, optimiser.param_groups[0]["params"][0].shape, f"{path}: adapter {row}")
+        states.append(state)
+    for optimiser, state in zip(optimisers, states, strict=True):
         whole = optimiser.state_dict()
         optimiser.load_state_dict({**whole, "state": {0: state} if state else {}})
+
+
+def _check_moments(state: Mapping[str, Tensor], shape: torch.Size, where: str) -> None:
+    """AdamW's count of steps and its two moments, of the adapter's shape. Raises RunError."""
+    wanted = {"step": torch.Size(()), "exp_avg": shape, "exp_avg_sq": shape}
+    if state.keys() != wanted.keys():
+        raise RunError(f"{where} has {sorted(state)[:5]}, expected {sorted(wanted)}")
+    for name, tensor in state.items():
+        if tensor.shape != wanted[name]:
+            raise RunError(
+                f"{where}: {name} is of shape {tuple(tensor.shape)}, expected {tuple(wanted[name])}"
+            )
+        _check_numbers(tensor, f"{where}: {name}")
+    if min(float(state["step"]), float(state["exp_avg_sq"].min())) < 0:
+        raise RunError(f"{where}: step or exp_avg_sq is negative")
+
+
+def _check_numbers(tensor: Tensor, where: str) -> None:
+    """Raises RunError if the tensor does not hold finite real numbers."""
+    if not tensor.is_floating_point():
+        raise RunError(f"{where} holds {tensor.dtype}, not real numbers")
+    if not bool(torch.isfinite(tensor.float()).all()):
+        raise RunError(f"{where} holds numbers that are not finite: its training diverged or it was changed")
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors of a safetensors file. Raises RunError if it is missing or damaged."""
     try:
         return load_file(path)
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise RunError(f"{path} cannot be read: {one_line(error)}") from error
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.errors import ModelError, unknown
+from neuromas.files import at_home
 from neuromas.models.codec import ByteCodec
 from neuromas.models.embedded import cache_root, find_gguf
 
@@ -93,7 +94,7 @@ def _config(name: str) -> Path:
         if not found:
             raise ModelError(f"backbone {name!r} is not unpacked yet: 'neuromas doctor' does it once")
         return found[-1]
-    folder = Path(name).expanduser()
+    folder = at_home(name)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(f"backbone {name!r}: the folder has no config.json")

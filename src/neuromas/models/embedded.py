@@ -13,6 +13,9 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +78,7 @@ def _intact(folder: Path) -> bool:
     """True if the folder was completed and every file has the size and checksum it was built with."""
     try:
         manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
-        return all(file_digest(folder / name) == digest for name, digest in manifest["sha256"].items())
+        return all(known_digest(folder / name) == digest for name, digest in manifest["sha256"].items())
     except (OSError, ValueError, KeyError, AttributeError):
         return False
 
@@ -104,8 +107,9 @@ def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **source)
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
+    with _quiet():
+        model = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **source)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
     config = model.config
     tied = config.tie_word_embeddings
     weights = {
@@ -122,7 +126,37 @@ def _convert(gguf: Path, folder: Path) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps transformers' bars and advice off the terminal: its reader of GGUF heeds no switch."""
+    from transformers import modeling_gguf_pytorch_utils as reader
+    from transformers.utils import logging
+
+    bars, level, draw = logging.is_progress_bar_enabled(), logging.get_verbosity(), reader.tqdm
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    reader.tqdm = partial(draw, disable=True)
+    try:
+        yield
+    finally:
+        reader.tqdm = draw
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def known_digest(path: Path) -> str:
+    """The same, read once a process while the file's size and times stay."""
+    stat = path.stat()
+    return _digest(path.resolve(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, size: int, changed: int, renewed: int) -> str:
+    return file_digest(path)

@@ -55,13 +55,15 @@ class Row:
 class TokenScores:
     """Scores of S sampled tokens: natural-log probability and entropy in nats, both (S,) fp32.
 
-    ``keys`` (S,) names each token's message; ``reference`` (S,) is KL(policy || backbone) if asked for.
+    ``keys`` (S,) names each token's message, ``places`` (S,) its place in it. ``references`` has one (S,)
+    for each reference that was asked for: KL(policy || reference).
     """
 
     keys: Tensor
+    places: Tensor
     logprobs: Tensor
     entropy: Tensor
-    reference: Tensor | None
+    references: tuple[Tensor, ...] = ()
 
 
 def pack(messages: Sequence[Message]) -> list[Row]:
@@ -98,20 +100,21 @@ class _Asked:
     place: Tensor  # (S,), ascending
     target: Tensor  # (S,)
     key: Tensor  # (S,)
+    position: Tensor  # (S,), in its message
 
 
 def _asked(rows: Sequence[Row], temperature: Tensor, device: torch.device) -> _Asked:
     """Sampled tokens sorted by the place that predicts them; one place may predict several."""
     heat = torch.unique(temperature.cpu(), return_inverse=True)[1].tolist()
     tokens = sorted(
-        (r, column, heat[message.key], target, message.key)
+        (r, column, heat[message.key], target, message.key, position)
         for r, row in enumerate(rows)
         for message, columns in zip(row.messages, row.columns, strict=True)
-        for column, target in zip(columns, message.ids, strict=True)
+        for position, (column, target) in enumerate(zip(columns, message.ids, strict=True))
     )
     table = torch.tensor(tokens, dtype=torch.long).to(device)
     where, place = torch.unique_consecutive(table[:, :3], dim=0, return_inverse=True)
-    return _Asked(where[:, 0], where[:, 1], place, table[:, 3], table[:, 4])
+    return _Asked(where[:, 0], where[:, 1], place, table[:, 3], table[:, 4], table[:, 5])
 
 
 def score(
@@ -121,36 +124,35 @@ def score(
     temperature: Tensor,
     *,
     entropy_gradient: bool = False,
-    reference: bool = False,
+    references: Sequence[AdapterBank | None] = (),
 ) -> TokenScores:
     """Score one micro-batch. ``temperature`` (M,) is that of each message key, all positive.
 
-    Gradients flow to the adapters of ``rows`` alone; through the entropy only if asked for. With
-    ``reference`` the same tokens are also scored by the backbone without adapters, without gradient.
+    Gradients flow to the adapters of ``rows`` alone; through the entropy only if asked for. The same tokens
+    are also scored, without gradient, by every bank of ``references`` (None: the backbone without adapters).
     """
     asked = _asked(rows, temperature, backbone.device)
     canvas = paint([row.tree for row in rows], backbone.device)
     heat = temperature.to(backbone.device)[asked.key]
-    logits = _logits(backbone, bank, (canvas, asked), [row.adapter for row in rows])
-    if not entropy_gradient and not reference:
+    adapters = [row.adapter for row in rows]
+    with bank.select(adapters, backbone.dtype):
+        logits = _logits(backbone, canvas, asked)
+    if not entropy_gradient and not references:
         chosen, entropy = chosen_logprobs(logits, asked.place, asked.target, heat)
-        return TokenScores(asked.key, chosen, entropy, None)
+        return TokenScores(asked.key, asked.position, chosen, entropy)
     every = torch.log_softmax(logits[asked.place].float() / heat[:, None], dim=-1)
     chosen = every.gather(1, asked.target[:, None])[:, 0]
     entropy = -(every.exp() * every).sum(dim=-1)
-    if not reference:
-        return TokenScores(asked.key, chosen, entropy, None)
-    with torch.no_grad():
-        base = _logits(backbone, bank, (canvas, asked), None)[asked.place].float() / heat[:, None]
-    divergence = (every.exp() * (every - torch.log_softmax(base, dim=-1))).sum(dim=-1)
-    return TokenScores(asked.key, chosen, entropy, divergence)
+    divergences = []
+    for reference in references:
+        rows_there = None if reference is None else adapters
+        with torch.no_grad(), bank.select(rows_there, backbone.dtype, reference):
+            base = _logits(backbone, canvas, asked)[asked.place].float() / heat[:, None]
+        divergences.append((every.exp() * (every - torch.log_softmax(base, dim=-1))).sum(dim=-1))
+    return TokenScores(asked.key, asked.position, chosen, entropy, tuple(divergences))
 
 
-def _logits(
-    backbone: Backbone, bank: AdapterBank, batch: tuple[Canvas, _Asked], adapters: Sequence[int] | None
-) -> Tensor:
-    """Logits at the places asked for, (U, V) in the model's dtype."""
-    canvas, asked = batch
-    with bank.select(adapters, backbone.dtype):
-        hidden = backbone.hidden(canvas.ids, canvas.position, TriePlan(canvas))
+def _logits(backbone: Backbone, canvas: Canvas, asked: _Asked) -> Tensor:
+    """Logits at the places asked for, (U, V) in the model's dtype, with the adapters selected."""
+    hidden = backbone.hidden(canvas.ids, canvas.position, TriePlan(canvas))
     return backbone.logits(hidden[asked.row, asked.column])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
 from itertools import groupby
 
 from neuromas.report.layout import BOX_HEIGHT, QUESTION, Hop, Layout, arrange, readers
+from neuromas.report.terminal import markup, visible
 from neuromas.topology import Topology
 
 MAX_DRAWN = 24  # nodes; above this the terminal gets a summary
@@ -37,7 +37,7 @@ def as_text(topology: Topology) -> str:
     edge's token budget or the share of the question. Above 24 nodes, equal nodes are summarised.
     """
     body = _rails(topology) if len(topology.nodes) <= MAX_DRAWN else _summary(topology)
-    return "\n".join([headline(topology), "", *body])
+    return "\n".join(map(visible, [headline(topology), "", *body]))
 
 
 def as_svg(topology: Topology) -> str:
@@ -54,7 +54,7 @@ def as_svg(topology: Topology) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="nmas" role="img" width="{width:g}" '
         f'height="{height:g}" viewBox="-20 {top:g} {width:g} {height:g}">',
-        f"<title>{escape(headline(topology))}</title>",
+        f"<title>{markup(headline(topology))}</title>",
         f"<style>{_STYLE}</style>",
         _marker("nmas-head", "head") + _marker("nmas-askhead", "askhead"),
         f'<rect class="nmas-ground" {frame}/>',
@@ -213,7 +213,7 @@ def _label(hop: Hop) -> str:
     width = 7.0 * len(hop.label) + 4.0
     return (
         f'<rect class="plate" x="{x - width / 2:g}" y="{y - 7:g}" width="{width:g}" height="14" rx="3"/>'
-        f'<text class="small" x="{x:g}" y="{y + 4:g}" text-anchor="middle">{escape(hop.label)}</text>'
+        f'<text class="small" x="{x:g}" y="{y + 4:g}" text-anchor="middle">{markup(hop.label)}</text>'
     )
 
 
@@ -240,5 +240,5 @@ def _box(name: str, kind: str, column: tuple[float, float], y: float) -> str:
     return (
         f'<rect class="{kind}" x="{left:g}" y="{y - BOX_HEIGHT / 2:g}" width="{right - left:g}" '
         f'height="{BOX_HEIGHT:g}" rx="{radius:g}"/>'
-        f'<text x="{(left + right) / 2:g}" y="{y + 5:g}" text-anchor="middle">{escape(name)}</text>'
+        f'<text x="{(left + right) / 2:g}" y="{y + 5:g}" text-anchor="middle">{markup(name)}</text>'
     )

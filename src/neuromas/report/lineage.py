@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from neuromas.report.draw import as_svg
-from neuromas.report.terminal import visible
+from neuromas.report.terminal import markup, visible
 from neuromas.topology import Topology
 
 _CAPTION = 34.0
@@ -37,13 +36,13 @@ def lineage_text(manifest: Mapping[str, Any]) -> str:
     lines = []
     for entry in manifest["lineage"]:
         parent = Topology.from_dict(entry["topology"])
-        where = visible(entry["run"]) if entry["run"] else "this run"
+        where = entry["run"] or "this run"
         lines += [
             f"{parent}  {where}, step {entry['step']}: {_cost(entry['spent'])}",
-            f"  └ {visible(told(entry))}",
+            f"  └ {told(entry)}",
         ]
     topology = Topology.from_dict(manifest["topology"])
-    return "\n".join([*lines, f"{topology}  {_cost(manifest['spent'])}"])
+    return "\n".join(map(visible, [*lines, f"{topology}  {_cost(manifest['spent'])}"]))
 
 
 def lineage_svg(manifest: Mapping[str, Any]) -> str:
@@ -62,7 +61,7 @@ def lineage_svg(manifest: Mapping[str, Any]) -> str:
         size = _SIZE.search(drawing)
         width, height = (float(size[1]), float(size[2])) if size else (400.0, 200.0)
         caption = f"{topology}: {_cost(spent)}" + (f" — then {following}" if following else "")
-        parts.append(f'<text x="12" y="{top + 22:g}">{escape(visible(caption))}</text>')
+        parts.append(f'<text x="12" y="{top + 22:g}">{markup(caption)}</text>')
         parts.append(drawing.replace("<svg ", f'<svg y="{top + _CAPTION:g}" ', 1))
         top += height + _CAPTION
         widest = max(widest, width, 7.6 * len(caption) + 24)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from neuromas.config import make_config
-from neuromas.errors import RunError
+from neuromas.errors import RunError, one_line
 from neuromas.report.reading import read_evaluation
 from neuromas.report.terminal import quoted, visible
 from neuromas.statistics import Interval, PairedTest, mcnemar, paired_difference_interval, paired_permutation
-from neuromas.store import Run
+from neuromas.store import MANIFEST, Run, read_json
 
 Items = Sequence[Mapping[str, Any]]
 _EXAMPLES = 3
@@ -33,7 +34,13 @@ def percent(value: float | None, interval: Mapping[str, Any] | Interval | None =
 
 
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:
-    """One evaluation, a fact a line."""
+    """One evaluation, a fact a line. Raises RunError if it is none."""
+    with readable("this evaluation"):
+        return [visible(line) for line in _summary_lines(summary)]
+
+
+def _summary_lines(summary: Mapping[str, Any]) -> list[str]:
+    """The same, of a summary that has its keys."""
     majority = summary["majority"]
     lines = [
         f"accuracy          {percent(summary['accuracy'], summary['interval'])} on {summary['items']} items",
@@ -47,7 +54,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     return [
         *lines,
         f"parse failures    {percent(summary['parse_failures'])}",
-        f"failed rollouts   {summary['failed']}",
+        f"failed rollouts   {failures(summary)}",
         f"calls a question  {summary['calls']:.1f}",
         f"tokens a question {summary['prompt_tokens']:.1f} read, {summary['new_tokens']:.1f} written",
         f"tokens a message  {tokens} (node by node; truncated {cut})",
@@ -55,11 +62,42 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def failures(summary: Mapping[str, Any]) -> str:
+    """``7 of 100, 2 of them never asked; most often "…" (5)``; what an old run does not hold is left out."""
+    text = str(summary["failed"])
+    if not summary["failed"]:
+        return text
+    text += f" of {summary['items']}"
+    if summary.get("unasked"):
+        text += f", {summary['unasked']} of them never asked and left out of the accuracy"
+    causes = summary.get("causes") or {}
+    if causes:
+        cause = max(causes, key=lambda name: causes[name])
+        text += f"; most often {quoted(cause, 80)} ({causes[cause]})"
+    return text
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Turns data that are not what a run writes into one line."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        said = f"no key {error}" if isinstance(error, KeyError) else one_line(error)
+        raise RunError(f"{what} is damaged: {said}") from error
+
+
 def paired(first: Items, second: Items) -> tuple[PairedTest, Interval | None, int]:
     """Paired test and difference (second minus first) on the items both have scores for.
 
     McNemar's exact test where every score is 0 or 1, else a paired permutation test.
     """
+    with readable("an evaluation"):
+        return _paired(first, second)
+
+
+def _paired(first: Items, second: Items) -> tuple[PairedTest, Interval | None, int]:
+    """The same, of items that have their keys."""
     left = {item["id"]: item for item in first if item["score"] is not None}
     right = {item["id"]: item for item in second if item["score"] is not None}
     shared = [name for name in left if name in right]
@@ -84,7 +122,16 @@ def paired_line(test: PairedTest, interval: Interval | None, count: int) -> str:
 
 
 def run_report(run: Run) -> str:
-    """Before and after, the message controls, three examples, and where the run is."""
+    """Before and after, the message controls, three examples, and where the run is.
+
+    Raises RunError with one line if the run is not finished or what it holds is damaged.
+    """
+    with readable(f"run {str(run.path)!r}"):
+        return "\n".join(map(visible, _run_lines(run)))
+
+
+def _run_lines(run: Run) -> list[str]:
+    """The lines of a report."""
     config = make_config(run.read("config.json"))
     before, items_before = read_evaluation(run, "test-before", _SUMMARY, _ITEM)
     after, items_after = read_evaluation(run, "test-after", _SUMMARY, _ITEM)
@@ -92,8 +139,8 @@ def run_report(run: Run) -> str:
     best = status["best"] if status["best"] is not None else status["step"]
     shapes = [shape for shape, _ in config.growth.stages] or [config.network.topology]
     names = [config.task.name, " -> ".join(shapes), config.model.backbone]
-    task, topology, backbone = (visible(name) for name in names)
-    lines = [
+    task, topology, backbone = names
+    return [
         f"{task} · network {topology} (question: {config.network.question}) · {backbone} · "
         f"seed {config.seed} · {status['step']} steps, checkpoint of step {best} · "
         f"{status['seconds']:.0f} s of training",
@@ -102,11 +149,15 @@ def run_report(run: Run) -> str:
         "",
         "gain      " + paired_line(*paired(items_before, items_after)),
         *_controls(run, before, after),
+        *(
+            f"failed {when}: {failures(s)}"
+            for when, s in (("before", before), ("after", after))
+            if s["failed"]
+        ),
         "",
-        *_examples(items_before, items_after),
-        f"run directory: {visible(str(run.path))}",
+        *_examples(items_before, items_after, origins(run)),
+        f"run directory: {run.path}",
     ]
-    return "\n".join(lines)
 
 
 def _table(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -145,7 +196,23 @@ def _controls(run: Run, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
     return lines
 
 
-def _examples(before: Items, after: Items) -> list[str]:
+def origins(run: Run) -> dict[int, int] | None:
+    """Which node of the network before training each node of the trained one was; None if none is known.
+
+    A run that grew holds the origin of every node of every growth.
+    """
+    growths, checkpoints = list(run.lines("growth.jsonl")), run.checkpoints()
+    if not growths or not checkpoints:
+        return None
+    last = [node["name"] for node in read_json(checkpoints[-1] / MANIFEST)["topology"]["nodes"]]
+    first = {node["name"]: row for row, node in enumerate(growths[0]["topology"]["nodes"])}
+    was = {name: name for name in last}
+    for entry in reversed(growths):
+        was = {now: entry["origin"][name] for now, name in was.items() if name in entry["origin"]}
+    return {row: first[was[name]] for row, name in enumerate(last) if name in was}
+
+
+def _examples(before: Items, after: Items, origin: Mapping[int, int] | None) -> list[str]:
     """The first test questions (not chosen), with every node's message before and after."""
     later = {item["id"]: item for item in after}
     lines = []
@@ -154,12 +221,20 @@ def _examples(before: Items, after: Items) -> list[str]:
         if new is None:
             continue
         lines.append(f"question {quoted(item['question'], 90)}  gold {quoted(item['gold'], 30)}")
-        grown = len(new["messages"]) != len(item["messages"])
-        for node, now in enumerate(new["messages"], start=1):
-            name = "output" if node == len(new["messages"]) else f"node {node}"
-            # nodes of a grown network had other numbers before; only the output is surely the same
-            known = name == "output" or not grown
-            shown = quoted(item["messages"][-1 if grown else node - 1], 40) if known else ""
+        said, nodes = item["messages"], len(new["messages"])
+        for node, now in enumerate(new["messages"]):
+            name = "output" if node == nodes - 1 else f"node {node + 1}"
+            was = _before(node, nodes, len(said), origin)
+            shown = quoted(said[was], 40) if was is not None and was < len(said) else ""
             lines.append(f"    {name:7} before {shown:42} after {quoted(now, 40)}")
         lines.append("")
     return lines
+
+
+def _before(node: int, nodes: int, had: int, origin: Mapping[int, int] | None) -> int | None:
+    """The place of a node's message before training; None for a node that was not there."""
+    if origin is not None:
+        return origin.get(node)
+    if nodes == had:
+        return node
+    return had - 1 if node == nodes - 1 else None  # grown, and nothing says how: the output is the output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
+from html import escape
 
 # Control, format (bidirectional marks, zero width), surrogate, line and paragraph separator: all that
 # can steer a terminal, reorder what is read, or break a line without showing.
@@ -16,6 +17,11 @@ def visible(text: str) -> str:
     A line break becomes ``\\n``, the escape character ``\\x1b``. Ordinary characters stay as they are.
     """
     return "".join(_escape(char) if unicodedata.category(char) in _HIDDEN else char for char in text)
+
+
+def markup(text: str) -> str:
+    """The same as text inside SVG or HTML, also inside an attribute."""
+    return escape(visible(text))
 
 
 def quoted(text: str, width: int = 60) -> str:

@@ -29,7 +29,7 @@ def trace_text(topology: Topology, episode: Episode, width: int = 100) -> str:
 def _node(topology: Topology, row: int, said: dict[int, Turn], width: int) -> list[str]:
     """One node: heading, inputs, message."""
     node, turn = topology.nodes[row], said.get(row)
-    lines = [f"{node.name}  (layer {node.layer}, node {node.index} of {node.width})"]
+    lines = [f"{visible(node.name)}  (layer {node.layer}, node {node.index} of {node.width})"]
     if node.question != "none":
         what = {"all": "the question", "stem": "what is asked, without the data"}
         lines.append(f"  reads {what.get(node.question, f'share {node.question} of the question')}")

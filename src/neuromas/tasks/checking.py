@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from neuromas.task import Problem, Score
-from neuromas.tasks.formulas import as_fraction, same_value
+from neuromas.tasks.formulas import as_fraction, canonical, has_number_form, is_number, same_value
 
 MAX_CHARS = 4000  # a longer answer is not read: nothing sensible is that long, and reading costs time
 FAILED = Score(0.0, None)
@@ -30,6 +30,12 @@ _MARKED_LETTER = re.compile(
     r"(?:\banswer|\boption|\bchoice)(?: is)?\s{0,3}[:=]?\s{0,3}\(?([A-Z])\)?(?=\s*(?:$|[.,;:!\n]))",
     re.IGNORECASE,
 )
+# an option's letter by itself: not the article "A cat", nor "I think"
+_MENTIONED_LETTER = re.compile(
+    r"(?<![\w'])\(?(?:([B-HJ-Z])|([AI])(?! (?!(?:or|and|nor|not|is)\b)[a-z]))\)?(?![\w'])"
+)
+_LISTED_LETTER = re.compile(r"^\s{0,3}\(?([A-Z])[.):]\s", re.MULTILINE)
+_COMPUTATION = re.compile(r"[0-9)]\s{0,3}(?:[-=+*/^×÷·<>x]|\\times|\\cdot)\s{0,3}[-$(]{0,2}[0-9(]")
 _LEADING_YESNO = re.compile(r"(yes|no|true|false)(?=\s*(?:$|[.,;:!\n]))", re.IGNORECASE)
 _YESNO = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 
@@ -61,7 +67,7 @@ def exact_word(gold: str, text: str) -> Score:
     said = plain(text) if len(text) <= MAX_CHARS else ""
     if not said or len(said.split()) != 1:
         return FAILED
-    return Score(float(said.casefold() == gold.casefold()), said)
+    return Score(float(said.casefold() == gold.casefold()), said.casefold())
 
 
 def exact(problem: Problem, text: str) -> Score:
@@ -93,7 +99,8 @@ def read_choice(choices: Sequence[str], text: str, strict: bool = False) -> str 
     """The one letter the text chooses, or ``None``: none, or more than one, was chosen.
 
     Understood: "B", "(B)", "B.", "B. the text", "Answer: B", "\\boxed{B}", or the text of exactly one
-    choice. A letter that contradicts the choice text behind it is no answer.
+    choice. A letter that contradicts the choice text behind it is no answer, and neither are several
+    different letters ("A, B, C, D").
     """
     letters = [chr(ord("A") + i) for i in range(len(choices))]
     texts = [normal(choice) for choice in choices]
@@ -104,17 +111,26 @@ def read_choice(choices: Sequence[str], text: str, strict: bool = False) -> str 
         return letter if letter in letters else None
     if strict:
         return None
-    found = {match[1].upper() for match in _MARKED_LETTER.finditer(said) if match[1].isupper()}
-    found |= {inner.strip(" ()") for inner in _BOXED.findall(said)}
+    marked = [match for match in _MARKED_LETTER.finditer(said) if match[1].isupper()]
+    found = {inner.strip(" ()") for inner in _BOXED.findall(said)}
+    for match in marked:
+        found |= {match[1], *_mentioned(said[match.end(1) :], letters)}
     leading = _LEADING_LETTER.match(said)
     rest = leading[3] if leading else _after_marker(said)
     if leading:
-        found.add(leading[1] or leading[2])
+        found |= {leading[1] or leading[2], *_mentioned(rest, letters)}
+        found |= {letter for letter in _LISTED_LETTER.findall(said) if letter in letters}
     named = [letter for letter, choice in zip(letters, texts, strict=True) if choice == normal(rest)]
     if len(named) == 1:
         found.add(named[0])
     chosen = found.pop() if len(found) == 1 else ""
     return chosen if chosen in letters else None
+
+
+def _mentioned(text: str, letters: Sequence[str]) -> set[str]:
+    """The options whose letters stand by themselves in the text's first line."""
+    line = text.split("\n", 1)[0]
+    return {b or a for b, a in _MENTIONED_LETTER.findall(line)} & set(letters)
 
 
 def read_yesno(text: str, strict: bool = False) -> str | None:
@@ -130,14 +146,21 @@ def read_yesno(text: str, strict: bool = False) -> str | None:
 def check_number(gold: str, text: str, strict: bool = False) -> Score:
     """1 if the number in the text has gold's value: 1,000 = 1000 = $1000.00, 0.5 = 1/2 = \\frac12.
 
+    A number must be written out (``formulas.is_number``): where gold is a number, a computation such as
+    "7*8" or "5=5" is a parse failure; where gold is a formula, any formula of its value is right.
     Tolerant reading takes what stands in \\boxed{}, after "####" or "answer is", or the whole text, or
     the only number in it. Several different numbers without a marker are a parse failure.
     """
+    plain_gold = has_number_form(gold)
     for candidate in [text] if strict else _number_candidates(text):
         said = candidate.strip().rstrip(".").strip()
+        if said and said == gold:
+            return Score(1.0, canonical(said))
+        if plain_gold and not is_number(said):
+            continue
         equal = same_value(gold, said)
         if equal is not None:
-            return Score(float(equal), said)
+            return Score(float(equal), canonical(said))
     return FAILED
 
 
@@ -151,7 +174,9 @@ def _number_candidates(text: str) -> list[str]:
 
 
 def _only_number(text: str) -> list[str]:
-    """The number in the text if all numbers in it have one value, else nothing."""
+    """The number in the text if all numbers in it have one value and nothing is computed, else nothing."""
+    if _COMPUTATION.search(text):
+        return []
     found = [match[0] for match in _WRITTEN.finditer(text)]
     values: set[Fraction | None] = {as_fraction(number) for number in found}
     return found[:1] if len(values) == 1 and None not in values else []

@@ -173,7 +173,9 @@ class Arithmetic(ExactSource):
     """A complete binary tree of operations over small whole numbers; parts are its ``parts`` subtrees.
 
     The stem carries the upper operations with letters for the parts ("What is A * B?"), so stem and
-    parts say all. Optimum: every part passes on its value, the reader combines them.
+    parts say all. A part reads "A = 3 + 4", or with ``ask`` is a question of its own, "What is 3 + 4?",
+    as a small language model has met it before; then only nodes that read the stem know the letters.
+    Optimum: every part passes on its value, the reader combines them.
     """
 
     depth: int
@@ -181,6 +183,7 @@ class Arithmetic(ExactSource):
     max_operand: int
     modulo: int
     parts: int
+    ask: bool = False
 
     def __post_init__(self) -> None:
         bad = set(self.operators) - set(_OPERATORS)
@@ -208,9 +211,13 @@ class Arithmetic(ExactSource):
             question=f"What is {_render(tree, tail != '')}{tail}?",
             answer=str(value),
             kind="number",
-            parts=tuple(f"{name} = {_render(sub)}" for name, sub in zip(names, subtrees, strict=True)),
+            parts=tuple(
+                f"What is {_render(sub)}?" if self.ask else f"{name} = {_render(sub)}"
+                for name, sub in zip(names, subtrees, strict=True)
+            ),
             stem=f"What is {_render(_named(tree, cut, iter(names)), tail != '')}{tail}?",
             meta={"values": tuple(_value(sub) for sub in subtrees)},
+            alone=self.ask,
         )
 
     def _tree(self, rng: Random, depth: int) -> Any:

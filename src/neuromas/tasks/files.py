@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from neuromas.errors import TaskError, one_line
 from neuromas.task import SPLITS, Problem, Split, Task
 from neuromas.tasks.options import Option
 from neuromas.tasks.rows import Fields, to_problem
-from neuromas.tasks.stored import StoredTask, cut, disjoint
+from neuromas.tasks.stored import StoredTask, cut, disjoint, mixed
 
 MAX_BYTES = 1 << 30  # of one file
 MAX_LINE = 1 << 20  # characters of one JSONL line
@@ -30,6 +31,12 @@ FIELD_OPTIONS = (
     Option("choices", "choices", "field that holds the choices, or several fields separated by commas"),
     Option("answer", "answer", "field that holds the gold answer"),
     Option("answer_type", "answer_type", "field that holds the kind of answer"),
+    Option(
+        "answer_is",
+        "",
+        "how the answer names its choice, an index counting from 0; empty = whichever fits alone",
+        allowed=("", "index", "letter", "text"),
+    ),
     Option(
         "kind", "", "kind of all answers; empty = by row", allowed=("", "choice", "number", "yesno", "text")
     ),
@@ -68,7 +75,12 @@ def build(options: Mapping[str, Any], given: Mapping[str, Any]) -> Task:
 def fields_of(options: Mapping[str, Any]) -> Fields:
     """The field names among the options."""
     return Fields(
-        options["question"], options["choices"], options["answer"], options["answer_type"], options["kind"]
+        options["question"],
+        options["choices"],
+        options["answer"],
+        options["answer_type"],
+        options["kind"],
+        options["answer_is"],
     )
 
 
@@ -88,7 +100,8 @@ def assemble(
         splits = {split: sources.get(split, ()) for split in SPLITS}
         if "validation" not in sources and validation > 0:
             splits |= {k: v for k, v in cut(splits["train"], validation, 0.0).items() if k != "test"}
-    return StoredTask(name, disjoint(name, splits, options["overlap"]), options["strict"])
+    kept = disjoint(name, splits, options["overlap"])
+    return StoredTask(name, {split: mixed(split, kept[split]) for split in kept}, options["strict"])
 
 
 def read_file(path: str, fields: Fields) -> tuple[Problem, ...]:
@@ -97,7 +110,10 @@ def read_file(path: str, fields: Fields) -> tuple[Problem, ...]:
     if file.suffix.lower() not in (".jsonl", ".csv"):
         raise TaskError(f"{path}: only .jsonl and .csv files can be read, not {file.suffix!r}")
     try:
-        if file.stat().st_size > MAX_BYTES:
+        facts = file.stat()
+        if not stat.S_ISREG(facts.st_mode):  # a FIFO waits for a writer, a device may have no end
+            raise TaskError(f"{path}: is not a regular file")
+        if facts.st_size > MAX_BYTES:
             raise TaskError(f"{path}: the file has more than {MAX_BYTES >> 20} MiB")
         with file.open(encoding="utf-8-sig", newline="") as stream:
             rows = _csv_rows(path, stream) if file.suffix.lower() == ".csv" else _json_rows(path, stream)
@@ -106,6 +122,8 @@ def read_file(path: str, fields: Fields) -> tuple[Problem, ...]:
         raise TaskError(f"{path}: cannot be read ({error.strerror or one_line(error)})") from error
     except UnicodeDecodeError as error:
         raise TaskError(f"{path}: is not UTF-8 text ({one_line(error)})") from error
+    except ValueError as error:  # a path with a null character
+        raise TaskError(f"{path!r}: cannot be read ({one_line(error)})") from error
 
 
 def problems_of(
@@ -130,13 +148,19 @@ def problems_of(
     return tuple(problems)
 
 
-def _json_rows(path: str, stream: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _lines(path: str, stream: Any) -> Iterator[str]:
+    """The lines, none of them read beyond its bound."""
     number = 0
     while line := stream.readline(MAX_LINE + 1):
         number += 1
-        where = f"{path} line {number}"
         if len(line) > MAX_LINE:
-            raise TaskError(f"{where}: longer than {MAX_LINE} characters")
+            raise TaskError(f"{path} line {number}: longer than {MAX_LINE} characters")
+        yield line
+
+
+def _json_rows(path: str, stream: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number, line in enumerate(_lines(path, stream), 1):
+        where = f"{path} line {number}"
         if not line.strip():
             continue
         try:
@@ -149,8 +173,12 @@ def _json_rows(path: str, stream: Any) -> Iterator[tuple[str, Mapping[str, Any]]
 
 
 def _csv_rows(path: str, stream: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    reader = csv.DictReader(stream, strict=True)
+    reader = csv.DictReader(_lines(path, stream), strict=True)
     try:
+        heading = list(reader.fieldnames or ())
+        twice = next((name for i, name in enumerate(heading) if name in heading[:i]), None)
+        if twice is not None:
+            raise TaskError(f"{path} line 1: heading {twice[:40]!r} stands twice")
         for row in reader:
             where = f"{path} line {reader.line_num}"
             if None in row or None in row.values():

@@ -7,6 +7,7 @@ vocabulary, with at most one power of a small exponent.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from fractions import Fraction
@@ -15,20 +16,88 @@ from typing import Any
 
 _PLAIN = re.compile(r"([-+]?)[$]?([0-9]{1,30}|[0-9]{1,3}(?:,[0-9]{3}){1,9})(?:\.([0-9]{0,30}))?")
 _RATIO = re.compile(r"([-+]?[0-9]{1,30})\s?/\s?([0-9]{1,30})")
+_LATEX_MARKS = re.compile(r"\\[!,](?=[0-9]{3}(?![0-9]))|\\(?=[$%])")  # "1\,000", "\$5", "5\%"
+_DIGITS = r"(?:[0-9]{1,20}(?:\.[0-9]{1,20})?|\.[0-9]{1,20})"
+_ROOT = r"\\sqrt(?:\{[0-9]{1,20}\}|[0-9])"
+_UNIT = rf"(?:{_DIGITS}? ?(?:{_ROOT}|\\pi)|{_DIGITS})"  # 3, 2\sqrt{3}, \pi
+_FRACTION = rf"\\[dt]?frac(?:\{{-?{_UNIT}\}}\{{-?{_UNIT}\}}|[0-9][0-9])"
+_WRITTEN_OUT = re.compile(
+    rf"[-+]? ?(?:{_UNIT}|[0-9]{{0,20}} ?{_FRACTION}(?: ?(?:{_ROOT}|\\pi))?|{_UNIT} ?/ ?{_UNIT})"
+)
 _COMMANDS = {"frac", "dfrac", "tfrac", "sqrt", "cdot", "times", "pi", "left", "right"}
 _CHARACTERS = re.compile(r"[0-9A-Za-z\\{}()^+\-*/., $]{1,120}")
 _MAX_EXPONENT = 99
 
 
 def as_fraction(text: str) -> Fraction | None:
-    """The exact value of "-3", "1,000", "$2.50", "40%" (as 40) or "3/4"; ``None`` for anything else."""
-    said = text.strip().removesuffix("%").rstrip()
+    """The exact value of "-3", "1,000", "$2.50", "40%" (as 40) or "3/4"; ``None`` for anything else.
+
+    Also as LaTeX writes them: "\\$2.50", "40\\%", "1{,}000", "1,\\!000", "$1000$".
+    """
+    said = text.strip()
+    if said.startswith("$") and said.endswith("$"):
+        said = said[1:-1]
+    said = _LATEX_MARKS.sub("", said).replace("{,}", ",").strip().removesuffix("%").rstrip()
     match = _PLAIN.fullmatch(said)
     if match:
         sign, whole, decimals = match[1], match[2].replace(",", ""), match[3] or "0"
         return Fraction(f"{sign}{whole}.{decimals}")
     ratio = _RATIO.fullmatch(said)
     return Fraction(int(ratio[1]), int(ratio[2])) if ratio and int(ratio[2]) else None
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number as one writes a result, not a computation still to be done.
+
+    A decimal, a fraction in lowest terms, a root nothing can be drawn out of, multiples of a root or of
+    pi, a mixed number: "-3", "1,000", "3/4", "\\frac{\\sqrt{2}}{2}". Not "7*8", "4/2", "\\sqrt{16}", "(5)".
+    """
+    if not has_number_form(text):
+        return False
+    said = text.strip().strip("$").strip()
+    ratio = _RATIO.fullmatch(said)
+    if ratio:
+        return _lowest(ratio[1], ratio[2])
+    fractions = re.findall(r"frac(?:\{(-?[0-9.]+)\}\{(-?[0-9.]+)\}|([0-9])([0-9]))", said)
+    roots = re.findall(r"sqrt\{?([0-9]+)", said)
+    return all(_lowest(a or c, b or d) for a, b, c, d in fractions) and all(map(_squarefree, roots))
+
+
+def has_number_form(text: str) -> bool:
+    """Whether a text is a number, also one not yet in lowest terms: "4/2", "\\sqrt{8}"."""
+    said = text.strip().strip("$").strip()
+    if as_fraction(said) is not None:
+        return True
+    return bool(_WRITTEN_OUT.fullmatch(said)) and ("/" not in said or "\\" in said)
+
+
+def _lowest(over: str, under: str) -> bool:
+    """Whether over/under are whole numbers in lowest terms, and no whole number themselves."""
+    if "." in over or "." in under:
+        return False
+    return abs(int(under)) > 1 and math.gcd(int(over), int(under)) == 1
+
+
+def _squarefree(digits: str) -> bool:
+    """Whether nothing can be drawn out of the root; large numbers are taken at their word."""
+    number = int(digits)
+    return number > 1 and all(number % (d * d) for d in range(2, min(math.isqrt(number), 1000) + 1))
+
+
+def canonical(text: str) -> str:
+    """One writing for all writings of a number: "1,000", "$1000" and "1000.0" are "1000"; else the text.
+
+    Two answers with one canonical text are one answer, for example when votes are counted.
+    """
+    value = as_fraction(text)
+    if value is None:
+        return text
+    places = next((n for n in range(31) if (value * 10**n).denominator == 1), None)
+    if places is None:
+        return f"{value.numerator}/{value.denominator}"
+    whole, digits = divmod(abs(value.numerator) * 10**places // value.denominator, 10**places)
+    sign = "-" if value < 0 else ""
+    return f"{sign}{whole}.{digits:0{places}}" if places else f"{sign}{whole}"
 
 
 def same_value(gold: str, said: str) -> bool | None:

@@ -18,14 +18,16 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
 from neuromas.errors import TaskError, one_line, unknown
 from neuromas.task import AnswerKind, Problem, Score, Task
 from neuromas.tasks.checking import FAILED, MAX_CHARS, plain
-from neuromas.tasks.formulas import as_fraction, expression
+from neuromas.tasks.formulas import as_fraction, expression, is_number
 from neuromas.tasks.generated import GeneratedTask
+from neuromas.tasks.options import MAX_SEED, shown
 
 PREFIX = "gym/"
 SHARES = (0.5, 0.25, 0.25)  # held-out problems cost 4 draws on average, and some draws are slow
@@ -45,15 +47,26 @@ LEFT_OUT: Mapping[str, str] = MappingProxyType(
 # Generators whose answer is compared as a whole text, with what is wrong with their own scorer.
 EXACT: Mapping[str, str] = MappingProxyType(
     {
+        "advanced_geometry": "gives full credit to the first of several points",
         "binary_matrix": "evaluates the answer as Python",
         "fraction_simplification": "gives full credit to a fraction anywhere in the text",
         "game_of_life_halting": "gives full credit to any text",
         "gsm_symbolic": "gives full credit to the first number of any text",
         "letter_jumble": "gives full credit to any text that contains the words",
+        "propositional_logic": "gives full credit to one weak conclusion in most questions",
+        "spell_backward": "gives full credit to text behind the answer",
         "spiral_matrix": "evaluates the answer as Python",
         "string_insertion": "evaluates the answer as Python",
+        "time_intervals": "gives full credit to a number of days whatever follows it",
+        "word_sorting": "gives full credit to a list that goes on behind the answer",
     }
 )
+# Generators whose answer is a number within a relative error of ours, with what is wrong with their scorer.
+CLOSE: Mapping[str, tuple[float, str]] = MappingProxyType(
+    {"coin_flip": (1e-4, "gives full credit to any beginning of the answer, such as 0")}
+)
+# Generators that read moves, and skip what is none: the letters an answer may consist of.
+MOVES: Mapping[str, str] = MappingProxyType({"sokoban": "LRUD"})
 # Generators whose scorer parses the answer with sympy, which evaluates it: names a formula may use.
 _CALCULUS = ("sin", "cos", "tan", "exp", "log", "sqrt", "asin", "acos", "atan", "pi", "E", "C")
 FORMULAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -61,19 +74,17 @@ FORMULAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "countdown": (),
         "puzzle24": (),
         "polynomial_multiplication": tuple("abcdefghijklmnopqrstuvwxyzXYZ"),
-        "intermediate_integration": (*_CALCULUS, *"xyztXYZ"),
-        "simple_integration": (*_CALCULUS, *"xyztXYZWTRSPQ"),
+        "intermediate_integration": _CALCULUS,  # and the question's variable: another one is a constant
+        "simple_integration": _CALCULUS,
     }
 )
 # Generators where the gold answer of one question may well be right for another one, with the reason.
 MANY_ANSWERS: Mapping[str, str] = MappingProxyType(
     {
-        "coin_flip": "probabilities that differ by at most 0.0001 count as equal",
         "graph_color": "every proper coloring is right",
         "jugs": "every sequence of moves that reaches the goal is right",
         "n_queens": "every board without attacks is right that keeps the given queens",
         "pool_matrix": "numbers within 1 % count as equal, and a row as a column",
-        "propositional_logic": "every valid conclusion is right",
     }
 )
 # 1e999999999, which exact arithmetic would try to write out; NaN, which complex_arithmetic rewards.
@@ -117,7 +128,7 @@ def build(name: str, given: Mapping[str, Any]) -> Task:
     settings = {key: _like(defaults[key], value) for key, value in given.items() if key not in OWN_OPTIONS}
     seed, partial = given.get("seed", 0), given.get("partial", False)
     if seed < 0:
-        raise TaskError(f"task {name!r}: option 'seed' = {seed!r} is out of range (at least 0)")
+        raise TaskError(f"task {name!r}: option 'seed' = {seed!r} is out of range (0 to {MAX_SEED:g})")
     generator = _generator(bare, settings, 0)
     source = GymSource(bare, json.dumps(settings, default=str, sort_keys=True), partial, settings, generator)
     return GeneratedTask(
@@ -172,6 +183,8 @@ class GymSource:
             return FAILED
         if plain(said) == plain(problem.answer):
             return Score(1.0, said)
+        if self.name in CLOSE:
+            return Score(float(_near(problem.answer, said, CLOSE[self.name][0])), said)
         value = 0.0 if self.name in EXACT or not self._safe(entry, said) else self._own(entry, said)
         return Score(value if self.partial else float(value >= 1.0), said)
 
@@ -187,6 +200,8 @@ class GymSource:
         """Whether the scorer may see the text."""
         if _ODD_NUMBER.search(said):
             return False
+        if self.name in MOVES:
+            return set(said) <= set(MOVES[self.name])
         if self.name not in FORMULAS:
             return True
         if self.name == "puzzle24":  # its own scorer accepts any four numbers
@@ -194,7 +209,16 @@ class GymSource:
             digits = "".join(c if c.isascii() and c.isdigit() else " " for c in said[:300]).split()
             if sorted(int(number) for number in digits if len(number) < 9) != numbers:
                 return False
-        return expression(said, FORMULAS[self.name])
+        variable = entry["metadata"].get("variable")
+        return expression(said, (*FORMULAS[self.name], *([variable] if variable else [])))
+
+
+def _near(gold: str, said: str, tolerance: float) -> bool:
+    """Whether the text is a written-out number that differs from gold by that share of it at most."""
+    right, number = as_fraction(gold), as_fraction(said) if is_number(said) else None
+    return (
+        right is not None and number is not None and abs(number - right) <= abs(right) * Fraction(tolerance)
+    )
 
 
 def gold_answer(entry: Mapping[str, Any]) -> str:
@@ -227,9 +251,9 @@ def _generator(name: str, settings: Mapping[str, Any], seed: int) -> Any:
         with _own_chance(seed):
             return create_dataset(name, seed=seed, size=1, **settings)
     except Exception as error:  # configs validate with assert, ValueError, TypeError, ...
-        shown = ", ".join(f"{key} = {value!r}" for key, value in settings.items())
+        given = ", ".join(f"{key} = {shown(value)}" for key, value in settings.items())
         raise TaskError(
-            f"task 'gym/{name}': refused {shown or 'its defaults'} ({one_line(error)})"
+            f"task 'gym/{name}': refused {given or 'its defaults'} ({one_line(error)})"
         ) from error
 
 
@@ -239,10 +263,15 @@ def _check_type(name: str, key: str, value: Any, default: Any) -> None:
     wanted = type(default)
     fits = type(value) is wanted or (wanted is float and type(value) is int)
     if wanted in names and not fits:
-        raise TaskError(f"task {name!r}: option {key!r} must be {names[wanted]}, got {value!r}")
+        raise TaskError(f"task {name!r}: option {key!r} must be {names[wanted]}, got {shown(value)}")
     if isinstance(default, list | tuple) and not isinstance(value, list | tuple):
         raise TaskError(
-            f"task {name!r}: option {key!r} must be a list such as {list(default)!r}, got {value!r}"
+            f"task {name!r}: option {key!r} must be a list such as {shown(list(default))}, got {shown(value)}"
+        )
+    inside = value if isinstance(value, list | tuple) else (value,)
+    if any(isinstance(one, int) and abs(one) > MAX_SEED for one in inside):
+        raise TaskError(
+            f"task {name!r}: option {key!r} = {shown(value)} is out of range (at most {MAX_SEED:g})"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,17 @@ class Family:
     build: Callable[[Mapping[str, Any], Mapping[str, Any]], Task]
 
 
-SEED = Option("seed", 0, "which stream of problems is drawn; splits stay disjoint across seeds", low=0)
+MAX_SEED = 2**63 - 1
+SEED = Option("seed", 0, "which stream of problems is drawn; splits stay disjoint across seeds", 0, MAX_SEED)
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it: short, and without Python's own error for integers of any length."""
+    try:
+        text = repr(value)
+    except ValueError:  # more digits than Python writes
+        return "a number of over 4300 digits"
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 
 def read_options(task: str, specs: tuple[Option, ...], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,9 +66,9 @@ def _checked(task: str, spec: Option, value: Any) -> Value:
     """The value with the option's type, or a TaskError that names key, value and what is valid."""
     wanted = type(spec.default)
     if wanted is float and type(value) is int:
-        value = float(value)
+        value = float(value) if abs(value) < 2**1000 else math.copysign(math.inf, value > 0 or -1)
     if type(value) is not wanted:  # exact: True must not pass as the whole number 1
-        raise TaskError(f"task {task!r}: option {spec.name!r} must be {_TYPES[wanted]}, got {value!r}")
+        raise TaskError(f"task {task!r}: option {spec.name!r} must be {_TYPES[wanted]}, got {shown(value)}")
     if spec.allowed and value not in spec.allowed:
         raise TaskError(f"task {task!r}: " + unknown(f"{spec.name}", value, spec.allowed))
     # written so that NaN, which compares false with everything, is refused
@@ -65,7 +76,8 @@ def _checked(task: str, spec: Option, value: Any) -> Value:
     below = spec.low is not None and not number >= spec.low
     above = spec.high is not None and not number <= spec.high
     if below or above:
-        raise TaskError(f"task {task!r}: option {spec.name!r} = {value!r} is out of range ({bounds(spec)})")
+        found = shown(value)
+        raise TaskError(f"task {task!r}: option {spec.name!r} = {found} is out of range ({bounds(spec)})")
     checked: Value = value
     return checked
 

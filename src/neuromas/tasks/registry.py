@@ -9,7 +9,7 @@ from neuromas.errors import TaskError
 from neuromas.task import Task
 from neuromas.tasks import compositional, files, hier, hub
 from neuromas.tasks.generated import GeneratedTask
-from neuromas.tasks.options import SEED, Family, Option
+from neuromas.tasks.options import MAX_SEED, SEED, Family, Option
 
 Options = Mapping[str, Any]
 
@@ -36,6 +36,7 @@ def _arithmetic(options: Options, given: Options) -> Task:
         options["max_operand"],
         options["modulo"],
         options["parts"],
+        options["ask"],
     )
     return GeneratedTask("arithmetic", "one number", source, options["seed"])
 
@@ -95,6 +96,7 @@ FAMILIES: dict[str, Family] = {
                 Option("max_operand", 9, "numbers are drawn from 1 to this", 1, 999),
                 Option("modulo", 0, "reduce the result modulo this; 0 = do not", 0, 10**6),
                 Option("parts", 2, "how many subtrees are handed out, a power of 2", 1, 64),
+                Option("ask", False, "every part is a question of its own, read without the stem"),
                 SEED,
             ),
             _arithmetic,
@@ -107,7 +109,7 @@ FAMILIES: dict[str, Family] = {
                 Option("H", 2, "height; there are k**H leaves", 1, 8),
                 Option("kind", "latin", "kind of the local functions", allowed=hier.KINDS),
                 Option("m", 4, "size of the alphabet (not for cont)", 2, 100),
-                Option("table_seed", 0, "which secret functions", 0),
+                Option("table_seed", 0, "which secret functions", 0, MAX_SEED),
                 Option("lam", 0.5, "cont: slope in every argument", 0.0, 100.0),
                 Option("tolerance", 0.0, "cont: largest error that counts as right", 0.0, 1.0),
                 SEED,

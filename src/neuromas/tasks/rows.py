@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from neuromas.errors import TaskError, unknown
 from neuromas.task import AnswerKind, Problem
-from neuromas.tasks.checking import read_yesno
+from neuromas.tasks.checking import normal, read_yesno
 from neuromas.tasks.formulas import as_fraction, harmless
 
 MAX_TEXT = 100_000  # characters of one question, choice or answer
@@ -26,7 +28,8 @@ _KINDS: dict[str, AnswerKind] = {
 class Fields:
     """Names of a row's fields. ``kind`` is an answer type for all rows; empty = per row or inferred.
 
-    ``choices`` may name one field, or several separated by commas (one choice each).
+    ``choices`` may name one field, or several separated by commas (one choice each). ``answer_is`` is how
+    the gold answer names its choice: "index" (from 0), "letter" or "text"; empty = whichever fits alone.
     """
 
     question: str = "question"
@@ -34,6 +37,7 @@ class Fields:
     answer: str = "answer"
     answer_type: str = "answer_type"
     kind: str = ""
+    answer_is: str = ""
 
 
 def to_problem(row: Mapping[str, Any], fields: Fields, where: str, identity: str) -> Problem:
@@ -55,7 +59,7 @@ def to_problem(row: Mapping[str, Any], fields: Fields, where: str, identity: str
     if kind == "choice":
         if not choices:
             raise TaskError(f"{where}: no choices in field {fields.choices!r}")
-        answer = _letter(given, answer, labels, choices, where)
+        answer = _letter(given, answer, labels, choices, where, way=fields.answer_is)
         lines = [f"{chr(ord('A') + i)}. {choice}" for i, choice in enumerate(choices)]
         question = "\n".join([question, *lines])
     elif kind == "yesno":
@@ -67,7 +71,8 @@ def to_problem(row: Mapping[str, Any], fields: Fields, where: str, identity: str
         answer = answer.rsplit("####", 1)[-1].strip()  # a worked solution may stand before it
         if as_fraction(answer) is None and not harmless(answer):
             raise TaskError(f"{where}: answer {answer[:40]!r} is not a number")
-    identity = str(row.get("id") or identity)[:200]
+    if row.get("id") not in (None, ""):
+        identity = _text(row, "id", where)[:200]
     return Problem(identity, question, answer, kind, choices if kind == "choice" else ())
 
 
@@ -78,14 +83,27 @@ def _text(row: Mapping[str, Any], field: str, where: str) -> str:
     value = row[field]
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if not isinstance(value, str | int | float) or not str(value).strip():
+    if not _plain(value) or not str(value).strip():
         raise TaskError(f"{where}: field {field!r} must be text or a number, got {str(value)[:40]!r}")
     text = str(value).strip()
     if len(text) > MAX_TEXT:
         raise TaskError(
             f"{where}: field {field!r} has {len(text)} characters, at most {MAX_TEXT} are allowed"
         )
+    _check_characters(text, field, where)
     return text
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value is text or a finite number: JSON files may hold NaN and Infinity."""
+    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _check_characters(text: str, field: str, where: str) -> None:
+    """Refuses lone surrogates: JSON can hold them, no tokenizer and no file can."""
+    found = re.search("[\ud800-\udfff]", text)
+    if found:
+        raise TaskError(f"{where}: field {field!r} holds half a character ({found[0]!a}, a lone surrogate)")
 
 
 def _kind(row: Mapping[str, Any], fields: Fields, where: str) -> AnswerKind | None:
@@ -111,19 +129,36 @@ def _choices(row: Mapping[str, Any], field: str, where: str) -> tuple[tuple[str,
     """Labels (may be empty) and texts of the choices; a list, a JSON list, "a|b|c", or label/text lists."""
     names = [name.strip() for name in field.split(",")]
     value: Any = row.get(field) if len(names) == 1 else [row.get(name) for name in names]
-    labels: Sequence[Any] = ()
+    labels: Any = ()
     if isinstance(value, str):
         value = _listed(value)
     if isinstance(value, Mapping):
-        labels, value = value.get("label") or (), value.get("text")
+        if "text" not in value:
+            known = [str(key)[:40] for key in list(value)[:30]]
+            raise TaskError(f"{where}: " + unknown("field of choices", "text", known))
+        labels, value = value.get("label"), value["text"]
+        labels = () if labels is None else labels
     if value is None:
         return (), ()
-    if not isinstance(value, Sequence) or not all(isinstance(v, str | int | float) for v in value):
+    if not isinstance(value, Sequence) or not all(map(_plain, value)):
         raise TaskError(f"{where}: field {field!r} must be a list of texts, got {str(value)[:40]!r}")
     texts = tuple(str(choice).strip() for choice in value)
+    twice = next((text for i, text in enumerate(texts) if text in texts[:i]), None)
+    if twice is not None:
+        raise TaskError(f"{where}: choice {twice[:40]!r} stands twice in field {field!r}")
+    _check_characters("".join(texts), field, where)
     if len(texts) > MAX_CHOICES or any(not text or len(text) > MAX_TEXT for text in texts):
         raise TaskError(f"{where}: choices must be at most {MAX_CHOICES} non-empty texts, got {len(texts)}")
-    return tuple(str(label).strip() for label in labels), texts
+    return _labels(labels, len(texts), where), texts
+
+
+def _labels(given: Any, count: int, where: str) -> tuple[str, ...]:
+    """The labels of ``count`` choices, or none."""
+    fits = isinstance(given, Sequence) and not isinstance(given, str) and all(map(_plain, given))
+    labels = tuple(str(label).strip() for label in given) if fits else ()
+    if not fits or (labels and len(set(labels)) != count):
+        raise TaskError(f"{where}: labels must be {count} different texts, got {str(given)[:40]!r}")
+    return labels
 
 
 def _listed(cell: str) -> list[Any] | None:
@@ -140,19 +175,51 @@ def _listed(cell: str) -> list[Any] | None:
     return cell.split("|")
 
 
-def _letter(given: Any, answer: str, labels: Sequence[str], choices: Sequence[str], where: str) -> str:
-    """The gold letter: a label, a letter, a 0-based whole number, or the text of exactly one choice."""
+def _letter(
+    given: Any, answer: str, labels: Sequence[str], choices: Sequence[str], where: str, *, way: str
+) -> str:
+    """The gold letter: a label, a 0-based whole number, a letter, or the text of exactly one choice.
+
+    Where these name different choices, a wrong gold answer would train and judge without a word: refused,
+    unless ``way`` says which is meant. A label counts before all of them, as nothing else can be meant.
+    """
     letters = [chr(ord("A") + i) for i in range(len(choices))]
-    if len(labels) == len(choices) and answer in labels:
+    if not way and answer in labels:
         return letters[labels.index(answer)]
-    if isinstance(given, int) and not isinstance(given, bool) and 0 <= given < len(letters):
-        return letters[given]
-    bare = answer.strip("(). ").upper()
-    if bare in letters:
-        return bare
-    named = [letter for letter, choice in zip(letters, choices, strict=True) if choice == answer]
-    if len(named) == 1:
-        return named[0]
-    raise TaskError(
-        f"{where}: answer {answer[:40]!r} is neither a letter from A to {letters[-1]} nor exactly one choice"
-    )
+    found = {
+        "index": _by_index(given, answer, letters, way == "index"),
+        "letter": bare if (bare := answer.strip("(). ").upper()) in letters else None,
+        "text": _by_text(answer, letters, choices),
+    }
+    meant = {key: letter for key, letter in found.items() if letter and way in ("", key)}
+    if len(set(meant.values())) > 1:
+        shown = {key: answer[:20] if key == "index" else repr(answer[:20]) for key in meant}
+        readings = ", ".join(f"{key} {shown[key]} is {letter}" for key, letter in meant.items())
+        ways = " or ".join(map(repr, meant))
+        raise TaskError(f"{where}: the answer names several choices ({readings}); set answer_is = {ways}")
+    if meant:
+        return next(iter(meant.values()))
+    wanted = {
+        "index": f"no index from 0 to {len(choices) - 1}",
+        "letter": f"no letter from A to {letters[-1]}",
+        "text": "not the text of exactly one choice",
+    }.get(way, f"neither a letter from A to {letters[-1]} nor exactly one choice")
+    raise TaskError(f"{where}: answer {answer[:40]!r} is {wanted}")
+
+
+def _by_index(given: Any, answer: str, letters: Sequence[str], digits: bool) -> str | None:
+    """The letter at a whole number; with ``digits`` also at a number written as text, as in CSV files."""
+    whole = isinstance(given, int) and not isinstance(given, bool)
+    if not whole and not (digits and re.fullmatch("[0-9]{1,2}", answer)):
+        return None
+    place = int(answer)
+    return letters[place] if 0 <= place < len(letters) else None
+
+
+def _by_text(answer: str, letters: Sequence[str], choices: Sequence[str]) -> str | None:
+    """The letter of the one choice that reads like this, to the letter or by case and closing marks."""
+    for same in (str, normal):
+        named = [letter for letter, text in zip(letters, choices, strict=True) if same(text) == same(answer)]
+        if len(named) == 1:
+            return named[0]
+    return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from neuromas.errors import TaskError
+from neuromas.seeds import derive
 from neuromas.task import SPLITS, Problem, Score, Split
 from neuromas.tasks.checking import check
 from neuromas.tasks.generated import check_split, split_of
@@ -38,7 +39,7 @@ class StoredTask:
         return len(self.problems.get(split, ()))
 
     def problem(self, split: Split, index: int) -> Problem:
-        """The problem at ``index`` of ``split``, in the order of the data.
+        """The problem at ``index`` of ``split``, in the order they were given (see ``mixed``).
 
         Raises:
             TaskError: beyond the last problem.
@@ -60,6 +61,20 @@ def cut(problems: Sequence[Problem], validation: float, test: float) -> dict[Spl
     """Problems by split, decided by a hash of the question text; the shares are expected, not exact."""
     shares = (1.0 - validation - test, validation, test)
     return {s: tuple(p for p in problems if split_of(p.question, shares) == s) for s in SPLITS}
+
+
+def mixed(split: Split, problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """Held-out problems in an order by a hash of the question, so that the first n are a fair sample.
+
+    Data sorted by label or by source would give the first n one label. The order depends on nothing but
+    the questions: it is the same for every seed, and whatever the order of the file. ``train`` stays as it
+    is, because its problems are drawn at random.
+    """
+    if split == "train":
+        return tuple(problems)
+    return tuple(
+        sorted(problems, key=lambda p: derive("held-out order", split, " ".join(p.question.split())))
+    )
 
 
 def disjoint(

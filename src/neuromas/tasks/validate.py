@@ -1,8 +1,12 @@
-"""Checking a task without a model: does it reward what is right, and only that?"""
+"""Checking a task without a model: does it reward what is right, and only that?
+
+The sceptic's part is in ``cheats``: answers that need no thought. What they earn where they happen to be
+right is the balance of the answers, and is reported as the bar for a network; what they earn where they
+are not is a fault of the scorer, and fails above ``CHEAT_RATE``.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -10,7 +14,11 @@ from random import Random
 from neuromas.errors import TaskError, one_line
 from neuromas.seeds import derive
 from neuromas.task import SPLITS, Problem, Split, Task
+from neuromas.tasks.cheats import Played, play
 from neuromas.tasks.generated import TooFewQuestionsError
+
+CHEAT_RATE = 0.05  # of the full reward: what a text that is not the gold answer may earn on average
+MANY_RATE = 0.5  # the same for another question's gold answer where a question has many right ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +32,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class ValidationReport:
-    """All findings about one task; ``ok`` if no check failed."""
+    """All findings about one task; ``ok`` if no check failed. ``played`` holds the figures of the cheats."""
 
     task: str
     checks: tuple[Check, ...]
+    played: Played | None = None
 
     @property
     def ok(self) -> bool:
@@ -44,7 +53,8 @@ def validate(task: Task, count: int, seed: int) -> ValidationReport:
     """Check up to ``count`` problems of every split, without a model.
 
     Gold answers must earn 1 and parse, an empty answer and another problem's different gold answer must
-    earn 0, no question may occur in two splits. A generator that fails is a finding, not an exception.
+    earn 0, no cheat may be paid (``cheats``), no question may occur in two splits. A generator that fails
+    is a finding, not an exception.
     """
     if count < 1:
         raise TaskError(f"validate: count must be at least 1, got {count}")
@@ -58,9 +68,10 @@ def validate(task: Task, count: int, seed: int) -> ValidationReport:
         return ValidationReport(task.name, (Check("problems", False, "no split has a problem"),))
     checks = [Check("problems", True, f"sampled {sizes}")]
     checks += [_gold(task, problems), _empty(task, problems), _shuffled(task, problems, seed)]
-    checks += [_disjoint(sampled), _parts(problems), _majority(problems)]
+    played = play(task, problems)
+    checks += [_disjoint(sampled), _parts(problems), *_cheats(played, len(problems))]
     checks += [_first_option(task, problems)] if any(p.choices for p in problems) else []
-    return ValidationReport(task.name, tuple(checks))
+    return ValidationReport(task.name, tuple(checks), played)
 
 
 def _sample(task: Task, split: Split, count: int) -> list[Problem]:
@@ -125,10 +136,23 @@ def _parts(problems: Sequence[Problem]) -> Check:
     return Check("parts are not empty", not bad, f"{len(with_parts)} of {len(problems)} problems have parts")
 
 
-def _majority(problems: Sequence[Problem]) -> Check:
-    """The share that the most frequent answer would earn: the bar for a task that was learned."""
-    answer, times = Counter(problem.answer for problem in problems).most_common(1)[0]
-    return Check("majority answer", None, f"{answer[:40]!r} is right in {times / len(problems):.1%}")
+def _cheats(played: Played, count: int) -> list[Check]:
+    """Whether the scorer pays for what is not the answer; then the bars, which are only reported.
+
+    One problem alone is an accident: a share counts from the second problem on.
+    """
+    cheats = played.all
+    worst = max(cheats, key=lambda cheat: cheat.unearned)
+    paid = f"{worst.name} {worst.text[:40]!r} earns" if worst.unearned else f"{len(cheats)} cheats earn"
+    fair = worst.unearned <= max(CHEAT_RATE, 1.0 / count)
+    checks = [Check("cheats earn nothing", fair, f"{paid} {worst.unearned:.1%} where it is not the answer")]
+    usual = max(played.constants, key=lambda cheat: cheat.other)
+    if usual.other:
+        detail = f"{usual.text[:40]!r} is also right in {usual.other:.1%} of other questions"
+        checks.append(Check("no answer fits most questions", usual.other <= MANY_RATE, detail))
+    best, echo = played.constants[0], max(played.echoes, key=lambda cheat: cheat.earned)
+    checks.append(Check("best constant", None, f"{best.text[:40]!r} earns {best.earned:.1%}"))
+    return [*checks, Check("best echo", None, f"{echo.name} earns {echo.earned:.1%}")]
 
 
 def _first_option(task: Task, problems: Sequence[Problem]) -> Check:

@@ -1,0 +1,83 @@
+"""The training state in a checkpoint's manifest, checked before anything believes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from neuromas.errors import RunError
+from neuromas.topology import Topology
+
+Model = TypeVar("Model", bound=BaseModel)
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Saved(BaseModel):
+    """Strict in what is known; what later versions add may be there."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
+
+
+class _Stage(Saved):
+    """``growth.stages.Stage``."""
+
+    index: int = Field(ge=-1)  # -1: a child that has not grown yet
+    since: Count
+    steps: Count
+    start: dict[str, Any] | None
+    goal: dict[str, Any] | None
+    new: tuple[Count, ...] = Field(strict=False)
+
+
+class _State(Saved):
+    """Where training stands."""
+
+    step: Count
+    cursor: Count
+    seed: int = Field(ge=0)
+    ema: dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})$")], float]
+    best: tuple[float, Count] | None = Field(strict=False)
+    seconds: float = Field(ge=0)
+    stage: _Stage
+    ancestor: dict[str, Any] = Field(default_factory=dict)
+
+
+def check_state(data: Any, stages: Sequence[tuple[str, int]], adapters: int, nodes: int) -> None:
+    """``data`` is a state that a run of these stages (shape, steps) and this size could have saved.
+
+    Raises RunError naming the key and what would be valid, TopologyError for a stage's broken graph.
+    """
+    state = parsed(_State, data, "state")
+    stage = state.stage
+    for graph in (stage.start, stage.goal):
+        if graph is not None:
+            Topology.from_dict(graph)
+    _at_most("state.stage.index", stage.index, len(stages) - 1)
+    _at_most("state.stage.since", stage.since, state.step)
+    wanted = stages[stage.index][1] if stage.index >= 0 else 0
+    if stage.steps != wanted:
+        raise RunError(f"state.stage.steps = {stage.steps}, but the stage has {wanted} steps")
+    for row in stage.new:
+        _at_most("state.stage.new", row, adapters - 1)
+    for node in map(int, state.ema):
+        _at_most("state.ema", node, nodes - 1)
+    if state.best is not None:
+        _at_most("state.best", state.best[1], state.step)
+
+
+def parsed(model: type[Model], data: Any, name: str) -> Model:
+    """``data`` as a model. Raises RunError with one line that names the first key that is wrong."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([name, *map(str, first["loc"])])
+        raise RunError(f"{where} = {str(first['input'])[:60]!r}: {first['msg'].lower()}") from None
+
+
+def _at_most(name: str, value: int, limit: int) -> None:
+    """Raises RunError if the value is beyond the limit."""
+    if value > limit:
+        raise RunError(f"{name} = {value} is more than {limit}")

@@ -1,0 +1,63 @@
+"""The task a saved network was trained on. Asking needs no data, so they are opened only when wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+from neuromas.errors import TaskError
+from neuromas.task import Problem, Score, Split, Task
+
+
+class SavedTask:
+    """A task by name and answer format; ``make`` gives the real one when problems or scores are wanted."""
+
+    def __init__(self, name: str, answer_format: str | None, make: Callable[[], Task]) -> None:
+        """Without ``answer_format`` (networks of 0.1.0 do not hold it) the real task says it."""
+        self.name = name
+        self._format = answer_format
+        self._make = make
+
+    @cached_property
+    def real(self) -> Task:
+        """The task itself. Raises TaskError if its data cannot be had, RunError if nobody named them."""
+        return self._make()
+
+    @property
+    def answer_format(self) -> str:
+        """What the output node is told about the form of its answer."""
+        return self.real.answer_format if self._format is None else self._format
+
+    def size(self, split: Split) -> int | None:
+        """See ``Task``."""
+        return self.real.size(split)
+
+    def problem(self, split: Split, index: int) -> Problem:
+        """See ``Task``."""
+        return self.real.problem(split, index)
+
+    def score(self, problem: Problem, text: str) -> Score:
+        """See ``Task``."""
+        return self.real.score(problem, text)
+
+
+class AskedTask:
+    """Questions of a person: no problems of its own, and no gold answer to score against."""
+
+    name = "asked"
+
+    def __init__(self, answer_format: str) -> None:
+        """``answer_format`` is what the network was trained with."""
+        self.answer_format = answer_format
+
+    def size(self, split: Split) -> int | None:
+        """None of any split."""
+        return 0
+
+    def problem(self, split: Split, index: int) -> Problem:
+        """Raises TaskError."""
+        raise TaskError("a question that a person asks is of no split")
+
+    def score(self, problem: Problem, text: str) -> Score:
+        """Nothing."""
+        return Score(0.0, None)
