@@ -231,7 +231,7 @@ def test_two_at_once_are_refused(mini, tmp_path, cli):
         ("experiment", "required: EXPERIMENT.toml"),
         ("experiment none.toml", "experiment 'none.toml': No such file"),
         ("experiment mini.toml --jobs 0", "not a whole number of at least 1"),
-        ("experiment mini.toml --out mini.toml", "cannot write mini.toml"),
+        ("experiment mini.toml --out mini.toml", "is not a folder"),
         ("experiment bad.toml", "unknown arm 'smal'; did you mean 'small'?"),
         ("evaluate none --votes 0", "not a whole number of at least 1"),
         ("evaluate none --votes 3", "run 'none' does not exist"),

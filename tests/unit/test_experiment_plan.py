@@ -476,6 +476,7 @@ def test_with_five_seeds_the_table_shows_the_range(tmp_path):
         ("evaluations/test-after.json", lambda d: d.update(accuracy="x"), "'accuracy' is 'x'"),
         ("evaluations/test-after.json", lambda d: d.update(accuracy=1.5), "'accuracy' is 1.5"),
         ("evaluations/test-after.json", lambda d: d.pop("nodes"), "has no 'nodes'"),
+        ("evaluations/test-after.json", lambda d: d.update(calls=float("inf")), "'calls' is inf"),
         ("evaluations/test-after.jsonl", lambda d: d.pop("id"), "line 1, is damaged: it has no 'id'"),
         ("evaluations/test-after.jsonl", lambda d: d.pop("score"), "has no 'score'"),
         ("evaluations/test-after.jsonl", lambda d: d.update(score=float("nan")), "'score' is nan"),
@@ -496,6 +497,20 @@ def test_a_damaged_evaluation_is_one_line(tmp_path, file, damage, says):
         results(rows, [])
     assert says in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_scores_stand_in_the_order_of_the_items(tmp_path):
+    """Whatever the order in which a run was asked, and whether it was asked everything."""
+    rows = [
+        *stored(tmp_path / "a" / "s0", 0, [[1.0, 0.0, 0.5]]),
+        *stored(tmp_path / "b" / "s0", 0, [[1.0, 0.0, 0.5]]),
+    ]
+    path = tmp_path / "b" / "s0" / "evaluations" / "test-after.jsonl"
+    path.write_text("\n".join(path.read_text().splitlines()[:0:-1]) + "\n")
+    found = results(rows, [compared(("a", 1), ("b", 1))])
+    assert [point["seeds"][0]["scores"] for point in found["points"]] == [[1, 0, 0.5], [None, 0, 0.5]]
+    (one,) = found["comparisons"]
+    assert (one["count"], one["left_out"], one["seeds"]["differences"]) == (2, 1, [0.0])
 
 
 def test_two_questions_under_one_id_are_refused(tmp_path):

@@ -277,7 +277,7 @@ def said(act):
 @pytest.mark.parametrize("broken", [{"accuracy": "x"}, {"items": None, "interval": 3}, {"message_tokens": 3}])
 def test_an_evaluation_with_other_things_in_it_is_one_line(run, broken):
     run.write_evaluation("test-after", summary(0.5) | broken, items([1, 1, 0, 1]))
-    with pytest.raises(RunError, match=r"run '.*' is damaged"):
+    with pytest.raises(RunError, match="is damaged"):
         run_report(run)
 
 
