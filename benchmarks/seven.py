@@ -23,7 +23,7 @@ from neuromas.models.process import prepare as prepare_process
 prepare_process()
 
 from neuromas.assemble import assemble, bundle_folder, load_bundle, save_bundle  # noqa: E402
-from neuromas.config import Config, make_config  # noqa: E402
+from neuromas.config import Config, apply_overrides, make_config  # noqa: E402
 from neuromas.growth.heir import heir_config  # noqa: E402
 from neuromas.growth.lineage import Lineage  # noqa: E402
 from neuromas.models.bundle import read_manifest  # noqa: E402
@@ -40,7 +40,9 @@ STEPS = 25
 
 def main() -> None:
     """Run one part."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("part", choices=["prepare", "train", "report"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="default", help="name of a variant")
@@ -70,7 +72,7 @@ def prepare() -> None:
     _run(ROOT / "one", one)
     two = ["network.question=split", "task.options.depth=2", "task.options.parts=2"]
     _copies(ROOT / "one", ROOT / "three-copies", "2-1", (0, 0, 0), [*NINE, *two])
-    learn = ["train.lr=3e-4", "train.temperature=0.7"]
+    learn = ["train.lr=3e-4", "train.temperature=0.7", "growth.inherited_rate=1.0"]  # a new task for copies
     _run(ROOT / "three", heir_config(ROOT / "three-copies", "2-1", 30, learn))
     four = ["task.options.depth=3", "task.options.parts=4", "train.lr=1e-3", "train.temperature=1.0"]
     _copies(ROOT / "three", ROOT / "seven", "tree:2,2", (0, 1, 0, 1, 2, 2, 2), four)
@@ -98,8 +100,6 @@ def _copies(source: Path, out: Path, shape: str, rows: Sequence[int], settings: 
     trained = load_bundle(source)
     data = {key: value for key, value in manifest["config"].items() if key not in ("growth", "evaluate")}
     data["network"] = {**data["network"], "topology": shape}
-    from neuromas.config import apply_overrides
-
     config = make_config(apply_overrides(data, settings))
     vectors = [trained.policy.bank.parameters[row].detach().clone() for row in rows]
     made = assemble(config)
@@ -120,11 +120,12 @@ def report() -> None:
 def _row(path: Path) -> dict[str, Any]:
     run, (variant, _, seed) = Run.open(path), path.name.rpartition("-")
     before, after = (run.evaluation(name)[0] for name in ("test-before", "test-after"))
-    steps = list(run.lines("metrics.jsonl"))
+    steps, config = list(run.lines("metrics.jsonl")), run.read("config.json")
     return {
         "variant": variant,
         "seed": int(seed),
-        "settings": {key: run.read("config.json")["train"][key] for key in ("lr", "max_kl", "guard", "anchor")},
+        "settings": {key: config["train"][key] for key in ("lr", "max_kl", "guard", "anchor")}
+        | {"inherited_rate": config["growth"]["inherited_rate"]},
         "items": after["items"],
         "before": before["accuracy"],
         "after": after["accuracy"],
@@ -145,7 +146,8 @@ def _say(event: Any) -> None:
     if event["event"] == "step":
         far = max(event["kl"].values(), default=0.0)
         print(
-            f"step {event['step'] + 1}: reward {event['reward']}, silent {event['silent_groups']:.2f}, kl {far:.4f}",
+            f"step {event['step'] + 1}: reward {event['reward']:.3f}, "
+            f"silent {event['silent_groups']:.2f}, kl {far:.4f}",
             flush=True,
         )
     elif event["event"] in ("validation", "stage", "alarm", "guard"):
