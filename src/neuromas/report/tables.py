@@ -15,6 +15,7 @@ from neuromas.store import MANIFEST, Run, read_json
 
 Items = Sequence[Mapping[str, Any]]
 _EXAMPLES = 3
+_EVENTS = 12
 _SUMMARY = (  # what a run's report shows
     *("accuracy", "interval", "majority", "first_option", "parse_failures", "calls"),
     *("prompt_tokens", "new_tokens", "message_tokens"),
@@ -154,10 +155,19 @@ def _run_lines(run: Run) -> list[str]:
             for when, s in (("before", before), ("after", after))
             if s["failed"]
         ),
+        *_events(run),
         "",
         *_examples(items_before, items_after, origins(run)),
         f"run directory: {run.path}",
     ]
+
+
+def _events(run: Run) -> list[str]:
+    """Alarms and what was done about them, and stages that ended below their start."""
+    rows = list(run.lines("events.jsonl"))
+    shown = [f"step {row['step']}: {row['text']}" for row in rows[:_EVENTS]]
+    more = len(rows) - len(shown)
+    return [*shown, f"and {more} more in events.jsonl"] if more else shown
 
 
 def _table(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
