@@ -7,7 +7,7 @@
 The seven nodes are made of the three: every leaf of tree:2,2 is a copy of a trained leaf, every reader a copy
 of the trained reader. The first two stages and the copies are the same for all seeds; a seed draws the
 problems and samples of the 25 steps. Everything is kept under runs/seven and goes on where it stopped. A
-variant has a name: `train --name free --seed 0 train.max_kl=0.0 growth.inherited_rate=1.0`. About five minutes
+variant has a name: `train --name free --seed 0 train.max_kl=0.0 growth.inherited_rate=1.0`. Some five minutes
 a seed on one core.
 """
 

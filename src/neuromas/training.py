@@ -32,7 +32,7 @@ from neuromas.rollout import Sampling, rollout
 from neuromas.seeds import derive
 from neuromas.task import Problem, Task
 
-_MEASURED = 32  # messages of an adapter on which an update's KL is measured
+_MEASURED = 16  # messages of an adapter on which an update's KL is measured
 _SHORTENED = 12  # times at most that an update is shortened before it is undone
 
 
