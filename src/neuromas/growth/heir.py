@@ -55,7 +55,7 @@ class Heritage:
 
 
 def _born(manifest: Mapping[str, Any]) -> tuple[int, ...]:
-    """Rows of the adapters that began in a growth: of a checkpoint, of version 0.1.0, or of a pruned network."""
+    """Rows of the adapters that began in a growth; version 0.1.0 kept those of the newest stage."""
     grown = manifest.get("state", {}).get("stage", {})
     return tuple(int(row) for row in manifest.get("born", grown.get("born", grown.get("new", ()))))
 
