@@ -273,7 +273,7 @@ def _hold_back(
 def _distances(
     policy: ResidentPolicy, chosen: Sequence[tuple[Message, Tensor]], temperature: float
 ) -> dict[int, float]:
-    """Mean estimated KL in nats a token of every adapter, by messages and their log-probabilities before."""
+    """Estimated KL in nats a token of every adapter, by messages and their log-probabilities before."""
     messages = [replace(message, key=key) for key, (message, _) in enumerate(chosen)]
     old = torch.cat([torch.zeros(0), *(spoken for _, spoken in chosen)])
     each = sampled_kl(old, logprobs(policy, messages, temperature)).double()

@@ -233,7 +233,7 @@ def test_an_anchor_keeps_a_network_near_and_does_not_move_itself():
         trainer = Trainer(trainer_of(pair).network, pair.policy, settings, seed=3)
         trainer.anchor = pair.policy.bank.holding([vector.clone() for vector in start])
         for _ in range(6):
-            report, episodes = train_step(trainer, ToyTask(judged), problems(PROBLEMS))
+            _, episodes = train_step(trainer, ToyTask(judged), problems(PROBLEMS))
         for vector, held in zip(start, trainer.anchor.parameters, strict=True):
             assert torch.equal(vector, held)
             assert held.grad is None
@@ -356,9 +356,7 @@ def test_imitation_is_likelihood_at_the_stages_rate_and_nothing_else():
     messages, weights = credit(trainer, episodes)
     weights = Weights(torch.ones_like(weights.advantage), weights.scale)
     said = [message for message, _ in messages]
-    plain = accumulate(
-        pair.policy, said, weights, 1.0, replace(_objective(trainer), entropy=0, kl=0, anchor=None)
-    )
+    plain = accumulate(pair.policy, said, weights, 1.0, Objective())
     expected = [None if p.grad is None else p.grad.clone() for p in pair.policy.bank.parameters]
     imitate(trainer, messages, weights)
     assert plain.loss > 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from neuromas import trust
 from neuromas.assemble import Assembly, bundle_folder, load_bundle, save_bundle
@@ -48,12 +49,17 @@ class Heritage:
         try:
             step = int(state.get("step", lineage.spent.steps))
             met = int(last.get("cursor", step * manifest["config"]["train"]["problems"]))
-            grown = state.get("stage", {})
-            born = tuple(int(row) for row in grown.get("born", grown.get("new", ())))
+            born = _born(manifest)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(f"{folder / MANIFEST} is damaged: {error!r}") from error
         optimisers = "optimisers.safetensors" in manifest["files"]
         return cls(str(path), folder, step, met, lineage, optimisers, born)
+
+
+def _born(manifest: Mapping[str, Any]) -> tuple[int, ...]:
+    """Rows of the adapters that began in a growth; version 0.1.0 kept those of the newest stage."""
+    grown = manifest.get("state", {}).get("stage", {})
+    return tuple(int(row) for row in manifest.get("born", grown.get("born", grown.get("new", ()))))
 
 
 def heir_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = ()) -> Config:
@@ -90,15 +96,18 @@ def prune(path: Path, out: Path, node: str = "", edge: Sequence[str] = ()) -> Gr
     assembly = load_bundle(path)
     topology = assembly.network.topology
     change = remove_edge(topology, edge[0], edge[1]) if edge else remove_node(topology, node)
-    lineage = Lineage.from_manifest(read_manifest(bundle_folder(path)), str(path))
-    pruned = _without(assembly, change)
+    manifest = read_manifest(bundle_folder(path))
+    lineage = Lineage.from_manifest(manifest, str(path))
+    pruned, kept = _without(assembly, change)
+    born = [place for place, row in enumerate(kept) if row in _born(manifest)]
     entry = describe(change, topology, lineage.spent, lineage.spent.steps) | {"run": str(path)}
-    replace_folder(out, lambda folder: save_bundle(folder, pruned, lineage.grown(entry).to_dict(), {}))
+    more = {**lineage.grown(entry).to_dict(), "born": born}
+    replace_folder(out, lambda folder: save_bundle(folder, pruned, more, {}))
     return change
 
 
-def _without(assembly: Assembly, change: Growth) -> Assembly:
-    """The nodes that stay, with their adapters moved together."""
+def _without(assembly: Assembly, change: Growth) -> tuple[Assembly, list[int]]:
+    """The nodes that stay, with their adapters moved together, and the rows these had."""
     network, bank = assembly.network, assembly.policy.bank
     rows = {node.name: row for row, node in enumerate(network.topology.nodes)}
     used = [network.assignment[rows[change.origin[node.name]]] for node in change.goal.nodes]
@@ -107,4 +116,4 @@ def _without(assembly: Assembly, change: Growth) -> Assembly:
     bank.ranks = [bank.ranks[row] for row in kept]
     bank.versions = [bank.versions[row] for row in kept]
     assignment = tuple(kept.index(row) for row in used)
-    return replace(assembly, network=replace(network, topology=change.goal, assignment=assignment))
+    return replace(assembly, network=replace(network, topology=change.goal, assignment=assignment)), kept
