@@ -16,10 +16,12 @@ from pathlib import Path
 
 from neuromas.config import Config
 from neuromas.errors import RunError, one_line
+from neuromas.tasks.files import FIELD_OPTIONS
 
 BACKBONE, TASK = "model.backbone", "task"
 _BACKBONES = ("smollm2-135m", "tiny")
 _TASKS = ("max", "lookup", "recall", "arithmetic", "hier")  # generated; so are all that begin with gym/
+_DATA = ("file", "hub")  # what these open stands in their options
 _GRAPHS = (".toml", ".json", ".graphml")
 
 
@@ -29,8 +31,11 @@ def outside(config: Config) -> dict[str, str]:
     if config.model.backbone not in _BACKBONES:
         found[BACKBONE] = config.model.backbone
     if config.task.name not in _TASKS and not config.task.name.startswith("gym/"):
-        options = json.dumps(config.task.options, sort_keys=True, default=str)
-        found[TASK] = f"{config.task.name} {options}"
+        fields = {option.name for option in FIELD_OPTIONS}
+        sources = {key: value for key, value in config.task.options.items() if key not in fields}
+        found |= {f"{TASK}.options.{key}": str(value) for key, value in sources.items()}
+        if config.task.name not in _DATA:
+            found[f"{TASK}.name"] = config.task.name
     shapes = [shape for shape, _ in config.growth.stages] or [config.network.topology]
     graphs = [shape for shape in shapes if Path(shape).suffix in _GRAPHS]
     if graphs:
@@ -78,17 +83,17 @@ def check(
 ) -> None:
     """Raises RunError if the configuration that was found at ``where`` names what this user never named.
 
-    ``keys`` limits the question to what is about to be used (None: all); what begins with one of ``named``
-    was given on the command line.
+    ``keys`` limits the question to what is about to be used (None: all), by key or section; ``named`` are
+    keys that were given on the command line.
     """
     found = outside(config)
     known = _noted() if found else set()
     strange = [
         (key, value)
         for key, value in found.items()
-        if (keys is None or key in keys)
+        if (keys is None or any(key == one or key.startswith(f"{one}.") for one in keys))
         and (key, value) not in known
-        and not any(name == key or name.startswith(f"{key}.") for name in named)
+        and not any(key == one or key.startswith(f"{one}.") for one in named)
     ]
     if strange:
         said = ", ".join(f"{key} = {value[:200]!r}" for key, value in strange)

@@ -114,10 +114,11 @@ def test_its_data_are_not_opened_to_ask_and_refused_to_evaluate(run, cli, refuse
     assert cli("ask", run, "2 + 2?")[0] == 0
     assert cli("ask", run, "2 + 2?", "--trace")[0] == 0
     said = refused("evaluate", run)
-    assert 'task = \'file {"path": "/etc/passwd"}\'' in said
+    assert "task.options.path = '/etc/passwd'" in said
     interrupted(run)
-    assert "task = " in refused("train", "--resume", run)
-    assert "task = " in refused("grow", run, "--to", "3-1", "--steps", 1, "--run", run.parent / "grown")
+    grow = ("grow", run, "--to", "3-1", "--steps", 1, "--run", run.parent / "grown")
+    for command in (("train", "--resume", run), grow, (*grow, "task.options.strict=true", "task.name=file")):
+        assert "task.options.path" in refused(*command)
     monkeypatch.undo()
     assert cli("evaluate", run, "--items", 2, "--task", "max", "n=4")[0] == 0
 
@@ -204,9 +205,18 @@ def test_what_the_output_is_told_comes_from_the_manifest(run, cli, refused):
 
 def test_every_family_of_tasks_is_free_or_named():
     """A new family must be sorted: free if it makes its own problems, named if it opens anything."""
-    free = {name for name in FAMILIES if not trust.outside(make_config({"task": {"name": name}}))}
+
+    def outside(name: str, **options: object) -> dict[str, str]:
+        return trust.outside(make_config({"task": {"name": name, "options": options}}))
+
+    free = {name for name in FAMILIES if not outside(name, x="y")}
     assert set(FAMILIES) - free == {"file", "hub"}
-    assert trust.outside(make_config({"task": {"name": "gym/chain_sum"}})) == {}
+    assert outside("gym/chain_sum", x="y") == {}
+    options = {"path": "a.csv", "train": "b.csv", "question": "q", "strict": True, "later": 3}
+    named = {f"task.options.{key}": str(options[key]) for key in ("path", "train", "later")}
+    assert outside("file", **options) == named
+    assert outside("hub", dataset="x/y") == {"task.options.dataset": "x/y"}
+    assert outside("new", path="x") == {"task.options.path": "x", "task.name": "new"}
 
 
 def test_a_damaged_note_counts_for_nothing(run, refused, user):
@@ -270,7 +280,13 @@ def test_a_lineage_shows_hostile_ancestors_as_escapes(run, cli, refused):
     assert "evil" in out
     assert harmless(out)
     assert harmless(drawing.read_text("utf-8"))
-    for key, value in (("step", "x"), ("run", 3), ("spent", {}), ("operators", "x"), ("topology", {"nodes": 3})):
+    for key, value in (
+        ("step", "x"),
+        ("run", 3),
+        ("spent", {}),
+        ("operators", "x"),
+        ("topology", {"nodes": 3}),
+    ):
         file.write_text(json.dumps({**data, "lineage": [{**entry, key: value}]}))
         assert "lineage is missing or damaged" in refused("lineage", run)
     file.write_text(json.dumps({**data, "spent": {**data["spent"], "calls": -1}}))
