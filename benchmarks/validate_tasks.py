@@ -3,7 +3,7 @@
 python benchmarks/validate_tasks.py [--items 20] [NAME ...]   writes results/validate.json
 python benchmarks/readme.py                                  puts the table into docs/tasks.md
 
-One core is enough: about twelve minutes, half of them for five generators of puzzles that are slow to draw.
+One core is enough: about a quarter of an hour, half of it for intermediate_integration, whose scorer is slow.
 With names only those are checked anew; the other rows stay as they are.
 """
 

@@ -11,7 +11,7 @@ import pytest
 from neuromas.cli import looking, main
 from neuromas.task import Problem, Score
 from neuromas.tasks import make_task, task_names, validate
-from neuromas.tasks.cheats import best_constant, is_gold, play
+from neuromas.tasks.cheats import SHORT, best_constant, is_gold, play
 from neuromas.tasks.stored import StoredTask
 from neuromas.tasks.validate import CHEAT_RATE, MANY_RATE
 
@@ -234,6 +234,15 @@ def test_another_variable_is_no_part_of_an_integral():
     assert source.score(problem, problem.answer + " + X**2").value == 0.0
 
 
+def test_roots_are_numbers_alone():
+    """The scorer skips what is no number: "0.5 or 1.2, 3" would be read as 3."""
+    task = make_task("gym/polynomial_equations", {})
+    problem = next(p for i in range(40) if "," in (p := task.problem("train", i)).answer)
+    first, second = problem.answer.split(",")[:2]
+    assert task.score(problem, f"{second.strip()}, {first}").value == 1.0
+    assert task.score(problem, f"{problem.answer}, or so").value == 0.0
+
+
 def test_moves_of_sokoban_are_moves_alone():
     source = make_task("gym/sokoban", {}).source
     problem = source.draw(2)
@@ -262,3 +271,33 @@ def test_validate_prints_no_raw_text(monkeypatch, capsys):
     assert not set("\x1b\u202e") & set(shown)
     assert all(line[:4] in ("ok  ", "FAIL", "info") for line in shown.splitlines())
     assert "\nok    all" not in shown
+
+
+def test_a_paid_constant_is_found_behind_nine_better_ones():
+    """Nine balanced answers earn 11 % each; a text that is paid in one of fifteen must not be overlooked."""
+    problems = [Problem(str(i), f"q{i}", f"word{i % 9}") for i in range(180)]
+
+    class Leaky(StoredTask):
+        def score(self, problem, text):
+            return Score(
+                float(text == problem.answer or (text == "None" and int(problem.id) % 15 == 0)), text
+            )
+
+    assert finding(Leaky("s", {"test": tuple(problems)})) == (
+        False,
+        "constant 'None' earns 6.7% where it is not the answer",
+    )
+
+
+def test_the_most_frequent_answer_is_played_although_the_sample_misses_it():
+    golds = [f"word{i // 11 % 9}" if i % 11 == 0 and i < 198 else str(i) for i in range(200)] + [
+        "seven hundred"
+    ] * 3
+    problems = [Problem(str(i), f"q{i}", gold) for i, gold in enumerate(golds)]
+
+    class Leaky(StoredTask):
+        def score(self, problem, text):
+            return Score(float(text == problem.answer or (problem.id == "0" and text in SHORT)), text)
+
+    best = best_constant(Leaky("s", {"test": tuple(problems)}), problems)
+    assert (best.text, best.earned) == ("seven hundred", 3 / 203)

@@ -8,10 +8,14 @@ import os
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neuromas.errors import TaskError
 from neuromas.tasks import make_task, validate
+from neuromas.tasks.checking import check
 from neuromas.tasks.generated import split_of
+from neuromas.tasks.rows import Fields, to_problem
 
 CHOICE = {
     "question": "Capital of Italy?",
@@ -151,6 +155,7 @@ def test_csv(tmp_path):
         ('{"question": "q", "answer": "x", "choices": 5}', "must be a list of texts"),
         ('{"prompt": "q", "answer": "x", "answer_type": "code"}', "code tasks need a sandbox"),
         ('{"question": "' + "q" * 100_001 + '", "answer": "x"}', "100001 characters"),
+        ('{"question": "q", "answer": "' + "9" * 4001 + '"}', "answer of 4001 characters, at most 4000"),
         (" " * (1 << 20) + "x", "longer than"),
     ],
 )
@@ -358,6 +363,79 @@ def test_only_regular_files_are_read(tmp_path):
     for task, name in (("file", "a\0b.jsonl"), ("hub", "a\0b.parquet"), ("file", "x" * 5000 + ".jsonl")):
         with pytest.raises(TaskError):
             make_task(task, {"train": name})
+
+
+ODD = [
+    *[
+        0,
+        1,
+        -1,
+        3,
+        "3",
+        "a",
+        "A",
+        "(B)",
+        "yes",
+        True,
+        None,
+        "x",
+        "\\frac{1}{0}",
+        "\\sqrt{-1}",
+        ".5",
+        "½",
+        "1/0",
+    ],
+    *[
+        [],
+        {},
+        [1],
+        ["x", "y"],
+        ["1", "2", "3"],
+        ["b", "a"],
+        "a|b",
+        "[1,2]",
+        "[",
+        "[null]",
+        "####",
+        "\\boxed{",
+    ],
+    *[{"label": ["A", "B"], "text": ["x", "y"]}, {"label": 5, "text": ["x"]}, {"text": None}, {"text": 5}],
+    *[
+        1e308,
+        float("nan"),
+        float("inf"),
+        10**400,
+        "\ud800",
+        "\x00",
+        "\x1b[2J",
+        "9" * 5000,
+        "\u202e",
+        {"a": 1},
+    ],
+]
+
+
+@given(
+    st.fixed_dictionaries(
+        {"question": st.sampled_from(["q?", *ODD])},
+        optional={key: st.sampled_from(ODD) for key in ("answer", "choices", "id")}
+        | {"answer_type": st.sampled_from(["number", "choice", "text", "yesno", *ODD])},
+    ),
+    st.sampled_from(["", "index", "letter", "text"]),
+)
+@settings(max_examples=300, deadline=None)
+def test_any_row_is_a_problem_whose_gold_answer_is_right_or_one_line(row, way):
+    try:
+        problem, refused = to_problem(row, Fields(answer_is=way), "here", "id"), ""
+    except TaskError as error:
+        problem, refused = None, str(error)
+    assert "\n" not in refused
+    assert len(refused) < 500
+    if problem is None:
+        return
+    for strict in (False, True):
+        assert check(problem, problem.answer, strict).value == 1.0
+    "".join((problem.id, problem.question, problem.answer, *problem.choices)).encode()
 
 
 def test_an_id_that_stands_twice_is_refused(tmp_path):

@@ -65,8 +65,8 @@ EXACT: Mapping[str, str] = MappingProxyType(
 CLOSE: Mapping[str, tuple[float, str]] = MappingProxyType(
     {"coin_flip": (1e-4, "gives full credit to any beginning of the answer, such as 0")}
 )
-# Generators that read moves, and skip what is none: the letters an answer may consist of.
-MOVES: Mapping[str, str] = MappingProxyType({"sokoban": "LRUD"})
+# Generators whose scorer skips what it cannot read: the characters an answer may consist of.
+ALPHABET: Mapping[str, str] = MappingProxyType({"polynomial_equations": "0123456789.,- ", "sokoban": "LRUD"})
 # Generators whose scorer parses the answer with sympy, which evaluates it: names a formula may use.
 _CALCULUS = ("sin", "cos", "tan", "exp", "log", "sqrt", "asin", "acos", "atan", "pi", "E", "C")
 FORMULAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -85,6 +85,9 @@ MANY_ANSWERS: Mapping[str, str] = MappingProxyType(
         "jugs": "every sequence of moves that reaches the goal is right",
         "n_queens": "every board without attacks is right that keeps the given queens",
         "pool_matrix": "numbers within 1 % count as equal, and a row as a column",
+        "puzzle24": "every expression of the four numbers that makes 24 is right",
+        "quantum_lock": "every sequence of presses that reaches the number is right",
+        "sokoban": "every sequence of moves that solves the puzzle is right",
     }
 )
 # 1e999999999, which exact arithmetic would try to write out; NaN, which complex_arithmetic rewards.
@@ -200,8 +203,8 @@ class GymSource:
         """Whether the scorer may see the text."""
         if _ODD_NUMBER.search(said):
             return False
-        if self.name in MOVES:
-            return set(said) <= set(MOVES[self.name])
+        if self.name in ALPHABET:
+            return set(said) <= set(ALPHABET[self.name])
         if self.name not in FORMULAS:
             return True
         if self.name == "puzzle24":  # its own scorer accepts any four numbers

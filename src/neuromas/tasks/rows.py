@@ -11,7 +11,7 @@ from typing import Any
 
 from neuromas.errors import TaskError, unknown
 from neuromas.task import AnswerKind, Problem
-from neuromas.tasks.checking import normal, read_yesno
+from neuromas.tasks.checking import MAX_CHARS, normal, read_yesno
 from neuromas.tasks.formulas import as_fraction, harmless
 
 MAX_TEXT = 100_000  # characters of one question, choice or answer
@@ -71,6 +71,8 @@ def to_problem(row: Mapping[str, Any], fields: Fields, where: str, identity: str
         answer = answer.rsplit("####", 1)[-1].strip()  # a worked solution may stand before it
         if as_fraction(answer) is None and not harmless(answer):
             raise TaskError(f"{where}: answer {answer[:40]!r} is not a number")
+    if len(answer) > MAX_CHARS:  # such an answer would never be read, so gold itself would be wrong
+        raise TaskError(f"{where}: answer of {len(answer)} characters, at most {MAX_CHARS} are read")
     if row.get("id") not in (None, ""):
         identity = _text(row, "id", where)[:200]
     return Problem(identity, question, answer, kind, choices if kind == "choice" else ())
