@@ -92,6 +92,7 @@ second = "grown"
 _BORN = {"seconds", "created"}  # differ between any two runs
 _REMOVING = {"os.remove", "os.rmdir"}  # a full disk lets these through
 _CHANGING = {"os.rename", "os.mkdir", "os.truncate", "os.chmod", "os.link", "os.symlink", *_REMOVING}
+_ENDS = {-signal.SIGKILL: "hit", 2: "stopped with one line", 0: "ended before"}
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _PHASES = {  # functions during which a kill is worth a line of its own, wherever they are imported
     "evaluation": ("neuromas.evaluate", "evaluate"),
@@ -156,6 +157,8 @@ def experiment(path: Path) -> int:
 
 class Forked:
     """A cell's process without the seconds that loading torch takes."""
+
+    stdin = None
 
     def __init__(self, cell: Any) -> None:
         command = cell.command()
@@ -404,13 +407,14 @@ class Trials:
         for hit in hits:
             BOARD.clear()
             status = hit(path)
-            counts[{-signal.SIGKILL: "hit", 2: "stopped with one line", 0: "ended before"}.get(status, "?")] += 1
+            counts[_ENDS.get(status, f"status {status}")] += 1
             self.check(kind, what, status)
             if status < 0:
                 counts["in " + str(BOARD.read().get("phase", "beginning"))] += 1
         BOARD.clear()
         status = ended(child(lambda: work(path)))
-        different = difference(path, whole) if status == 0 else [f"status {status}: {BOARD.read().get('said')}"]
+        said = BOARD.read().get("said")
+        different = difference(path, whole) if status == 0 else [f"status {status}: {said}"]
         if different:
             self.faults.append(f"{kind} {what}: {'; '.join(different)[:600]}")
             counts["faults"] += 1
@@ -479,7 +483,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--experiments", type=int, default=4)
-    parser.add_argument("--points", type=int, default=6, help="operations and sizes at which the disk is full")
+    parser.add_argument("--points", type=int, default=6, help="moments at which the disk is full")
     parser.add_argument("--every", action="store_true", help="kill and full disk at every single operation")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", type=Path)
@@ -506,6 +510,7 @@ def run() -> int:
     started = time.monotonic()
     with place() as folder:
         trials = Trials(folder)
+        session.start(settings(), folder / "warm", lambda event: None)  # children need not warm up
         kills(trials, args.kills, args.seed)
         if args.every:
             operations(trials, "kill before every operation", die, 0)

@@ -16,7 +16,7 @@ from neuromas.models.bundle import load_adapters, read_manifest, save_adapters, 
 from neuromas.models.resident import ResidentPolicy
 from neuromas.network import Network, assign
 from neuromas.prompts import build_prompt, check_fits, question_for, template_version
-from neuromas.store import MANIFEST, Run
+from neuromas.store import MANIFEST, Run, reading
 from neuromas.task import Problem, Task
 from neuromas.tasks import make_task
 from neuromas.topology import Topology
@@ -134,7 +134,14 @@ def load_bundle(
     ``config`` takes the place of the saved configuration: a run that goes on from the network has its own.
     Raises RunError if the bundle is damaged or belongs to another backbone or prompt template.
     """
-    folder = bundle_folder(path)
+    with reading(path):  # training may go on beside us, and remove old checkpoints
+        return _load_bundle(bundle_folder(path), device, backbone, config)
+
+
+def _load_bundle(
+    folder: Path, device: str | None, backbone: Backbone | None, config: Config | None
+) -> Assembly:
+    """The network in a folder."""
     manifest = read_manifest(folder)
     try:
         saved = make_config(manifest["config"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
@@ -23,7 +23,7 @@ from neuromas.growth.transfer import restate, transfer
 from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
 from neuromas.network import Network
-from neuromas.provenance import about
+from neuromas.provenance import about, check_unchanged, digests
 from neuromas.seeds import derive
 from neuromas.store import Run
 from neuromas.stream import check_data, training_problems
@@ -42,10 +42,10 @@ _STAGES = {
 def start(config: Config, directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
     """Train a new run in ``directory``. Returns when it is finished or was interrupted."""
     check_sinks(config.run.sinks)
+    sources = digests(config)  # before they are read: what changes in between is noticed
     assembly, parent = _beginning(config, backbone)
     check_data(assembly, check_stages(config, assembly.network.topology if parent else None))
-    run = Run.create(directory, config.model_dump(mode="json"), about())
-    with run.lock():
+    with Run.begin(directory, config.model_dump(mode="json"), {**about(), "inputs": sources}) as run:
         session = _Session(assembly, run, watch)
         session.descend(parent)
         return session.go()
@@ -60,21 +60,39 @@ def _beginning(config: Config, backbone: Backbone | None) -> tuple[Assembly, Her
 
 
 def resume(directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
-    """Continue a run from its newest checkpoint, as if it had never stopped; a finished run stays."""
+    """Continue a run from its newest intact checkpoint, as if it had never stopped; a finished run stays.
+
+    Raises RunError if a file it reads is not what it was at the start.
+    """
     run = Run.open(directory)
     if run.finished:
         return run
     with run.lock():
-        checkpoints = run.checkpoints()
-        if checkpoints:
-            session = _Session(load_bundle(checkpoints[-1], backbone=backbone), run, watch)
-            session.restore(checkpoints[-1])
+        config = make_config(run.read("config.json"))
+        check_unchanged(run.path, run.read("run.json"))
+        checkpoint, damaged = run.newest_intact(read_manifest, lambda manifest: _leans_on(run, manifest))
+        if checkpoint is not None:
+            session = _Session(load_bundle(checkpoint, backbone=backbone), run, watch)
+            session.restore(checkpoint)
         else:
-            assembly, parent = _beginning(make_config(run.read("config.json")), backbone)
+            assembly, parent = _beginning(config, backbone)
             session = _Session(assembly, run, watch)
             session.descend(parent)
             session.forget()
+        for cause in damaged:
+            watch({"event": "stage", "text": f"{cause}; going on from {checkpoint and checkpoint.name}"})
+        if missing := run.missing_steps(session.trainer.step):
+            watch({"event": "stage", "text": f"metrics.jsonl has lost the lines of {missing} steps"})
         return session.go()
+
+
+def _leans_on(run: Run, manifest: Mapping[str, Any]) -> list[Path]:
+    """The other checkpoints a checkpoint needs: that of its stage's best step."""
+    state = manifest.get("state")
+    best = state.get("best") if isinstance(state, Mapping) else None
+    if not isinstance(best, Sequence) or len(best) != 2 or type(best[1]) is not int:
+        return []
+    return [run.checkpoint(best[1])]
 
 
 class _Session:
@@ -371,22 +389,25 @@ def _episode_line(step: int, episode: Episode) -> dict[str, Any]:
 
 
 class _Interrupt:
-    """Ctrl-C ends the run after the current step; a second one ends it at once."""
+    """Ctrl-C or TERM ends the run after the current step; a second one ends it at once."""
+
+    _KINDS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
         self.asked = False
-        self._before: Any = None
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> _Interrupt:
         try:
-            self._before = signal.signal(signal.SIGINT, self._note)
+            for kind in self._KINDS:
+                self._before[kind] = signal.signal(kind, self._note)
         except ValueError:  # not the main thread: interruption is the caller's business
-            self._before = None
+            pass
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for kind, handler in self._before.items():
+            signal.signal(kind, signal.SIG_DFL if handler is None else handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.asked:

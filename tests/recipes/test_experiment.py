@@ -62,8 +62,11 @@ second = "grown"
 class Inline:
     """A cell's process, in ours: a process of its own would load torch anew."""
 
+    stdin = None
+
     def __init__(self, cell) -> None:
-        words = cell.command()[3:]
+        command = cell.command()
+        words = command[command.index("-m") + 2 :]
         with cell.log.open("w") as log, contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
             self.status = main(words)
 
