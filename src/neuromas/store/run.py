@@ -51,19 +51,41 @@ class Run:
         a run, a process that makes one, or anything else.
         """
         _refuse_used(path)
-        run = cls(path)
+        run, new = cls(path), not path.exists()
         with clear(path):
             path.mkdir(parents=True, exist_ok=True)
-        with run.lock():
-            _refuse_used(path)
-            with clear(path):
-                for name in _FOLDERS:
-                    (path / name).mkdir(exist_ok=True)
-            run.write("run.json", about)
-            run.write("config.json", config)  # the last: with it the directory is a run
-            with clear(path):
-                flush(path.parent)
-            yield run
+        try:
+            with run.lock():
+                _refuse_used(path)
+                try:
+                    run._make(config, about)
+                except BaseException:
+                    run._unmake()
+                    raise
+                new = False
+                yield run
+        finally:
+            if new:
+                with suppress(OSError):  # others may have begun to use it
+                    path.rmdir()
+
+    def _make(self, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+        """The first files. The configuration is the last: with it the directory is a run."""
+        with clear(self.path):
+            for name in _FOLDERS:
+                (self.path / name).mkdir(exist_ok=True)
+            flush(self.path.parent)
+        self.write("run.json", about)
+        self.write("config.json", config)
+
+    def _unmake(self) -> None:
+        """Take back a creation that failed; what cannot be is taken over by the next one."""
+        for name in ("config.json", "run.json", _LOCK):
+            with suppress(OSError):
+                (self.path / name).unlink()
+        for name in _FOLDERS:
+            with suppress(OSError):
+                (self.path / name).rmdir()
 
     @classmethod
     def open(cls, path: Path) -> Run:
