@@ -421,6 +421,9 @@ class Trials:
         else:
             counts["bit-identical"] += 1
             shutil.rmtree(path.parent)
+        if sys.stderr.isatty() or self.number % 20 == 0:
+            done = {kind: counts["runs"] for kind, counts in self.counts.items()}
+            print(f"runs {done}, faults {len(self.faults)}", file=sys.stderr, flush=True)
 
     def check(self, kind: str, what: str, status: int) -> None:
         """A process that was not killed ended well or with one line."""
