@@ -40,12 +40,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 
-from neuromas import session
+from neuromas import provenance, session
 from neuromas.cli import main
 from neuromas.config import Config, make_config
 from neuromas.experiment import running
 from neuromas.models import bundle
-from neuromas.provenance import about
 from neuromas.store import Run
 
 CONFIG = {
@@ -58,11 +57,11 @@ CONFIG = {
         **{"final_temperature": 0.5, "length_price": 0.1},
     },
     "growth": {
-        **{"stages": [["1-1", 3], ["2-1", 4], ["2-2-1", 3]], "init": "passthrough+gate"},
-        **{"restate": 2, "old_rate": 0.3, "patience": 2},
+        **{"stages": [["1-1", 2], ["2-1", 3], ["2-2-1", 3]], "init": "passthrough+gate"},
+        **{"restate": 1, "old_rate": 0.3, "patience": 2},
     },
     "run": {"checkpoint_every": 2, "keep": 1, "episodes": 1},
-    "evaluate": {"every": 2, "validation": 6, "test": 6},
+    "evaluate": {"every": 2, "validation": 4, "test": 4},
 }
 PLAN = """
 name = "killed"
@@ -89,7 +88,7 @@ temperature = 1.0
 first = "small"
 second = "grown"
 """
-_BORN = {"seconds", "created"}  # differ between any two runs
+_BORN = {"seconds", "created", "commit"}  # differ between any two runs
 _REMOVING = {"os.remove", "os.rmdir"}  # a full disk lets these through
 _CHANGING = {"os.rename", "os.mkdir", "os.truncate", "os.chmod", "os.link", "os.symlink", *_REMOVING}
 _ENDS = {-signal.SIGKILL: "hit", 2: "stopped with one line", 0: "ended before"}
@@ -510,6 +509,8 @@ def run() -> int:
     args = arguments()
     write = args.write.resolve() if args.write else None
     torch.set_num_threads(1)
+    facts = provenance.about()
+    provenance._commit = lambda: None  # git at every start would tell what somebody edits meanwhile
     started = time.monotonic()
     with place() as folder:
         trials = Trials(folder)
@@ -522,7 +523,6 @@ def run() -> int:
             limits(trials, 0 if args.every else args.points)
         if args.experiments:
             experiments(trials, args.experiments, args.seed)
-    facts = about()
     kept = {
         "command": "python benchmarks/kills.py " + " ".join(w for w in sys.argv[1:] if w != str(args.write)),
         "about": {key: facts[key] for key in ("versions", "python", "commit")},

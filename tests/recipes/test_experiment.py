@@ -216,7 +216,7 @@ def test_ctrl_c_saves_every_cell_and_the_experiment_goes_on(tmp_path, cli, monke
 
 
 LONG = HEAD.replace("every = 1", "every = 0").replace("seeds = [0, 1]", "seeds = [0]") + (
-    '[[arms]]\nname = "long"\nstages = [["1-1", 40], ["1-1", 40]]\n'
+    '[[arms]]\nname = "long"\nstages = [["1-1", 20], ["1-1", 20]]\n'
 )
 
 
@@ -260,13 +260,13 @@ def test_a_killed_experiment_takes_its_cells_along_and_is_started_again_at_once(
     assert all(stat(cell)[0] in "ZX" for cell in cells)
     assert (again.returncode, again.stderr) == (0, ""), again.stdout
     assert "failed" not in again.stdout
-    assert [row["step"] for row in Run(run).lines("metrics.jsonl")] == list(range(80))
+    assert [row["step"] for row in Run(run).lines("metrics.jsonl")] == list(range(40))
     assert not (here / "ran").exists(), (here / "ran").read_text()
 
 
 def test_a_cell_whose_run_another_process_works_on_waits(tmp_path, cells, cli):
     path, out = tmp_path / "long.toml", tmp_path / "out"
-    path.write_text(LONG.replace("40", "1"))
+    path.write_text(LONG.replace("20", "1"))
     run = Run(out / "cells" / "max" / "long" / "seed-0")
     run.path.mkdir(parents=True)
     lock = run.lock()
