@@ -1,6 +1,6 @@
-"""Puts the figures of benchmarks/results/*.json into README.md and docs/growth.md, between their markers.
+"""Puts the figures of benchmarks/results/*.json into README.md and pages of docs/, between their markers.
 
-python benchmarks/readme.py            rewrite both, and the experiments' drawings in docs/
+python benchmarks/readme.py            rewrite them, and the experiments' drawings in docs/
 python benchmarks/readme.py --check    exit 1 if a page is not up to date (a test does this)
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PAGES = [HERE.parent / "README.md", HERE.parent / "docs" / "growth.md"]
+PAGES = [HERE.parent / "README.md", *(HERE.parent / "docs" / name for name in ("growth.md", "durability.md"))]
 EXPERIMENTS = ("depth", "growth", "remedies")
 WORDS = {
     "rollout": "rollout, new tokens/s against PEFT `generate` switched node by node",
@@ -43,7 +44,12 @@ def main() -> int:
 
 def render(text: str) -> str:
     """A page's text with every marked part made anew from the results."""
-    parts: dict[str, Callable[[], str]] = {"demo": _demo, "learning": _learning, "speed": _speed}
+    parts: dict[str, Callable[[], str]] = {
+        "demo": _demo,
+        "learning": _learning,
+        "speed": _speed,
+        "kills": _kills,
+    }
     for name in EXPERIMENTS:
         parts[name] = partial(_experiment, name)
         parts[f"{name}-report"] = partial(_report, name)
@@ -57,6 +63,20 @@ def render(text: str) -> str:
 
 def _load(name: str) -> dict[str, Any]:
     return dict(json.loads((HERE / "results" / name).read_text("utf-8")))
+
+
+def _kills() -> str:
+    """Runs by what was done to them, and how they ended."""
+    found = _load("kills.json")
+    lines = ["| done to the run | runs | hits | ended bit-identical | faults |", "|---|---|---|---|---|"]
+    for kind, counts in found["counts"].items():
+        hits = counts.get("hit", 0) + counts.get("stopped with one line", 0)
+        lines.append(
+            f"| {kind} | {counts['runs']} | {hits} | {counts['bit-identical']} | {counts.get('faults', 0)} |"
+        )
+    phases = sum((Counter(counts) for counts in found["counts"].values()), Counter())
+    where = ", ".join(f"{phases[key]} {key}" for key in sorted(phases) if key.startswith("in "))
+    return "\n".join([*lines, "", f"Kills by where they struck: {where}.", "", f"`{found['command']}`"])
 
 
 def _demo() -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from neuromas.assemble import Assembly, assemble, load_bundle, save_bundle
@@ -20,6 +18,7 @@ from neuromas.growth.lineage import Budget, Lineage, changed, describe
 from neuromas.growth.operators import Growth, grow
 from neuromas.growth.stages import Stage, check_stages, shapes
 from neuromas.growth.transfer import restate, transfer
+from neuromas.interrupt import Interrupt as _Interrupt
 from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
 from neuromas.network import Network
@@ -386,30 +385,3 @@ def _episode_line(step: int, episode: Episode) -> dict[str, Any]:
         "score": None if episode.score is None else episode.score.value,
         "failure": episode.failure,
     }
-
-
-class _Interrupt:
-    """Ctrl-C or TERM ends the run after the current step; a second one ends it at once."""
-
-    _KINDS = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> _Interrupt:
-        try:
-            for kind in self._KINDS:
-                self._before[kind] = signal.signal(kind, self._note)
-        except ValueError:  # not the main thread: interruption is the caller's business
-            pass
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for kind, handler in self._before.items():
-            signal.signal(kind, signal.SIG_DFL if handler is None else handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True

@@ -223,7 +223,8 @@ LONG = HEAD.replace("every = 1", "every = 0").replace("seeds = [0, 1]", "seeds =
 def poisoned(folder: Path) -> Path:
     """A folder of modules with the names of everything that is imported; ``ran`` is there once one was."""
     folder.mkdir()
-    for name in (*sys.stdlib_module_names, "torch", "numpy", "neuromas", "sitecustomize", "filelock", "wandb"):
+    others = ("torch", "numpy", "neuromas", "sitecustomize", "filelock", "wandb")
+    for name in (*sys.stdlib_module_names, *others):
         (folder / f"{name}.py").write_text(f"open({str(folder / 'ran')!r}, 'a').write({name + ' '!r})\n")
     return folder
 

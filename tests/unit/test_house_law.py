@@ -18,7 +18,8 @@ import pytest
 ROOMS = {
     "facts": {"errors", "seeds", "topology", "shapes", "task", "episode", "config"},
     "mathematics": {"statistics", "learning", "theory"},
-    "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking", "provenance"},
+    "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking", "provenance"}
+    | {"interrupt"},
     "acts": {"rollout", "evaluate", "training", "network", "assemble", "session", "stream"}
     | {"growth", "baselines", "analysis", "experiment"},
     "narration": {"report"},

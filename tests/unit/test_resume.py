@@ -140,6 +140,24 @@ def test_a_run_that_another_process_began_is_left_alone(half, tmp_path):
         resume(half.path, Stop())
 
 
+@pytest.mark.parametrize("place", ["run", "checkpoint"])
+def test_asking_while_training_removes_checkpoints(half, monkeypatch, place):
+    """The checkpoint is dropped between the reading of its manifest and that of its tensors."""
+    oldest, real = half.checkpoints()[0], assembling.load_adapters
+
+    def load(*args):
+        half.prune(1, ())
+        real(*args)
+
+    monkeypatch.setattr(assembling, "load_adapters", load)
+    if place == "run":
+        half.write("status.json", {**half.read("status.json"), "best": 0})
+    assembling.load_bundle(half.path if place == "run" else oldest)
+    assert oldest.is_dir()
+    half.prune(1, ())
+    assert not oldest.exists()
+
+
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_a_request_to_end_saves_the_step(half, kind):
     def watch(event):
