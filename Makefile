@@ -32,7 +32,8 @@ check: $(VENV)/.dev
 	@$(BIN)/python -m pytest -q -p no:xdist tests/unit/test_house_law.py
 
 kill: $(VENV)/.dev
-	@$(BIN)/python benchmarks/kills.py --kills 120 --every --experiments 20 --write benchmarks/results/kills.json
+	@$(BIN)/python benchmarks/kills.py --kills 120 --points 20 --experiments 10 --seed 8 \
+		--write benchmarks/results/kills.json
 
 bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/run.py

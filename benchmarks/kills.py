@@ -1,6 +1,6 @@
 """Runs are killed, starved of disk and continued; every one must end as the run that nobody touched.
 
-    python benchmarks/kills.py --kills 120 --every --write benchmarks/results/kills.json
+    python benchmarks/kills.py --kills 120 --points 20 --write benchmarks/results/kills.json
 
 All happens on the tiny model in forked children of this process, which has torch loaded: a kill costs about
 a second. A run is killed (SIGKILL) after a delay drawn over the length of an unbroken one, or before its n-th
@@ -492,6 +492,12 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def command(args: argparse.Namespace) -> str:
+    """The words that repeat these trials."""
+    numbers = [f"--{key} {getattr(args, key)}" for key in ("kills", "points", "experiments", "seed")]
+    return " ".join(["python benchmarks/kills.py", *numbers, *(["--every"] if args.every else [])])
+
+
 @contextlib.contextmanager
 def place() -> Iterator[Path]:
     """A folder for all runs; it stays if there were faults."""
@@ -524,7 +530,7 @@ def run() -> int:
         if args.experiments:
             experiments(trials, args.experiments, args.seed)
     kept = {
-        "command": "python benchmarks/kills.py " + " ".join(w for w in sys.argv[1:] if w != str(args.write)),
+        "command": command(args),
         "about": {key: facts[key] for key in ("versions", "python", "commit")},
         "seconds": round(time.monotonic() - started),
         "counts": {kind: dict(sorted(counts.items())) for kind, counts in trials.counts.items()},

@@ -73,6 +73,8 @@ def resume(directory: Path, watch: Watch, backbone: Backbone | None = None) -> R
         if checkpoint is not None:
             session = _Session(load_bundle(checkpoint, backbone=backbone), run, watch)
             session.restore(checkpoint)
+            best = set() if session.best is None else {session.best[1]}
+            run.prune(config.run.keep, best | session.lineage.steps)  # a kill may have come just before that
         else:
             assembly, parent = _beginning(config, backbone)
             session = _Session(assembly, run, watch)

@@ -97,6 +97,25 @@ def test_where_all_checkpoints_are_damaged_nothing_is_touched(half):
     assert before == {path: path.read_bytes() for path in half.path.rglob("*") if path.is_file()}
 
 
+def test_a_kill_between_a_checkpoint_and_the_removal_of_older_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(assembling, "make_task", lambda name, options: Parity())
+    config = make_config(small(run={"keep": 1, "checkpoint_every": 2}))
+    start(config, tmp_path / "whole", Stop())
+    real = Run.prune
+
+    def prune(run, *args):
+        if run.checkpoint(6).exists():
+            raise StoppedError
+        real(run, *args)
+
+    monkeypatch.setattr(Run, "prune", prune)
+    with pytest.raises(StoppedError):
+        start(config, tmp_path / "run", Stop())
+    monkeypatch.setattr(Run, "prune", real)
+    whole, run = Run(tmp_path / "whole"), resume(tmp_path / "run", Stop())
+    assert [path.name for path in run.checkpoints()] == [path.name for path in whole.checkpoints()]
+
+
 def test_lost_lines_are_told(half):
     (half.path / "metrics.jsonl").unlink()
     watch = Stop()
