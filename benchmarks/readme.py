@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-DOCS = ("growth", "numbers", "tasks")
+DOCS = ("growth", "numbers", "tasks", "durability")
 PAGES = [HERE.parent / "README.md", *(HERE.parent / "docs" / f"{name}.md" for name in DOCS)]
 EXPERIMENTS = ("depth", "growth", "remedies")
 WORDS = {
@@ -45,7 +46,7 @@ def main() -> int:
 def render(text: str) -> str:
     """A page's text with every marked part made anew from the results."""
     parts: dict[str, Callable[[], str]] = {"demo": _demo, "learning": _learning, "speed": _speed}
-    parts |= {"simulated": _simulated, "power": _power, "validate": _validate}
+    parts |= {"simulated": _simulated, "power": _power, "validate": _validate, "kills": _kills}
     for name in EXPERIMENTS:
         parts[name] = partial(_experiment, name)
         parts[f"{name}-report"] = partial(_report, name)
@@ -59,6 +60,20 @@ def render(text: str) -> str:
 
 def _load(name: str) -> dict[str, Any]:
     return dict(json.loads((HERE / "results" / name).read_text("utf-8")))
+
+
+def _kills() -> str:
+    """Runs by what was done to them, and how they ended."""
+    found = _load("kills.json")
+    lines = ["| done to the run | runs | hits | ended bit-identical | faults |", "|---|---|---|---|---|"]
+    for kind, counts in found["counts"].items():
+        hits = counts.get("hit", 0) + counts.get("stopped with one line", 0)
+        lines.append(
+            f"| {kind} | {counts['runs']} | {hits} | {counts['bit-identical']} | {counts.get('faults', 0)} |"
+        )
+    phases = sum((Counter(counts) for counts in found["counts"].values()), Counter())
+    where = ", ".join(f"{phases[key]} {key}" for key in sorted(phases) if key.startswith("in "))
+    return "\n".join([*lines, "", f"Kills by where they struck: {where}.", "", f"`{found['command']}`"])
 
 
 def _demo() -> str:

@@ -20,7 +20,7 @@ from neuromas.models.saved_state import check_state
 from neuromas.network import Network, assign
 from neuromas.prompts import question_for, template_version
 from neuromas.rollout import check_prompt
-from neuromas.store import MANIFEST, Run, read_json
+from neuromas.store import MANIFEST, Run, read_json, reading
 from neuromas.task import Problem, Task
 from neuromas.tasks import make_task
 from neuromas.tasks.saved import SavedTask
@@ -167,7 +167,14 @@ def load_bundle(
     The task's data are opened when they are first asked for. Raises RunError if the bundle is damaged,
     belongs to another backbone or prompt template, or names a model that this user never named.
     """
-    folder = bundle_folder(path)
+    with reading(path):  # training may go on beside us, and remove old checkpoints
+        return _load_bundle(bundle_folder(path), device=device, backbone=backbone, config=config, model=model)
+
+
+def _load_bundle(
+    folder: Path, *, device: str | None, backbone: Backbone | None, config: Config | None, model: str | None
+) -> Assembly:
+    """The network in a folder."""
     manifest = read_manifest(folder)
     saved, topology = _read(folder, manifest)
     adapters = len(manifest["versions"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,10 @@ class Best:
         if data is None:
             return None
         accuracy, step, *folder = data
-        return cls(float(accuracy), int(step), str(folder[0]) if folder else f"step-{int(step):06d}")
+        name = str(folder[0]) if folder else f"step-{int(step):06d}"
+        if not re.fullmatch(r"(step|start|parent)-[0-9]{1,18}", name):
+            raise ValueError(f"{name[:40]!r} is not the name of a checkpoint")
+        return cls(float(accuracy), int(step), name)
 
     def ended_below(self, validations: Sequence[Mapping[str, Any]]) -> str:
         """How a stage ended that did not get above this state, by the run's validations."""

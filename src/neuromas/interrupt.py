@@ -1,4 +1,4 @@
-"""Ctrl-C while training: the step under way is finished first."""
+"""Requests to end that arrive as signals: the work in hand is done first."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from typing import Any
 
 
 class Interrupt:
-    """Ctrl-C ends the run after the current step; a second one ends it at once."""
+    """Ctrl-C or TERM ends the run after the current step; a second one ends it at once."""
+
+    _KINDS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
         self.asked = False
-        self._before: Any = None
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupt:
         try:
-            self._before = signal.signal(signal.SIGINT, self._note)
+            for kind in self._KINDS:
+                self._before[kind] = signal.signal(kind, self._note)
         except ValueError:  # not the main thread: interruption is the caller's business
-            self._before = None
+            pass
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for kind, handler in self._before.items():
+            signal.signal(kind, signal.SIG_DFL if handler is None else handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.asked:

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from neuromas.candidates import Best
 from neuromas.store import Run
+
+
+def leans_on(run: Run, manifest: Mapping[str, Any]) -> list[Path]:
+    """The other checkpoints a checkpoint needs to go on: its stage's best, and its first with an anchor."""
+    try:
+        state = manifest["state"]
+        best, stage = Best.read(state["best"]), state["stage"]
+        anchored = manifest["config"]["train"].get("anchor") and stage["start"] is not None
+        first = [f"start-{int(stage['index']) + 1}"] if anchored else []
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return []  # whoever goes on from it says what is wrong
+    return [run.named(name) for name in ([] if best is None else [best.folder]) + first]
 
 
 def forget(run: Run, step: int) -> None:
@@ -12,3 +29,10 @@ def forget(run: Run, step: int) -> None:
     run.keep_lines("validation.jsonl", lambda row: row["step"] <= step)
     # the end of a stage is told again by the session that goes on from it
     run.keep_lines("events.jsonl", lambda row: row["step"] < step + (row["event"] != "stage"))
+
+
+def lost(run: Run, step: int, damaged: Sequence[str]) -> list[str]:
+    """What a run that goes on from ``step`` is without, a line each; ``damaged`` says it of checkpoints."""
+    lines = [f"{cause}; going on from step {step}" for cause in damaged]
+    missing = run.missing_steps(step)
+    return [*lines, f"metrics.jsonl has lost the lines of {missing} steps"] if missing else lines

@@ -14,17 +14,17 @@ from neuromas.errors import RunError
 from neuromas.evaluate import Evaluation
 from neuromas.growth.heir import Heritage
 from neuromas.growth.lineage import Budget, Lineage, changed, describe
-from neuromas.growth.operators import Growth, grow
+from neuromas.growth.operators import grow
 from neuromas.growth.stages import Stage, check_stages, settle, shapes
-from neuromas.growth.transfer import Grown, inherited, restate, transfer, undo
+from neuromas.growth.transfer import Grown, inherited, teach, transfer, undo
 from neuromas.guard import Guard
 from neuromas.interrupt import Interrupt
 from neuromas.learning.alarms import Alarm
 from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
 from neuromas.network import Network
-from neuromas.provenance import about
-from neuromas.rewind import forget
+from neuromas.provenance import about, check_unchanged, digests
+from neuromas.rewind import forget, leans_on, lost
 from neuromas.seeds import derive
 from neuromas.store import Run
 from neuromas.stream import check_data, training_problems
@@ -37,10 +37,10 @@ def start(config: Config, directory: Path, watch: Watch, backbone: Backbone | No
     """Train a new run in ``directory``. Returns when it is finished or was interrupted."""
     check_sinks(config.run.sinks)
     config = settle(config)
+    sources = digests(config)  # before they are read: what changes in between is noticed
     assembly, parent = _beginning(config, backbone)
     check_data(assembly, check_stages(config, assembly.network.topology if parent else None))
-    run = Run.create(directory, config.model_dump(mode="json"), about())
-    with run.lock():
+    with Run.begin(directory, config.model_dump(mode="json"), {**about(), "inputs": sources}) as run:
         session = _Session(assembly, run, watch)
         session.descend(parent)
         return session.go()
@@ -55,20 +55,28 @@ def _beginning(config: Config, backbone: Backbone | None) -> tuple[Assembly, Her
 
 
 def resume(directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
-    """Continue a run from its newest checkpoint, as if it had never stopped; a finished run stays."""
+    """Continue a run from its newest intact checkpoint, as if it had never stopped; a finished run stays.
+
+    Raises RunError if a file it reads is not what it was at the start.
+    """
     run = Run.open(directory)
     if run.finished:
         return run
     with run.lock():
-        checkpoints = run.checkpoints()
-        if checkpoints:
-            session = _Session(load_bundle(checkpoints[-1], backbone=backbone), run, watch)
-            session.restore(checkpoints[-1])
+        config = make_config(run.read("config.json"))
+        check_unchanged(run.path, run.read("run.json"))
+        checkpoint, damaged = run.newest_intact(read_manifest, lambda manifest: leans_on(run, manifest))
+        if checkpoint is not None:
+            session = _Session(load_bundle(checkpoint, backbone=backbone), run, watch)
+            session.restore(checkpoint)
+            session.prune()  # a kill may have come just before that
         else:
-            assembly, parent = _beginning(make_config(run.read("config.json")), backbone)
+            assembly, parent = _beginning(config, backbone)
             session = _Session(assembly, run, watch)
             session.descend(parent)
             forget(run, 0)
+        for text in lost(run, session.trainer.step, damaged):
+            watch({"event": "stage", "text": text})
         return session.go()
 
 
@@ -203,7 +211,10 @@ class _Session:
         self.guard.restart(trainer.step, restored=False)
         self._take(grown)
         if growth.init.startswith("passthrough") and grown.new:
-            self._restate(change)
+            first = self.met + config.train.steps * config.train.batch  # training meets others
+            trainer.lr = self.stage.rate(config)
+            spent = teach(trainer, self.assembly, change, self.stage.new, first)
+            self.lineage = self.lineage.paid(Budget.of_episodes(spent))
         after = validation(self.assembly) if change.steps else before
         entry |= {"init": growth.init, "positions": growth.positions, "optimiser": growth.optimiser}
         entry |= changed(before, after)
@@ -215,19 +226,6 @@ class _Session:
         self._settle()
         self.run.append("growth.jsonl", [{**entry, "step": trainer.step}])
         self.watch({"event": "grown", **entry})
-
-    def _restate(self, change: Growth) -> None:
-        """Let new nodes learn to restate; old ones are left as they are, and new optimisers begin anew."""
-        config, trainer = self.config, self.trainer
-        count = config.train.problems
-        trainer.lr = self.stage.rate(self.config)
-        for i in range(config.growth.restate):
-            first = self.met + config.train.steps * config.train.batch + i * count  # training meets others
-            problems = training_problems(self.assembly.task, trainer.seed, first, count)
-            episodes = restate(trainer, self.assembly.task, change, self.stage.new, problems)
-            self.lineage = self.lineage.paid(Budget.of_episodes(episodes))
-        for row in self.stage.new:
-            trainer.optimisers[row] = trainer.optimiser(trainer.policy.bank.parameters[row])
 
     def _take(self, grown: Grown) -> None:
         """Go on with another network; running means follow their nodes."""
@@ -344,6 +342,10 @@ class _Session:
         """A checkpoint to resume from; of older ones those stay that are still needed."""
         self.run.save_checkpoint(self.trainer.step, self._fill)
         self._status(finished=False)
+        self.prune()
+
+    def prune(self) -> None:
+        """Remove checkpoints that are no longer needed."""
         # the log knows all ends of stages, the lineage only those that led to the present network
         named = {str(row.get("folder")) for row in self.run.lines("growth.jsonl")}
         named |= {self.best.folder} if self.best is not None else set()

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -62,8 +63,11 @@ second = "grown"
 class Inline:
     """A cell's process, in ours: a process of its own would load torch anew."""
 
+    stdin = None
+
     def __init__(self, cell) -> None:
-        words = cell.command()[3:]
+        command = cell.command()
+        words = command[command.index("-m") + 2 :]
         with cell.log.open("w") as log, contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
             self.status = main(words)
 
@@ -214,6 +218,90 @@ def test_ctrl_c_saves_every_cell_and_the_experiment_goes_on(tmp_path, cli, monke
     assert status == 0
     assert Run(run).read("run.json") == born
     assert [row["step"] for row in Run(run).lines("metrics.jsonl")] == list(range(120))
+
+
+LONG = HEAD.replace("every = 1", "every = 0").replace("seeds = [0, 1]", "seeds = [0]") + (
+    '[[arms]]\nname = "long"\nstages = [["1-1", 20], ["1-1", 20]]\n'
+)
+
+
+def poisoned(folder: Path) -> Path:
+    """A folder of modules with the names of everything that is imported; ``ran`` is there once one was."""
+    folder.mkdir()
+    others = ("torch", "numpy", "neuromas", "sitecustomize", "filelock", "wandb")
+    for name in (*sys.stdlib_module_names, *others):
+        (folder / f"{name}.py").write_text(f"open({str(folder / 'ran')!r}, 'a').write({name + ' '!r})\n")
+    return folder
+
+
+def stat(pid: int) -> list[str]:
+    """State, parent and more of a process; a zombie is as good as gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ["X", "0"]
+
+
+def children(pid: int) -> list[int]:
+    every = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [child for child in every if stat(child)[1] == str(pid)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+def test_a_killed_experiment_takes_its_cells_along_and_is_started_again_at_once(tmp_path):
+    """With real processes, from a folder whose files nobody may import."""
+    here, out = poisoned(tmp_path / "here"), tmp_path / "out"
+    (here / "long.toml").write_text(LONG)
+    command = [sys.executable, "-P", "-m", "neuromas.cli", "experiment", "long.toml", "--out", str(out)]
+    run = out / "cells" / "max" / "long" / "seed-0"
+    process = subprocess.Popen(command, cwd=here, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 90
+    while not (run / "metrics.jsonl").is_file() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    cells = children(process.pid)
+    assert len(cells) == 1, run.with_suffix(".log").read_text()
+    process.kill()
+    process.wait()
+    again = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=90, check=False)
+    assert all(stat(cell)[0] in "ZX" for cell in cells)
+    assert (again.returncode, again.stderr) == (0, ""), again.stdout
+    assert "failed" not in again.stdout
+    assert [row["step"] for row in Run(run).lines("metrics.jsonl")] == list(range(40))
+    assert not (here / "ran").exists(), (here / "ran").read_text()
+
+
+def test_a_cell_whose_run_another_process_works_on_waits(tmp_path, cells, cli):
+    path, out = tmp_path / "long.toml", tmp_path / "out"
+    path.write_text(LONG.replace("20", "1"))
+    run = Run(out / "cells" / "max" / "long" / "seed-0")
+    run.path.mkdir(parents=True)
+    lock = run.lock()
+    lock.__enter__()
+    timer = threading.Timer(0.5, lock.__exit__, (None, None, None))
+    timer.start()
+    status, said, err = cli("experiment", path, "--out", out)
+    timer.join()
+    assert (status, err) == (0, "")
+    waits, ends = said.split("\n")[:2]
+    assert waits.startswith("[0/1] max/long/seed-0  waits: another process is working on its run")
+    assert ends.startswith("[1/1] max/long/seed-0  in 0:0")
+
+
+def test_cells_that_are_compared_have_read_the_same(mini, tmp_path, cells, cli):
+    data, out = tmp_path / "data.jsonl", tmp_path / "out"
+    data.write_text("{}\n")
+    task = f'{{ name = "file", options = {{ path = "{data}" }} }}'
+    mini.write_text(MINI.replace('{ name = "max", options = { n = 4 } }', task).replace("[0, 1]", "[0]"))
+    assert cli("experiment", mini, "--out", out)[0] == 0
+    shutil.rmtree(out / "cells" / "file" / "grown")
+    data.write_text("{} \n")
+    cells.clear()
+    status, said, err = cli("experiment", mini, "--out", out)
+    assert (status, said, cells) == (2, "", [])
+    assert f"'{data}' was changed since" in err
+    assert len(err.splitlines()) == 1
+    data.write_text("{}\n")
+    assert cli("experiment", mini, "--out", out)[0] == 0
 
 
 def test_two_at_once_are_refused(mini, tmp_path, cli):

@@ -18,10 +18,11 @@ import pytest
 ROOMS = {
     "facts": {"errors", "files", "seeds", "topology", "shapes", "task", "episode", "config"},
     "mathematics": {"statistics", "learning", "theory"},
-    "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking", "provenance", "trust"},
+    "instruments": {"prompts", "graphs", "models", "tasks", "store", "tracking", "provenance", "trust"}
+    | {"interrupt"},
     "acts": {"rollout", "evaluate", "training", "network", "assemble", "session", "stream"}
     | {"growth", "baselines", "analysis", "experiment"}
-    | {"guard", "candidates", "testing", "interrupt", "rewind"},
+    | {"guard", "candidates", "testing", "rewind"},
     "narration": {"report"},
     "door": {"api", "cli", "__init__", "__main__"},
 }

@@ -12,6 +12,7 @@ from neuromas import session, testing
 from neuromas.assemble import load_bundle
 from neuromas.config import make_config
 from neuromas.experiment.cells import stage_folder
+from neuromas.growth import transfer
 from neuromas.growth.heir import Heritage, heir_config, prune
 from neuromas.session import resume, start
 from neuromas.store import Run
@@ -268,8 +269,8 @@ def test_restating_is_at_the_full_rate_of_its_own_stage(tmp_path, monkeypatch, w
         seen.append((rates, trainer.step))
         return found
 
-    restate = session.restate
-    monkeypatch.setattr(session, "restate", watched)
+    restate = transfer.restate
+    monkeypatch.setattr(transfer, "restate", watched)
     growth = {"init": "passthrough+gate", "restate": 3, "lr": [0.01, 0.004], "old_rate": 0.3, "new_rate": 0.5}
     more = {"train": {"warmup": warmup, "kl": 0.5}, "evaluate": {"every": 0}}
     start(staged([["1-1", 2], ["2-1", 2]], growth, **more), tmp_path / "run", Watch())

@@ -107,7 +107,9 @@ class _Lines:
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Say what became of a cell, what it took, and what all took until now."""
         cell, cause = event["cell"], event["cause"]
-        if cause:
+        if event.get("busy"):
+            what = "waits: another process is working on its run"
+        elif cause:
             what = f"failed: {visible(cause)}"
         else:
             last = max(1, len(cell.arm.stages))

@@ -16,6 +16,7 @@ from neuromas.experiment.plan import Arm, Plan
 from neuromas.store import MANIFEST, Run, read_json, write_atomic
 
 LAST = "test-after"
+PROGRAM = "neuromas.cli.cell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Cell:
 
     def command(self) -> list[str]:
         """The command line of its process; writes the configuration it reads."""
-        program = [sys.executable, "-m", "neuromas.cli"]
+        program = [sys.executable, "-P", "-m", PROGRAM]  # -P: nothing is imported from where we stand
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.arm.of:
             votes = ["--votes", str(self.arm.votes), "--temperature", str(self.arm.temperature)]

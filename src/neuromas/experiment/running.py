@@ -15,7 +15,8 @@ from types import FrameType
 from typing import Any
 
 from neuromas.experiment.cells import Cell
-from neuromas.store import write_atomic
+from neuromas.provenance import check_unchanged
+from neuromas.store import Run, sweep, write_atomic
 
 Say = Callable[[Mapping[str, Any]], None]
 _PAUSE = 0.05  # seconds between looks at the processes
@@ -30,13 +31,16 @@ class Outcome:
 
 
 def launch(cell: Cell) -> subprocess.Popen[bytes]:
-    """Start a cell's process in a session of its own: Ctrl-C reaches it through us, and once."""
+    """Start a cell's process in a session of its own: Ctrl-C reaches it through us, and once.
+
+    It watches its standard input, of which we hold the other end: when we are gone, so is it.
+    """
     command = cell.command()
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with cell.log.open("ab") as log:
         return subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=log,
             env=environment,
@@ -47,8 +51,12 @@ def launch(cell: Cell) -> subprocess.Popen[bytes]:
 def run_cells(cells: Sequence[Cell], jobs: int, out: Path, say: Say) -> Outcome:
     """Run what is not finished, ``jobs`` at a time; a cell that fails is noted and the others go on.
 
-    ``say`` hears of every cell that ends. Causes of failures are kept in ``failures.json``.
+    ``say`` hears of every cell that ends, or must wait for another process that works on its run. Causes of
+    failures are kept in ``failures.json``. Raises RunError if a file is not what it was for earlier cells.
     """
+    _check_inputs(cells)
+    for cell in cells:
+        sweep(cell.log.parent)
     work = _Work(list(cells), say)
     with _Signals() as signals:
         try:
@@ -64,6 +72,19 @@ def run_cells(cells: Sequence[Cell], jobs: int, out: Path, say: Say) -> Outcome:
     return work.outcome
 
 
+def _check_inputs(cells: Sequence[Cell]) -> None:
+    """Cells that are compared must have read the same; what is finished altogether is not asked again."""
+    if all(cell.finished for cell in cells):
+        return
+    known: set[tuple[str, str]] = set()
+    for cell in cells:
+        if (cell.run / "config.json").is_file():
+            inputs = Run(cell.run).read("run.json").get("inputs", {})
+            new = inputs.items() - known if isinstance(inputs, dict) else set()
+            check_unchanged(cell.run, {"inputs": dict(new)})
+            known |= new
+
+
 @dataclass(slots=True)
 class _Work:
     """Cells waiting, running and done."""
@@ -73,6 +94,7 @@ class _Work:
     running: dict[str, tuple[Cell, subprocess.Popen[bytes], float]] = field(default_factory=dict)
     finished: set[str] = field(default_factory=set)
     outcome: Outcome = field(default_factory=Outcome)
+    busy: set[str] = field(default_factory=set)
     told: int = 0
 
     def step(self, jobs: int, asked: int) -> bool:
@@ -100,9 +122,23 @@ class _Work:
             elif cell.finished:
                 self._end(cell, "", 0.0)
             elif not cell.needs or cell.needs in self.finished:
+                if Run(cell.run).busy:  # of an experiment that was killed just now, or somebody at a terminal
+                    self._tell_busy(cell)
+                    continue
                 self.waiting.remove(cell)
                 return cell
         return None
+
+    def _tell_busy(self, cell: Cell) -> None:
+        """Say once that a cell waits for another process."""
+        if cell.name not in self.busy:
+            self.busy.add(cell.name)
+            self.say({"cell": cell, "cause": "", "busy": True, "done": self.done})
+
+    @property
+    def done(self) -> int:
+        """How many cells are over."""
+        return len(self.finished) + len(self.outcome.failures)
 
     def _end(self, cell: Cell, cause: str, seconds: float) -> None:
         """Note that a cell is over."""
@@ -112,8 +148,7 @@ class _Work:
             self.outcome.failures[cell.name] = cause
         else:
             self.finished.add(cell.name)
-        done = len(self.finished) + len(self.outcome.failures)
-        self.say({"cell": cell, "cause": cause, "seconds": seconds, "done": done})
+        self.say({"cell": cell, "cause": cause, "seconds": seconds, "done": self.done})
 
     def _collect(self, name: str) -> None:
         """Note how a process ended, if it did."""
@@ -122,6 +157,7 @@ class _Work:
         if status is None:
             return
         del self.running[name]
+        _let_go(process)
         if status == 0 and cell.finished:
             self._end(cell, "", time.monotonic() - started)
         elif not self.outcome.interrupted:
@@ -134,6 +170,13 @@ class _Work:
                 process.send_signal(signal.SIGINT)
         for _, process, _ in self.running.values():
             process.wait()
+            _let_go(process)
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    """Close our end of the pipe of a process that has ended."""
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def _cause(cell: Cell, status: int) -> str:

@@ -21,6 +21,7 @@ from neuromas.models.scorer import Message
 from neuromas.network import Network
 from neuromas.rollout import Sampling, rollout
 from neuromas.seeds import derive
+from neuromas.stream import training_problems
 from neuromas.task import Problem, Task
 from neuromas.topology import Topology
 from neuromas.training import Trainer, imitate
@@ -116,6 +117,24 @@ def undo(assembly: Assembly, entry: Mapping[str, Any]) -> Grown:
     del bank.parameters[count:], bank.ranks[count:], bank.versions[count:]
     before = {row: image[node.name] for row, node in enumerate(parent.nodes)}
     return Grown(replace(network, topology=parent, assignment=assignment), (), before)
+
+
+def teach(
+    trainer: Trainer, assembly: Assembly, change: Growth, new: Sequence[int], first: int
+) -> list[Episode]:
+    """Let ``new`` adapters learn to restate, in ``growth.restate`` steps; returns what was sampled for it.
+
+    Problems are those of the training stream from ``first`` on. Old adapters are left as they are, and the
+    optimisers of new ones begin anew afterwards.
+    """
+    settings, sampled = assembly.config, list[Episode]()
+    for step in range(settings.growth.restate):
+        place = first + step * settings.train.problems
+        problems = training_problems(assembly.task, trainer.seed, place, settings.train.problems)
+        sampled += restate(trainer, assembly.task, change, new, problems)
+    for row in new:
+        trainer.optimisers[row] = trainer.optimiser(trainer.policy.bank.parameters[row])
+    return sampled
 
 
 def restate(
