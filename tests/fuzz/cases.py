@@ -86,7 +86,7 @@ def settings_of_a_run(draw: st.DrawFn) -> Case:
         pairs.append(f"{key}={value if isinstance(value, str) else as_inline(value)}")
     given_keys = {pair.partition("=")[0] for pair in pairs}
     base = [word for word in QUICK if word.partition("=")[0] not in given_keys]
-    says = (pairs[0].partition("=")[0].split(".")[-1], "argument ", "run ") if len(pairs) == 1 else ()
+    says = (*pairs[0].partition("=")[0].split("."), "argument ", "run ") if len(pairs) == 1 else ()
     return Case("config keys", ("train", *base, *pairs, "--run", "run"), says=says)
 
 
@@ -109,7 +109,8 @@ GRAPHML = """<?xml version='1.0' encoding='utf-8'?>
 <key id="b" for="edge" attr.name="budget" attr.type="int"/>
 <key id="g" for="edge" attr.name="gate" attr.type="double"/>
 <graph edgedefault="directed"><node id="a"/><node id="b"><data key="q">stem</data></node><node id="c"/>
-<edge source="a" target="b"><data key="b">3</data></edge><edge source="b" target="c"><data key="g">0.5</data></edge>
+<edge source="a" target="b"><data key="b">3</data></edge>
+<edge source="b" target="c"><data key="g">0.5</data></edge>
 <edge source="a" target="c"/></graph></graphml>
 """
 XML_WORDS = [
@@ -431,7 +432,7 @@ WORDS = [
 EVALUATE, TOPOLOGY = ("evaluate", "run", "--items", "1"), ("topology", "2-1", "--backbone", "tiny")
 OPTIONS = [(EVALUATE, flag) for flag in FLAGS[3:12]] + [(TOPOLOGY, flag) for flag in FLAGS[-8:]]
 OPTIONS += [
-    (EVALUATE + ("--task", "max"), ""),
+    ((*EVALUATE, "--task", "max"), ""),
     (("compare", "run"), ""),
     (("ask", "run"), ""),
     (("tasks",), ""),

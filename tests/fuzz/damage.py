@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,7 +173,7 @@ def as_inline(value: Any) -> str:
         return "{" + ", ".join(f"{_toml_key(key)} = {as_inline(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(as_inline(part) for part in value) + "]"
-    if isinstance(value, float) and value != value:
+    if isinstance(value, float) and math.isnan(value):
         return "nan"
     if isinstance(value, float) and abs(value) == float("inf"):
         return "inf"

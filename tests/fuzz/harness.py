@@ -189,7 +189,7 @@ def _brief() -> Iterator[None]:
     nothing = running.Outcome()
     with (
         mock.patch.object(session, "start", begin),
-        mock.patch.object(running, "run_cells", lambda *args: nothing),
+        mock.patch.object(running, "run_cells", return_value=nothing),
         mock.patch.dict(os.environ, {"HF_HUB_OFFLINE": "1"}),
     ):
         yield

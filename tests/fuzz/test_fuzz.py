@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from cases import kinds
 from harness import judge
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 KINDS = ["config keys", "TOML", "topologies", "task files", "experiment files", "manifests", "safetensors"]
@@ -21,6 +21,7 @@ KINDS += ["command lines"]
     derandomize=True,
     database=None,
     deadline=None,
+    phases=[Phase.generate],  # what it finds is short as it is, and a hang would be tried again and again
     suppress_health_check=list(HealthCheck),
 )
 @given(data=st.data())
