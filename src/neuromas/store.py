@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.errors import RunError, one_line, unknown
+from neuromas.files import read_bytes
 
 _STEP = "step-"
+_MOST_BYTES = 1 << 30  # of a file that is read whole
 _ERRORS = "backslashreplace"  # half a surrogate pair, as data may hold, becomes JSON's own escape of it
 MANIFEST = "network.json"
 
@@ -84,7 +86,7 @@ class Run:
         if not path.exists():
             return
         # not splitlines(): it also breaks at U+2028 and the like, which models write
-        for line in path.read_text("utf-8", errors="replace").split("\n"):
+        for line in _content(path).decode("utf-8", "replace").split("\n"):
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError):
@@ -210,10 +212,15 @@ def write_atomic(path: Path, text: str) -> None:
         raise
 
 
+def _content(path: Path) -> bytes:
+    """A run comes from anywhere: a pipe or a device in it is not waited for, and sizes are bounded."""
+    return read_bytes(path, _MOST_BYTES)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises RunError with one line."""
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = json.loads(_content(path).decode("utf-8"))
     except OSError as error:
         raise RunError(f"{path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

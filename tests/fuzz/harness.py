@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import tempfile
@@ -22,6 +23,7 @@ from cases import NEWEST, QUICK, Case
 from damage import Entry
 
 LIMIT = 20  # seconds
+MEMORY = 2 << 30  # bytes that one command may take
 LONGEST = 2100  # characters of the line: 2,000 and what stands around them
 MANY_NODES = 12
 BASE = [
@@ -116,7 +118,7 @@ def _judged(case: Case) -> Outcome:
     started = time.monotonic()
     trace = ""
     status: Any = None
-    with _alarm(), _brief(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with _alarm(), _bounded(), _brief(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             status = main(list(case.words))
         except SystemExit as left:
@@ -149,6 +151,8 @@ def unclear(status: Any, out: str, err: str) -> str:
         return f"status {status!r}"
     if status != 2:
         return ""
+    if "out of memory" in err:
+        return f"more than {MEMORY >> 30} GB"
     lines = err.splitlines()
     last = [line for line in lines if line.startswith("neuromas")]
     if len(last) != 1 or last[0] != lines[-1]:
@@ -170,6 +174,18 @@ def _alarm() -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """No more than ``MEMORY`` beyond what is in use: what takes gigabytes without a word is an error here."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 @contextlib.contextmanager
