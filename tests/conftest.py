@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
 import pytest
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, visibly, a test that is marked as needing a program which is not here."""
+    for mark in item.iter_markers("needs"):
+        if shutil.which(mark.args[0]) is None:
+            pytest.skip(f"needs {mark.args[0]}, which .ci/run installs where it is root")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -219,7 +219,7 @@ class Config(Section):
             for key, value in data.get(section, {}).items():
                 if filled[key] != value:
                     raise ValueError(
-                        f"{section}.{key} = {value!r}, but growth.stages make it {filled[key]!r}"
+                        f"{section}.{key} = {shown(value)}, but growth.stages make it {shown(filled[key])}"
                     )
         return {**data, "network": topology, "train": train}
 
@@ -246,7 +246,7 @@ def _stages(data: Any) -> list[tuple[str, int]]:
     for stage in raw:
         pair = list(stage) if isinstance(stage, Sequence) and not isinstance(stage, str) else []
         if [type(part) for part in pair] != [str, int] or pair[1] < 0:
-            raise ValueError(f"growth.stages: {stage!r} is not [shape, steps], for example ['2-2-1', 60]")
+            raise ValueError(f"growth.stages: {shown(stage)} is not [shape, steps], such as ['2-2-1', 60]")
         stages.append((pair[0], pair[1]))
     return stages
 
@@ -287,11 +287,12 @@ def make_config(data: Mapping[str, Any]) -> Config:
     """A checked Config from plain data. Raises ConfigError with one line on the first problem."""
     if not isinstance(data, Mapping):
         raise ConfigError(f"a configuration is a table of sections, not {type(data).__name__}")
-    check_plain(data)
     try:
-        return Config.model_validate(dict(data))
+        config = Config.model_validate(dict(data))
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
+    check_plain(data)  # what a type says about its own key is clearer, so this comes last
+    return config
 
 
 def check_plain(data: Mapping[str, Any]) -> None:
@@ -355,8 +356,9 @@ def _explain(error: ValidationError) -> str:
         return unknown(f"value of {key}:", first["input"], re.findall("'([^']*)'", first["ctx"]["expected"]))
     message = _WORDS.get(first["type"], str(first["msg"]).removeprefix("Input "))
     spec = _field(where)
-    default = f" (default {spec.default!r})" if spec and not spec.is_required() and spec.default else ""
-    return f"{cut(key, 200)} = {shown(first['input'])}: {message}{default}"
+    default = "" if spec is None or not isinstance(spec.default, str | int | float | tuple) else spec.default
+    known = f" (default {default!r})" if default else ""
+    return f"{cut(key, 200)} = {shown(first['input'])}: {message}{known}"
 
 
 _WORDS = {

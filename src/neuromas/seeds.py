@@ -20,7 +20,8 @@ def derive(*path: str | int | float | bool | None) -> int:
     for part in path:
         if type(part) not in (str, int, float, bool, type(None)):
             raise TypeError(f"a seed path holds plain values, not {type(part).__name__} {part!r}")
-    parts = [f"{type(part).__name__}:{part}".encode() for part in path]
+    # "surrogatepass": data may hold half a surrogate pair, and it is a value like any other
+    parts = [f"{type(part).__name__}:{part}".encode("utf-8", "surrogatepass") for part in path]
     # each part is preceded by its length, so that no text can imitate a longer path
     framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
     digest = hashlib.blake2b(framed, digest_size=8).digest()

@@ -118,6 +118,7 @@ def test_a_run_leaves_its_whole_story(whole):
     assert make_config(run.read("config.json")) == settle(settings())
 
 
+@pytest.mark.needs("git")
 def test_the_commit_is_that_of_this_checkout(monkeypatch, tmp_path):
     commit = about()["commit"]
     if (Path(provenance.__file__).parents[2] / ".git").exists():

@@ -159,11 +159,11 @@ def load_plan(path: Path) -> Plan:
 
 def make_plan(data: Mapping[str, Any]) -> Plan:
     """A rehearsed Plan from plain data. Raises NeuromasError with one line on the first problem."""
-    check_plain(data)
     try:
         plan = Plan.model_validate(dict(data))
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
+    check_plain(data)
     labels = plan.labels()
     for label in labels:
         if not re.fullmatch(_WORD, label):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.errors import ModelError, unknown
-from neuromas.files import at_home
+from neuromas.files import at_home, read_text
 from neuromas.models.codec import ByteCodec
 from neuromas.models.embedded import cache_root, find_gguf
 
@@ -78,7 +78,7 @@ def read_dims(name: str) -> Dims:
         return TINY
     path = _config(name)
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = json.loads(read_text(path))
         text = {**data, **data["text_config"]} if isinstance(data.get("text_config"), dict) else data
         return _dims(name, text)
     except OSError as error:

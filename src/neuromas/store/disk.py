@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.errors import RunError, one_line
+from neuromas.files import read_bytes
 
 ERRORS = "backslashreplace"  # half a surrogate pair, as data may hold, becomes JSON's own escape of it
 _WORK = re.compile(r"\..+-[a-z0-9_]{8}")  # the last part is ours or, until 0.1.0, tempfile's
 _OLD = ".old"
+_MOST_BYTES = 1 << 30  # of a file that is read whole
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -122,10 +124,15 @@ def refuse_links(path: Path) -> None:
                 raise RunError(f"{entry} is neither a file nor a folder; nothing was written")
 
 
+def read_whole(path: Path) -> bytes:
+    """A run comes from anywhere: a pipe or a device in it is not waited for, and sizes are bounded."""
+    return read_bytes(path, _MOST_BYTES)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises RunError with one line."""
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = json.loads(read_whole(path).decode("utf-8"))
     except OSError as error:
         raise RunError(f"{path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

@@ -16,6 +16,7 @@ from neuromas.store.disk import (
     clear,
     flush,
     read_json,
+    read_whole,
     refuse_links,
     remove_folder,
     replace_folder,
@@ -138,7 +139,7 @@ class Run:
         if not path.exists():
             return
         # not splitlines(): it also breaks at U+2028 and the like, which models write
-        for line in path.read_text("utf-8", errors="replace").split("\n"):
+        for line in read_whole(path).decode("utf-8", "replace").split("\n"):
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError):
