@@ -59,6 +59,7 @@ def train(args: argparse.Namespace) -> int:
     directory = Path(args.directory or config.run.directory or f"runs/{_name(config)}")
     if args.carry_on and (directory / "config.json").is_file():
         from neuromas.api import check_same
+        from neuromas.assemble import check_run
 
         run = Run.open(directory)
         check_same(run, config)
