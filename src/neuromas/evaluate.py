@@ -107,7 +107,7 @@ def _elected(task: Task, group: Sequence[Episode]) -> Item:
         writing = max((answer for answer in said if canonical(answer) == winner), key=writings.__getitem__)
         chosen = next(item for item in items if item.parsed == writing)
     else:
-        chosen = next((item for item in items if item.score is not None), items[0])
+        chosen = next((item for item in items if item.failure is None), items[0])
     return replace(
         chosen,
         messages=tuple(text for item in items for text in item.messages),

@@ -33,6 +33,6 @@ def forget(run: Run, step: int) -> None:
 
 def lost(run: Run, step: int, damaged: Sequence[str]) -> list[str]:
     """What a run that goes on from ``step`` is without, a line each; ``damaged`` says it of checkpoints."""
-    lines = [f"{cause}; going on from step {step}" for cause in damaged]
+    lines = [f"{cause}; going on from {run.checkpoint(step).name}" for cause in damaged]
     missing = run.missing_steps(step)
     return [*lines, f"metrics.jsonl has lost the lines of {missing} steps"] if missing else lines

@@ -16,7 +16,7 @@ from neuromas.models.cost import Load, Reading, estimate, readings
 from neuromas.models.dims import TINY, Dims, read_dims
 from neuromas.network import assign
 from neuromas.shapes import build_shape
-from neuromas.topology import Topology
+from neuromas.topology import MAX_BUDGET, Topology
 
 SMALL = Load(question_tokens=10, message_tokens=3, answer_tokens=4, problems=2, samples=3)
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -160,10 +160,10 @@ def test_pieces_are_about_the_tokens_of_a_tokenizer():
 
 
 def test_budgets_without_end_cost_without_end_and_no_memory():
-    topology = Topology.build(["a", "b"], [("a", "b", 10**400)])
+    topology = Topology.build(["a", "b"], [("a", "b", MAX_BUDGET)])
     (first, second) = readings(topology, Load())
-    assert first.new == 10**9
-    assert second.suffix > 10**9
+    assert first.new == MAX_BUDGET
+    assert second.suffix > MAX_BUDGET
 
 
 def test_costs_grow_with_the_shape():

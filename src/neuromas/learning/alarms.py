@@ -89,10 +89,11 @@ def _silent(rows: Sequence[Report], limits: AlarmsConfig) -> Alarm | None:
 def _collapsed(rows: Sequence[Report], first: Sequence[Report], limits: AlarmsConfig) -> Alarm | None:
     """A node that has lost nearly all variety it had. One that was sure from the start is none."""
     for node in range(len(rows[-1]["node_entropy"])):
-        now, then = _entropy(rows, node), _entropy(first, node)
-        if now is not None and then is not None and now < limits.entropy and now < then * _LOST:
+        now, then = _entropies(rows, node), _entropies(first, node)
+        if len(now) == len(rows) and then and _mean(now) < min(limits.entropy, _LOST * _mean(then)):
             text = (
-                f"node {node + 1} hardly varies any more ({now:.4f} nats a token, {then:.4f} at first), "
+                f"node {node + 1} hardly varies any more ({_mean(now):.4f} nats a token, "
+                f"{_mean(then):.4f} at first), "
                 "so it cannot find anything better; try train.entropy, a higher train.temperature or a lower "
                 "train.lr"
             )
@@ -100,11 +101,10 @@ def _collapsed(rows: Sequence[Report], first: Sequence[Report], limits: AlarmsCo
     return None
 
 
-def _entropy(rows: Sequence[Report], node: int) -> float | None:
-    """A node's mean entropy over the steps in which it learned; None if there are none."""
+def _entropies(rows: Sequence[Report], node: int) -> list[float]:
+    """A node's entropy in the steps in which it learned."""
     known = [row["node_entropy"][node] for row in rows if len(row["node_entropy"]) > node]
-    values = [value for value in known if value is not None]
-    return _mean(values) if values else None
+    return [value for value in known if value is not None]
 
 
 def _truncated(rows: Sequence[Report], limits: AlarmsConfig) -> Alarm | None:

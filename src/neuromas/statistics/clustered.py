@@ -32,6 +32,7 @@ from scipy import optimize, stats
 from neuromas.statistics.intervals import Interval, check_finite, check_level, wilson
 
 MIN_SEEDS = 3  # with two, the spread between seeds is one number: the test then rejects up to 9 % for 5 %
+_FEWEST = 1.5  # degrees of freedom below which SciPy's non-central t gives no number
 SEED_SD = 0.15  # of an arm's accuracy, assumed before anything is measured
 DISAGREEMENT = 0.4  # share of answers on which two arms are told apart, assumed likewise
 METHOD = "t by question and seed"
@@ -144,6 +145,8 @@ def detectable_difference(
     shares = of_seeds / total / (seeds - 1) if seeds else 0.0
     degrees = 1.0 / (shares + of_questions / total / (questions - 1))
     limit = float(stats.t.isf((1 - level) / 2, degrees))
+    if degrees < _FEWEST:
+        return 1.0  # no difference is large enough to be found as often
 
     def missing(shift: float) -> float:
         found = stats.nct.sf(limit, degrees, shift) + stats.nct.cdf(-limit, degrees, shift)
