@@ -497,7 +497,7 @@ def command_lines(draw: st.DrawFn) -> Case:
     if words[:1] == ["train"] and "--resume" not in words:
         words = ["train", *QUICK, *words[1:]]
     # so many items are work that is wanted, not a hang
-    words = ["50" if word.isdecimal() and 50 < int(word[:9]) and len(word) < 7 else word for word in words]
+    words = ["50" if word.isdecimal() and int(word[:9]) > 50 and len(word) < 7 else word for word in words]
     return Case("command lines", tuple(words), run=True)
 
 
