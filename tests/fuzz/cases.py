@@ -228,7 +228,11 @@ def task_files(draw: st.DrawFn) -> Case:
         key = draw(st.sampled_from([*options, "x"]))
         value = draw(nasty)
         pair = f"{key}={value if isinstance(value, str) else as_inline(value)}"
-        return Case("task files", ("validate", name, pair, "--items", "5"), says=(key, "argument "))
+        return Case(
+            "task files",
+            ("validate", name, pair, "--items", "5"),
+            says=(key, "argument ", "task '", "only ."),
+        )
     if form == "csv":
         text = CSV
         for _ in range(draw(st.integers(0, 2))):
