@@ -1,4 +1,4 @@
-"""The page says what the last long run found, and continuous integration runs what ``make test`` runs."""
+"""The page says what the last long run found."""
 
 from __future__ import annotations
 
@@ -16,10 +16,3 @@ def test_the_table_of_the_docs_is_that_of_the_results():
     assert page.partition(BEGIN)[2].partition(END)[0].strip() == table(report)
     assert report["inputs"] >= 1900
     assert report["faults"] == []
-
-
-def test_continuous_integration_runs_the_tests_of_make_test():
-    recipe = (ROOT / "Makefile").read_text("utf-8").partition("\ntest:")[2].partition("\n\n")[0]
-    flags = recipe.partition("-m pytest")[2].strip()
-    assert flags
-    assert (ROOT / ".ci/run").read_text("utf-8").rstrip().endswith(f"-m pytest {flags}")
