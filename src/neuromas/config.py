@@ -22,6 +22,7 @@ _MOST_STEPS = 10_000_000
 _MOST_EPISODES = 65_536  # of one step; each is held with its prompts and messages
 MOST_PASSES = 100_000  # of one evaluation: items times votes
 _LARGEST = 2**64  # of whole numbers anywhere
+_WHOLE_TEXT = "should be text without NUL and broken characters"
 _BROKEN = re.compile(r"[\x00\ud800-\udfff]")
 
 
@@ -306,7 +307,7 @@ def check_plain(data: Mapping[str, Any]) -> None:
         elif isinstance(value, list | tuple):
             waiting += [(_below(key, str(place)), part) for place, part in enumerate(value)]
         elif isinstance(value, str) and _BROKEN.search(value):
-            raise ConfigError(f"{key} = {shown(value)}: should be text without NUL and broken characters")
+            raise ConfigError(f"{key} = {shown(value)}: {_WHOLE_TEXT}")
         elif isinstance(value, int) and abs(value) > _LARGEST:
             raise ConfigError(f"{key} = {shown(value)}: should be a whole number of at most 2**64")
 
@@ -358,11 +359,12 @@ def _explain(error: ValidationError) -> str:
     spec = _field(where)
     default = "" if spec is None or not isinstance(spec.default, str | int | float | tuple) else spec.default
     known = f" (default {default!r})" if default else ""
-    return f"{cut(key, 200)} = {shown(first['input'])}: {message}{known}"
+    return f"{cut(key, 200) or '(key)'} = {shown(first['input'])}: {message}{known}"
 
 
 _WORDS = {
     "string_type": "should be text",
+    "string_unicode": _WHOLE_TEXT,
     "int_type": "should be a whole number",
     "float_type": "should be a number",
     "finite_number": "should be a finite number",

@@ -23,6 +23,9 @@ from cases import NEWEST, QUICK, Case
 from damage import Entry
 
 LIMIT = 20  # seconds
+SHELF = (
+    "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+)  # commands sync what they write; here that is free
 MEMORY = 2 << 30  # bytes that one command may take
 LONGEST = 2100  # characters of the line: 2,000 and what stands around them
 MANY_NODES = 12
@@ -71,7 +74,7 @@ def trained(folder: Path) -> Path:
 
 def judge(case: Case, run: Path) -> Outcome:
     """What the command line makes of a case, in a folder of its own that is gone afterwards."""
-    home, folder = Path.cwd(), Path(tempfile.mkdtemp(prefix="neuromas-fuzz-"))
+    home, folder = Path.cwd(), Path(tempfile.mkdtemp(prefix="neuromas-fuzz-", dir=SHELF))
     try:
         if case.run:
             shutil.copytree(run, folder / "run")
@@ -227,7 +230,9 @@ def shortened(config: Any) -> Any:
         return None
     stages = tuple((shape, min(steps, 2)) for shape, steps in config.growth.stages)
     steps = sum(steps for _, steps in stages) if stages else min(config.train.steps, 1)
-    train = less(config.train, problems=2, samples=3, warmup=3).model_copy(update={"steps": steps})
+    train = less(config.train, problems=2, samples=3, warmup=3, accumulate=2, passes=2).model_copy(
+        update={"steps": steps}
+    )
     return config.model_copy(
         update={
             "train": train,

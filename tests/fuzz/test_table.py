@@ -1,4 +1,4 @@
-"""The page says what the last long run found, and continuous integration runs what ``make test`` runs."""
+"""The page says what the last long run found."""
 
 from __future__ import annotations
 

@@ -244,9 +244,10 @@ def test_text_that_no_file_can_keep_is_refused(text):
         {"task": {"options": {"path": [text]}}},
         {"task": {"options": {text: 1}}},
         {"model": {"targets": [text]}},
-        {text: 1},
     ):
         assert "NUL and broken characters" in refusal(data)
+    assert "(key) = '\\ud800': should be text without NUL" in refusal({"\ud800": 1})
+    assert "unknown key 'a\\x00b'" in refusal({"a\0b": 1})
 
 
 @pytest.mark.parametrize(
