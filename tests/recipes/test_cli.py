@@ -360,7 +360,7 @@ def test_help_and_version(cli):
         ("train model.device=mps", "should be auto, cpu, cuda or cuda:N"),
         ("train task.options.n=1 task.options.parts=1 task.options.digits=1", "too few different questions"),
         ("train --run /proc/none/run", "cannot write /proc/none/run"),
-        (f"train --run {__file__}", "Not a directory"),
+        (f"train --run {__file__}", "File exists"),
         ("evaluate none", "run 'none' does not exist"),
         ("evaluate RUN --split tset", "invalid choice: 'tset'"),
         ("evaluate RUN --items 0", "not a whole number of at least 1"),

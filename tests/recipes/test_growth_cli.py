@@ -136,7 +136,7 @@ def test_a_damaged_lineage_is_one_line(parent, cli, empty):
         ("prune RUN --node 9 --out x", "unknown node"),
         ("prune RUN --edge 1.1 2.1 --out x", "one output node"),
         ("prune RUN --edge 1.1 1.1 --out x", "there is no edge"),
-        ("prune RUN --node 1.1 --out cycle.json", "exists"),
+        ("prune RUN --node 1.1 --out cycle.json", "is not a folder"),
         ("""train "growth.stages=[['2-2-1',5],['1-1-1',5]]" """, "2-2-1 cannot grow into 1-1-1"),
         ("""train "growth.stages=[['1-1',1],['cycle.json',1]]" """, "cycle"),
         ("""train "growth.stages=[['1-1',1],['2-1']]" """, "['2-1'] is not [shape, steps]"),

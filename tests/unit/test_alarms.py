@@ -48,7 +48,11 @@ CASES = [
         "50 % could not be read as an answer; try another network.style",
     ),
     ({"silent_groups": 0.95}, "silent", "95 % of the problems gave no signal"),
-    ({"node_entropy": [1.0, 0.001]}, "entropy", "node 2 hardly varies any more (0.0010 nats a token, 2.0000 at first)"),
+    (
+        {"node_entropy": [1.0, 0.001]},
+        "entropy",
+        "node 2 hardly varies any more (0.0010 nats a token, 2.0000 at first)",
+    ),
     ({"truncated": [0.0, 0.6]}, "truncated", "60 % of the answers were cut"),
     (
         {"favourite": {"answer": "42", "share": 0.85}},

@@ -195,6 +195,8 @@ def test_a_file_that_is_none(tmp_path):
 class Process:
     """A process that ends when it is asked ``lasts`` times, or at a signal."""
 
+    stdin = None
+
     def __init__(self, cell, lasts, status) -> None:
         self.cell, self.lasts, self.status, self.signals = cell, lasts, status, []
 

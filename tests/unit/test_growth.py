@@ -474,7 +474,7 @@ def test_an_heir_goes_on_from_its_parent(whole, tmp_path):
     heritage, told = Heritage.of(parent), manifest(run.checkpoint(3))
     entry = told["lineage"][0]
     assert (entry["run"], entry["step"], entry["to"]) == (str(parent), heritage.step, "2-1")
-    assert told["spent"]["steps"] == 2 + 3, "all of the parent's steps, not those of its best checkpoint alone"
+    assert told["spent"]["steps"] == 2 + 3, "all of the parent's steps, not those of its best alone"
     assert told["spent"]["calls"] == heritage.lineage.spent.calls + sum(
         row["calls"] for row in run.lines("metrics.jsonl")
     )
