@@ -26,7 +26,7 @@ from neuromas.network import Network
 from neuromas.provenance import about, check_unchanged, digests
 from neuromas.rewind import forget, leans_on, lost
 from neuromas.seeds import derive
-from neuromas.store import Run
+from neuromas.store import MANIFEST, Run, read_json
 from neuromas.stream import check_data, training_problems
 from neuromas.testing import Watch, final_tests, keep_test, validation
 from neuromas.tracking import Mirrors, check_sinks, open_sinks
@@ -348,8 +348,8 @@ class _Session:
         """Remove checkpoints that are no longer needed."""
         # the log knows all ends of stages, the lineage only those that led to the present network
         named = {str(row.get("folder")) for row in self.run.lines("growth.jsonl")}
-        named |= {self.best.folder} if self.best is not None else set()
-        named |= {self.stage.first} if self.config.train.anchor else set()
+        for kept in self.run.checkpoints()[-self.config.run.keep :]:  # the newest may be damaged some day
+            named |= {path.name for path in leans_on(self.run, read_json(kept / MANIFEST))}
         self.run.prune(self.config.run.keep, self.lineage.steps, named)
 
     def _status(self, finished: bool, folder: str = "") -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from neuromas import assemble as assembling
-from neuromas import provenance
+from neuromas import provenance, session
 from neuromas.config import make_config
 from neuromas.errors import RunError
 from neuromas.provenance import check_unchanged, digests
@@ -114,6 +114,28 @@ def test_a_kill_between_a_checkpoint_and_the_removal_of_older_ones(tmp_path, mon
     monkeypatch.setattr(Run, "prune", real)
     whole, run = Run(tmp_path / "whole"), resume(tmp_path / "run", Stop())
     assert [path.name for path in run.checkpoints()] == [path.name for path in whole.checkpoints()]
+
+
+def test_a_kept_checkpoint_keeps_what_it_leans_on(tmp_path, monkeypatch):
+    """The newest is damaged, and the best state of the one before is no longer the best: it is still there."""
+    monkeypatch.setattr(assembling, "make_task", lambda name, options: Parity())
+    real = session.validation
+
+    def rising(assembly):
+        result = real(assembly)
+        result.summary["accuracy"] = sum(assembly.policy.bank.versions) / 100
+        return result
+
+    monkeypatch.setattr(session, "validation", rising)
+    config = make_config(
+        small(train={"steps": 10, "entropy": 0.01}, run={"keep": 2, "checkpoint_every": 1, "episodes": 1})
+    )
+    run = stopped(config, tmp_path / "run", 8)
+    assert [path.name for path in run.checkpoints()] == ["step-000004", "step-000007", "step-000008"]
+    DAMAGE["bits"](run.checkpoint(8))
+    watch = Stop()
+    assert resume(run.path, watch).finished
+    assert watch.told[0].endswith("; going on from step-000007")
 
 
 def test_lost_lines_are_told(half):

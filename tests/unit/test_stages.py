@@ -14,6 +14,7 @@ from neuromas.config import make_config
 from neuromas.experiment.cells import stage_folder
 from neuromas.growth import transfer
 from neuromas.growth.heir import Heritage, heir_config, prune
+from neuromas.report.tables import origins
 from neuromas.session import resume, start
 from neuromas.store import Run
 from parity import Parity, small
@@ -139,6 +140,7 @@ def test_a_gated_growth_that_did_harm_is_taken_back(tmp_path, monkeypatch):
     for stage in (1, 2):
         assert same(rows_in_order(stage_folder(run.path, stage)), handed)
     assert stage_folder(run.path, 3) == run.path
+    assert origins(run) == {0: 0, 1: 1}, "a report shows what the same two nodes wrote before"
     assert assembly.network.assignment == (0, 1)
 
 
@@ -149,6 +151,9 @@ def test_the_next_stage_grows_from_what_was_handed_on(tmp_path, monkeypatch):
     assert [(e["to"], e["best"], e["folder"]) for e in told_of["lineage"]] == [("2-2-1", 2, "parent-2")]
     assert len(told_of["versions"]) == 5
     assert answers(run)[1] == "2-2-1"
+    told_of_nodes = manifest(run.path / "checkpoints" / "step-000010")["lineage"][0]["origin"]
+    names = [node["name"] for node in manifest(run.checkpoint(10))["topology"]["nodes"]]
+    assert origins(run) == {names.index(new): ("1.1", "2.1").index(old) for new, old in told_of_nodes.items()}
     # running means are those of the nodes that stayed
     before, after = (manifest(run.checkpoint(step))["state"]["ema"] for step in (6, 6))
     assert before == after

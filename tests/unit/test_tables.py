@@ -306,7 +306,7 @@ def test_nodes_of_a_grown_network_show_what_their_ancestors_wrote(run):
     nodes = [{"name": name} for name in ("a", "b", "c", "d", "p")]
 
     def fill(folder):
-        (folder / "network.json").write_text(json.dumps({"topology": {"nodes": nodes}}))
+        (folder / "network.json").write_text(json.dumps({"topology": {"nodes": nodes}, "lineage": growths}))
 
     run.save_checkpoint(3, fill)
     rows = [line for line in run_report(run).splitlines() if " before " in line and " after " in line][:5]

@@ -209,17 +209,23 @@ def _controls(run: Run, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
 def origins(run: Run) -> dict[int, int] | None:
     """Which node of the network before training each node of the trained one was; None if none is known.
 
-    A run that grew holds the origin of every node of every growth.
+    The lineage of the network that was handed on holds the growths that led to it and none that was undone.
     """
     growths, checkpoints = list(run.lines("growth.jsonl")), run.checkpoints()
     if not growths or not checkpoints:
         return None
-    last = [node["name"] for node in read_json(checkpoints[-1] / MANIFEST)["topology"]["nodes"]]
-    first = {node["name"]: row for row, node in enumerate(growths[0]["topology"]["nodes"])}
+    handed = run.named(str(run.read("status.json").get("checkpoint"))) / MANIFEST
+    manifest = read_json(handed if handed.is_file() else checkpoints[-1] / MANIFEST)
+    first, here = growths[0]["topology"], manifest["topology"]
+    last = [node["name"] for node in here["nodes"]]
     was = {name: name for name in last}
-    for entry in reversed(growths):
+    for entry in reversed(manifest["lineage"]):
+        if here == first:  # what is older happened in runs before this one
+            break
+        here = entry["topology"]
         was = {now: entry["origin"][name] for now, name in was.items() if name in entry["origin"]}
-    return {row: first[was[name]] for row, name in enumerate(last) if name in was}
+    rows = {node["name"]: row for row, node in enumerate(first["nodes"])}
+    return {row: rows[was[name]] for row, name in enumerate(last) if name in was}
 
 
 def _examples(before: Items, after: Items, origin: Mapping[int, int] | None) -> list[str]:
