@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -306,17 +305,7 @@ def _saved_ranks(data: Any, adapters: int, usual: int) -> tuple[int, ...]:
 
 
 def bundle_folder(path: Path) -> Path:
-    """The folder with the manifest: ``path`` itself, or the best or newest checkpoint of a run."""
+    """The folder with the manifest: ``path`` itself, or the checkpoint that a run hands on."""
     if (path / MANIFEST).is_file():
         return path
-    run = Run.open(path)
-    checkpoints = run.checkpoints()
-    if not checkpoints:
-        raise RunError(f"run {str(path)!r} has no checkpoint yet")
-    status = run.read("status.json") if (path / "status.json").is_file() else {}
-    named, best = status.get("checkpoint"), status.get("best")
-    if isinstance(named, str) and re.fullmatch(r"[a-z]+-[0-9]+", named):
-        chosen = path / "checkpoints" / named
-    else:  # a run of version 0.1.0
-        chosen = run.checkpoint(best) if isinstance(best, int) else checkpoints[-1]
-    return chosen if (chosen / MANIFEST).is_file() else checkpoints[-1]
+    return Run.open(path).handed_on

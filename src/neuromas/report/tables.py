@@ -211,11 +211,10 @@ def origins(run: Run) -> dict[int, int] | None:
 
     The lineage of the network that was handed on holds the growths that led to it and none that was undone.
     """
-    growths, checkpoints = list(run.lines("growth.jsonl")), run.checkpoints()
-    if not growths or not checkpoints:
+    growths = list(run.lines("growth.jsonl"))
+    if not growths or not run.checkpoints():
         return None
-    handed = run.named(str(run.read("status.json").get("checkpoint"))) / MANIFEST
-    manifest = read_json(handed if handed.is_file() else checkpoints[-1] / MANIFEST)
+    manifest = read_json(run.handed_on / MANIFEST)
     first, here = growths[0]["topology"], manifest["topology"]
     last = [node["name"] for node in here["nodes"]]
     was = {name: name for name in last}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -193,6 +194,23 @@ class Run:
     def named(self, name: str) -> Path:
         """Folder of the checkpoint of that name: ``step-000040``, ``start-2``, ``parent-2``."""
         return self.path / "checkpoints" / name
+
+    @property
+    def handed_on(self) -> Path:
+        """Folder of the checkpoint that the run stands for: its best one, else its newest.
+
+        Raises RunError if there is none.
+        """
+        checkpoints = self.checkpoints()
+        if not checkpoints:
+            raise RunError(f"run {str(self.path)!r} has no checkpoint yet")
+        status = self.read("status.json") if (self.path / "status.json").is_file() else {}
+        name, best = status.get("checkpoint"), status.get("best")
+        if isinstance(name, str) and re.fullmatch(r"[a-z]+-[0-9]+", name):
+            chosen = self.named(name)
+        else:  # a run of version 0.1.0
+            chosen = self.checkpoint(best) if isinstance(best, int) else checkpoints[-1]
+        return chosen if (chosen / MANIFEST).is_file() else checkpoints[-1]
 
     def save_named(self, name: str, fill: Callable[[Path], None]) -> None:
         """A checkpoint that is not one to resume from: a stage's first network, or one that is handed on."""
