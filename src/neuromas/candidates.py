@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,14 +21,11 @@ class Best:
 
     @classmethod
     def read(cls, data: Any) -> Best | None:
-        """Read ``to_list``'s form, or that of 0.1.0, without a folder. Raises TypeError or ValueError."""
+        """Read ``to_list``'s form, or 0.1.0's without a folder, once ``models.saved_state`` checked it."""
         if data is None:
             return None
         accuracy, step, *folder = data
-        name = str(folder[0]) if folder else f"step-{int(step):06d}"
-        if not re.fullmatch(r"(step|start|parent)-[0-9]{1,18}", name):
-            raise ValueError(f"{name[:40]!r} is not the name of a checkpoint")
-        return cls(float(accuracy), int(step), name)
+        return cls(accuracy, step, folder[0] if folder else f"step-{step:06d}")
 
     def ended_below(self, validations: Sequence[Mapping[str, Any]]) -> str:
         """How a stage ended that did not get above this state, by the run's validations."""

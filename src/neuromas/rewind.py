@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.candidates import Best
+from neuromas.errors import RunError
+from neuromas.models.saved_state import read_state
 from neuromas.store import Run
 
 
 def leans_on(run: Run, manifest: Mapping[str, Any]) -> list[Path]:
     """The other checkpoints a checkpoint needs to go on: its stage's best, and its first with an anchor."""
     try:
-        state = manifest["state"]
-        best, stage = Best.read(state["best"]), state["stage"]
-        anchored = manifest["config"]["train"].get("anchor") and stage["start"] is not None
-        first = [f"start-{int(stage['index']) + 1}"] if anchored else []
-    except (KeyError, TypeError, ValueError, AttributeError):
+        state = read_state(manifest.get("state"))
+        anchored = manifest["config"]["train"].get("anchor") and state.stage.start is not None
+    except (RunError, KeyError, TypeError, AttributeError):
         return []  # whoever goes on from it says what is wrong
-    return [run.named(name) for name in ([] if best is None else [best.folder]) + first]
+    best = Best.read(state.best)
+    names = [] if best is None else [best.folder]
+    return [run.named(name) for name in (*names, *([f"start-{state.stage.index + 1}"] if anchored else []))]
 
 
 def forget(run: Run, step: int) -> None:

@@ -117,7 +117,7 @@ def test_a_kill_between_a_checkpoint_and_the_removal_of_older_ones(tmp_path, mon
 
 
 def test_a_kept_checkpoint_keeps_what_it_leans_on(tmp_path, monkeypatch):
-    """The newest is damaged, and the best state of the one before is no longer the best: it is still there."""
+    """The newest is damaged, and the best state of the one before is no longer the best: still there."""
     monkeypatch.setattr(assembling, "make_task", lambda name, options: Parity())
     real = session.validation
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from neuromas.config import Config, GrowthConfig
-from neuromas.errors import RunError, TopologyError
+from neuromas.errors import TopologyError
 from neuromas.graphs import agreed_topology, load_topology
 from neuromas.growth.operators import Growth, at, grow
 from neuromas.topology import QUESTION_MODES, Topology
@@ -87,7 +87,7 @@ class Stage:
         early = bool(self.new) and settings.new_rate > 0.0 and step - self.since < settings.first * self.steps
         rates = {}
         for row in range(adapters):
-            rate = settings.new_rate if row in (*self.born, *self.new) else 1.0
+            rate = settings.new_rate if row in self.born else 1.0
             rate *= settings.inherited_rate if row in self.inherited else 1.0
             rate *= settings.old_rate if early and row not in self.new else 1.0
             if rate != 1.0:
@@ -109,18 +109,14 @@ class Stage:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Stage:
-        """Read ``to_dict``'s form. Raises RunError."""
-        try:
-            start, goal = (
-                None if data[key] is None else Topology.from_dict(data[key]) for key in ("start", "goal")
-            )
-            numbers = [int(data[key]) for key in ("index", "since", "steps")]
-            new = tuple(int(row) for row in data["new"])
-            born = tuple(int(row) for row in data.get("born", new))  # 0.1.0 did not keep these two
-            inherited = tuple(int(row) for row in data.get("inherited", ()))
-            return cls(numbers[0], numbers[1], numbers[2], start, goal, new, born, inherited)
-        except (KeyError, TypeError, ValueError, TopologyError) as error:
-            raise RunError(f"a checkpoint's growth stage is damaged ({error!r})") from error
+        """Read ``to_dict``'s form, once ``models.saved_state`` checked it. Raises TopologyError."""
+        start, goal = (
+            None if data[key] is None else Topology.from_dict(data[key]) for key in ("start", "goal")
+        )
+        new = tuple(data["new"])
+        born = tuple(data.get("born", new))  # 0.1.0 did not keep these two
+        inherited = tuple(data.get("inherited", ()))
+        return cls(data["index"], data["since"], data["steps"], start, goal, new, born, inherited)
 
 
 def shapes(config: Config) -> list[tuple[str, int]]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from neuromas.errors import RunError
+from neuromas.errors import RunError, shown
 from neuromas.topology import Topology
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -47,7 +47,7 @@ class _Guard(Saved):
     halved: int = Field(ge=0, le=1000)
 
 
-class _State(Saved):
+class State(Saved):
     """Where training stands."""
 
     step: Count
@@ -66,7 +66,7 @@ def check_state(data: Any, stages: Sequence[tuple[str, int]], adapters: int, nod
 
     Raises RunError naming the key and what would be valid, TopologyError for a stage's broken graph.
     """
-    state = parsed(_State, data, "state")
+    state = read_state(data)
     stage = state.stage
     for graph in (stage.start, stage.goal):
         if graph is not None:
@@ -85,6 +85,11 @@ def check_state(data: Any, stages: Sequence[tuple[str, int]], adapters: int, nod
         _at_most("state.best", state.best[1], state.step)
 
 
+def read_state(data: Any) -> State:
+    """``data`` as a state by itself, whatever run it is of. Raises RunError naming the key."""
+    return parsed(State, data, "state")
+
+
 def parsed(model: type[Model], data: Any, name: str) -> Model:
     """``data`` as a model. Raises RunError with one line that names the first key that is wrong."""
     try:
@@ -92,7 +97,7 @@ def parsed(model: type[Model], data: Any, name: str) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join([name, *map(str, first["loc"])])
-        raise RunError(f"{where} = {str(first['input'])[:60]!r}: {first['msg'].lower()}") from None
+        raise RunError(f"{where} = {shown(first['input'], 60)}: {first['msg'].lower()}") from None
 
 
 def _at_most(name: str, value: int, limit: int) -> None:
