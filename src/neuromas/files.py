@@ -10,13 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 MOST_BYTES = 10_000_000
 
 
-def open_regular(path: str | os.PathLike[str], most: int | None = MOST_BYTES) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], most: int | None = MOST_BYTES) -> BufferedReader:
     """A regular file of at most ``most`` bytes (None: any size), open for reading; links are followed.
 
     It is opened without waiting and looked at once it is open, so nothing can be put in its place between.

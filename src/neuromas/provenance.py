@@ -13,6 +13,7 @@ from typing import Any
 
 from neuromas.config import Config
 from neuromas.errors import RunError
+from neuromas.files import open_regular
 
 PACKAGES = (
     "neuromas",
@@ -78,7 +79,7 @@ def check_unchanged(run: Path, facts: Mapping[str, Any]) -> None:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
+    with open_regular(path, None) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

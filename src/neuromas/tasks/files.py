@@ -8,19 +8,20 @@ is evaluated, and sizes are bounded.
 from __future__ import annotations
 
 import csv
+import io
 import json
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from neuromas.errors import TaskError, one_line
+from neuromas.files import open_regular
 from neuromas.task import SPLITS, Problem, Split, Task
 from neuromas.tasks.options import Option
 from neuromas.tasks.rows import Fields, to_problem
-from neuromas.tasks.stored import StoredTask, cut, disjoint, mixed
+from neuromas.tasks.stored import StoredTask, by_hash, disjoint, mixed
 
-MAX_BYTES = 1 << 30  # of one file
+MAX_BYTES = 1_000_000_000  # of one file
 MAX_LINE = 1 << 20  # characters of one JSONL line
 MAX_ROWS = 1_000_000
 
@@ -95,11 +96,11 @@ def assemble(
             f"nothing is left to train on"
         )
     if "all" in sources:
-        splits = cut(sources["all"], validation, test)
+        splits = by_hash(sources["all"], validation, test)
     else:
         splits = {split: sources.get(split, ()) for split in SPLITS}
         if "validation" not in sources and validation > 0:
-            splits |= {k: v for k, v in cut(splits["train"], validation, 0.0).items() if k != "test"}
+            splits |= {k: v for k, v in by_hash(splits["train"], validation, 0.0).items() if k != "test"}
     kept = disjoint(name, splits, options["overlap"])
     return StoredTask(name, {split: mixed(split, kept[split]) for split in kept}, options["strict"])
 
@@ -110,20 +111,13 @@ def read_file(path: str, fields: Fields) -> tuple[Problem, ...]:
     if file.suffix.lower() not in (".jsonl", ".csv"):
         raise TaskError(f"{path}: only .jsonl and .csv files can be read, not {file.suffix!r}")
     try:
-        facts = file.stat()
-        if not stat.S_ISREG(facts.st_mode):  # a FIFO waits for a writer, a device may have no end
-            raise TaskError(f"{path}: is not a regular file")
-        if facts.st_size > MAX_BYTES:
-            raise TaskError(f"{path}: the file has more than {MAX_BYTES >> 20} MiB")
-        with file.open(encoding="utf-8-sig", newline="") as stream:
+        with open_regular(file, MAX_BYTES) as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as stream:
             rows = _csv_rows(path, stream) if file.suffix.lower() == ".csv" else _json_rows(path, stream)
             return problems_of(rows, fields, file.stem)
     except OSError as error:
         raise TaskError(f"{path}: cannot be read ({error.strerror or one_line(error)})") from error
     except UnicodeDecodeError as error:
         raise TaskError(f"{path}: is not UTF-8 text ({one_line(error)})") from error
-    except ValueError as error:  # a path with a null character
-        raise TaskError(f"{path!r}: cannot be read ({one_line(error)})") from error
 
 
 def problems_of(

@@ -22,12 +22,12 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
-from neuromas.errors import TaskError, one_line, unknown
+from neuromas.errors import TaskError, one_line, shown, unknown
 from neuromas.task import AnswerKind, Problem, Score, Task
 from neuromas.tasks.checking import FAILED, MAX_CHARS, plain
 from neuromas.tasks.formulas import as_fraction, expression, is_number
 from neuromas.tasks.generated import GeneratedTask
-from neuromas.tasks.options import MAX_SEED, shown
+from neuromas.tasks.options import MAX_SEED
 
 PREFIX = "gym/"
 SHARES = (0.5, 0.25, 0.25)  # held-out problems cost 4 draws on average, and some draws are slow

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from neuromas.errors import TaskError, unknown
+from neuromas.errors import TaskError, shown, unknown
 from neuromas.task import Task
 
 Value = int | float | str | bool
@@ -38,15 +38,6 @@ class Family:
 
 MAX_SEED = 2**63 - 1
 SEED = Option("seed", 0, "which stream of problems is drawn; splits stay disjoint across seeds", 0, MAX_SEED)
-
-
-def shown(value: Any) -> str:
-    """A value as an error shows it: short, and without Python's own error for integers of any length."""
-    try:
-        text = repr(value)
-    except ValueError:  # more digits than Python writes
-        return "a number of over 4300 digits"
-    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 
 def read_options(task: str, specs: tuple[Option, ...], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class StoredTask:
         return check(problem, text, self.strict)
 
 
-def cut(problems: Sequence[Problem], validation: float, test: float) -> dict[Split, tuple[Problem, ...]]:
+def by_hash(problems: Sequence[Problem], validation: float, test: float) -> dict[Split, tuple[Problem, ...]]:
     """Problems by split, decided by a hash of the question text; the shares are expected, not exact."""
     shares = (1.0 - validation - test, validation, test)
     return {s: tuple(p for p in problems if split_of(p.question, shares) == s) for s in SPLITS}
