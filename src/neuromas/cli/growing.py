@@ -8,8 +8,8 @@ from pathlib import Path
 from neuromas.cli.options import file_to_write, folder_to_write
 from neuromas.cli.working import allow, there, train_in
 from neuromas.config import check_keys
-from neuromas.errors import RunError, TopologyError
 from neuromas.report.lineage import lineage_svg, lineage_text
+from neuromas.report.reading import readable
 from neuromas.report.terminal import visible
 from neuromas.store import write_atomic
 
@@ -51,10 +51,8 @@ def lineage(args: argparse.Namespace) -> int:
     folder = bundle_folder(Path(args.path))
     manifest = read_manifest(folder)
     Lineage.from_manifest(manifest, "")
-    try:
+    with readable(f"{folder}: the network's lineage"):
         text, drawing = lineage_text(manifest), lineage_svg(manifest)
-    except (KeyError, TypeError, ValueError, AttributeError, TopologyError) as error:
-        raise RunError(f"{folder}: the network's lineage is missing or damaged ({error!r})") from error
     print(text)
     if file:
         write_atomic(file, drawing)

@@ -18,9 +18,9 @@ from neuromas.config import MOST_PASSES, Config, load_config
 from neuromas.errors import ConfigError, shown
 from neuromas.report.comparing import compare_pairs
 from neuromas.report.experiment import comparison_lines
-from neuromas.report.reading import read_evaluation
+from neuromas.report.reading import read_evaluation, readable
 from neuromas.report.results import as_json
-from neuromas.report.tables import paired, paired_line, percent, readable, run_report, summary_lines
+from neuromas.report.tables import paired, paired_line, percent, run_report, summary_lines
 from neuromas.report.terminal import visible
 from neuromas.report.trace import trace_text
 from neuromas.store import MANIFEST, Run

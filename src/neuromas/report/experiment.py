@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from neuromas.report.tables import percent
+from neuromas.report.tables import aligned, percent, points
 from neuromas.report.terminal import visible
 from neuromas.statistics import MIN_SEEDS
 
@@ -28,7 +28,7 @@ def experiment_text(found: Row) -> str:
     lines: list[str] = []
     for task in dict.fromkeys(point["task"] for point in found["points"]):
         points = [point for point in found["points"] if point["task"] == task]
-        lines += [visible(task), *_aligned([head, *(_cells(point, kept, few) for point in points)]), ""]
+        lines += [visible(task), *aligned([head, *(_cells(point, kept, few) for point in points)]), ""]
         compared = [one for one in found["comparisons"] if one["task"] == task]
         lines += [line for one in compared for line in comparison_lines(one, kept)]
     return "\n".join(lines + _notes(found, kept, few))
@@ -119,17 +119,3 @@ def chance(test: Row) -> str:
     if test["p_value"] is None:
         return "no test: all differences are the same"
     return f"p = {test['p_value']:.2g}" + (f", with Holm {test['holm']:.2g}" if "holm" in test else "")
-
-
-def points(difference: float, interval: Row | None) -> str:
-    """``+3.5 points [-1.0, +8.0]``."""
-    bounds = "" if interval is None else f" [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]"
-    return f"{100 * difference:+.1f} points{bounds}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest cell."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import NoneType
 from typing import Any
 
-from neuromas.errors import RunError
+from neuromas.errors import RunError, one_line
 from neuromas.report.terminal import visible
 from neuromas.store import Run
 
@@ -29,6 +30,16 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 SUMMARY = ("accuracy", "interval")
 ITEM = ("id", "question", "score")
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Turns data that are not what a run writes into one line."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        said = f"no key {error}" if isinstance(error, KeyError) else one_line(error)
+        raise RunError(f"{what} is damaged: {said}") from error
 
 
 def read_evaluation(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from neuromas.config import make_config
-from neuromas.errors import RunError, one_line
-from neuromas.report.reading import read_evaluation
+from neuromas.errors import RunError
+from neuromas.report.reading import read_evaluation, readable
 from neuromas.report.terminal import quoted, visible
 from neuromas.statistics import Interval, PairedTest, mcnemar, paired_difference_interval, paired_permutation
 from neuromas.store import MANIFEST, Run, read_json
@@ -32,6 +32,20 @@ def percent(value: float | None, interval: Mapping[str, Any] | Interval | None =
         return text
     bounds = interval if isinstance(interval, Mapping) else {"low": interval.low, "high": interval.high}
     return f"{text} [{100 * bounds['low']:.1f}, {100 * bounds['high']:.1f}]"
+
+
+def points(difference: float, interval: Mapping[str, Any] | None) -> str:
+    """``+3.5 points [-1.0, +8.0]``."""
+    bounds = "" if interval is None else f" [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]"
+    return f"{100 * difference:+.1f} points{bounds}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns as wide as their widest cell."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
 
 
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:
@@ -78,16 +92,6 @@ def failures(summary: Mapping[str, Any]) -> str:
     return text
 
 
-@contextmanager
-def readable(what: str) -> Iterator[None]:
-    """Turns data that are not what a run writes into one line."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        said = f"no key {error}" if isinstance(error, KeyError) else one_line(error)
-        raise RunError(f"{what} is damaged: {said}") from error
-
-
 def paired(first: Items, second: Items) -> tuple[PairedTest, Interval | None, int]:
     """Paired test and difference (second minus first) on the items both have scores for.
 
@@ -115,9 +119,9 @@ def _paired(first: Items, second: Items) -> tuple[PairedTest, Interval | None, i
 
 def paired_line(test: PairedTest, interval: Interval | None, count: int) -> str:
     """``+72.5 points [66.0, 78.5] on 200 items, p = 1e-40 (…)``."""
-    bounds = "" if interval is None else f" [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
+    bounds = None if interval is None else asdict(interval)
     return (
-        f"{100 * test.difference:+.1f} points{bounds} on {count} items, p = {test.p_value:.2g} "
+        f"{points(test.difference, bounds)} on {count} items, p = {test.p_value:.2g} "
         f"({test.method}; won {test.wins}, lost {test.losses}, tied {test.ties})"
     )
 
@@ -184,10 +188,7 @@ def _table(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     ]
     if before["first_option"] is not None:
         rows.insert(3, ("first option", *(percent(s["first_option"]) for s in (before, after))))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    return aligned(rows)
 
 
 def _controls(run: Run, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
