@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -187,11 +187,3 @@ def _mean_at(items: Sequence[Item], node: int, name: str) -> float:
     """Mean of a per-node value over the items in which the node spoke."""
     values = [float(getattr(i, name)[node]) for i in items if len(i.messages) > node]
     return sum(values) / max(1, len(values))
-
-
-def item_from(data: Mapping[str, Any]) -> Item:
-    """An Item from a line of the per-item file."""
-    fields = dict(data)
-    for name in ("messages", "message_tokens", "truncated"):
-        fields[name] = tuple(fields[name])
-    return Item(**fields)

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from neuromas.errors import ConfigError, PromptError, TaskError
-from neuromas.evaluate import Item, evaluate, item_from, summarise, vote
+from neuromas.evaluate import Item, evaluate, summarise, vote
 from neuromas.models.scripted import ScriptedPolicy
 from neuromas.network import Network
 from neuromas.statistics import bootstrap_mean, wilson
@@ -81,7 +81,6 @@ def test_an_item_tells_what_happened():
     }
     assert (second.score, second.parsed, second.first_option) == (0.0, "A", 0.0)
     assert (third.score, third.parsed, third.answer) == (0.0, None, "maybe"), "a parse failure is wrong"
-    assert item_from(json.loads(json.dumps(asdict(first)))) == first
 
 
 def test_prompt_tokens_count_what_every_node_read():

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 
-SCHEDULES = ("constant", "linear", "cosine")
-
 
 def factor(kind: str, step: int, steps: int, warmup: int) -> float:
     """What the learning rate is multiplied with at ``step`` (from 0) of a stage of ``steps``.
