@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-DOCS = ("growth", "numbers", "tasks", "durability")
+DOCS = ("growth", "numbers", "tasks", "durability", "config")
 PAGES = [HERE.parent / "README.md", *(HERE.parent / "docs" / f"{name}.md" for name in DOCS)]
 EXPERIMENTS = ("depth", "growth", "remedies")
 WORDS = {
@@ -47,6 +47,7 @@ def render(text: str) -> str:
     """A page's text with every marked part made anew from the results."""
     parts: dict[str, Callable[[], str]] = {"demo": _demo, "learning": _learning, "speed": _speed}
     parts |= {"simulated": _simulated, "power": _power, "validate": _validate, "kills": _kills}
+    parts["config"] = _config
     for name in EXPERIMENTS:
         parts[name] = partial(_experiment, name)
         parts[f"{name}-report"] = partial(_report, name)
@@ -60,6 +61,43 @@ def render(text: str) -> str:
 
 def _load(name: str) -> dict[str, Any]:
     return dict(json.loads((HERE / "results" / name).read_text("utf-8")))
+
+
+def _config() -> str:
+    """Every key of a configuration by section, from its schema."""
+    from neuromas.config import Config
+
+    schema = Config.model_json_schema()
+    lines = []
+    for name, found in schema["properties"].items():
+        section = schema["$defs"].get(str(found.get("$ref")).rpartition("/")[2])
+        if section is None:  # a key of no section
+            keys, about, path = {name: found}, "", ""
+        else:
+            keys, about, path = section["properties"], section["description"], f"{name}."
+        lines += [f"{about}\n" if about else "", "| key | default | valid | meaning |", "|---|---|---|---|"]
+        for key, spec in keys.items():
+            default = json.dumps(spec.get("default", {}))
+            lines.append(f"| `{path}{key}` | `{default}` | {_valid(spec)} | {spec['description']} |")
+        lines.append("")
+    return "\n".join(lines).replace("``", "`").strip()
+
+
+def _valid(spec: dict[str, Any]) -> str:
+    """The values a schema allows, in a few words."""
+    if "anyOf" in spec:  # a number, or none
+        return f"{_valid(spec['anyOf'][0])}; or left out"
+    if spec["type"] == "array":
+        return f"list: {_valid(spec['items'])}" if "items" in spec else "a pair"
+    if "enum" in spec:
+        return ", ".join(f"`{value}`" for value in spec["enum"])
+    if spec["type"] not in ("integer", "number"):
+        return {"string": "text", "object": "table"}[spec["type"]]
+    kind = "whole, " if spec["type"] == "integer" else ""
+    low = f"from {spec['minimum']:,g}" if "minimum" in spec else f"above {spec['exclusiveMinimum']:g}"
+    if "maximum" in spec:
+        return f"{kind}{low} to {spec['maximum']:,.8g}"
+    return f"{kind}{low}" + (f", below {spec['exclusiveMaximum']:g}" if "exclusiveMaximum" in spec else "")
 
 
 def _kills() -> str:

@@ -32,6 +32,7 @@ def test_every_figure_of_the_pages_comes_from_a_result_file():
         "speed",
         "simulated",
         "power",
+        "config",
         *(f"{one}-report" for one in made["EXPERIMENTS"]),
     ):
         assert f"<!-- {name} -->" in pages, f"no page shows {name}"

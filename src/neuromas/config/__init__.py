@@ -1,0 +1,32 @@
+"""Configuration: one small strict TOML file, ``key=value`` overrides, and nothing else.
+
+An unknown key, a wrong type or an impossible combination is one line that names the key, the value
+and what would be valid. ``sections`` has the keys, ``reading`` makes a ``Config`` of a file.
+"""
+
+from neuromas.config.reading import (
+    apply_overrides,
+    check_keys,
+    check_plain,
+    load_config,
+    make_config,
+    read_toml,
+    read_value,
+)
+from neuromas.config.sections import MOST_PASSES, AlarmsConfig, Config, GrowthConfig, Section, TrainConfig
+
+__all__ = [
+    "MOST_PASSES",
+    "AlarmsConfig",
+    "Config",
+    "GrowthConfig",
+    "Section",
+    "TrainConfig",
+    "apply_overrides",
+    "check_keys",
+    "check_plain",
+    "load_config",
+    "make_config",
+    "read_toml",
+    "read_value",
+]

@@ -1,0 +1,167 @@
+"""From a TOML file and ``key=value`` overrides to a checked configuration, or one line on what is wrong."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from neuromas.config.sections import Config
+from neuromas.errors import ConfigError, cut, one_line, shown, unknown
+from neuromas.files import read_text
+
+_LARGEST = 2**64  # of whole numbers anywhere
+_WHOLE_TEXT = "should be text without NUL and broken characters"
+_BROKEN = re.compile(r"[\x00\ud800-\udfff]")
+
+
+def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:
+    """Read a TOML file (or start from the defaults) and apply ``section.key=value`` overrides."""
+    data = {} if path is None else read_toml(Path(path), "config")
+    return make_config(apply_overrides(data, overrides))
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """A TOML file's table. Raises ConfigError with one line that says ``what`` could not be read."""
+    try:
+        return tomllib.loads(read_text(path, encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{what} {shown(str(path))}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{what} {shown(str(path))} is not TOML: {one_line(error)}") from error
+
+
+def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Plain data after ``section.key=value`` overrides, in place."""
+    for override in overrides:
+        _override(data, override)
+    return data
+
+
+def check_keys(overrides: Sequence[str]) -> None:
+    """Raises ConfigError for an override whose key does not exist, whatever the rest of the data will be."""
+    for text in overrides:
+        parts = [part.strip() for part in text.partition("=")[0].split(".")]
+        free = parts[:2] == ["task", "options"] and len(parts) > 2
+        if not free and "=" in text and parts[0] and _field(parts) is None:
+            raise ConfigError(unknown("key", ".".join(parts), _siblings(parts[:-1]) or _siblings(())))
+
+
+def make_config(data: Mapping[str, Any]) -> Config:
+    """A checked Config from plain data. Raises ConfigError with one line on the first problem."""
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"a configuration is a table of sections, not {type(data).__name__}")
+    try:
+        config = Config.model_validate(dict(data))
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+    check_plain(data)  # what a type says about its own key is clearer, so this comes last
+    return config
+
+
+def check_plain(data: Mapping[str, Any]) -> None:
+    """Raises ConfigError for what no file could keep: NUL or half a surrogate pair in text, huge numbers."""
+    waiting: list[tuple[str, Any]] = [("", data)]
+    while waiting:  # a loop: what is read may be nested deep
+        key, value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += [(_below(key, name), part) for name, part in value.items()]
+            waiting += [(_below(key, "(key)"), name) for name in value]
+        elif isinstance(value, list | tuple):
+            waiting += [(_below(key, str(place)), part) for place, part in enumerate(value)]
+        elif isinstance(value, str) and _BROKEN.search(value):
+            raise ConfigError(f"{key} = {shown(value)}: {_WHOLE_TEXT}")
+        elif isinstance(value, int) and abs(value) > _LARGEST:
+            raise ConfigError(f"{key} = {shown(value)}: should be a whole number of at most 2**64")
+
+
+def _below(key: str, name: object) -> str:
+    """The name of a place within another; what a name cannot be is written as Python would."""
+    part = name if isinstance(name, str) and re.fullmatch(r"[\w()-]{1,60}", name) else shown(name, 60)
+    return cut(f"{key}.{part}".lstrip("."), 200)
+
+
+def read_value(raw: str) -> Any:
+    """The value after ``key=``: TOML (numbers, true, lists), or plain text where it is not."""
+    try:
+        found = tomllib.loads(f"value = {raw.strip()}")
+    except (ValueError, RecursionError):
+        return raw.strip()
+    return found["value"] if len(found) == 1 else raw.strip()
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    """Apply ``a.b=value``. A key that holds text takes it as it stands: ``network.topology=1``."""
+    key, found, raw = text.partition("=")
+    if not found or not key.strip():
+        raise ConfigError(f"override {shown(text)} is not key=value, for example train.steps=40")
+    value = read_value(raw)
+    parts = key.strip().split(".")
+    place = data
+    for part in parts[:-1]:
+        inner = place.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"override {shown(text)}: {part!r} is not a section")
+        place = inner
+    spec = _field(parts)
+    place[parts[-1]] = raw.strip() if spec and spec.annotation is str and type(value) is not str else value
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem pydantic found, in one line of our own."""
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    key = ".".join(where)
+    if first["type"] == "extra_forbidden":
+        return unknown("key", key, _siblings(where[:-1]))
+    if first["type"] == "value_error":
+        return str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "literal_error":
+        return unknown(f"value of {key}:", first["input"], re.findall("'([^']*)'", first["ctx"]["expected"]))
+    message = _WORDS.get(first["type"], str(first["msg"]).removeprefix("Input "))
+    spec = _field(where)
+    default = "" if spec is None or not isinstance(spec.default, str | int | float | tuple) else spec.default
+    known = f" (default {default!r})" if default else ""
+    return f"{cut(key, 200) or '(key)'} = {shown(first['input'])}: {message}{known}"
+
+
+_WORDS = {
+    "string_type": "should be text",
+    "string_unicode": _WHOLE_TEXT,
+    "int_type": "should be a whole number",
+    "float_type": "should be a number",
+    "finite_number": "should be a finite number",
+    "string_pattern_mismatch": "should be auto, cpu, cuda or cuda:N",  # device alone has a pattern
+    "tuple_type": "should be a list",
+    "dict_type": "should be a table",
+    "model_type": "should be a section with keys of its own",
+    "model_attributes_type": "should be a section with keys of its own",
+}
+
+
+def _field(path: Sequence[str]) -> FieldInfo | None:
+    """What is known of a key; None if there is no such key (or it is a section)."""
+    model: type[BaseModel] = Config
+    for part in path[:-1]:
+        inner = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return None
+        model = inner
+    spec = model.model_fields.get(path[-1]) if path else None
+    return None if spec is None or isinstance(spec.default, BaseModel) else spec
+
+
+def _siblings(section: Sequence[str]) -> list[str]:
+    """Full names of the valid keys of a section."""
+    model: type[BaseModel] = Config
+    for part in section:
+        inner = model.model_fields[part].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return [".".join([*section, name]) for name in model.model_fields]

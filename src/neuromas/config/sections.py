@@ -1,0 +1,270 @@
+"""All keys of a configuration: type, default, range and meaning (docs/config.md is made of this).
+
+The defaults are our own choices (the paper does not state its settings).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from neuromas.errors import shown
+
+_MOST_STEPS = 10_000_000
+_MOST_EPISODES = 65_536  # of one step; each is held with its prompts and messages
+MOST_PASSES = 100_000  # of one evaluation: items times votes
+
+
+class Section(BaseModel):
+    """Frozen, strict, and without room for keys that mean nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ModelConfig(Section):
+    """The frozen backbone and the size of the adapters."""
+
+    backbone: str = Field("smollm2-135m", description="embedded model, tiny, a local folder or a hub id")
+    dtype: Literal["bfloat16", "float32"] = Field("bfloat16", description="of the frozen weights")
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$", description="auto, cpu, cuda or cuda:N"
+    )
+    rank: int = Field(8, ge=1, le=512, description="rank of every adapter")
+    ranks: tuple[Annotated[int, Field(ge=1, le=512)], ...] = Field(
+        (), strict=False, description="one rank an adapter, in node order, instead of `rank`"
+    )
+    alpha: float = Field(16.0, gt=0, le=1e6, description="LoRA's alpha: adapters are scaled by alpha / rank")
+    targets: tuple[str, ...] = Field(
+        ("q_proj", "k_proj", "v_proj", "o_proj"),
+        min_length=1,
+        strict=False,
+        description="linear layers that are adapted",
+    )
+
+
+class NetworkConfig(Section):
+    """The architecture."""
+
+    topology: str = Field("2-1", description="widths or another shape, or a .toml, .json or .graphml file")
+    question: Literal["auto", "all", "first", "split"] = Field(
+        "auto", description="who reads the question; auto: as the file says, all where it is silent"
+    )
+    share: Literal["node", "layer", "all"] = Field("node", description="who has an adapter of its own")
+    style: Literal["plain", "chat"] = Field("plain", description="prompts as text or by the chat template")
+    message_tokens: int = Field(16, ge=1, le=4096, description="most tokens of a message")
+    answer_tokens: int = Field(16, ge=1, le=4096, description="most tokens of the answer")
+
+
+class TaskConfig(Section):
+    """Which problems."""
+
+    name: str = Field("max", description="see `neuromas tasks`")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="those of the task, see `neuromas tasks NAME`"
+    )
+
+
+class TrainConfig(Section):
+    """Joint REINFORCE: ``problems * samples * accumulate`` episodes a step (see docs/training.md)."""
+
+    steps: int = Field(60, ge=0, le=_MOST_STEPS, description="updates; with growth.stages their sum")
+    problems: int = Field(16, ge=1, le=65_536, description="problems of a batch")
+    samples: int = Field(8, ge=1, le=65_536, description="episodes of a problem")
+    lr: float = Field(1e-3, gt=0, le=1e30, description="learning rate of every node's AdamW")
+    warmup: int = Field(5, ge=0, le=_MOST_STEPS, description="steps of a stage in which the rate rises to lr")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="of the learning rate after the warm-up, over a stage"
+    )
+    accumulate: int = Field(1, ge=1, le=4096, description="batches of `problems` for one update")
+    passes: int = Field(
+        1, ge=1, le=64, description="updates from one batch; those after the first are clipped"
+    )
+    ratio_clip: float = Field(0.2, gt=0, lt=1, description="PPO's clip of a token's ratio in further passes")
+    max_kl: float = Field(
+        0.2, ge=0, le=1e6, description="nats a token; an update that moves an adapter further is shortened"
+    )
+    baseline: Literal["none", "ema", "batch_mean", "rloo", "grpo"] = Field(
+        "rloo", description="what is subtracted from the reward"
+    )
+    ema_decay: float = Field(0.9, ge=0, lt=1, description="of the running mean of baseline = ema")
+    temperature: float = Field(1.0, ge=1e-6, le=10, description="of sampling while training")
+    final_temperature: float | None = Field(
+        None, ge=1e-6, le=10, description="temperature of the last step, linear until then; none: constant"
+    )
+    clip: float = Field(1.0, ge=0, le=1e30, description="largest norm of a node's gradient; 0: any")
+    kl: float = Field(0.0, ge=0, le=1e6, description="weight of the KL to the backbone without adapters")
+    anchor: float = Field(0.0, ge=0, le=1e6, description="weight of the KL to the inherited adapters")
+    entropy: float = Field(0.0, ge=0, le=1e6, description="weight of the entropy bonus")
+    length_price: float = Field(
+        0.0, ge=0, le=1e6, description="taken from a node's reward for a message as long as its budget"
+    )
+    normalise: Literal["constant", "message"] = Field(
+        "constant", description="a message's loss is divided by its budget, or by its own length"
+    )
+    guard: Literal["warn", "stop", "restore"] = Field("warn", description="what an alarm does, see [alarms]")
+
+    @property
+    def batch(self) -> int:
+        """Problems of one update."""
+        return self.problems * self.accumulate
+
+    @model_validator(mode="after")
+    def _possible(self) -> TrainConfig:
+        if self.baseline in ("rloo", "grpo") and self.samples < 2:
+            raise ValueError(
+                f"train.samples = {self.samples} with train.baseline = {self.baseline!r}: "
+                "a group baseline needs at least 2 samples (or baseline = 'ema', 'batch_mean', 'none')"
+            )
+        if self.problems * self.samples > _MOST_EPISODES:
+            raise ValueError(
+                f"train.problems = {self.problems} and train.samples = {self.samples} are "
+                f"{self.problems * self.samples} episodes a step, at most {_MOST_EPISODES}"
+            )
+        return self
+
+
+class GrowthConfig(Section):
+    """Progressive growth: each stage grows out of the one before it (see docs/method.md)."""
+
+    stages: tuple[Annotated[tuple[str, int], Field(strict=False)], ...] = Field(
+        (), strict=False, description="[shape, steps] of every stage; empty: one network"
+    )
+    parent: str = Field("", description="a trained run to start from instead of new adapters")
+    init: Literal["zero", "clone", "passthrough", "gate", "clone+gate", "passthrough+gate"] = Field(
+        "gate", description="how new nodes begin, and whether their messages are faded in"
+    )
+    noise: float = Field(1e-3, ge=0, le=1e6, description="standard deviation added to B of a cloned adapter")
+    anneal: float = Field(0.2, gt=0, le=1, description="share of a stage over which gates open")
+    first: float = Field(0.2, ge=0, le=1, description="share of a stage in which others learn at old_rate")
+    old_rate: float = Field(
+        0.0, ge=0, le=1, description="times the rate, for nodes not new, in that share; 0: frozen"
+    )
+    new_rate: float = Field(
+        1.0, ge=0, le=1, description="times the rate, for nodes born in a growth, for good"
+    )
+    inherited_rate: float = Field(
+        0.1, ge=0, le=1, description="times the rate, for nodes trained before the last growth or this run"
+    )
+    lr: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (), strict=False, description="a learning rate for every stage instead of train.lr"
+    )
+    restate: int = Field(20, ge=1, le=10_000, description="supervised steps of init = passthrough")
+    optimiser: Literal["keep", "reset"] = Field("keep", description="AdamW moments of old nodes at a growth")
+    positions: Literal["keep", "renumber"] = Field(
+        "keep", description="whether old nodes go on being told the position they know"
+    )
+    patience: int = Field(
+        0,
+        ge=0,
+        le=_MOST_STEPS,
+        description="a stage ends after so many validations without a better; 0: never",
+    )
+
+    @property
+    def gated(self) -> bool:
+        """Whether messages of new nodes are faded in."""
+        return self.init.endswith("gate")
+
+    @model_validator(mode="after")
+    def _rated(self) -> GrowthConfig:
+        if self.lr and len(self.lr) != len(self.stages):
+            raise ValueError(
+                f"growth.lr lists {len(self.lr)} learning rates for {len(self.stages)} growth.stages"
+            )
+        return self
+
+
+class AlarmsConfig(Section):
+    """When training raises an alarm; 0 switches one off (see docs/training.md)."""
+
+    window: int = Field(5, ge=1, le=1000, description="steps over which shares and means are taken")
+    zero: int = Field(8, ge=0, description="steps without any reward")
+    silent: float = Field(0.9, ge=0, le=1, description="share of problems whose samples all earn the same")
+    entropy: float = Field(0.01, ge=0, description="a node's nats a token")
+    truncated: float = Field(0.5, ge=0, le=1, description="share of answers cut at their limit")
+    fallen: float = Field(0.1, ge=0, le=1, description="validation accuracy below the stage's best")
+    favourite: float = Field(0.8, ge=0, le=1, description="share of one answer among all")
+    drift: float = Field(0.5, ge=0, description="nats a token between sampler and trainer; an error")
+    restores: int = Field(2, ge=0, description="how often a stage goes back with train.guard = restore")
+
+
+class EvaluateConfig(Section):
+    """Greedy evaluation."""
+
+    every: int = Field(
+        20, ge=0, le=_MOST_STEPS, description="steps between validations; 0: none, no best state"
+    )
+    validation: int = Field(100, ge=1, le=MOST_PASSES, description="validation items")
+    test: int = Field(200, ge=1, le=MOST_PASSES, description="test items, before and after training")
+
+
+class RunConfig(Section):
+    """Where and how the run is kept."""
+
+    directory: str = Field("", description="of the run; empty: runs/NAME, or what --run says")
+    checkpoint_every: int = Field(10, ge=1, le=_MOST_STEPS, description="steps between checkpoints")
+    keep: int = Field(3, ge=1, description="newest checkpoints that stay, with what they lean on")
+    episodes: int = Field(2, ge=0, le=_MOST_EPISODES, description="episodes of a step that are kept as text")
+    sinks: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field(
+        (), strict=False, description="trackers that get the numbers, too"
+    )
+
+
+class Config(Section):
+    """A whole run."""
+
+    seed: int = Field(0, ge=0, description="of all draws: adapters, problems, samples")
+    model: ModelConfig = ModelConfig()
+    network: NetworkConfig = NetworkConfig()
+    task: TaskConfig = TaskConfig()
+    train: TrainConfig = TrainConfig()
+    growth: GrowthConfig = GrowthConfig()
+    alarms: AlarmsConfig = AlarmsConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    run: RunConfig = RunConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _staged(cls, data: Any) -> Any:
+        """With stages, ``network.topology`` and ``train.steps`` follow from them and need not be given."""
+        stages = _stages(data)
+        if not stages:
+            return data
+        topology = {**data.get("network", {}), "topology": stages[0][0]}
+        train = {**data.get("train", {}), "steps": sum(count for _, count in stages)}
+        for section, filled in (("network", topology), ("train", train)):
+            for key, value in data.get(section, {}).items():
+                if filled[key] != value:
+                    raise ValueError(
+                        f"{section}.{key} = {shown(value)}, but growth.stages make it {shown(filled[key])}"
+                    )
+        return {**data, "network": topology, "train": train}
+
+    @model_validator(mode="after")
+    def _grows(self) -> Config:
+        """A grown network that is not trained would never be saved."""
+        steps = [count for _, count in self.growth.stages] or [self.train.steps]
+        if 0 in (steps if self.growth.parent else steps[1:]):
+            raise ValueError("growth.stages: a stage that grows a network needs at least 1 step")
+        if self.train.guard == "restore" and not self.evaluate.every:
+            raise ValueError("train.guard = 'restore' goes back to the best validation: evaluate.every = 0")
+        return self
+
+
+def _stages(data: Any) -> list[tuple[str, int]]:
+    """The stages of raw data in their form. Where other sections are malformed, pydantic says it better."""
+    sections = dict(data) if isinstance(data, Mapping) else {}
+    if not all(isinstance(sections.get(name, {}), Mapping) for name in ("growth", "network", "train")):
+        return []
+    raw = sections.get("growth", {}).get("stages", ())
+    if not isinstance(raw, Sequence) or isinstance(raw, str):
+        return []
+    stages: list[tuple[str, int]] = []
+    for stage in raw:
+        pair = list(stage) if isinstance(stage, Sequence) and not isinstance(stage, str) else []
+        if [type(part) for part in pair] != [str, int] or pair[1] < 0:
+            raise ValueError(f"growth.stages: {shown(stage)} is not [shape, steps], such as ['2-2-1', 60]")
+        stages.append((pair[0], pair[1]))
+    return stages
