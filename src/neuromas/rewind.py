@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from neuromas.candidates import Best
 from neuromas.errors import RunError
-from neuromas.models.saved_state import read_state
+from neuromas.models.saved_state import is_line, read_state
 from neuromas.store import Run
 
 
@@ -25,12 +25,16 @@ def leans_on(run: Run, manifest: Mapping[str, Any]) -> list[Path]:
 
 
 def forget(run: Run, step: int) -> None:
-    """Drop the lines that were written after ``step`` steps, from which the run goes on."""
+    """Drop lines that are damaged or were written after ``step`` steps, from which the run goes on."""
     for name in ("metrics.jsonl", "episodes.jsonl", "growth.jsonl"):
-        run.keep_lines(name, lambda row: row["step"] < step)
-    run.keep_lines("validation.jsonl", lambda row: row["step"] <= step)
+        _keep(run, name, lambda row: row["step"] < step)
+    _keep(run, "validation.jsonl", lambda row: row["step"] <= step)
     # the end of a stage is told again by the session that goes on from it
-    run.keep_lines("events.jsonl", lambda row: row["step"] < step + (row["event"] != "stage"))
+    _keep(run, "events.jsonl", lambda row: row["step"] < step + (row["event"] != "stage"))
+
+
+def _keep(run: Run, name: str, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
+    run.keep_lines(name, lambda row: is_line(name, row) and wanted(row))
 
 
 def lost(run: Run, step: int, damaged: Sequence[str]) -> list[str]:

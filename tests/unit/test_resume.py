@@ -14,6 +14,7 @@ from neuromas import assemble as assembling
 from neuromas import provenance, session
 from neuromas.config import make_config
 from neuromas.errors import RunError
+from neuromas.models.saved_state import is_line
 from neuromas.provenance import check_unchanged, digests
 from neuromas.session import resume, start
 from neuromas.store import MANIFEST, Run
@@ -64,6 +65,15 @@ def weights(run: Path) -> dict:
     return json.loads((Run(run).checkpoints()[-1] / MANIFEST).read_text())["files"]
 
 
+REPORT = {
+    "step": 1,
+    "reward": None,
+    "parse_failures": None,
+    "silent_groups": 0.5,
+    "node_entropy": [1.0, None],
+    "truncated": [0.0, 0.5],
+    "favourite": {"answer": "7", "share": 0.5},
+}
 DAMAGE = {
     "bits": lambda folder: next(folder.rglob("adapter_model.safetensors")).write_bytes(b"\0" * 99),
     "empty": lambda folder: (folder / "optimisers.safetensors").write_bytes(b""),
@@ -143,6 +153,40 @@ def test_lost_lines_are_told(half):
     watch = Stop()
     resume(half.path, watch)
     assert watch.told[0] == "metrics.jsonl has lost the lines of 4 steps"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("metrics.jsonl", {"step": 1}),
+        ("metrics.jsonl", {"reward": 1.0}),
+        ("metrics.jsonl", {"step": "1"}),
+        ("metrics.jsonl", {**REPORT, "node_entropy": 3}),
+        ("metrics.jsonl", {**REPORT, "truncated": []}),
+        ("metrics.jsonl", {**REPORT, "favourite": {"answer": 3}}),
+        ("validation.jsonl", {"step": 4}),
+        ("events.jsonl", {"step": 1}),
+        ("growth.jsonl", {"folder": 3}),
+        ("episodes.jsonl", {}),
+    ],
+)
+def test_lines_that_no_run_writes_are_lost_lines(halves, half, name, line):
+    path = half.path / name
+    rows = path.read_text().splitlines() if path.exists() else []
+    rows[1:2] = [json.dumps(line)]
+    path.write_text("\n".join(rows) + "\n")
+    watch = Stop()
+    assert resume(half.path, watch).finished
+    assert line not in list(half.lines(name))
+    assert ("metrics.jsonl has lost the lines of 1 steps" in watch.told) == (name == "metrics.jsonl")
+    assert weights(half.path) == weights(halves[1])
+
+
+def test_a_report_of_this_version_is_one(halves):
+    """The lines above differ from it by what they are to be refused for."""
+    for name in ("metrics.jsonl", "validation.jsonl", "episodes.jsonl"):
+        assert all(is_line(name, row) for row in Run(halves[1]).lines(name))
+    assert is_line("metrics.jsonl", REPORT)
 
 
 def test_lines_deleted_while_a_run_works_stop_it(half):

@@ -1,4 +1,4 @@
-"""The training state in a checkpoint's manifest, checked before anything believes it."""
+"""The training state in a checkpoint and the lines of a run's logs, checked before anything believes them."""
 
 from __future__ import annotations
 
@@ -59,6 +59,48 @@ class State(Saved):
     stage: _Stage
     guard: _Guard | None = None
     ancestor: dict[str, Any] = Field(default_factory=dict)
+
+
+class _Line(Saved):
+    """Any line of a run's logs."""
+
+    step: Count
+
+
+class _Answer(Saved):
+    answer: str
+    share: float
+
+
+class _Report(_Line):
+    """What alarms read of ``training.train_step``'s report."""
+
+    reward: float | None
+    parse_failures: float | None
+    silent_groups: float
+    node_entropy: list[float | None]
+    truncated: list[float] = Field(min_length=1)
+    favourite: _Answer | None = None  # 0.1.0 did not keep it
+
+
+class _Validation(_Line):
+    accuracy: float | None
+
+
+class _Event(_Line):
+    event: str
+
+
+_LINES = {"metrics.jsonl": _Report, "validation.jsonl": _Validation, "events.jsonl": _Event}
+
+
+def is_line(name: str, row: Any) -> bool:
+    """Whether a run could have written this line of its log ``name``."""
+    try:
+        _LINES.get(name, _Line).model_validate(row)
+    except ValidationError:
+        return False
+    return True
 
 
 def check_state(data: Any, stages: Sequence[tuple[str, int]], adapters: int, nodes: int) -> None:
