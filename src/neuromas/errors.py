@@ -39,7 +39,7 @@ class StaleSampleError(NeuromasError):
 
 
 class DivergedError(NeuromasError):
-    """Training went where no number is finite; the run can be resumed from its last checkpoint."""
+    """Training went where no number is finite, or learns other than what was sampled."""
 
 
 LONGEST = 2000  # characters of a message

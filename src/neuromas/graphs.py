@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _KEYS = ("nodes", "edges", "question")
 _SETTINGS = ("budget", "gate", "spare")
-_SUFFIXES = (".toml", ".json", ".graphml")
+SUFFIXES = (".toml", ".json", ".graphml")
 
 
 def to_networkx(topology: Topology) -> networkx.DiGraph:
@@ -108,7 +108,7 @@ def _load(path_or_text: str | PathLike[str], question: str | None) -> tuple[Topo
     text = str(path_or_text)
     path = Path(path_or_text)
     mode = None if question == "auto" else question
-    if path.suffix not in _SUFFIXES:
+    if path.suffix not in SUFFIXES:
         if is_shape(text):
             return build_shape(text, "all" if mode is None else mode), False
         raise TopologyError(
@@ -131,8 +131,8 @@ def save_topology(topology: Topology, path: str | PathLike[str]) -> None:
     The file is there whole or not at all. Raises TopologyError on another suffix or a missing folder.
     """
     target = Path(path)
-    if target.suffix not in _SUFFIXES:
-        raise TopologyError(f"cannot write topology {str(path)!r}: name a {', '.join(_SUFFIXES)} file")
+    if target.suffix not in SUFFIXES:
+        raise TopologyError(f"cannot write topology {str(path)!r}: name a {', '.join(SUFFIXES)} file")
     if not target.parent.is_dir():
         raise TopologyError(
             f"cannot write topology {str(path)!r}: the folder {str(target.parent)!r} does not exist"

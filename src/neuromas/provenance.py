@@ -14,6 +14,7 @@ from typing import Any
 from neuromas.config import Config
 from neuromas.errors import RunError
 from neuromas.files import open_regular
+from neuromas.tasks.files import DATA_TASKS
 
 PACKAGES = (
     "neuromas",
@@ -25,7 +26,6 @@ PACKAGES = (
     "reasoning-gym",
     "math-verify",
 )
-_READERS = ("file", "hub")  # tasks whose options name files
 
 
 def about() -> dict[str, Any]:
@@ -54,7 +54,7 @@ def digests(config: Config) -> dict[str, str]:
 def _files(config: Config) -> Iterator[str]:
     """Topologies and data that are files; a name may be none."""
     names: list[Any] = [config.network.topology, *(shape for shape, _ in config.growth.stages)]
-    if config.task.name in _READERS:
+    if config.task.name in DATA_TASKS:
         names += [config.task.options.get(key) for key in ("path", "train", "validation", "test")]
     for name in dict.fromkeys(names):
         if isinstance(name, str) and "\0" not in name and Path(name).is_file():

@@ -16,13 +16,12 @@ from pathlib import Path
 
 from neuromas.config import Config
 from neuromas.errors import RunError, one_line
-from neuromas.tasks.files import FIELD_OPTIONS
+from neuromas.graphs import SUFFIXES
+from neuromas.tasks.files import DATA_TASKS, FIELD_OPTIONS
 
 BACKBONE, TASK = "model.backbone", "task"
 _BACKBONES = ("smollm2-135m", "tiny")
 _TASKS = ("max", "lookup", "recall", "arithmetic", "hier")  # generated; so are all that begin with gym/
-_DATA = ("file", "hub")  # what these open stands in their options
-_GRAPHS = (".toml", ".json", ".graphml")
 
 
 def outside(config: Config) -> dict[str, str]:
@@ -34,10 +33,10 @@ def outside(config: Config) -> dict[str, str]:
         fields = {option.name for option in FIELD_OPTIONS}
         sources = {key: value for key, value in config.task.options.items() if key not in fields}
         found |= {f"{TASK}.options.{key}": str(value) for key, value in sources.items()}
-        if config.task.name not in _DATA:
+        if config.task.name not in DATA_TASKS:
             found[f"{TASK}.name"] = config.task.name
     shapes = [shape for shape, _ in config.growth.stages] or [config.network.topology]
-    graphs = [shape for shape in shapes if Path(shape).suffix in _GRAPHS]
+    graphs = [shape for shape in shapes if Path(shape).suffix in SUFFIXES]
     if graphs:
         found["network.topology"] = ", ".join(graphs)
     if config.growth.parent:

@@ -18,7 +18,7 @@ from neuromas.config import MOST_PASSES, Config, load_config
 from neuromas.errors import ConfigError, shown
 from neuromas.report.comparing import compare_pairs
 from neuromas.report.experiment import comparison_lines
-from neuromas.report.reading import read_evaluation, readable
+from neuromas.report.reading import read_evaluation
 from neuromas.report.results import as_json
 from neuromas.report.tables import paired, paired_line, percent, run_report, summary_lines
 from neuromas.report.terminal import visible
@@ -217,23 +217,18 @@ def compare(args: argparse.Namespace) -> int:
     sides = [_side(text) for text in names]
     if args.more:
         found = compare_pairs([items for _, items in sides])
-        if args.json:
-            print(as_json(found))
-            return 0
-        for text, (summary, _) in zip(names, sides, strict=True):
-            print(f"{percent(summary['accuracy'], summary['interval'])}  {visible(text)}")
-        print("\n".join(comparison_lines(found)).rstrip())
-        return 0
-    test, interval, count = paired(sides[0][1], sides[1][1])
-    if args.json:
+        data, said = as_json(found), "\n".join(comparison_lines(found)).rstrip()
+    else:
+        test, interval, count = paired(sides[0][1], sides[1][1])
         bounds = None if interval is None else asdict(interval)
-        print(json.dumps({"test": asdict(test), "interval": bounds, "items": count}))
+        data = json.dumps({"test": asdict(test), "interval": bounds, "items": count})
+        said = f"difference {paired_line(test, interval, count)}"
+    if args.json:
+        print(data)
         return 0
-    with readable("an evaluation"):
-        said = [percent(summary["accuracy"], summary["interval"]) for summary, _ in sides]
-    for text, accuracy in zip(names, said, strict=True):
-        print(f"{accuracy}  {visible(text)}")
-    print(f"difference {paired_line(test, interval, count)}")
+    for text, (summary, _) in zip(names, sides, strict=True):
+        print(f"{percent(summary['accuracy'], summary['interval'])}  {visible(text)}")
+    print(said)
     return 0
 
 

@@ -18,8 +18,8 @@ class Stage:
     """Where a run stands: stage ``index`` (from 0) began at step ``since`` and lasts ``steps`` at most.
 
     ``start`` and ``goal`` are the transition it began with and where that ends (None: it did not grow);
-    ``new`` are the adapter rows that began in it, ``born`` those of all stages; ``inherited`` are those that
-    were trained before the last growth, or before this run.
+    ``new`` are the adapter rows that began in it, ``born`` those of all growths until now;
+    ``inherited`` are those that were trained before the last growth, or before this run.
     """
 
     index: int

@@ -2,7 +2,7 @@
 
 The gradient of node v is E[(R - b_v) grad log pi_v], unbiased for every baseline b_v that does not
 depend on v's own message (Williams 1992). All functions take rewards (P, G), problems by samples,
-``None`` for a failed episode, and return advantages of the same shape, 0 where there is no reward.
+``None`` where a node had no part in an episode, and return advantages of that shape, 0 for ``None``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def constant(rewards_PG: Rewards, baseline: float) -> Advantages:
 
 
 def rloo(rewards_PG: Rewards) -> Advantages:
-    """R_k minus the mean of the other samples of the same problem (Kool et al. 2019; 2402.14740).
+    """R_k minus the mean of the other samples of the same problem (Kool et al. 2019; arXiv 2402.14740).
 
     A group with fewer than two rewards has no others to compare with and gets 0.
     """
@@ -59,7 +59,7 @@ def _rloo_group(group: Sequence[float | None]) -> tuple[float, ...]:
 
 
 def grpo(rewards_PG: Rewards) -> Advantages:
-    """(R - mean) / (std + 1e-4) within each problem's samples, sample std (2402.03300).
+    """(R - mean) / (std + 1e-4) within each problem's samples, sample std (arXiv 2402.03300).
 
     Groups whose rewards agree get exactly 0, not a rounding residue over the floor.
     """

@@ -91,7 +91,11 @@ class _Event(_Line):
     event: str
 
 
-_LINES = {"metrics.jsonl": _Report, "validation.jsonl": _Validation, "events.jsonl": _Event}
+_LINES: dict[str, type[Saved]] = {
+    "metrics.jsonl": _Report,
+    "validation.jsonl": _Validation,
+    "events.jsonl": _Event,
+}
 
 
 def is_line(name: str, row: Any) -> bool:

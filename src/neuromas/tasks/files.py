@@ -25,6 +25,7 @@ MAX_BYTES = 1_000_000_000  # of one file
 MAX_LINE = 1 << 20  # characters of one JSONL line
 MAX_ROWS = 1_000_000
 
+DATA_TASKS = ("file", "hub")  # tasks whose options name data
 Source = Split | Literal["all"]  # "all": still to be cut into splits
 
 FIELD_OPTIONS = (
