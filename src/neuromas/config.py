@@ -159,14 +159,15 @@ class GrowthConfig(Section):
 class AlarmsConfig(Section):
     """When training raises an alarm; 0 switches one off. Shares are means over the last ``window`` steps.
 
-    ``zero``: steps without any reward. ``silent``: share of problems whose samples all earn the same.
-    ``entropy``: nats a token of a node. ``truncated``: share of answers cut at their limit. ``fallen``:
-    validation below the stage's best, in accuracy. ``favourite``: share of one answer. ``drift``: nats a
+    ``zero``: steps in which the mean reward was at most ``earned``. ``silent``: share of problems whose
+    samples all earn the same. ``entropy``: nats a token of a node. ``truncated``: share of answers cut at
+    their limit. ``fallen``: validation below the stage's best, in accuracy. ``favourite``: share of one answer. ``drift``: nats a
     token between sampler and trainer, an error. ``restores``: how often ``guard = "restore"`` goes back.
     """
 
     window: int = Field(5, ge=1, le=1000)
     zero: int = Field(8, ge=0)
+    earned: float = Field(0.02, ge=0, le=1)
     silent: float = Field(0.9, ge=0, le=1)
     entropy: float = Field(0.01, ge=0)
     truncated: float = Field(0.5, ge=0, le=1)
