@@ -161,8 +161,9 @@ class AlarmsConfig(Section):
 
     ``zero``: steps in which the mean reward was at most ``earned``. ``silent``: share of problems whose
     samples all earn the same. ``entropy``: nats a token of a node. ``truncated``: share of answers cut at
-    their limit. ``fallen``: validation below the stage's best, in accuracy. ``favourite``: share of one answer. ``drift``: nats a
-    token between sampler and trainer, an error. ``restores``: how often ``guard = "restore"`` goes back.
+    their limit. ``fallen``: validation below the stage's best, in accuracy. ``favourite``: share of one
+    answer. ``drift``: nats a token between sampler and trainer, an error. ``restores``: how often
+    ``guard = "restore"`` goes back.
     """
 
     window: int = Field(5, ge=1, le=1000)
