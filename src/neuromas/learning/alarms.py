@@ -95,7 +95,8 @@ def _collapsed(rows: Sequence[Report], first: Sequence[Report], limits: AlarmsCo
     """A node that has lost nearly all variety it had. One that was sure from the start is none."""
     for node in range(len(rows[-1]["node_entropy"])):
         now, then = _entropies(rows, node), _entropies(first, node)
-        if len(now) == len(rows) and then and _mean(now) < min(limits.entropy, _LOST * _mean(then)):
+        varied = _mean(then) > limits.entropy
+        if len(now) == len(rows) and varied and _mean(now) < min(limits.entropy, _LOST * _mean(then)):
             text = (
                 f"node {node + 1} hardly varies any more ({_mean(now):.4f} nats a token, "
                 f"{_mean(then):.4f} at first), "
