@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-DOCS = ("growth", "numbers", "tasks", "durability", "config")
+DOCS = ("growth", "numbers", "tasks", "durability", "training", "config")
 PAGES = [HERE.parent / "README.md", *(HERE.parent / "docs" / f"{name}.md" for name in DOCS)]
 EXPERIMENTS = ("depth", "growth", "remedies")
 WORDS = {
@@ -47,7 +47,7 @@ def render(text: str) -> str:
     """A page's text with every marked part made anew from the results."""
     parts: dict[str, Callable[[], str]] = {"demo": _demo, "learning": _learning, "speed": _speed}
     parts |= {"simulated": _simulated, "power": _power, "validate": _validate, "kills": _kills}
-    parts["config"] = _config
+    parts |= {"seven": _seven, "config": _config}
     for name in EXPERIMENTS:
         parts[name] = partial(_experiment, name)
         parts[f"{name}-report"] = partial(_report, name)
@@ -326,6 +326,22 @@ def _scorer(task: str) -> str:
     form = ", after a check of the form" if name in gym.FORMULAS or name in gym.ALPHABET else ""
     many = gym.MANY_ANSWERS.get(name)
     return f"its own, full credit only{form}" + (f"; {many}" if many else "")
+
+
+def _seven() -> str:
+    """Seven grown nodes trained on: every variant and seed."""
+    lines = [
+        "| settings | seed | before | validation at 0, 20, 25 steps | handed on | after | gain |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in _load("seven.json")["runs"]:
+        validated = [(0, row["first"]), *row["validation"]]
+        trail = ", ".join(f"{100 * accuracy:.0f} %" for _, accuracy in validated)
+        lines.append(
+            f"| {row['variant']} | {row['seed']} | {100 * row['before']:.1f} % | {trail} | "
+            f"step {row['best']} | {100 * row['after']:.1f} % | {100 * row['gain']:+.1f} |"
+        )
+    return "\n".join(lines)
 
 
 def _speed() -> str:

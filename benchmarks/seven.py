@@ -133,6 +133,7 @@ def _row(path: Path) -> dict[str, Any]:
         "gain": after["accuracy"] - before["accuracy"],
         "intervals": [before["interval"], after["interval"]],
         "best": run.read("status.json")["best"],
+        "first": next(iter(run.lines("growth.jsonl")))["accuracy_after"],
         "validation": [[row["step"], row["accuracy"]] for row in run.lines("validation.jsonl")],
         "reward": [row["reward"] for row in steps],
         "kl": [row["kl"] for row in steps],

@@ -36,7 +36,8 @@ def rows(count=4, **changes):
 
 CASES = [
     ({"reward": 0.0}, "zero", "answers were read, and all of them were wrong"),
-    ({"reward": None, "parse_failures": None}, "zero", "no answer earned anything in 4 steps"),
+    ({"reward": 0.015}, "zero", "answers earned 1.5 % of the reward in 4 steps, and 20 % of the"),
+    ({"reward": None, "parse_failures": None}, "zero", "answers earned 0.0 % of the reward in 4 steps"),
     (
         {"reward": 0.0, "truncated": [0.0, 0.87]},
         "zero",
@@ -77,7 +78,7 @@ def test_every_alarm_goes_on(changes, name, text):
     [
         (rows(), "all is well"),
         (rows(3, reward=0.0), "not yet for long enough"),
-        (rows(3, reward=0.0) + rows(1, reward=0.01), "something was earned"),
+        (rows(3, reward=0.0) + rows(1, reward=0.1), "something was earned"),
         (rows(2, silent_groups=1.0), "the window is not full"),
         (rows(reward=0.95, silent_groups=1.0), "the task is solved"),
         (rows(reward=0.95, node_entropy=[0.0, 0.0], favourite={"answer": "7", "share": 1.0}), "solved, too"),

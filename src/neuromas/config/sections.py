@@ -180,7 +180,8 @@ class AlarmsConfig(Section):
     """When training raises an alarm; 0 switches one off (see docs/training.md)."""
 
     window: int = Field(5, ge=1, le=1000, description="steps over which shares and means are taken")
-    zero: int = Field(8, ge=0, description="steps without any reward")
+    zero: int = Field(8, ge=0, description="steps in which the mean reward was at most `earned`")
+    earned: float = Field(0.02, ge=0, le=1, description="mean reward up to which nothing counts as earned")
     silent: float = Field(0.9, ge=0, le=1, description="share of problems whose samples all earn the same")
     entropy: float = Field(0.01, ge=0, description="a node's nats a token")
     truncated: float = Field(0.5, ge=0, le=1, description="share of answers cut at their limit")

@@ -46,9 +46,10 @@ def fallen(accuracy: float | None, best: float | None, limits: AlarmsConfig) -> 
 
 
 def _zero(rows: Sequence[Report], limits: AlarmsConfig) -> Alarm | None:
-    """No reward for many steps: there is nothing to learn from."""
+    """No reward, or next to none, for many steps: there is nothing to learn from."""
     last = rows[-limits.zero :]
-    if not limits.zero or len(last) < limits.zero or any(row["reward"] for row in last):
+    reward = _mean(row["reward"] for row in last)
+    if not limits.zero or len(last) < limits.zero or reward > limits.earned:
         return None
     cut, unread = _mean(row["truncated"][-1] for row in last), _mean(row["parse_failures"] for row in last)
     causes = [f"{100 * cut:.0f} % of the answers were cut at their limit"] if cut > 0.2 else []
@@ -57,16 +58,20 @@ def _zero(rows: Sequence[Report], limits: AlarmsConfig) -> Alarm | None:
     tries += ["another network.style"] if unread > 0.2 else []
     tries += ["an easier task", "a lower train.temperature", "a larger model"]
     why = ", ".join(causes) or "answers were read, and all of them were wrong"
-    text = f"no answer earned anything in {len(last)} steps, so nothing can be learned: {why}; "
+    silent = _mean(row["silent_groups"] for row in last)
+    text = (
+        f"answers earned {100 * reward:.1f} % of the reward in {len(last)} steps, and {100 * silent:.0f} % "
+        f"of the problems gave no signal, so nothing can be learned: {why}; "
+    )
     return Alarm("zero", text + "try " + ", ".join(tries), breaking=False)
 
 
 def _of_window(rows: Sequence[Report], first: Sequence[Report], limits: AlarmsConfig) -> list[Alarm | None]:
-    """Alarms on means over a window; none before the window is full, or where nothing was earned at all."""
-    rewards = [row["reward"] for row in rows if row["reward"] is not None]
-    if len(rows) < limits.window or not rewards or not any(rewards):
+    """Alarms on means over a window; none before the window is full, or where nothing is earned anyway."""
+    reward = _mean(row["reward"] for row in rows)
+    if len(rows) < limits.window or reward <= limits.earned:
         return []
-    solved = _mean(rewards) >= _SOLVED
+    solved = reward >= _SOLVED
     return [
         None if solved else _silent(rows, limits),
         None if solved else _collapsed(rows, first, limits),
@@ -90,7 +95,8 @@ def _collapsed(rows: Sequence[Report], first: Sequence[Report], limits: AlarmsCo
     """A node that has lost nearly all variety it had. One that was sure from the start is none."""
     for node in range(len(rows[-1]["node_entropy"])):
         now, then = _entropies(rows, node), _entropies(first, node)
-        if len(now) == len(rows) and then and _mean(now) < min(limits.entropy, _LOST * _mean(then)):
+        varied = _mean(then) > limits.entropy
+        if len(now) == len(rows) and varied and _mean(now) < min(limits.entropy, _LOST * _mean(then)):
             text = (
                 f"node {node + 1} hardly varies any more ({_mean(now):.4f} nats a token, "
                 f"{_mean(then):.4f} at first), "
