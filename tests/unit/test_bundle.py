@@ -340,7 +340,7 @@ def test_a_training_state_that_fits(copy, kept):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"step": -1}, "state.step = '-1'"),
+        ({"step": -1}, "state.step = -1: "),
         ({"step": 2.5}, "state.step"),
         ({"step": 10**400}, "state.step"),
         ({"cursor": "x"}, "state.cursor"),
