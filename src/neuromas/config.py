@@ -136,7 +136,7 @@ class GrowthConfig(Section):
     old_rate: float = Field(0.0, ge=0, le=1)
     new_rate: float = Field(1.0, ge=0, le=1)
     inherited_rate: float = Field(0.1, ge=0, le=1)
-    lr: tuple[Annotated[float, Field(gt=0)], ...] = Field((), strict=False)
+    lr: tuple[Annotated[float, Field(gt=0, le=1e30)], ...] = Field((), strict=False)
     restate: int = Field(20, ge=1, le=10_000)
     optimiser: Literal["keep", "reset"] = "keep"
     positions: Literal["keep", "renumber"] = "keep"

@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from neuromas.errors import NeuromasError, cut, one_line
+from neuromas.errors import NeuromasError, cut, one_line, shown
 
 INTERRUPTED = 130
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"neuromas: interrupted{visible(str(error))}", file=sys.stderr)
         return INTERRUPTED
     except (NeuromasError, OSError) as error:
-        print(f"neuromas: {cut(visible(one_line(error)))}", file=sys.stderr)
+        print(f"neuromas: {cut(visible(_said(error)))}", file=sys.stderr)
         return 2
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
@@ -42,6 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = "lower train.problems, train.samples or the token budgets, or take a smaller model"
         print(f"neuromas: out of memory; {hint}", file=sys.stderr)
         return 2
+
+
+def _said(error: NeuromasError | OSError) -> str:
+    """One line that says what is wrong; of a long file name, its beginning."""
+    name, why = getattr(error, "filename", None), getattr(error, "strerror", None)
+    return f"{shown(name)}: {why}" if isinstance(name, str) and why else one_line(error)
 
 
 def _out_of_memory(error: BaseException) -> bool:
