@@ -474,6 +474,16 @@ def test_a_name_too_long_for_a_file_is_shown_by_its_beginning(refused, empty):
     assert "File name too long" in said
 
 
+def test_ctrl_c_while_a_command_is_still_loading(cli, monkeypatch):
+    """The first tenths of a second are imports; there Ctrl-C was a traceback."""
+
+    def pressed():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("neuromas.models.process.prepare", pressed)
+    assert cli("tasks") == (130, "", "neuromas: interrupted\n")
+
+
 def test_out_of_memory_is_one_line(refused, tmp_path, monkeypatch):
     from neuromas import session
 

@@ -76,7 +76,8 @@ def test_the_report_says_how_many_failed_and_why(run):
         assert summary["accuracy"] == pytest.approx(1 - summary["failed"] / 24)
         assert 0 < summary["failed"] < 24
         line = next(line for line in shown.splitlines() if line.startswith(f"failed {when}: "))
-        assert line.startswith(f"failed {when}: {summary['failed']} of 24; most often \"node '2.1': a prompt of")
+        why = "most often \"node '2.1': a prompt of"
+        assert line.startswith(f"failed {when}: {summary['failed']} of 24; {why}")
 
 
 def test_items_keep_what_was_said_and_no_answer(run):
