@@ -120,6 +120,7 @@ UNEVALUATED = [
     *[("2", text) for text in ("\\frac{2}{2}", "It is \\frac{2}{2}.", "The answer is \\sqrt{2}.")],
     *[("1", text) for text in ("5e-1", "It is 1E-1", "1e1")],
     ("-5", "-(-5)"),
+    *[("7", text) for text in ("7\n8", "7\n8\n9", "It is 7.\nNo, 8.")],  # the first line is no marker
 ]
 
 

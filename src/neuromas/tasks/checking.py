@@ -173,7 +173,9 @@ def _number_candidates(text: str) -> list[str]:
     boxed = _BOXED.findall(text)
     if boxed:
         return [boxed[-1]]
-    tail = _after_marker(text.strip()).split("\n", 1)[0]
+    tail = _after_marker(text.strip())
+    if tail != text.strip():  # else other lines may say another number
+        tail = tail.split("\n", 1)[0]
     return [tail, *_only_number(tail)]
 
 
