@@ -53,11 +53,19 @@ def read_text(path: str | os.PathLike[str], most: int = MOST_BYTES, encoding: st
     return read_bytes(path, most).decode(encoding)
 
 
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a regular file; False for names that no file can have."""
+    try:
+        return Path(path).is_file()
+    except (ValueError, OSError):  # Python takes most errors for "no", but not a name that is too long
+        return False
+
+
 def is_folder(path: str | os.PathLike[str]) -> bool:
     """Whether there is such a folder; False for names that no file can have."""
     try:
         return Path(path).is_dir()
-    except ValueError:
+    except (ValueError, OSError):
         return False
 
 

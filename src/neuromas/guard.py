@@ -31,7 +31,7 @@ class Guard:
         drift = report["sampler_drift"]
         if self.limits.drift and not drift <= self.limits.drift:  # not a number is no agreement either
             raise DivergedError(
-                f"sampler and trainer disagree by {drift:.2f} nats a token at step {report['step']}, "
+                f"sampler and trainer disagree by {drift:.3g} nats a token at step {report['step']}, "
                 f"more than alarms.drift = {self.limits.drift:g}: what is learned is not what was sampled"
             )
         self._keep([report])

@@ -465,6 +465,25 @@ def test_a_line_stays_one_line_whatever_is_typed(refused, tmp_path, monkeypatch)
         assert "\x1b" not in refused(*words)
 
 
+def test_a_name_too_long_for_a_file_is_shown_by_its_beginning(refused, empty):
+    """As the first setting it was tried as a file's name, and the line had all its digits."""
+    said = refused("train", f"seed={'9' * 5000}")
+    assert said.startswith(f"neuromas: seed = '{'9' * 100}'… (5000 characters): should be a whole number")
+    said = refused("ask", "x" * 5000, "What?")
+    assert said.startswith(f"neuromas: '{'x' * 100}'… (5013 characters)")
+    assert "File name too long" in said
+
+
+def test_ctrl_c_while_a_command_is_still_loading(cli, monkeypatch):
+    """The first tenths of a second are imports; there Ctrl-C was a traceback."""
+
+    def pressed():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("neuromas.models.process.prepare", pressed)
+    assert cli("tasks") == (130, "", "neuromas: interrupted\n")
+
+
 def test_out_of_memory_is_one_line(refused, tmp_path, monkeypatch):
     from neuromas import session
 

@@ -268,6 +268,11 @@ def test_numbers_beyond_single_precision_and_reason_are_refused(setting):
         overridden(setting)
 
 
+def test_a_learning_rate_of_a_stage_has_the_limits_of_train_lr():
+    said = refusal({"growth": {"stages": [["1-1", 1]], "lr": [1e39]}})
+    assert said.startswith("growth.lr.0 = 1e+39: should be less than or equal to")
+
+
 def test_episodes_of_a_step_are_bounded():
     said = refusal({"train": {"problems": 65_536, "samples": 65_536}})
     assert "train.problems = 65536 and train.samples = 65536 are 4294967296 episodes a step" in said

@@ -598,6 +598,14 @@ def test_a_pruned_network_answers_and_keeps_its_adapters(whole, tmp_path):
     assert heir.finished
 
 
+def test_what_a_killed_prune_left_goes_with_the_next_and_nothing_else(whole, tmp_path):
+    for name in (".less-0123abcd", ".less-settings", ".lesser-0123abcd", "less-0123abcd"):
+        (tmp_path / name / "adapters").mkdir(parents=True)
+    prune(whole[0], tmp_path / "less", node="1.2")
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".less-settings", ".lesser-0123abcd", "less", "less-0123abcd"]
+
+
 def test_pruning_keeps_shared_adapters(tmp_path):
     config = staged([["2-2-1", 1]], network={"share": "layer"}, evaluate={"every": 0})
     run = start(config, tmp_path / "run", Watch())

@@ -57,6 +57,28 @@ def test_an_honest_scorer_passes():
     assert finding(Scored(exactly))[0]
 
 
+@pytest.mark.parametrize("value", [float("nan"), -1.0, 1.5, float("inf"), ZeroDivisionError("by zero")])
+def test_what_is_no_score_is_a_finding_and_no_exception(value):
+    """One NaN among the rewards of a step makes the whole step's gradient NaN."""
+
+    class Odd(Scored):
+        def score(self, problem, text):
+            if text == "0" and isinstance(value, Exception):
+                raise value
+            return Score(value, text) if text == "0" else super().score(problem, text)
+
+    report = validate(Odd(exactly), 20, 0)
+    assert report.failed == ("scores lie in [0, 1]",)
+    said = report.checks[-1].detail
+    assert said.startswith("'0' earns ")
+    assert ("ZeroDivisionError: by zero" if isinstance(value, Exception) else repr(value)) in said
+
+
+def test_white_space_is_no_answer():
+    report = validate(Scored(lambda problem, text: text.isspace() or exactly(problem, text)), 20, 0)
+    assert report.failed == ("empty answer earns 0",)
+
+
 @pytest.mark.parametrize(
     ("pays", "named"),
     [

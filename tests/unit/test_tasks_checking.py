@@ -115,6 +115,12 @@ UNEVALUATED = [
     *[("12", text) for text in ("1\\,2", "1\\!2", "1{,}2")],
     ("2\\sqrt{2}", "\\sqrt{8}"),
     ("\\frac{1}{2}", "\\frac{1}{1} \\cdot \\frac{1}{2}"),
+    # a part of a number is not that number
+    *[("5", text) for text in ("5.6e1", "5.5kg", "5.000.000", "\\sqrt{5}", "\\sqrt5", "√5", "5\\pi")],
+    *[("2", text) for text in ("\\frac{2}{2}", "It is \\frac{2}{2}.", "The answer is \\sqrt{2}.")],
+    *[("1", text) for text in ("5e-1", "It is 1E-1", "1e1")],
+    ("-5", "-(-5)"),
+    *[("7", text) for text in ("7\n8", "7\n8\n9", "It is 7.\nNo, 8.")],  # the first line is no marker
 ]
 
 

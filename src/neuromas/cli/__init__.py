@@ -6,18 +6,27 @@ import io
 import sys
 from collections.abc import Sequence
 
-from neuromas.errors import NeuromasError, cut, one_line
+from neuromas.errors import NeuromasError, cut, one_line, shown
+from neuromas.report.terminal import visible
 
 INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt as error:  # around the imports, too: they take long enough to be interrupted
+        print(f"neuromas: interrupted{visible(str(error))}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """The command, with its expected errors as one line each."""
     from neuromas.models.process import prepare
 
     prepare()
     from neuromas.cli.parser import parse
-    from neuromas.report.terminal import visible
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 shows escapes, and no traceback
@@ -30,11 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-    except KeyboardInterrupt as error:
-        print(f"neuromas: interrupted{visible(str(error))}", file=sys.stderr)
-        return INTERRUPTED
     except (NeuromasError, OSError) as error:
-        print(f"neuromas: {cut(visible(one_line(error)))}", file=sys.stderr)
+        print(f"neuromas: {cut(visible(_said(error)))}", file=sys.stderr)
         return 2
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
@@ -42,6 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = "lower train.problems, train.samples or the token budgets, or take a smaller model"
         print(f"neuromas: out of memory; {hint}", file=sys.stderr)
         return 2
+
+
+def _said(error: NeuromasError | OSError) -> str:
+    """One line that says what is wrong; of a long file name, its beginning."""
+    name, why = getattr(error, "filename", None), getattr(error, "strerror", None)
+    return f"{shown(name)}: {why}" if isinstance(name, str) and why else one_line(error)
 
 
 def _out_of_memory(error: BaseException) -> bool:

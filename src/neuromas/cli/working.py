@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from neuromas.cli.options import read_pairs
 from neuromas.config import MOST_PASSES, Config, load_config
 from neuromas.errors import ConfigError, shown
+from neuromas.files import is_file
 from neuromas.report.comparing import compare_pairs
 from neuromas.report.experiment import comparison_lines
 from neuromas.report.reading import read_evaluation
@@ -84,7 +85,7 @@ def allow(args: argparse.Namespace, path: Path) -> None:
 def _config(settings: Sequence[str]) -> Config:
     """The configuration from file and overrides; the file comes first and may be left out."""
     first = settings[0] if settings else ""
-    if not first or (_OVERRIDE.match(first) and not Path(first).is_file()):
+    if not first or (_OVERRIDE.match(first) and not is_file(first)):
         return load_config(None, settings)
     return load_config(first, settings[1:])
 

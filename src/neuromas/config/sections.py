@@ -147,7 +147,7 @@ class GrowthConfig(Section):
     inherited_rate: float = Field(
         0.1, ge=0, le=1, description="times the rate, for nodes trained before the last growth or this run"
     )
-    lr: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+    lr: tuple[Annotated[float, Field(gt=0, le=1e30)], ...] = Field(
         (), strict=False, description="a learning rate for every stage instead of train.lr"
     )
     restate: int = Field(20, ge=1, le=10_000, description="supervised steps of init = passthrough")

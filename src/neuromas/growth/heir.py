@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from neuromas.graphs import says_question
 from neuromas.growth.lineage import Lineage, describe
 from neuromas.growth.operators import Growth, remove_edge, remove_node
 from neuromas.models.bundle import read_manifest
-from neuromas.store import MANIFEST, Run, replace_folder
+from neuromas.store import MANIFEST, Run, replace_folder, sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ def prune(path: Path, out: Path, node: str = "", edge: Sequence[str] = ()) -> Gr
     """
     if out.exists():
         raise RunError(f"{out} exists; name a new folder for the pruned network")
+    sweep(out.parent, f"{glob.escape(out.name)}-{'[0-9a-f]' * 8}")  # what a kill left of the same folder
     assembly = load_bundle(path)
     topology = assembly.network.topology
     change = remove_edge(topology, edge[0], edge[1]) if edge else remove_node(topology, node)

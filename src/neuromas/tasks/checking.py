@@ -21,7 +21,8 @@ from neuromas.tasks.formulas import as_fraction, canonical, has_number_form, is_
 MAX_CHARS = 4000  # a longer answer is not read: nothing sensible is that long, and reading costs time
 FAILED = Score(0.0, None)
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")  # ASCII digits only, on purpose
-_WRITTEN = re.compile(r"(?<![\w.,])[-+]?[$]?[0-9][0-9,]{0,30}(?:\.[0-9]{1,30})?(?![\w])")
+# a whole number as written: not the "5" of "5.5kg", "5.000.000" or "√5"
+_WRITTEN = re.compile(r"(?<![\w.,√])[-+]?[$]?[0-9][0-9,]{0,30}(?:\.[0-9]{1,30})?(?!\w|\.[0-9])")
 _MARKER = re.compile(r"(?:####|\banswer(?: is)?\b\s{0,3}[:=]?)\s{0,3}", re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed\{([^{}]{1,200})\}")
 _WHOLE_LETTER = re.compile(r"\(?([A-Za-z])\)?[.:)]?")
@@ -35,7 +36,10 @@ _MENTIONED_LETTER = re.compile(
     r"(?<![\w'])\(?(?:([B-HJ-Z])|([AI])(?! (?!(?:or|and|nor|not|is)\b)[a-z]))\)?(?![\w'])"
 )
 _LISTED_LETTER = re.compile(r"^\s{0,3}\(?([A-Z])[.):]\s", re.MULTILINE)
-_COMPUTATION = re.compile(r"[0-9)]\s{0,3}(?:[-=+*/^×÷·<>x]|\\times|\\cdot)\s{0,3}[-$(]{0,2}[0-9(]")
+_COMPUTATION = re.compile(
+    r"[0-9)]\s{0,3}(?:[-=+*/^×÷·<>x]|\\times|\\cdot)\s{0,3}[-$(]{0,2}[0-9(]"
+    r"|\\(?:[dt]?frac|sqrt|pi)(?![A-Za-z])|[-√]\(|[0-9][eE][-+]?[0-9]"
+)
 _LEADING_YESNO = re.compile(r"(yes|no|true|false)(?=\s*(?:$|[.,;:!\n]))", re.IGNORECASE)
 _YESNO = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 
@@ -169,7 +173,9 @@ def _number_candidates(text: str) -> list[str]:
     boxed = _BOXED.findall(text)
     if boxed:
         return [boxed[-1]]
-    tail = _after_marker(text.strip()).split("\n", 1)[0]
+    tail = _after_marker(text.strip())
+    if tail != text.strip():  # else other lines may say another number
+        tail = tail.split("\n", 1)[0]
     return [tail, *_only_number(tail)]
 
 

@@ -8,13 +8,14 @@ are not is a fault of the scorer, and fails above ``CHEAT_RATE``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
-from neuromas.errors import TaskError, one_line
+from neuromas.errors import TaskError, one_line, shown
 from neuromas.seeds import derive
-from neuromas.task import SPLITS, Problem, Split, Task
+from neuromas.task import SPLITS, Problem, Score, Split, Task
 from neuromas.tasks.cheats import Played, play
+from neuromas.tasks.checking import FAILED
 from neuromas.tasks.generated import TooFewQuestionsError
 
 CHEAT_RATE = 0.05  # of the full reward: what a text that is not the gold answer may earn on average
@@ -66,12 +67,47 @@ def validate(task: Task, count: int, seed: int) -> ValidationReport:
     sizes = ", ".join(f"{split} {len(sampled[split])}" for split in SPLITS)
     if not problems:
         return ValidationReport(task.name, (Check("problems", False, "no split has a problem"),))
+    task = watched = _Watched(task)
     checks = [Check("problems", True, f"sampled {sizes}")]
     checks += [_gold(task, problems), _empty(task, problems), _shuffled(task, problems, seed)]
     played = play(task, problems)
     checks += [_disjoint(sampled), _parts(problems), *_cheats(played, len(problems))]
     checks += [_first_option(task, problems)] if any(p.choices for p in problems) else []
+    checks += [Check("scores lie in [0, 1]", False, watched.fault)] if watched.fault else []
     return ValidationReport(task.name, tuple(checks), played)
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A task whose scorer may fail or return what is no score; the first such case is kept as ``fault``."""
+
+    task: Task
+    fault: str = ""
+    name: str = field(init=False)
+    answer_format: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.name, self.answer_format = self.task.name, self.task.answer_format
+
+    def size(self, split: Split) -> int | None:
+        """As the task's."""
+        return self.task.size(split)
+
+    def problem(self, split: Split, index: int) -> Problem:
+        """As the task's."""
+        return self.task.problem(split, index)
+
+    def score(self, problem: Problem, text: str) -> Score:
+        """The task's score, or a parse failure where it gives none."""
+        try:
+            score = self.task.score(problem, text)
+            if 0.0 <= score.value <= 1.0:  # not a number is neither
+                return score
+            what = f"{score.value!r}"
+        except Exception as error:  # a rollout counts such an answer as wrong
+            what = f"{type(error).__name__}: {one_line(error)}"
+        self.fault = self.fault or f"{shown(text, 40)} earns {what} in {problem.id}"
+        return FAILED
 
 
 def _sample(task: Task, split: Split, count: int) -> list[Problem]:
@@ -95,8 +131,12 @@ def _gold(task: Task, problems: Sequence[Problem]) -> Check:
 
 
 def _empty(task: Task, problems: Sequence[Problem]) -> Check:
-    scores = [task.score(problem, "") for problem in problems]
-    bad = [p.id for p, s in zip(problems, scores, strict=True) if s.value != 0.0 or s.parsed is not None]
+    """Nothing is no answer, and white space earns nothing either."""
+    bad = []
+    for problem in problems:
+        nothing = task.score(problem, "")
+        if nothing.value != 0.0 or nothing.parsed is not None or task.score(problem, " \n").value != 0.0:
+            bad.append(problem.id)
     return Check("empty answer earns 0", not bad, _share(len(bad), len(problems), "earn or parse", bad))
 
 
