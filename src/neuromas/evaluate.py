@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -169,7 +170,7 @@ def summarise(items: Sequence[Item]) -> dict[str, Any]:
         "items": len(items),
         "failed": sum(item.failure is not None for item in items),
         "unasked": len(items) - len(scores),
-        "causes": dict(Counter(item.failure for item in items if item.failure).most_common(5)),
+        "causes": _causes([item.failure for item in items if item.failure]),
         "accuracy": sum(scores) / len(scores) if scores else None,
         "interval": None if interval is None else asdict(interval),
         "first_option": sum(options) / len(options) if options else None,
@@ -181,6 +182,12 @@ def summarise(items: Sequence[Item]) -> dict[str, Any]:
         "message_tokens": [_mean_at(items, n, "message_tokens") for n in range(nodes)],
         "truncated": [_mean_at(items, n, "truncated") for n in range(nodes)],
     }
+
+
+def _causes(failures: Sequence[str]) -> dict[str, int]:
+    """The most frequent causes and how often; those that differ in a number alone are one, told by the first."""
+    kinds = [re.sub(r"[0-9]+", "0", failure) for failure in failures]
+    return {failures[kinds.index(kind)]: count for kind, count in Counter(kinds).most_common(5)}
 
 
 def _mean_at(items: Sequence[Item], node: int, name: str) -> float:

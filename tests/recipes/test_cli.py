@@ -201,6 +201,13 @@ def test_compare(run, cli):
     assert {"p_value", "wins", "losses"} <= data["test"].keys()
 
 
+def test_a_run_is_not_compared_with_itself(run, cli):
+    status, out, err = cli("compare", run, run)
+    assert (status, out) == (2, "")
+    assert "is compared with itself" in err
+    assert cli("compare", f"{run}:test-before", run)[0] == 0
+
+
 def test_compare_of_a_directory_with_a_colon(run, cli, tmp_path):
     odd = shutil.copytree(run, tmp_path / "run 12:30")
     assert cli("compare", str(odd), f"{odd}:test-before")[0] == 0

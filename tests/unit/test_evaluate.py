@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from neuromas.errors import ConfigError, PromptError, TaskError
-from neuromas.evaluate import Item, evaluate, summarise, vote
+from neuromas.evaluate import Item, _causes, evaluate, summarise, vote
 from neuromas.models.scripted import ScriptedPolicy
 from neuromas.network import Network
 from neuromas.statistics import bootstrap_mean, wilson
@@ -210,3 +210,9 @@ def test_an_unknown_intervention_and_one_question_alone():
         evaluate(network(says("A")), Letters(), "test", 1, intervention="shufle")
     with pytest.raises(PromptError, match="at least two problems"):
         evaluate(network(says("A")), Letters(), "test", 1, intervention="shuffle")
+
+
+def test_causes_that_differ_in_a_number_are_one():
+    said = ["node 'b' has 96 tokens", "scorer: x", "node 'b' has 101 tokens"]
+    assert _causes(said) == {"node 'b' has 96 tokens": 2, "scorer: x": 1}
+    assert _causes([]) == {}

@@ -215,6 +215,9 @@ def compare(args: argparse.Namespace) -> int:
     names = [args.first, args.second, *args.more]
     if len(names) % 2:
         raise ConfigError(f"{len(names)} evaluations are not pairs; give FIRST SECOND for every seed")
+    for first, second in zip(names[::2], names[1::2], strict=True):
+        if first == second:
+            raise ConfigError(f"{shown(first)} is compared with itself; give FIRST SECOND of different runs")
     sides = [_side(text) for text in names]
     if args.more:
         found = compare_pairs([items for _, items in sides])
