@@ -185,7 +185,7 @@ def summarise(items: Sequence[Item]) -> dict[str, Any]:
 
 
 def _causes(failures: Sequence[str]) -> dict[str, int]:
-    """The most frequent causes and how often; those that differ in a number alone are one, told by the first."""
+    """The most frequent causes and how often; those that differ in a number alone count as the first."""
     kinds = [re.sub(r"[0-9]+", "0", failure) for failure in failures]
     return {failures[kinds.index(kind)]: count for kind, count in Counter(kinds).most_common(5)}
 
