@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from neuromas.tasks import make_task
     from neuromas.topology import Topology
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _WHERE = {
     "Config": "neuromas.config",
