@@ -46,8 +46,8 @@ def _benchmark(name):
 
 
 def test_pages_show_results_with_and_without_scores_by_question(monkeypatch):
-    """The committed files of 0.1.0 have none; a file written now has."""
-    old = json.loads((ROOT / "benchmarks" / "results" / "depth.json").read_text("utf-8"))
+    """A result file that 0.1.0 wrote has none; one written now has."""
+    old = json.loads((ROOT / "tests" / "golden" / "experiment-0.1.0.json").read_text("utf-8"))
     new = copy.deepcopy(old)
     questions = [f"q{i}" for i in range(10)]
     new["items"] = {task: questions for task in {point["task"] for point in new["points"]}}
