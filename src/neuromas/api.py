@@ -50,7 +50,11 @@ class Trained:
         Where the topology hands out parts, write ``"what is asked | part 1 | part 2"``.
         """
         network = self.assembly.network
-        problem = read_question(question, network.topology.shares)
+        about = self.assembly.config.task
+        alone = (
+            about.name == "arithmetic" and about.options.get("ask") is True
+        )  # as its parts were in training
+        problem = replace(read_question(question, network.topology.shares), alone=alone)
         asked = AskedTask(self.assembly.task.answer_format)
         episode = rollout(network, asked, [problem], 1, Sampling(0.0, 0))[0]
         if len(episode.turns) < len(network.topology.nodes):

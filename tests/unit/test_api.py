@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import neuromas
@@ -119,3 +121,22 @@ def test_mistakes_are_neuromas_errors(trained, tmp_path):
         neuromas.train(make_config({"task": {"name": "maxx"}}), tmp_path / "run")
     with pytest.raises(NeuromasError, match="do not fit"):
         trained.ask("x" * 3000 + " | 1 | 2")
+
+
+@pytest.mark.parametrize("ask", [True, False])
+def test_parts_that_stood_alone_in_training_are_asked_alone(ask):
+    from neuromas.api import Trained
+    from neuromas.assemble import assemble
+
+    config = neuromas.make_config(
+        {
+            "model": {"backbone": "tiny", "dtype": "float32"},
+            "network": {"question": "split"},
+            "task": {"name": "arithmetic", "options": {"ask": ask}},
+        }
+    )
+    trained = Trained(Path("none"), assemble(config))
+    turn = trained.trace("What is A + B? | What is 1 + 2? | What is 3 + 4?").turns[0]
+    prompt = trained.assembly.policy.codec.decode(turn.prefix_ids + turn.suffix_ids)
+    assert "What is 1 + 2?" in prompt
+    assert ("What is A + B?" in prompt) != ask
