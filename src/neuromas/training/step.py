@@ -1,6 +1,6 @@
 """One training step on one screen: sample, score, credit, loss, step.
 
-``Trainer`` holds what changes (adapters, optimisers, baselines); the loop around it, checkpoints and
+``Trainer`` holds what changes (adapters, optimisers, states of the estimator); the loop around it, checkpoints and
 logging live in ``session``.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,14 +17,15 @@ import torch
 from torch import Tensor
 
 from neuromas.config import TrainConfig
-from neuromas.core.episode import Episode, Turn
+from neuromas.core.episode import Episode, EpisodeGroup, Turn, grouped
 from neuromas.core.errors import DivergedError, StaleSampleError
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Task
 from neuromas.engines.local.resident import ResidentPolicy
 from neuromas.learner.gradient import Earlier, Objective, accumulate, logprobs
 from neuromas.learner.scorer import Message
-from neuromas.learning.credit import advantages, silent_groups, update_ema
+from neuromas.learning.credit import check_state, make_estimator, zero_variance_groups
+from neuromas.learning.estimators.base import Advantages, Estimator
 from neuromas.learning.losses import Weights, clip_factor, gradient_norm, sampled_kl
 from neuromas.learning.schedule import factor
 from neuromas.models.adapters import AdapterBank
@@ -38,7 +39,7 @@ _SHORTENED = 12  # times at most that an update is shortened before it is undone
 
 @dataclass(slots=True)
 class Trainer:
-    """Everything a step changes. ``ema[node]`` is each node's running mean reward.
+    """Everything a step changes. ``estimator_state[node]`` is what the estimator remembers of a node.
 
     ``rates[adapter]`` scales an adapter's learning rate (1 where it is not named; 0: frozen, at no cost).
     ``since`` is the step at which the stage, its warm-up and its schedule of ``span`` steps, began; ``lr``
@@ -53,13 +54,15 @@ class Trainer:
     since: int = 0
     span: int = 0
     lr: float = 0.0
-    ema: dict[int, float] = field(default_factory=dict)
+    estimator: Estimator = field(init=False)
+    estimator_state: dict[int, Any] = field(default_factory=dict)
     rates: dict[int, float] = field(default_factory=dict)
     anchor: AdapterBank | None = None
     optimisers: list[torch.optim.AdamW] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.lr, self.span = self.lr or self.settings.lr, self.span or self.settings.steps
+        self.estimator = make_estimator(self.settings)
         if not self.optimisers:
             self.optimisers = [self.optimiser(p) for p in self.policy.bank.parameters]
 
@@ -73,6 +76,12 @@ class Trainer:
         if last is None or self.settings.steps < 2:
             return first
         return first + (last - first) * min(1.0, self.step / (self.settings.steps - 1))
+
+    def remember(self, kept: Mapping[Any, Any]) -> None:
+        """Take over states of the estimator by node. Raises ValueError if it cannot go on from one."""
+        for state in kept.values():
+            check_state(self.estimator, state)
+        self.estimator_state = {int(node): state for node, state in kept.items()}
 
     def rate(self, row: int) -> float:
         """Learning rate of an adapter at the coming step."""
@@ -137,26 +146,19 @@ def _sample(trainer: Trainer, task: Task, problems: Sequence[Problem]) -> list[E
 def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Message, Turn]], Weights]:
     """Messages that carry gradient, and their weights by message key.
 
-    Each node's reward is the shared terminal reward minus the price of its own message's length.
+    Each node's reward is the shared terminal reward, or its own, minus the penalty of its message's length.
     Messages of zero advantage are left out when nothing else acts on them: their gradient is 0. So are
     messages of frozen adapters, and those that closed gates kept from everybody.
     """
-    settings, samples = trainer.settings, trainer.settings.samples
+    settings = trainer.settings
+    groups = grouped(episodes, settings.samples)
     pulled = bool(settings.entropy) or bool(_objective(trainer).pulls)
     scored = sum(1 for episode in episodes if episode.score is not None)
     chosen: list[tuple[Message, Turn]] = []
     values: list[tuple[float, float]] = []
     for node in range(len(trainer.network.topology.nodes)):
         budget = trainer.network.budget(node)
-        rewards = [_reward(episode, node, settings.length_price, budget) for episode in episodes]
-        rewards_PG = [rewards[i : i + samples] for i in range(0, len(rewards), samples)]
-        flat = [
-            a for group in advantages(settings.baseline, rewards_PG, trainer.ema.get(node)) for a in group
-        ]
-        if settings.baseline == "ema":
-            after = update_ema(trainer.ema.get(node), rewards_PG, settings.ema_decay)
-            if after is not None:
-                trainer.ema[node] = after
+        flat = [a for group in _advantages(trainer, groups, node) for a in group]
         for episode, advantage in zip(episodes, flat, strict=True):
             if episode.score is None or (advantage == 0.0 and not pulled):
                 continue
@@ -169,6 +171,25 @@ def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Me
             values.append((advantage, 1.0 / (scored * tokens)))
     table = torch.tensor(values, dtype=torch.float32).reshape(-1, 2)
     return chosen, Weights(table[:, 0], table[:, 1])
+
+
+def _advantages(trainer: Trainer, groups: Sequence[EpisodeGroup], node: int) -> Advantages:
+    """A node's advantages (P, G); the estimator's state of it moves on."""
+    penalty, budget = trainer.settings.length_penalty, trainer.network.budget(node)
+    rewards_PG = [
+        [
+            None if reward is None else reward - penalty * len(episode.turns[node].ids) / budget
+            for episode, reward in zip(group.episodes, group.rewards(node), strict=True)
+        ]
+        for group in groups
+    ]
+    before = trainer.estimator_state.get(node, trainer.estimator.init())
+    advantages_PG, after = trainer.estimator.advantages(rewards_PG, before)
+    if after is None:
+        trainer.estimator_state.pop(node, None)
+    else:
+        trainer.estimator_state[node] = after
+    return advantages_PG
 
 
 def learn(trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: Weights) -> dict[str, Any]:
@@ -317,28 +338,16 @@ def _update(trainer: Trainer, rate: Callable[[int], float]) -> list[float]:
     return norms
 
 
-def _reward(episode: Episode, node: int, price: float, budget: int) -> float | None:
-    """The node's reward: the shared score minus the price of its own message's length.
-
-    None where it had no part: the question was not asked, or the rollout failed before it spoke.
-    """
-    if episode.score is None or len(episode.turns) <= node:
-        return None
-    return episode.score.value - price * len(episode.turns[node].ids) / budget
-
-
 def _reward_report(trainer: Trainer, episodes: Sequence[Episode]) -> dict[str, Any]:
     """Mean reward, failures, parse failures and the share of problems without any signal."""
     known = [e.score for e in episodes if e.score is not None]
-    samples = trainer.settings.samples
-    values = [None if e.score is None else e.score.value for e in episodes]
-    groups = [values[i : i + samples] for i in range(0, len(values), samples)]
+    scores_PG = [group.scores for group in grouped(episodes, trainer.settings.samples)]
     return {
         "reward": math.fsum(s.value for s in known) / len(known) if known else None,
         "parse_failures": sum(1 for s in known if s.parsed is None) / len(known) if known else None,
         "failed_episodes": sum(1 for e in episodes if e.failure is not None),
         "favourite": _favourite([s.parsed for s in known]),
-        "silent_groups": silent_groups(groups) / len(groups),
+        "silent_groups": zero_variance_groups(scores_PG) / len(scores_PG),  # the log's word since 0.1.0
         "temperature": trainer.temperature(),
     }
 
