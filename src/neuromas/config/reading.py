@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from neuromas.config.aliases import guesses
 from neuromas.config.sections import RENAMED, Config
-from neuromas.core.errors import ConfigError, cut, one_line, shown, unknown
+from neuromas.core.errors import ConfigError, cut, nearest, one_line, shown, unknown
 from neuromas.core.files import read_text
 
 _LARGEST = 2**64  # of whole numbers anywhere
@@ -44,13 +45,28 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str,
     return data
 
 
+def key_names() -> list[str]:
+    """The full names of all keys, such as ``train.lr``."""
+    names = []
+    for section, spec in Config.model_fields.items():
+        inner = spec.annotation
+        of_section = isinstance(inner, type) and issubclass(inner, BaseModel)
+        names += _siblings([section]) if of_section else [section]
+    return names
+
+
+def guess_keys(key: str) -> list[str]:
+    """The keys that were probably meant by one that does not exist; none where nothing is near."""
+    return guesses(key, key_names())
+
+
 def check_keys(overrides: Sequence[str]) -> None:
     """Raises ConfigError for an override whose key does not exist, whatever the rest of the data will be."""
     for text in overrides:
         parts = _key(text.partition("=")[0])
         free = parts[:2] in (["task", "options"], ["train", "baseline_options"]) and len(parts) > 2
         if not free and "=" in text and parts[0] and _field(parts) is None:
-            raise ConfigError(unknown("key", ".".join(parts), _siblings(parts[:-1]) or _siblings(())))
+            raise ConfigError(_unknown_key(parts))
 
 
 def make_config(data: Mapping[str, Any]) -> Config:
@@ -138,7 +154,7 @@ def _explain(error: ValidationError) -> str:
     where = [str(part) for part in first["loc"]]
     key = ".".join(where)
     if first["type"] == "extra_forbidden":
-        return unknown("key", key, _siblings(where[:-1]))
+        return _unknown_key(where)
     if first["type"] == "value_error":
         said = str(first["msg"]).removeprefix("Value error, ")
         return said if _field(where) is None else f"{key}: {said}"  # what a key's own check says
@@ -165,6 +181,13 @@ _WORDS = {
 }
 
 
+def _unknown_key(path: Sequence[str]) -> str:
+    """One line on a key that does not exist, with the one that was probably meant."""
+    key = ".".join(path)
+    valid = _siblings(path[:-1]) or _siblings(())
+    return unknown("key", key, valid, guess_keys(key) or nearest(key, valid))
+
+
 def _field(path: Sequence[str]) -> FieldInfo | None:
     """What is known of a key; None if there is no such key (or it is a section)."""
     model: type[BaseModel] = Config
@@ -181,7 +204,7 @@ def _siblings(section: Sequence[str]) -> list[str]:
     """Full names of the valid keys of a section."""
     model: type[BaseModel] = Config
     for part in section:
-        inner = model.model_fields[part].annotation
+        inner = model.model_fields[part].annotation if part in model.model_fields else None
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return []
         model = inner
