@@ -16,6 +16,7 @@ from neuromas.config.sections import RENAMED, Config
 from neuromas.core.errors import ConfigError, cut, nearest, one_line, shown, unknown
 from neuromas.core.files import read_text
 
+_FREE = (["task", "options"], ["train", "baseline_options"], ["engine", "options"])  # tables of what they name
 _LARGEST = 2**64  # of whole numbers anywhere
 _WHOLE_TEXT = "should be text without NUL and broken characters"
 _BROKEN = re.compile(r"[\x00\ud800-\udfff]")
@@ -64,7 +65,7 @@ def check_keys(overrides: Sequence[str]) -> None:
     """Raises ConfigError for an override whose key does not exist, whatever the rest of the data will be."""
     for text in overrides:
         parts = _key(text.partition("=")[0])
-        free = parts[:2] in (["task", "options"], ["train", "baseline_options"]) and len(parts) > 2
+        free = parts[:2] in _FREE and len(parts) > 2
         if not free and "=" in text and parts[0] and _field(parts) is None:
             raise ConfigError(_unknown_key(parts))
 

@@ -79,6 +79,13 @@ class ModelConfig(Section):
     )
 
 
+class EngineConfig(Section):
+    """Who writes the messages; what learns is here, over `model`, whatever the engine."""
+
+    name: str = Field("local", description="local, scripted, that of a package, or your own module:Name")
+    options: dict[str, Any] = Field(default_factory=dict, description="those of the engine")
+
+
 class NetworkConfig(Section):
     """The architecture."""
 
@@ -264,6 +271,7 @@ class Config(Section):
 
     seed: int = Field(0, ge=0, description="of all draws: adapters, problems, samples")
     model: ModelConfig = ModelConfig()
+    engine: EngineConfig = EngineConfig()
     network: NetworkConfig = NetworkConfig()
     task: TaskConfig = TaskConfig()
     train: TrainConfig = TrainConfig()

@@ -110,7 +110,7 @@ def prune(path: Path, out: Path, node: str = "", edge: Sequence[str] = ()) -> Gr
 
 def _without(assembly: Assembly, change: Growth) -> tuple[Assembly, list[int]]:
     """The nodes that stay, with their adapters moved together, and the rows these had."""
-    network, bank = assembly.network, assembly.policy.bank
+    network, bank = assembly.network, assembly.model.bank
     rows = {node.name: row for row, node in enumerate(network.topology.nodes)}
     used = [network.assignment[rows[change.origin[node.name]]] for node in change.goal.nodes]
     kept = sorted(set(used))

@@ -90,7 +90,7 @@ class _Session:
     def __init__(self, assembly: Assembly, run: Run, watch: Watch) -> None:
         self.assembly, self.run, self.watch = assembly, run, watch
         self.config = assembly.config
-        self.trainer = Trainer(assembly.network, assembly.policy, self.config.train, self.config.seed)
+        self.trainer = Trainer(assembly.network, assembly.model, self.config.train, self.config.seed)
         self.best: Best | None = None
         self.seconds = 0.0
         self.goals = check_stages(self.config, None)
@@ -142,7 +142,7 @@ class _Session:
         trainer.anchor = None
         if self.config.train.anchor and stage.start is not None:
             first = self.run.named(self.stage.first)
-            trainer.anchor = inherited(first, self.assembly.policy.bank, stage.new)
+            trainer.anchor = inherited(first, self.assembly.model.bank, stage.new)
 
     def go(self) -> Run:
         """Train to the end, then evaluate the best checkpoint; or stop early with a checkpoint."""
@@ -207,7 +207,7 @@ class _Session:
         before = validation(assembly)
         grown = transfer(assembly, change, derive(trainer.seed, "stage", index))
         kept = trainer.optimisers if growth.optimiser == "keep" else []
-        trainer.optimisers = [*kept, *map(trainer.optimiser, assembly.policy.bank.parameters[len(kept) :])]
+        trainer.optimisers = [*kept, *map(trainer.optimiser, assembly.model.bank.parameters[len(kept) :])]
         many = len(trainer.optimisers)
         adapters, steps = (many - len(grown.new), many), shapes(config)[index][1]
         self.stage = self.stage.followed_by(change, adapters, trainer.step, steps)
@@ -384,7 +384,7 @@ class _Session:
         if self.stage.gated(self.config.growth):
             before = undo(self.assembly, self.lineage.entries[-1])
             self._take(before)
-            del self.trainer.optimisers[len(self.assembly.policy.bank.parameters) :]
+            del self.trainer.optimisers[len(self.assembly.model.bank.parameters) :]
             self.lineage, self.stage = self.lineage.undone(), stage.undone(len(self.trainer.optimisers))
             folder, what = f"parent-{stage.index + 1}", f"{self.assembly.network.topology} as before it grew"
             self.run.save_named(folder, self._fill)
@@ -396,5 +396,6 @@ class _Session:
     def _load(self, folder: str) -> None:
         """Adapters and optimisers of a checkpoint of this stage; the graph and the place stay."""
         checkpoint = self.run.named(folder)
-        load_adapters(checkpoint, self.assembly.policy.bank, read_manifest(checkpoint)["versions"])
+        load_adapters(checkpoint, self.assembly.model.bank, read_manifest(checkpoint)["versions"])
+        self.assembly.publish()
         load_optimisers(checkpoint, self.trainer.optimisers)
