@@ -160,8 +160,8 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _possible(self) -> TrainConfig:
         # one that is not built in is asked when it is made: a saved configuration may name any module
-        ours = ESTIMATORS.is_builtin(self.baseline)
-        if ours and self.samples < 2 and ESTIMATORS.get(self.baseline).needs_group:
+        built_in = ESTIMATORS.is_builtin(self.baseline)
+        if built_in and self.samples < 2 and ESTIMATORS.get(self.baseline).needs_group:
             raise ValueError(self.too_few)
         if self.problems * self.samples > _MOST_EPISODES:
             raise ValueError(
