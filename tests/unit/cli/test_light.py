@@ -43,6 +43,8 @@ LOOKS = [
     ["tasks"],
     ["tasks", "max"],
     ["validate", "max", "--items", "5"],
+    ["schema"],
+    ["schema", "experiment"],
 ]
 
 
