@@ -128,7 +128,7 @@ class _Lines:
         elif cause:
             what = f"failed: {visible(cause)}"
         else:
-            last = max(1, len(cell.arm.stages))
+            last = cell.arm.last
             summary, _ = read_evaluation(Run(cell.run), cell.evaluation(last), ("accuracy",))
             took = f"in {_clock(event['seconds'])}" if event["seconds"] else "was already finished"
             what = f"{took}, accuracy {percent(summary['accuracy'])}"

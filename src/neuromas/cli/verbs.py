@@ -26,6 +26,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "validate": "check a task without a model",
         "topology": "draw a topology and say what it costs",
         "tasks": "list tasks, or the options of one",
+        "schema": "JSON schema of a configuration or an experiment: editors complete TOML with it",
         "backbones": "list models that can be used here",
         "doctor": "what is installed, reachable, fast, and fits",
     }
