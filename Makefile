@@ -20,7 +20,7 @@ $(VENV)/.dev: $(VENV)/.core
 	@touch $@
 
 demo: $(VENV)/.core
-	@$(BIN)/neuromas train recipes/demo.toml --run runs/demo --continue
+	@$(BIN)/neuromas train recipes/runs/demo.toml --run runs/demo --continue
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal

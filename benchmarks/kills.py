@@ -40,12 +40,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 
-from neuromas import provenance, session
 from neuromas.cli import main
 from neuromas.config import Config, make_config
 from neuromas.experiment import running
 from neuromas.models import bundle
-from neuromas.store import Run
+from neuromas.storage import Run
+from neuromas.system import provenance
+from neuromas.training import session
 
 CONFIG = {
     "seed": 3,
@@ -94,9 +95,9 @@ _CHANGING = {"os.rename", "os.mkdir", "os.truncate", "os.chmod", "os.link", "os.
 _ENDS = {-signal.SIGKILL: "hit", 2: "stopped with one line", 0: "ended before"}
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _PHASES = {  # functions during which a kill is worth a line of its own, wherever they are imported
-    "evaluation": ("neuromas.evaluate", "evaluate"),
+    "evaluation": ("neuromas.evaluation.evaluate", "evaluate"),
     "growth": ("neuromas.growth.transfer", "transfer"),
-    "learning to pass on": ("neuromas.growth.transfer", "restate"),
+    "learning to pass on": ("neuromas.training.restate", "restate"),
 }
 Act = Callable[[str], None]
 
@@ -203,7 +204,7 @@ def leave(work: Callable[[], object]) -> NoReturn:
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
     except BaseException as error:
-        expected = type(error).__module__ == "neuromas.errors"
+        expected = type(error).__module__ == "neuromas.core.errors"
         BOARD.put(said=str(error) if expected else f"{error!r}"[:500])
         status = 2 if expected else 70
     finally:

@@ -1,6 +1,6 @@
 """What the recipes learn: every recipe with every seed, and the table with its intervals as JSON.
 
-    python benchmarks/learning.py recipes/demo.toml recipes/second.toml --seeds 0 1 2 --name learning
+    python benchmarks/learning.py recipes/runs/demo.toml --seeds 0 1 2 --name learning
 
 Runs live in runs/learning/RECIPE-SEED; finished ones are not trained again and interrupted ones resume, so
 the script may be run in pieces, or with different --seeds side by side (add --no-table). Seeds are not
@@ -34,7 +34,7 @@ def main() -> None:
         return
     from neuromas.report.results import as_json
     from neuromas.report.tables import run_report
-    from neuromas.store import Run
+    from neuromas.storage import Run
 
     first = f"{args.recipes[0].stem}-{args.seeds[0]}"
     report = run_report(Run.open(args.runs / first))
@@ -60,9 +60,9 @@ def _arguments() -> argparse.Namespace:
 def _row(recipe: Path, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """Train (or find) one run and read its evaluations."""
     import neuromas
-    from neuromas import session
     from neuromas.report.tables import paired
-    from neuromas.store import Run
+    from neuromas.storage import Run
+    from neuromas.training import session
 
     config = neuromas.load_config(recipe, [f"seed={seed}", *args.set])
     path = args.runs / f"{recipe.stem}-{seed}"

@@ -88,9 +88,9 @@ def _policy(args: argparse.Namespace) -> Any:
     """A policy with one adapter a node; B is drawn too, so that every adapter matters."""
     import torch
 
+    from neuromas.engines.local.resident import ResidentPolicy
     from neuromas.models.adapters import LoraSpec
     from neuromas.models.backbone import load_backbone
-    from neuromas.models.resident import ResidentPolicy
 
     policy = ResidentPolicy(load_backbone(args.backbone, device=args.device), LoraSpec(), args.nodes, 0)
     generator = torch.Generator().manual_seed(0)
@@ -102,8 +102,8 @@ def _policy(args: argparse.Namespace) -> Any:
 
 def _requests(args: argparse.Namespace, policy: Any, prompts: Sequence[str], samples: int) -> list[Any]:
     """The same prompts for every node."""
-    from neuromas.models.policy import Request
-    from neuromas.seeds import derive
+    from neuromas.core.seeds import derive
+    from neuromas.engines.base import Request
 
     return [
         Request(node, policy.codec.encode(text), (), NEW_TOKENS, derive("bench", node, number, sample))
@@ -129,9 +129,9 @@ def _step(args: argparse.Namespace, prompts: Sequence[str], samples: int) -> Cal
     """Loss, gradients and update of samples drawn once; prompt prefixes forwarded once."""
     import torch
 
+    from neuromas.learner.gradient import Objective, accumulate
+    from neuromas.learner.scorer import Message
     from neuromas.learning.losses import Weights
-    from neuromas.models.gradient import Objective, accumulate
-    from neuromas.models.scorer import Message
 
     policy = _policy(args)
     requests = _requests(args, policy, prompts, samples)
@@ -157,10 +157,10 @@ def _step(args: argparse.Namespace, prompts: Sequence[str], samples: int) -> Cal
 def _whole(args: argparse.Namespace, prompts: Sequence[str], samples: int) -> Callable[[], dict[str, Any]]:
     """A training step of a chain. The reward differs from text to text, so that no group falls silent."""
     from neuromas.config import TrainConfig
-    from neuromas.network import Network, assign
-    from neuromas.task import Problem, Score
-    from neuromas.topology import Topology
-    from neuromas.training import Trainer, train_step
+    from neuromas.core.task import Problem, Score
+    from neuromas.system.network import Network, assign
+    from neuromas.topology.graph import Topology
+    from neuromas.training.step import Trainer, train_step
 
     class Bench:
         name, answer_format = "bench", "text"

@@ -23,14 +23,14 @@ from neuromas.models.process import prepare as prepare_process
 
 prepare_process()
 
-from neuromas.assemble import assemble, bundle_folder, load_bundle, save_bundle  # noqa: E402
 from neuromas.config import Config, apply_overrides, make_config  # noqa: E402
-from neuromas.growth.heir import heir_config  # noqa: E402
 from neuromas.growth.lineage import Lineage  # noqa: E402
+from neuromas.growth.parent import heir_config  # noqa: E402
 from neuromas.models.bundle import read_manifest  # noqa: E402
-from neuromas.provenance import about  # noqa: E402
-from neuromas.session import resume, start  # noqa: E402
-from neuromas.store import MANIFEST, Run, replace_folder  # noqa: E402
+from neuromas.storage import MANIFEST, Run, replace_folder  # noqa: E402
+from neuromas.system.assemble import assemble, bundle_folder, load_bundle, save_bundle  # noqa: E402
+from neuromas.system.provenance import about  # noqa: E402
+from neuromas.training.session import resume, start  # noqa: E402
 
 ROOT = Path("runs/seven")
 RESULT = Path(__file__).parent / "results" / "seven.json"

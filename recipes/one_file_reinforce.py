@@ -5,9 +5,9 @@
 Two nodes read the question and each writes one line; a third reads both lines and answers. Only the
 answer earns a reward, and all three nodes learn from it: each is a LoRA adapter over one frozen model.
 
-This is the mathematics of ``neuromas.training.train_step`` done the slow way: one sample at a time, the whole
-text forwarded for every token, each node's adapter merged into the weights by hand. From the same seeds it
-draws the same messages and finds the same losses and gradients (tests/recipes/test_one_file.py).
+This is the mathematics of ``neuromas.training.step.train_step`` done the slow way: one sample at a time, the
+whole text forwarded for every token, each node's adapter merged into the weights by hand. From the same seeds
+it draws the same messages and finds the same losses and gradients (tests/recipes/test_one_file.py).
 
 Left out: batches, caches and everything else that makes it fast (a hundredfold); other baselines than
 leave-one-out; entropy, KL and length prices; evaluation, checkpoints, real models (``neuromas train``).
@@ -25,13 +25,13 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from neuromas.models.codec import ByteCodec
-from neuromas.models.sampling import uniforms
+from neuromas.core.seeds import derive
+from neuromas.core.task import Problem, Score, Split, Task
+from neuromas.engines.local.sampling import uniforms
 from neuromas.models.tiny import tiny_model
-from neuromas.prompts import build_prompt
-from neuromas.seeds import derive
-from neuromas.task import Problem, Score, Split, Task
-from neuromas.topology import Topology
+from neuromas.prompts.build import build_prompt
+from neuromas.prompts.codec import ByteCodec
+from neuromas.topology.graph import Topology
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
 

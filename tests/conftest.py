@@ -32,9 +32,9 @@ def tiny_policy() -> Callable[..., object]:
     """
     import torch
 
+    from neuromas.engines.local.resident import ResidentPolicy
     from neuromas.models.adapters import LoraSpec
     from neuromas.models.backbone import load_backbone
-    from neuromas.models.resident import ResidentPolicy
 
     torch.set_num_threads(1)
 

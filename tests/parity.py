@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuromas.task import Problem, Score, Split
+from neuromas.core.task import Problem, Score, Split
 
 
 @dataclass(frozen=True)

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neuromas.api import Trained, load, train
     from neuromas.config import Config, load_config, make_config
-    from neuromas.errors import NeuromasError
-    from neuromas.graphs import load_topology
+    from neuromas.core.errors import NeuromasError
     from neuromas.tasks import make_task
-    from neuromas.topology import Topology
+    from neuromas.topology.files import load_topology
+    from neuromas.topology.graph import Topology
 
 __version__ = "0.2.0"
 
 _WHERE = {
     "Config": "neuromas.config",
-    "NeuromasError": "neuromas.errors",
-    "Topology": "neuromas.topology",
+    "NeuromasError": "neuromas.core.errors",
+    "Topology": "neuromas.topology.graph",
     "Trained": "neuromas.api",
     "load": "neuromas.api",
     "load_config": "neuromas.config",
-    "load_topology": "neuromas.graphs",
+    "load_topology": "neuromas.topology.files",
     "make_config": "neuromas.config",
     "make_task": "neuromas.tasks",
     "train": "neuromas.api",

@@ -1,7 +1,7 @@
 """The Python interface: from a configuration to a trained network that answers.
 
 >>> import neuromas
->>> config = neuromas.load_config("recipes/demo.toml", ["train.steps=20"])
+>>> config = neuromas.load_config("recipes/runs/demo.toml", ["train.steps=20"])
 >>> trained = neuromas.train(config, "runs/mine")
 >>> print(trained.report())
 >>> trained.ask("What is the largest number? | 3, 17 | 12, 8")
@@ -15,22 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.config import Config, make_config
-from neuromas.errors import ConfigError, RunError
+from neuromas.core.errors import ConfigError, RunError
+from neuromas.core.task import Problem
 from neuromas.models.process import prepare
 from neuromas.report.tables import run_report
-from neuromas.store import Run
-from neuromas.task import Problem
+from neuromas.storage import Run
 from neuromas.tasks.saved import AskedTask
 
 prepare()
 
-from neuromas.assemble import Assembly, check_run, check_task, load_bundle, trust_run  # noqa: E402  (torch after the process settings)
-from neuromas.episode import Episode  # noqa: E402
-from neuromas.evaluate import Evaluation, evaluate  # noqa: E402
+from neuromas.core.episode import Episode  # noqa: E402
+from neuromas.evaluation.evaluate import Evaluation, evaluate  # noqa: E402
 from neuromas.growth.stages import settle  # noqa: E402
-from neuromas.rollout import Sampling, rollout  # noqa: E402
-from neuromas.session import resume, start  # noqa: E402
-from neuromas.testing import Watch  # noqa: E402
+from neuromas.system.assemble import Assembly, check_run, check_task, load_bundle, trust_run  # noqa: E402  (torch after the process settings)
+from neuromas.system.rollout import Sampling, rollout  # noqa: E402
+from neuromas.training.evaluations import Watch  # noqa: E402
+from neuromas.training.session import resume, start  # noqa: E402
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from neuromas.models.policy import Generation
-from neuromas.models.scripted import ScriptedPolicy, check_policy
+from neuromas.engines.base import Generation
+from neuromas.engines.scripted import ScriptedPolicy, check_policy
 
 
 def recite(prompt, adapter):
@@ -25,7 +25,7 @@ def test_resident_policy_keeps_the_contract(tiny_policy):
 
 
 def test_the_check_needs_no_torch():
-    code = "import sys, neuromas.models.scripted; print('torch' in sys.modules or 'numpy' in sys.modules)"
+    code = "import sys, neuromas.engines.scripted; print('torch' in sys.modules or 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

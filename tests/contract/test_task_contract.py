@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from neuromas.errors import TaskError
-from neuromas.task import Problem, Score
+from neuromas.core.errors import TaskError
+from neuromas.core.task import Problem, Score
 from neuromas.tasks import gym, make_task, task_info, task_names, validate
 from neuromas.tasks.stored import StoredTask
 

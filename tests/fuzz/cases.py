@@ -12,7 +12,7 @@ from damage import NUMBERS, REALS, TEXTS, Entry, Raw, as_inline, as_json, as_tom
 from hypothesis import strategies as st
 
 from neuromas.config import Config
-from neuromas.store import MANIFEST
+from neuromas.storage import MANIFEST
 from neuromas.tasks import task_info, task_names
 
 QUICK = ["model.backbone=tiny", "model.dtype=float32", "model.device=cpu"]

@@ -194,8 +194,8 @@ def _bounded() -> Iterator[None]:
 @contextlib.contextmanager
 def _brief() -> Iterator[None]:
     """Whatever is accepted runs for a step or two, on the tiny model alone; no cell of an experiment runs."""
-    from neuromas import session
     from neuromas.experiment import running
+    from neuromas.training import session
 
     start = session.start
 
@@ -216,7 +216,7 @@ def _brief() -> Iterator[None]:
 
 def shortened(config: Any) -> Any:
     """The configuration with less to do; None where even that would be much. What is odd in it stays."""
-    from neuromas.graphs import load_topology
+    from neuromas.topology.files import load_topology
 
     def less(section: Any, **most: int) -> Any:
         now = {key: min(getattr(section, key), value) for key, value in most.items()}

@@ -16,10 +16,10 @@ PATH = Path(__file__).with_name("tiny_steps.json")
 
 def record() -> list[dict[str, Any]]:
     """What each of three steps reports, with every message of its first episode."""
-    from neuromas.assemble import assemble
     from neuromas.config import make_config
-    from neuromas.task import Problem, Score
-    from neuromas.training import Trainer, train_step
+    from neuromas.core.task import Problem, Score
+    from neuromas.system.assemble import assemble
+    from neuromas.training.step import Trainer, train_step
 
     class Bytes:
         """Earns the share of the answer's bytes that are below 64."""

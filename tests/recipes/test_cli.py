@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from neuromas.cli import main
-from neuromas.store import Run
+from neuromas.storage import Run
 
 SMALL = [
     "model.backbone=tiny",
@@ -32,7 +32,7 @@ SMALL = [
     "network.answer_tokens=3",
     "task.options.n=4",
 ]
-DEMO = Path(__file__).parents[2] / "recipes" / "demo.toml"
+DEMO = Path(__file__).parents[2] / "recipes" / "runs" / "demo.toml"
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_settings_may_stand_anywhere_and_a_recipe_first(cli, tmp_path):
 
 
 def test_continue_starts_resumes_and_then_only_reports(cli, tmp_path, monkeypatch):
-    from neuromas import session
+    from neuromas.training import session
 
     path = str(tmp_path / "run")
     real = session.train_step
@@ -239,7 +239,7 @@ def test_validate(cli, monkeypatch):
     assert status == 0
     assert out.count("ok  ") >= 3
     assert "FAIL" not in out
-    from neuromas.task import Score
+    from neuromas.core.task import Score
     from neuromas.tasks import compositional
 
     monkeypatch.setattr(compositional.ExactSource, "score", lambda self, problem, text: Score(1.0, "x"))
@@ -492,7 +492,7 @@ def test_ctrl_c_while_a_command_is_still_loading(cli, monkeypatch):
 
 
 def test_out_of_memory_is_one_line(refused, tmp_path, monkeypatch):
-    from neuromas import session
+    from neuromas.training import session
 
     def full(*args):
         raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB\nand more")
@@ -502,7 +502,7 @@ def test_out_of_memory_is_one_line(refused, tmp_path, monkeypatch):
 
 
 def test_what_is_not_expected_is_not_hidden(cli, monkeypatch):
-    from neuromas import session
+    from neuromas.training import session
 
     def broken(*args):
         raise RuntimeError("a bug of ours")

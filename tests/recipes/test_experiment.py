@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from neuromas import assemble
 from neuromas.cli import main
 from neuromas.experiment import plan as planning
 from neuromas.experiment import running
-from neuromas.store import Run
+from neuromas.storage import Run
+from neuromas.system import assemble
 from parity import Parity
 
 HEAD = """

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from neuromas.cli import main
-from neuromas.store import MANIFEST, Run
+from neuromas.storage import MANIFEST, Run
 
 SMALL = [
     "model.backbone=tiny",

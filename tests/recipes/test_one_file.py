@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from neuromas import rollout
 from neuromas.config import TrainConfig
+from neuromas.engines.base import Generation, Request
+from neuromas.engines.local.resident import ResidentPolicy
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.backbone import load_backbone
-from neuromas.models.policy import Generation, Request
-from neuromas.models.resident import ResidentPolicy
-from neuromas.network import Network
-from neuromas.topology import Topology
-from neuromas.training import Trainer, train_step
+from neuromas.system import rollout
+from neuromas.system.network import Network
+from neuromas.topology.graph import Topology
+from neuromas.training.step import Trainer, train_step
 
 FILE = Path(__file__).parents[2] / "recipes" / "one_file_reinforce.py"
 
@@ -113,13 +113,13 @@ def test_it_stays_small_and_borrows_facts_and_prompts_only():
     assert len(text.splitlines()) <= 210
     borrowed = {line.split()[1] for line in text.splitlines() if line.startswith("from neuromas")}
     assert borrowed == {
-        "neuromas.models.codec",
-        "neuromas.models.sampling",
+        "neuromas.prompts.codec",
+        "neuromas.engines.local.sampling",
         "neuromas.models.tiny",
-        "neuromas.prompts",
-        "neuromas.seeds",
-        "neuromas.task",
-        "neuromas.topology",
+        "neuromas.prompts.build",
+        "neuromas.core.seeds",
+        "neuromas.core.task",
+        "neuromas.topology.graph",
     }
     assert "import uniforms\n" in text, "of sampling it takes the random numbers alone"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from neuromas.graphs import load_topology
 from neuromas.models.bundle import read_manifest
-from neuromas.store import Run
-from neuromas.topology import Topology
+from neuromas.storage import Run
+from neuromas.topology.files import load_topology
+from neuromas.topology.graph import Topology
 
 SMALL = [
     "model.backbone=tiny",

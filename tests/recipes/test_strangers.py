@@ -12,13 +12,13 @@ import huggingface_hub
 import pytest
 
 import neuromas
-from neuromas import assemble as assembling
-from neuromas import trust
 from neuromas.cli import main
 from neuromas.cli.progress import Progress
 from neuromas.config import make_config
-from neuromas.errors import RunError
-from neuromas.store import MANIFEST
+from neuromas.core.errors import RunError
+from neuromas.storage import MANIFEST
+from neuromas.system import assemble as assembling
+from neuromas.system import trust
 from neuromas.tasks.registry import FAMILIES
 
 SMALL = [
@@ -237,7 +237,7 @@ def harmless(text: str) -> bool:
 
 
 def test_an_evaluation_shows_hostile_answers_as_escapes(run, cli, monkeypatch):
-    from neuromas import evaluate as evaluating
+    from neuromas.evaluation import evaluate as evaluating
 
     real = evaluating.evaluate
 

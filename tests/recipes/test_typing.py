@@ -12,7 +12,7 @@ import pytest
 
 from neuromas.cli import main
 from neuromas.cli.parser import parse
-from neuromas.store import Run
+from neuromas.storage import Run
 
 SMALL = [
     "model.backbone=tiny",
@@ -211,8 +211,8 @@ def test_prune_names_what_there_is(refused, run, empty):
 
 
 def test_prune_of_an_empty_name_is_refused_by_the_function_too(run):
-    from neuromas.errors import NeuromasError
-    from neuromas.growth.heir import prune
+    from neuromas.core.errors import NeuromasError
+    from neuromas.growth.parent import prune
 
     with pytest.raises(NeuromasError):
         prune(run, Path("p"), "")

@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neuromas.engines.local.resident import ResidentPolicy
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.attention import IMPLEMENTATION, register
 from neuromas.models.backbone import Backbone
-from neuromas.models.codec import ByteCodec
 from neuromas.models.norms import freeze_norms
-from neuromas.models.resident import ResidentPolicy
 from neuromas.models.tiny import tiny_model
+from neuromas.prompts.codec import ByteCodec
 
 SIZES = {
     "vocab_size": ByteCodec.VOCABULARY,

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 import neuromas
-from neuromas import api, session
+from neuromas import api
 from neuromas.api import read_question
 from neuromas.config import make_config
-from neuromas.errors import ConfigError, NeuromasError, RunError
+from neuromas.core.errors import ConfigError, NeuromasError, RunError
+from neuromas.training import session
 
 SMALL = [
     "model.backbone=tiny",
@@ -92,7 +93,7 @@ def test_a_question_of_ones_own_is_answered_whatever_the_task_makes_of_it(task):
 
 
 def _parts(config):
-    from neuromas.assemble import assemble
+    from neuromas.system.assemble import assemble
 
     assembly = assemble(config)
     return assembly.network, assembly.policy, assembly.task
@@ -126,7 +127,7 @@ def test_mistakes_are_neuromas_errors(trained, tmp_path):
 @pytest.mark.parametrize("ask", [True, False])
 def test_parts_that_stood_alone_in_training_are_asked_alone(ask):
     from neuromas.api import Trained
-    from neuromas.assemble import assemble
+    from neuromas.system.assemble import assemble
 
     config = neuromas.make_config(
         {

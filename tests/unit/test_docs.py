@@ -119,8 +119,8 @@ def test_the_five_line_interface_runs_on_the_tiny_model(tmp_path):
         '["model.backbone=tiny", "model.dtype=float32", "train.steps=1", "train.problems=2", '
         '"evaluate.test=4", "evaluate.validation=2"]'
     )
-    recipe = str(ROOT / "recipes" / "demo.toml")
-    block = block.replace('"recipes/demo.toml"', f"{recipe!r}, {small}")
+    recipe = str(ROOT / "recipes" / "runs" / "demo.toml")
+    block = block.replace('"recipes/runs/demo.toml"', f"{recipe!r}, {small}")
     block = block.replace('"runs/mine"', repr(str(tmp_path / "mine")))
     exec(compile(block, "README.md", "exec"), {})
     assert (tmp_path / "mine" / "status.json").is_file()

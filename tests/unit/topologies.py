@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from hypothesis import strategies as st
 
-from neuromas.topology import Topology
+from neuromas.growth.operators import Growth, add_edge, insert_layer, widen
+from neuromas.topology.graph import Topology
 
 
 @st.composite
@@ -29,3 +32,24 @@ def random_topologies(draw, max_nodes: int = 9) -> Topology:
     }
     order = draw(st.permutations(names))
     return Topology.build(order, [(s, t, b) for (s, t), b in edges.items()], sees)
+
+
+def any_operators(topology: Topology, positions: str = "keep") -> list[Growth]:
+    """Every operator at every place, layers 1 and 2 wide."""
+    found = [widen(topology, layer, positions) for layer in range(1, topology.depth)]
+    for after in range(topology.depth):
+        found += [insert_layer(topology, after, width, positions) for width in (1, 2)]
+    there = pairs(topology)
+    others = [pair for pair in combinations(names(topology), 2) if pair not in there]
+    return found + [add_edge(topology, *pair, positions) for pair in others]
+
+
+def pairs(topology: Topology) -> set[tuple[str, str]]:
+    """Names of writer and reader of every edge."""
+    found = names(topology)
+    return {(found[edge.source], found[edge.target]) for edge in topology.edges}
+
+
+def names(topology: Topology) -> list[str]:
+    """Names of all nodes, in order."""
+    return [node.name for node in topology.nodes]

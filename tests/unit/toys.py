@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from neuromas.network import Network, assign
-from neuromas.task import Problem, Score
-from neuromas.topology import Topology
+from neuromas.core.task import Problem, Score
+from neuromas.system.network import Network, assign
+from neuromas.topology.graph import Topology
 
 
 class ToyTask:

@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from neuromas.errors import NeuromasError, cut, one_line, shown
+from neuromas.core.errors import NeuromasError, cut, one_line, shown
 from neuromas.report.terminal import visible
 
 INTERRUPTED = 130

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuromas.cli.options import folder_to_write
-from neuromas.errors import RunError
+from neuromas.core.errors import RunError
 from neuromas.report.chart import experiment_svg
 from neuromas.report.experiment import experiment_text
 from neuromas.report.reading import read_evaluation
@@ -20,7 +20,7 @@ from neuromas.report.tables import percent
 from neuromas.report.terminal import visible
 from neuromas.statistics import MIN_SEEDS, detectable_difference
 from neuromas.statistics.clustered import DISAGREEMENT, SEED_SD
-from neuromas.store import Run, write_atomic
+from neuromas.storage import Run, write_atomic
 
 if TYPE_CHECKING:
     from neuromas.experiment.cells import Cell
@@ -89,7 +89,7 @@ def _report(plan: Plan, cells: Sequence[Cell], out: Path) -> str:
     text = experiment_text(found)
     if not any(point["seeds"] for point in found["points"]):
         return text
-    from neuromas.provenance import about
+    from neuromas.system.provenance import about
 
     kept = {"experiment": plan.model_dump(mode="json"), "about": about(), **found}
     write_atomic(out / "results.json", as_json(kept) + "\n")

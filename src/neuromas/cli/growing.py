@@ -11,15 +11,15 @@ from neuromas.config import check_keys
 from neuromas.report.lineage import lineage_svg, lineage_text
 from neuromas.report.reading import readable
 from neuromas.report.terminal import visible
-from neuromas.store import write_atomic
+from neuromas.storage import write_atomic
 
 
 def grow(args: argparse.Namespace) -> int:
     """Grow a trained network to a larger topology and train it on."""
     check_keys(args.settings)
     there(args.path)
-    from neuromas import session
-    from neuromas.growth.heir import heir_config
+    from neuromas.growth.parent import heir_config
+    from neuromas.training import session
 
     allow(args, Path(args.path))
     config = heir_config(Path(args.path), args.to, args.steps, args.settings)
@@ -32,7 +32,7 @@ def prune(args: argparse.Namespace) -> int:
     """Write a trained network without one of its nodes or edges."""
     out = folder_to_write("--out", args.out)
     there(args.path)
-    from neuromas.growth.heir import prune as without
+    from neuromas.growth.parent import prune as without
 
     allow(args, Path(args.path))
     change = without(Path(args.path), out, args.node or "", args.edge or ())
@@ -44,9 +44,9 @@ def lineage(args: argparse.Namespace) -> int:
     """Ancestors, operators and budgets of a network, as text or as a drawing of every generation."""
     file = file_to_write("--svg", args.svg) if args.svg else None
     there(args.path)
-    from neuromas.assemble import bundle_folder
     from neuromas.growth.lineage import Lineage
     from neuromas.models.bundle import read_manifest
+    from neuromas.system.assemble import bundle_folder
 
     folder = bundle_folder(Path(args.path))
     manifest = read_manifest(folder)

@@ -12,16 +12,16 @@ from pathlib import Path
 
 from neuromas.cli.options import file_to_write, read_pairs
 from neuromas.config import Config
-from neuromas.errors import ModelError, NeuromasError, one_line
-from neuromas.graphs import agreed_topology, save_topology
-from neuromas.models.cost import Load, estimate, readings
+from neuromas.core.errors import ModelError, NeuromasError, one_line
 from neuromas.models.dims import read_dims
-from neuromas.network import assign
 from neuromas.report.draw import as_svg, as_text
 from neuromas.report.terminal import visible
-from neuromas.store import write_atomic
+from neuromas.storage import write_atomic
+from neuromas.system.cost import Load, estimate, readings
+from neuromas.system.network import assign
 from neuromas.tasks import make_task, task_info, task_names, validate
-from neuromas.topology import Topology
+from neuromas.topology.files import agreed_topology, save_topology
+from neuromas.topology.graph import Topology
 
 _OPTIONAL = ("datasets", "peft", "tensorboard", "wandb", "trackio")
 _ADAPTER_BYTES = 4 * 4  # fp32 parameter, gradient and two AdamW moments
@@ -147,7 +147,7 @@ def doctor(args: argparse.Namespace) -> int:
     """What is installed, reachable, how fast this machine is, and what fits into its memory."""
     import torch
 
-    from neuromas.provenance import about
+    from neuromas.system.provenance import about
 
     facts = about()
     print(f"python {facts['python']} on {platform.system()} {platform.machine()}, commit {facts['commit']}")

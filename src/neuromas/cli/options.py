@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.config import check_plain, read_value
-from neuromas.errors import ConfigError, RunError, shown
-from neuromas.files import is_folder
+from neuromas.core.errors import ConfigError, RunError, shown
+from neuromas.core.files import is_folder
 
 
 def read_pairs(pairs: Sequence[str]) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 from neuromas import __version__
 from neuromas.cli import experimenting, growing, looking, working
 from neuromas.cli.options import name, temperature, whole
-from neuromas.errors import cut, shown, unknown
+from neuromas.core.errors import cut, shown, unknown
 from neuromas.report.terminal import visible
-from neuromas.shapes import FORMS
+from neuromas.topology.shapes import FORMS
 
 Parsers = Any  # argparse keeps its subparsers' type private
 _STEPS = 10_000_000

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from neuromas.cli.options import read_pairs
 from neuromas.config import MOST_PASSES, Config, load_config
-from neuromas.errors import ConfigError, shown
-from neuromas.files import is_file
+from neuromas.core.errors import ConfigError, shown
+from neuromas.core.files import is_file
 from neuromas.report.comparing import compare_pairs
 from neuromas.report.experiment import comparison_lines
 from neuromas.report.reading import read_evaluation
@@ -24,13 +24,13 @@ from neuromas.report.results import as_json
 from neuromas.report.tables import paired, paired_line, percent, run_report, summary_lines
 from neuromas.report.terminal import visible
 from neuromas.report.trace import trace_text
-from neuromas.store import MANIFEST, Run
+from neuromas.storage import MANIFEST, Run
 
 if TYPE_CHECKING:
-    from neuromas.assemble import Assembly
     from neuromas.cli.progress import Progress
-    from neuromas.evaluate import Evaluation
-    from neuromas.task import Task
+    from neuromas.core.task import Task
+    from neuromas.evaluation.evaluate import Evaluation
+    from neuromas.system.assemble import Assembly
 
 _OVERRIDE = re.compile(r"[\w.]+\s*=")
 _LONGEST_NAME = 200  # bytes; a file's name has up to 255
@@ -44,8 +44,8 @@ def train(args: argparse.Namespace) -> int:
                 "--resume takes the run's own configuration; give no config, key=value, --run or --continue"
             )
         directory = Run.open(Path(args.resume)).path
-        from neuromas import session
-        from neuromas.assemble import check_run
+        from neuromas.system.assemble import check_run
+        from neuromas.training import session
 
         allow(args, directory)
         check_run(directory)
@@ -55,12 +55,12 @@ def train(args: argparse.Namespace) -> int:
 
     config = settle(_config(args.settings))
     task_info(config.task.name)
-    from neuromas import session
+    from neuromas.training import session
 
     directory = Path(args.directory or config.run.directory or f"runs/{_name(config)}")
     if args.carry_on and (directory / "config.json").is_file():
         from neuromas.api import check_same
-        from neuromas.assemble import check_run
+        from neuromas.system.assemble import check_run
 
         run = Run.open(directory)
         check_same(run, config)
@@ -77,7 +77,7 @@ def train(args: argparse.Namespace) -> int:
 def allow(args: argparse.Namespace, path: Path) -> None:
     """With ``--trust``, note what the run or checkpoint names as this user's choice."""
     if args.trust:
-        from neuromas.assemble import trust_run
+        from neuromas.system.assemble import trust_run
 
         trust_run(path)
 
@@ -132,8 +132,8 @@ def evaluate_run(args: argparse.Namespace) -> int:
     votes = _votes(args)
     name = _evaluation_name(args, votes)
     there(args.path)
-    from neuromas.assemble import check_task, load_bundle
     from neuromas.experiment.cells import stage_folder
+    from neuromas.system.assemble import check_task, load_bundle
     from neuromas.tasks import make_task
 
     folder = stage_folder(Path(args.path), args.stage) if args.stage else Path(args.path)
@@ -200,7 +200,7 @@ def _result(
     args: argparse.Namespace, assembly: Assembly, task: Task, votes: tuple[int, float] | None
 ) -> Evaluation:
     """Evaluate greedily or by vote."""
-    from neuromas.evaluate import evaluate, vote
+    from neuromas.evaluation.evaluate import evaluate, vote
 
     if votes is None:
         return evaluate(assembly.network, task, args.split, args.items, intervention=args.messages)

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from neuromas.config.sections import Config
-from neuromas.errors import ConfigError, cut, one_line, shown, unknown
-from neuromas.files import read_text
+from neuromas.core.errors import ConfigError, cut, one_line, shown, unknown
+from neuromas.core.files import read_text
 
 _LARGEST = 2**64  # of whole numbers anywhere
 _WHOLE_TEXT = "should be text without NUL and broken characters"

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from neuromas.errors import shown
+from neuromas.core.errors import shown
 
 _MOST_STEPS = 10_000_000
 _MOST_EPISODES = 65_536  # of one step; each is held with its prompts and messages

@@ -11,9 +11,9 @@ from typing import Any
 import tomli_w
 
 from neuromas.config import Config, make_config
-from neuromas.errors import RunError
+from neuromas.core.errors import RunError
 from neuromas.experiment.plan import Arm, Plan
-from neuromas.store import MANIFEST, Run, read_json, write_atomic
+from neuromas.storage import MANIFEST, Run, read_json, write_atomic
 
 LAST = "test-after"
 PROGRAM = "neuromas.cli.cell"

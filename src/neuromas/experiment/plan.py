@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, model_validator
 
 from neuromas.config import MOST_PASSES, Config, Section, check_plain, make_config, read_toml
-from neuromas.errors import ConfigError, NeuromasError, TopologyError, cut, shown, unknown
+from neuromas.core.errors import ConfigError, NeuromasError, TopologyError, cut, shown, unknown
 from neuromas.growth.stages import check_stages, settle
 from neuromas.tasks import make_task
 

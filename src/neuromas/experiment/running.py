@@ -15,8 +15,8 @@ from types import FrameType
 from typing import Any
 
 from neuromas.experiment.cells import Cell
-from neuromas.provenance import check_unchanged
-from neuromas.store import Run, sweep, write_atomic
+from neuromas.storage import Run, sweep, write_atomic
+from neuromas.system.provenance import check_unchanged
 
 Say = Callable[[Mapping[str, Any]], None]
 _PAUSE = 0.05  # seconds between looks at the processes

@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import Field
 
-from neuromas.episode import Episode
-from neuromas.errors import RunError, TopologyError, one_line
-from neuromas.evaluate import Evaluation
+from neuromas.core.episode import Episode
+from neuromas.core.errors import RunError, TopologyError, one_line
+from neuromas.evaluation.evaluate import Evaluation
 from neuromas.growth.operators import Growth
-from neuromas.models.saved_state import Count, Saved, parsed
-from neuromas.topology import Topology
+from neuromas.system.saved_state import Count, Saved, parsed
+from neuromas.topology.graph import Topology
 
 
 @dataclass(frozen=True, slots=True)

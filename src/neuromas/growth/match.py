@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from itertools import pairwise
 
-from neuromas.errors import TopologyError
-from neuromas.topology import Topology
+from neuromas.core.errors import TopologyError
+from neuromas.topology.graph import Topology
 
 Origin = dict[str, str]
 

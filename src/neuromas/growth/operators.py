@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from neuromas.errors import TopologyError, unknown
+from neuromas.core.errors import TopologyError, unknown
 from neuromas.growth.match import match
-from neuromas.topology import Edge, Place, Topology
+from neuromas.topology.graph import Edge, Place, Topology
 
 POSITIONS = ("keep", "renumber")
 

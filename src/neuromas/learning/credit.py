@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from neuromas.errors import ConfigError, unknown
+from neuromas.core.errors import ConfigError, unknown
 
 BASELINES = ("none", "ema", "batch_mean", "rloo", "grpo")
 Rewards = Sequence[Sequence[float | None]]

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from neuromas.errors import ModelError, unknown
-from neuromas.seeds import derive
+from neuromas.core.errors import ModelError, unknown
+from neuromas.core.seeds import derive
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from neuromas.errors import ModelError
+from neuromas.core.errors import ModelError
 
 IMPLEMENTATION = "neuromas"
 

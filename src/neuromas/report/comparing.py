@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from neuromas.errors import RunError
+from neuromas.core.errors import RunError
 from neuromas.statistics import (
     MIN_SEEDS,
     clustered_difference,

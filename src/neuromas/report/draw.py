@@ -6,7 +6,7 @@ from itertools import groupby
 
 from neuromas.report.layout import BOX_HEIGHT, QUESTION, Hop, Layout, arrange, readers
 from neuromas.report.terminal import markup, visible
-from neuromas.topology import Topology
+from neuromas.topology.graph import Topology
 
 MAX_DRAWN = 24  # nodes; above this the terminal gets a summary
 _MAX_NAMED = 6  # names listed in one summary line

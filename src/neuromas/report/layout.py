@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from neuromas.topology import Topology
+from neuromas.topology.graph import Topology
 
 QUESTION = -1
 BOX_HEIGHT = 44.0

@@ -8,7 +8,7 @@ from typing import Any
 
 from neuromas.report.draw import as_svg
 from neuromas.report.terminal import markup, visible
-from neuromas.topology import Topology
+from neuromas.topology.graph import Topology
 
 _CAPTION = 34.0
 _SIZE = re.compile(r'width="([0-9.]+)" height="([0-9.]+)"')

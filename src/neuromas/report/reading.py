@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from types import NoneType
 from typing import Any
 
-from neuromas.errors import RunError, one_line
+from neuromas.core.errors import RunError, one_line
 from neuromas.report.terminal import visible
-from neuromas.store import Run
+from neuromas.storage import Run
 
 _NUMBER, _OR_NONE = (int, float), (int, float, NoneType)
 _KINDS: dict[str, tuple[type, ...]] = {

@@ -11,11 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from neuromas.errors import RunError
+from neuromas.core.errors import RunError
 from neuromas.report.comparing import ask, compare_points, complete, correct
 from neuromas.report.reading import read_evaluation, require
 from neuromas.statistics import MIN_SEEDS, clustered_mean
-from neuromas.store import MANIFEST, Run, read_json
+from neuromas.storage import MANIFEST, Run, read_json
 
 Row = Mapping[str, Any]
 Key = tuple[str, str, int]

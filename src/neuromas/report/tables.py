@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from neuromas.config import make_config
-from neuromas.errors import RunError
+from neuromas.core.errors import RunError
 from neuromas.report.reading import read_evaluation, readable
 from neuromas.report.terminal import quoted, visible
 from neuromas.statistics import Interval, PairedTest, mcnemar, paired_difference_interval, paired_permutation
-from neuromas.store import MANIFEST, Run, read_json
+from neuromas.storage import MANIFEST, Run, read_json
 
 Items = Sequence[Mapping[str, Any]]
 _EXAMPLES = 3

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from neuromas.episode import Episode, Turn
+from neuromas.core.episode import Episode, Turn
 from neuromas.report.terminal import block, quoted, visible
-from neuromas.topology import Topology
+from neuromas.topology.graph import Topology
 
 
 def trace_text(topology: Topology, episode: Episode, width: int = 100) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from neuromas.seeds import derive
+from neuromas.core.seeds import derive
 
 MIN_RESAMPLES = 100
 _BATCH_CELLS = 2_000_000  # resampled numbers held at once, so that memory does not grow with the data

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from neuromas.errors import TaskError, unknown
-from neuromas.task import Task
+from neuromas.core.errors import TaskError, unknown
+from neuromas.core.task import Task
 from neuromas.tasks import gym
 from neuromas.tasks.options import Family, Option, bounds, read_options
 from neuromas.tasks.registry import FAMILIES

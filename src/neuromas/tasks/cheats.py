@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 
-from neuromas.task import Problem, Task
+from neuromas.core.task import Problem, Task
 from neuromas.tasks.checking import normal
 from neuromas.tasks.formulas import as_fraction
 

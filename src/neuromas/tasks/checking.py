@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from neuromas.task import Problem, Score
+from neuromas.core.task import Problem, Score
 from neuromas.tasks.formulas import as_fraction, canonical, has_number_form, is_number, same_value
 
 MAX_CHARS = 4000  # a longer answer is not read: nothing sensible is that long, and reading costs time

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from neuromas.errors import TaskError
-from neuromas.task import Problem, Score
+from neuromas.core.errors import TaskError
+from neuromas.core.task import Problem, Score
 from neuromas.tasks.checking import exact
 
 _RANKS = ("", "second ", "third ", "fourth ", "fifth ")

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from neuromas.errors import TaskError, one_line
-from neuromas.files import open_regular
-from neuromas.task import SPLITS, Problem, Split, Task
+from neuromas.core.errors import TaskError, one_line
+from neuromas.core.files import open_regular
+from neuromas.core.task import SPLITS, Problem, Split, Task
 from neuromas.tasks.options import Option
 from neuromas.tasks.rows import Fields, to_problem
 from neuromas.tasks.stored import StoredTask, by_hash, disjoint, mixed

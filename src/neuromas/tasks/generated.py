@@ -17,9 +17,9 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from neuromas.errors import TaskError
-from neuromas.seeds import derive
-from neuromas.task import SPLITS, Problem, Score, Split
+from neuromas.core.errors import TaskError
+from neuromas.core.seeds import derive
+from neuromas.core.task import SPLITS, Problem, Score, Split
 
 SHARES: tuple[float, float, float] = (0.8, 0.1, 0.1)  # of all texts; in the order of SPLITS
 _LOCK = threading.Lock()  # guards the memory of drawn problems; results do not depend on it

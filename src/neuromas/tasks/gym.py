@@ -22,8 +22,8 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
-from neuromas.errors import TaskError, one_line, shown, unknown
-from neuromas.task import AnswerKind, Problem, Score, Task
+from neuromas.core.errors import TaskError, one_line, shown, unknown
+from neuromas.core.task import AnswerKind, Problem, Score, Task
 from neuromas.tasks.checking import FAILED, MAX_CHARS, plain
 from neuromas.tasks.formulas import as_fraction, expression, is_number
 from neuromas.tasks.generated import GeneratedTask

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
-from neuromas.errors import TaskError
-from neuromas.seeds import derive
-from neuromas.task import Problem, Score
+from neuromas.core.errors import TaskError
+from neuromas.core.seeds import derive
+from neuromas.core.task import Problem, Score
 from neuromas.tasks.checking import exact_number
 from neuromas.tasks.compositional import letters
 

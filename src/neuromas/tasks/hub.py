@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from neuromas.errors import TaskError, one_line
-from neuromas.task import SPLITS, Problem, Task
+from neuromas.core.errors import TaskError, one_line
+from neuromas.core.task import SPLITS, Problem, Task
 from neuromas.tasks.files import FIELD_OPTIONS, Source, assemble, fields_of, problems_of
 from neuromas.tasks.options import Option
 from neuromas.tasks.rows import Fields

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from neuromas.errors import TaskError, shown, unknown
-from neuromas.task import Task
+from neuromas.core.errors import TaskError, shown, unknown
+from neuromas.core.task import Task
 
 Value = int | float | str | bool
 _TYPES: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

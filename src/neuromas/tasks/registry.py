@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from neuromas.errors import TaskError
-from neuromas.task import Task
+from neuromas.core.errors import TaskError
+from neuromas.core.task import Task
 from neuromas.tasks import compositional, files, hier, hub
 from neuromas.tasks.generated import GeneratedTask
 from neuromas.tasks.options import MAX_SEED, SEED, Family, Option

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neuromas.errors import TaskError, unknown
-from neuromas.task import AnswerKind, Problem
+from neuromas.core.errors import TaskError, unknown
+from neuromas.core.task import AnswerKind, Problem
 from neuromas.tasks.checking import MAX_CHARS, normal, read_yesno
 from neuromas.tasks.formulas import as_fraction, harmless
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
-from neuromas.errors import TaskError
-from neuromas.task import Problem, Score, Split, Task
+from neuromas.core.errors import TaskError
+from neuromas.core.task import Problem, Score, Split, Task
 
 
 class SavedTask:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from neuromas.errors import TaskError
-from neuromas.seeds import derive
-from neuromas.task import SPLITS, Problem, Score, Split
+from neuromas.core.errors import TaskError
+from neuromas.core.seeds import derive
+from neuromas.core.task import SPLITS, Problem, Score, Split
 from neuromas.tasks.checking import check
 from neuromas.tasks.generated import check_split, split_of
 

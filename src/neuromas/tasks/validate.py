@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from neuromas.errors import TaskError, one_line, shown
-from neuromas.seeds import derive
-from neuromas.task import SPLITS, Problem, Score, Split, Task
+from neuromas.core.errors import TaskError, one_line, shown
+from neuromas.core.seeds import derive
+from neuromas.core.task import SPLITS, Problem, Score, Split, Task
 from neuromas.tasks.cheats import Played, play
 from neuromas.tasks.checking import FAILED
 from neuromas.tasks.generated import TooFewQuestionsError

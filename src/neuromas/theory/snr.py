@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from neuromas.seeds import derive
+from neuromas.core.seeds import derive
 from neuromas.statistics import Interval
 from neuromas.statistics.intervals import check_level
 from neuromas.theory.latin import Floats, Ints, check_tree, draw_tables, true_values

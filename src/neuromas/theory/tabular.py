@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuromas.seeds import derive
+from neuromas.core.seeds import derive
 from neuromas.theory.latin import Floats, Ints, check_tree, draw_tables, root_distribution, true_values
 
 SCRATCH = (7,)

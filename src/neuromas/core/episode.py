@@ -1,0 +1,83 @@
+"""An episode is one pass of one problem through the network, as a value that explains itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from neuromas.core.task import Problem, Score
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one node read and wrote.
+
+    ``prefix_ids + suffix_ids`` is the prompt: the prefix is shared by all samples of the problem,
+    the suffix holds what differs between them (messages of other nodes). ``ids`` are the sampled
+    tokens including the end token, ``logprobs`` their natural-log probabilities under the very
+    distribution they were drawn from (so after the temperature), one for each id. ``heard`` is False
+    if closed gates kept the message from having any effect on the outcome.
+    """
+
+    node: int
+    prefix_ids: tuple[int, ...]
+    suffix_ids: tuple[int, ...]
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    text: str
+    ended: bool
+    temperature: float
+    adapter: int
+    version: int
+    cut_inputs: int = 0
+    heard: bool = True
+
+    @property
+    def truncated(self) -> bool:
+        """True if the token budget ended the message, not the node."""
+        return not self.ended
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """All turns of one pass, in topological order, and the terminal score.
+
+    ``failure`` names the cause if the rollout could not be completed or its answer not be scored. What a
+    network makes fail by what it wrote is wrong: ``score`` is 0. Where the question could not even be asked,
+    ``score`` is ``None``: such an episode takes no part in any mean. ``answered``
+    says whether the output node spoke.
+    """
+
+    problem: Problem
+    sample: int
+    turns: tuple[Turn, ...]
+    score: Score | None
+    failure: str | None = None
+    answered: bool = True
+
+    @property
+    def answer(self) -> str:
+        """The text of the output node, empty if the episode failed before it spoke."""
+        return self.turns[-1].text if self.turns and self.answered else ""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Prompt tokens read by all nodes, each counted as if read afresh."""
+        return sum(len(turn.prefix_ids) + len(turn.suffix_ids) for turn in self.turns)
+
+    @property
+    def new_tokens(self) -> int:
+        """Tokens sampled by all nodes, end tokens included."""
+        return sum(len(turn.ids) for turn in self.turns)
+
+    def line(self, step: int) -> dict[str, Any]:
+        """The episode as a line that people can read, sampled at ``step``."""
+        return {
+            "step": step,
+            "id": self.problem.id,
+            "question": self.problem.question,
+            "gold": self.problem.answer,
+            "messages": [turn.text for turn in self.turns],
+            "score": None if self.score is None else self.score.value,
+            "failure": self.failure,
+        }

@@ -1,0 +1,1 @@
+"""How good a network is: held-out problems, controls of messages, constant answers, votes."""

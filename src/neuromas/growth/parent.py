@@ -1,0 +1,121 @@
+"""A trained network as the beginning of another: grown in a run of its own, or pruned into a folder."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from neuromas.config import Config, apply_overrides, make_config
+from neuromas.core.errors import ConfigError, RunError, one_line
+from neuromas.growth.lineage import Lineage, describe
+from neuromas.growth.operators import Growth, remove_edge, remove_node
+from neuromas.models.bundle import read_manifest
+from neuromas.storage import MANIFEST, Run, replace_folder, sweep
+from neuromas.system import trust
+from neuromas.system.assemble import Assembly, bundle_folder, load_bundle, save_bundle
+from neuromas.topology.files import says_question
+
+
+@dataclass(frozen=True, slots=True)
+class Heritage:
+    """The network a run begins with: where it lies, after how many steps of its run, and its past.
+
+    ``met`` counts the training problems its ancestors met, so that the heir meets others; ``born`` are the
+    adapters that began in a growth.
+    """
+
+    run: str
+    folder: Path
+    step: int
+    met: int
+    lineage: Lineage
+    optimisers: bool
+    born: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, path: Path) -> Heritage:
+        """That of a run (its best checkpoint), a checkpoint or a network folder. Raises RunError.
+
+        A run has paid for all of its training, also for what came after its best checkpoint.
+        """
+        folder = bundle_folder(path)
+        manifest = read_manifest(folder)
+        newest = manifest if folder == path else read_manifest(Run.open(path).checkpoints()[-1])
+        lineage = Lineage.from_manifest(manifest, str(path))
+        lineage = replace(lineage, spent=Lineage.from_manifest(newest, str(path)).spent)
+        state, last = manifest.get("state", {}), newest.get("state", {})  # a pruned network has none
+        try:
+            step = int(state.get("step", lineage.spent.steps))
+            met = int(last.get("cursor", step * manifest["config"]["train"]["problems"]))
+            born = _born(manifest)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RunError(f"{folder / MANIFEST} is damaged: {error!r}") from error
+        optimisers = "optimisers.safetensors" in manifest["files"]
+        return cls(str(path), folder, step, met, lineage, optimisers, born)
+
+
+def _born(manifest: Mapping[str, Any]) -> tuple[int, ...]:
+    """Rows of the adapters that began in a growth; version 0.1.0 kept those of the newest stage."""
+    grown = manifest.get("state", {}).get("stage", {})
+    return tuple(int(row) for row in manifest.get("born", grown.get("born", grown.get("new", ()))))
+
+
+def heir_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = ()) -> Config:
+    """The configuration of a run that grows the network at ``path`` to ``shape``: the parent's, and this.
+
+    What it names is the parent's choice unless an override names it again (see ``trust``). Raises RunError
+    or ConfigError.
+    """
+    folder = bundle_folder(path)
+    try:
+        data = make_config(read_manifest(folder)["config"]).model_dump(mode="json")
+    except (KeyError, ConfigError) as error:
+        raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
+    # rates are those of the parent's own stages
+    data["growth"] |= {"stages": [[shape, steps]], "parent": str(path), "lr": []}
+    if says_question(shape):  # the file speaks for the new network; the parent's mode is not the user's word
+        data["network"]["question"] = "auto"
+    del data["network"]["topology"], data["train"]["steps"]
+    data["run"]["directory"] = ""
+    config = make_config(apply_overrides(data, overrides))
+    named = [text.partition("=")[0].strip() for text in overrides]
+    trust.check(config, folder, named=[*named, "growth.parent", "network.topology"])  # PATH and --to
+    return config
+
+
+def prune(path: Path, out: Path, node: str = "", edge: Sequence[str] = ()) -> Growth:
+    """Write the network at ``path`` without a node or an edge as a network folder at ``out``.
+
+    The adapters of the nodes that stay are copied; nothing is trained. Raises RunError if ``out`` exists,
+    TopologyError if what is left is no network.
+    """
+    if out.exists():
+        raise RunError(f"{out} exists; name a new folder for the pruned network")
+    sweep(out.parent, f"{glob.escape(out.name)}-{'[0-9a-f]' * 8}")  # what a kill left of the same folder
+    assembly = load_bundle(path)
+    topology = assembly.network.topology
+    change = remove_edge(topology, edge[0], edge[1]) if edge else remove_node(topology, node)
+    manifest = read_manifest(bundle_folder(path))
+    lineage = Lineage.from_manifest(manifest, str(path))
+    pruned, kept = _without(assembly, change)
+    born = [place for place, row in enumerate(kept) if row in _born(manifest)]
+    entry = describe(change, topology, lineage.spent, lineage.spent.steps) | {"run": str(path)}
+    more = {**lineage.grown(entry).to_dict(), "born": born}
+    replace_folder(out, lambda folder: save_bundle(folder, pruned, more, {}))
+    return change
+
+
+def _without(assembly: Assembly, change: Growth) -> tuple[Assembly, list[int]]:
+    """The nodes that stay, with their adapters moved together, and the rows these had."""
+    network, bank = assembly.network, assembly.policy.bank
+    rows = {node.name: row for row, node in enumerate(network.topology.nodes)}
+    used = [network.assignment[rows[change.origin[node.name]]] for node in change.goal.nodes]
+    kept = sorted(set(used))
+    bank.parameters = [bank.parameters[row] for row in kept]
+    bank.ranks = [bank.ranks[row] for row in kept]
+    bank.versions = [bank.versions[row] for row in kept]
+    assignment = tuple(kept.index(row) for row in used)
+    return replace(assembly, network=replace(network, topology=change.goal, assignment=assignment)), kept

@@ -1,0 +1,195 @@
+"""The gradient of one update: micro-batches side by side, summed in one order.
+
+Each micro-batch is computed by one thread from its cut to its gradient, and the cut, the arithmetic and the
+order of the sum do not depend on how many threads there are: an update is the same bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neuromas.engines.local.resident import ResidentPolicy
+from neuromas.learner.scorer import Message, Row, TokenScores, microbatches, pack, score
+from neuromas.learning.losses import Weights, policy_loss
+from neuromas.models.adapters import AdapterBank
+from neuromas.models.parallel import crew
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What is learned beside the advantage: coefficients of entropy, of KL to the backbone, and to an anchor.
+
+    ``anchor`` holds the adapters that are not to be left far behind; None: there are none.
+    """
+
+    entropy: float = 0.0
+    kl: float = 0.0
+    anchoring: float = 0.0
+    anchor: AdapterBank | None = None
+
+    @property
+    def pulls(self) -> list[tuple[float, AdapterBank | None]]:
+        """Coefficient and reference of every KL; the reference None is the backbone."""
+        pulls: list[tuple[float, AdapterBank | None]] = [(self.kl, None)] if self.kl > 0.0 else []
+        if self.anchoring > 0.0 and self.anchor is not None:
+            pulls.append((self.anchoring, self.anchor))
+        return pulls
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The log-probabilities (T,) of all tokens before the first pass over a batch, and PPO's clip."""
+
+    logprobs: Tensor
+    clip: float
+
+
+@dataclass(slots=True)
+class Learned:
+    """Sums over the messages of an update.
+
+    ``entropy`` (M,) is summed over each message's tokens, ``logprobs`` (T,) are those of all tokens, message
+    after message in the order given.
+    """
+
+    loss: float
+    entropy: Tensor
+    logprobs: Tensor
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What the micro-batches of an update share; ``first`` (M,) is where each message's tokens begin."""
+
+    weights: Weights
+    temperature: float
+    objective: Objective
+    first: Tensor
+    count: int
+    earlier: Earlier | None
+
+
+def accumulate(
+    policy: ResidentPolicy,
+    messages: Sequence[Message],
+    weights: Weights,
+    temperature: float,
+    objective: Objective,
+    *,
+    earlier: Earlier | None = None,
+) -> Learned:
+    """Set ``grad`` of every adapter that takes part (None of the others).
+
+    ``messages[i].key`` is i. With ``earlier`` this is a further pass over a batch, clipped as in PPO.
+    """
+    device, bank = policy.backbone.device, policy.bank
+    first, count = _offsets(messages)
+    shared = _Batch(
+        Weights(weights.advantage.to(device), weights.scale.to(device)),
+        temperature,
+        objective,
+        first,
+        count,
+        earlier,
+    )
+    batches = _cut(policy, messages)
+    learned = Learned(0.0, torch.zeros(len(messages)), torch.zeros(count), 0)
+    gradients: dict[int, Tensor] = {}
+
+    def one(batch: Sequence[Row]) -> tuple[dict[int, Tensor], Learned]:
+        return _differentiate(policy, batch, shared)
+
+    with crew(device, len(batches)) as each:
+        for found, part in each(one, batches):
+            for row, gradient in found.items():
+                gradients[row] = gradients[row].add_(gradient) if row in gradients else gradient
+            learned.loss += part.loss
+            learned.entropy += part.entropy
+            learned.logprobs += part.logprobs
+            learned.tokens += part.tokens
+    for row, parameter in enumerate(bank.parameters):
+        parameter.grad = gradients.get(row)
+    return learned
+
+
+def logprobs(policy: ResidentPolicy, messages: Sequence[Message], temperature: float) -> Tensor:
+    """Log-probabilities (T,) of all tokens of the messages under the present adapters; no gradients."""
+    first, count = _offsets(messages)
+    batches = _cut(policy, messages)
+    heat = torch.full((len(messages),), temperature)
+
+    def one(batch: Sequence[Row]) -> Tensor:
+        with torch.no_grad():  # a worker begins without the caller's mode
+            scores = score(policy.backbone, policy.bank, batch, heat)
+            return _scatter(scores, first, scores.logprobs, count)
+
+    total = torch.zeros(count)
+    with crew(policy.backbone.device, len(batches)) as each:
+        for part in each(one, batches):
+            total += part
+    return total
+
+
+def _offsets(messages: Sequence[Message]) -> tuple[Tensor, int]:
+    """Where each message's tokens begin among all tokens, and how many there are."""
+    lengths = torch.tensor([len(message.ids) for message in messages], dtype=torch.long)
+    return lengths.cumsum(0) - lengths, int(lengths.sum())
+
+
+def _cut(policy: ResidentPolicy, messages: Sequence[Message]) -> list[list[Row]]:
+    """Micro-batches, the longest first, so that the cores finish together."""
+    # small batches leave the CPU's caches less often, and one in each core's hands takes no more memory
+    share = 4 if policy.backbone.device.type == "cpu" else 2
+    batches = list(microbatches(pack(messages), policy.backbone.tokens // share))
+    batches.sort(key=_size, reverse=True)
+    return batches
+
+
+def _scatter(scores: TokenScores, first: Tensor, values: Tensor, count: int) -> Tensor:
+    """Values of the scored tokens at their places among all ``count`` tokens, 0 elsewhere."""
+    index = first[scores.keys.cpu()] + scores.places.cpu()
+    return torch.zeros(count).index_add(0, index, values.detach().float().cpu())
+
+
+def _size(batch: Sequence[Row]) -> int:
+    """Padded tokens of a micro-batch."""
+    return len(batch) * max(row.length for row in batch)
+
+
+def _differentiate(
+    policy: ResidentPolicy, batch: Sequence[Row], shared: _Batch
+) -> tuple[dict[int, Tensor], Learned]:
+    """Gradients by adapter, and the sums, of one micro-batch."""
+    objective, messages = shared.objective, len(shared.weights.scale)
+    pulls = objective.pulls
+    scores = score(
+        policy.backbone,
+        policy.bank,
+        batch,
+        torch.full((messages,), shared.temperature),
+        entropy_gradient=objective.entropy > 0.0,
+        references=[reference for _, reference in pulls],
+    )
+    before = None
+    if shared.earlier is not None:
+        index = shared.first[scores.keys.cpu()] + scores.places.cpu()
+        before = (shared.earlier.logprobs[index].to(scores.logprobs.device), shared.earlier.clip)
+    loss = policy_loss(
+        scores.logprobs,
+        scores.keys,
+        shared.weights,
+        entropy=(objective.entropy, scores.entropy) if objective.entropy > 0.0 else None,
+        divergences=[(c, values) for (c, _), values in zip(pulls, scores.references, strict=True)],
+        before=before,
+    )
+    rows = sorted({row.adapter for row in batch})
+    gradients = torch.autograd.grad(loss, [policy.bank.parameters[row] for row in rows])
+    entropy = torch.zeros(messages).index_add(0, scores.keys.cpu(), scores.entropy.detach().float().cpu())
+    spoken = _scatter(scores, shared.first, scores.logprobs, shared.count)
+    sums = Learned(float(loss.detach()), entropy, spoken, sum(row.length for row in batch))
+    return dict(zip(rows, gradients, strict=True)), sums

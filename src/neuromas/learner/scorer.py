@@ -1,0 +1,168 @@
+"""Log-probabilities of sampled messages, with gradients for the adapters that wrote them.
+
+Whatever messages share (position, question, what they read, their own first tokens) is forwarded once
+(see ``trie``), and logits are formed only where a sampled token is predicted. Exact in fp32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neuromas.learner.logprob import chosen_logprobs
+from neuromas.models.adapters import AdapterBank
+from neuromas.models.backbone import Backbone
+from neuromas.models.prefix_tree import Canvas, TriePlan, TrieRow, bundles, paint, plant
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One sampled message to score. ``key`` tells the caller which one it was."""
+
+    key: int
+    adapter: int
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row to forward: a tree of tokens and the messages found on its paths.
+
+    ``columns[i]`` are the columns of the tokens that predict ``messages[i].ids``, one for each.
+    """
+
+    tree: TrieRow
+    messages: tuple[Message, ...]
+    columns: tuple[tuple[int, ...], ...]
+
+    @property
+    def adapter(self) -> int:
+        """The adapter that wrote all messages of the row."""
+        return self.tree.adapter
+
+    @property
+    def length(self) -> int:
+        """Tokens forwarded for this row (a message's last token is predicted, not read)."""
+        return self.tree.length
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """Scores of S sampled tokens: natural-log probability and entropy in nats, both (S,) fp32.
+
+    ``keys`` (S,) names each token's message, ``places`` (S,) its place in it. ``references`` has one (S,)
+    for each reference that was asked for: KL(policy || reference).
+    """
+
+    keys: Tensor
+    places: Tensor
+    logprobs: Tensor
+    entropy: Tensor
+    references: tuple[Tensor, ...] = ()
+
+
+def pack(messages: Sequence[Message]) -> list[Row]:
+    """Gather messages into rows in which every shared beginning stands once."""
+    trees, places = plant([(m.adapter, m.prefix + m.suffix + m.ids[:-1]) for m in messages])
+    found: list[list[int]] = [[] for _ in trees]
+    for number, (row, _) in enumerate(places):
+        found[row].append(number)
+    return [
+        Row(
+            tree,
+            tuple(messages[i] for i in members),
+            tuple(tuple(places[i][1][-len(messages[i].ids) :]) for i in members),
+        )
+        for tree, members in zip(trees, found, strict=True)
+    ]
+
+
+def microbatches(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
+    """Rows of similar length together, each batch at most ``tokens`` padded tokens (or one row)."""
+    for bundle in bundles([row.tree for row in rows], tokens):
+        yield [rows[i] for i in bundle]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Where logits are needed: U distinct places, and for each of S tokens its place, target and key.
+
+    Tokens of one place share their temperature; where temperatures differ, so do the places.
+    """
+
+    row: Tensor  # (U,)
+    column: Tensor  # (U,)
+    place: Tensor  # (S,), ascending
+    target: Tensor  # (S,)
+    key: Tensor  # (S,)
+    position: Tensor  # (S,), in its message
+
+
+def _asked(rows: Sequence[Row], temperature: Tensor, device: torch.device) -> _Asked:
+    """Sampled tokens sorted by the place that predicts them; one place may predict several."""
+    heat = torch.unique(temperature.cpu(), return_inverse=True)[1].tolist()
+    tokens = sorted(
+        (r, column, heat[message.key], target, message.key, position)
+        for r, row in enumerate(rows)
+        for message, columns in zip(row.messages, row.columns, strict=True)
+        for position, (column, target) in enumerate(zip(columns, message.ids, strict=True))
+    )
+    table = torch.tensor(tokens, dtype=torch.long).to(device)
+    where, place = torch.unique_consecutive(table[:, :3], dim=0, return_inverse=True)
+    return _Asked(where[:, 0], where[:, 1], place, table[:, 3], table[:, 4], table[:, 5])
+
+
+def score(
+    backbone: Backbone,
+    bank: AdapterBank,
+    rows: Sequence[Row],
+    temperature: Tensor,
+    *,
+    entropy_gradient: bool = False,
+    references: Sequence[AdapterBank | None] = (),
+) -> TokenScores:
+    """Score one micro-batch. ``temperature`` (M,) is that of each message key, all positive.
+
+    Gradients flow to the adapters of ``rows`` alone; through the entropy only if asked for. The same tokens
+    are also scored, without gradient, by every bank of ``references`` (None: the backbone without adapters).
+    """
+    asked = _asked(rows, temperature, backbone.device)
+    canvas = paint([row.tree for row in rows], backbone.device)
+    heat = temperature.to(backbone.device)[asked.key]
+    adapters = [row.adapter for row in rows]
+    with bank.select(adapters, backbone.dtype):
+        logits = _logits(backbone, canvas, asked)
+    if not entropy_gradient and not references:
+        chosen, entropy = chosen_logprobs(logits, asked.place, asked.target, heat)
+        return TokenScores(asked.key, asked.position, chosen, entropy)
+    every = torch.log_softmax(logits[asked.place].float() / heat[:, None], dim=-1)
+    chosen = every.gather(1, asked.target[:, None])[:, 0]
+    entropy = -(every.exp() * every).sum(dim=-1)
+    divergences = []
+    for reference in references:
+        rows_there = None if reference is None else adapters
+        with torch.no_grad(), bank.select(rows_there, backbone.dtype, reference):
+            base = _logits(backbone, canvas, asked)[asked.place].float() / heat[:, None]
+        divergences.append(_divergence(every, torch.log_softmax(base, dim=-1)))
+    return TokenScores(asked.key, asked.position, chosen, entropy, tuple(divergences))
+
+
+def _logits(backbone: Backbone, canvas: Canvas, asked: _Asked) -> Tensor:
+    """Logits at the places asked for, (U, V) in the model's dtype, with the adapters selected."""
+    hidden = backbone.hidden(canvas.ids, canvas.position, TriePlan(canvas))
+    return backbone.logits(hidden[asked.row, asked.column])
+
+
+def _divergence(every: Tensor, base: Tensor) -> Tensor:
+    """KL(policy || reference) (S,) of two distributions given as log-probabilities (S, V).
+
+    ``- p + q`` sums to 0. With it the gradient is exactly 0 where the two agree, not the rounding noise of
+    ``sum p = 1``, which AdamW would blow up to steps of full size.
+    """
+    own = every.exp()
+    return (own * (every - base) - own + base.exp()).sum(dim=-1)

@@ -1,0 +1,18 @@
+"""The run directory: what a run writes, atomically or by appending, and how it is read back.
+
+    config.json      the frozen configuration          metrics.jsonl     one line a step
+    run.json         versions, commit, machine, inputs validation.jsonl  one line a validation
+    status.json      finished or not, best checkpoint  growth.jsonl      one line a growth
+    evaluations/     NAME.json and NAME.jsonl          events.jsonl      alarms and what came of stages
+                                                       episodes.jsonl    sampled episodes
+    checkpoints/step-000040/                           network (PEFT folders), optimisers, state
+    checkpoints/start-2/, parent-2/                    a stage's first network; the one it was undone to
+
+Nothing here loads torch; tensors are written by ``models.bundle``. ``disk`` knows how a file or folder
+comes into being whole, ``run`` what a run is made of.
+"""
+
+from neuromas.storage.disk import read_json, replace_folder, sweep, write_atomic
+from neuromas.storage.run import MANIFEST, Run, reading
+
+__all__ = ["MANIFEST", "Run", "read_json", "reading", "replace_folder", "sweep", "write_atomic"]

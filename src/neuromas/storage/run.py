@@ -1,0 +1,380 @@
+"""A run directory: its files and lines, its checkpoints, and who may write."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neuromas.core.errors import RunError, one_line, unknown
+from neuromas.storage.disk import (
+    ERRORS,
+    clear,
+    flush,
+    read_json,
+    read_whole,
+    refuse_links,
+    remove_folder,
+    replace_folder,
+    sweep,
+    write_atomic,
+)
+
+_STEP = "step-"
+_FOLDERS = ("checkpoints", "evaluations")
+_KINDS = ("start", "parent")  # checkpoints that are not resumed from
+_LOCK = ".lock"
+MANIFEST = "network.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run directory. Every write is either a whole new file or a whole new line."""
+
+    path: Path
+    _ends: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def create(cls, path: Path, config: Mapping[str, Any], about: Mapping[str, Any]) -> Run:
+        """A new run directory. Raises RunError if there is already a run."""
+        with cls.begin(path, config, about) as run:
+            return run
+
+    @classmethod
+    @contextmanager
+    def begin(cls, path: Path, config: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[Run]:
+        """A new run directory, locked from its first moment on.
+
+        What a process left that ended while it made a run here is taken over. Raises RunError if there is
+        a run, a process that makes one, or anything else.
+        """
+        _refuse_used(path)
+        run, new = cls(path), not path.exists()
+        with clear(path):
+            path.mkdir(parents=True, exist_ok=True)
+        try:
+            with run.lock():
+                _refuse_used(path)
+                try:
+                    run._make(config, about)
+                except BaseException:
+                    run._unmake()
+                    raise
+                new = False
+                yield run
+        finally:
+            if new:
+                with suppress(OSError):  # others may have begun to use it
+                    path.rmdir()
+
+    def _make(self, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+        """The first files. The configuration is the last: with it the directory is a run."""
+        with clear(self.path):
+            for name in _FOLDERS:
+                (self.path / name).mkdir(exist_ok=True)
+            flush(self.path.parent)
+        self.write("run.json", about)
+        self.write("config.json", config)
+
+    def _unmake(self) -> None:
+        """Take back a creation that failed; what cannot be is taken over by the next one."""
+        for name in ("config.json", "run.json", _LOCK):
+            with suppress(OSError):
+                (self.path / name).unlink()
+        for name in _FOLDERS:
+            with suppress(OSError):
+                (self.path / name).rmdir()
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """An existing run. Raises RunError if the directory holds none."""
+        if not (path / "config.json").is_file():
+            what = "does not exist" if not path.exists() else "holds no run (no config.json)"
+            raise RunError(f"run {str(path)!r} {what}")
+        return cls(path)
+
+    @property
+    def finished(self) -> bool:
+        """True once the run was trained to its end and tested."""
+        return (self.path / "status.json").is_file() and self.read("status.json").get("finished") is True
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file of the run. Raises RunError if it is missing or damaged."""
+        return read_json(self.path / name)
+
+    def write(self, name: str, data: Mapping[str, Any]) -> None:
+        """Write a JSON file of the run atomically."""
+        with clear(self.path):
+            write_atomic(self.path / name, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+
+    def append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append JSON lines. Raises RunError if another hand removed or changed the file since we last did.
+
+        A checkpoint brings them to the disk.
+        """
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        path = self.path / name
+        if name in self._ends and _end(path) != self._ends[name]:
+            raise RunError(
+                f"{path} was removed or changed by somebody else while the run is working; "
+                f"nothing was added to it"
+            )
+        with clear(self.path), path.open("ab", buffering=0) as stream:
+            before = stream.tell()
+            try:
+                _write(stream.fileno(), text.encode("utf-8", ERRORS))
+            except OSError:
+                with suppress(OSError):
+                    stream.truncate(before)  # half a line
+                raise
+        self._ends[name] = _end(path)
+
+    def lines(self, name: str) -> Iterator[dict[str, Any]]:
+        """JSON lines of a file; none if it does not exist. A torn last line is left out."""
+        path = self.path / name
+        if not path.exists():
+            return
+        # not splitlines(): it also breaks at U+2028 and the like, which models write
+        for line in read_whole(path).decode("utf-8", "replace").split("\n"):
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                return
+            if not isinstance(row, dict):
+                return
+            yield row
+
+    def keep_lines(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Rewrite a JSON-lines file with the wanted lines alone (a resumed run forgets what came later)."""
+        path = self.path / name
+        if path.exists():
+            kept = [row for row in self.lines(name) if wanted(row)]
+            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
+            with clear(self.path):
+                write_atomic(path, text)
+            self._ends[name] = _end(path)
+
+    def missing_steps(self, until: int) -> int:
+        """How many of the steps before ``until`` have no line in ``metrics.jsonl``."""
+        return len(set(range(until)) - {row.get("step") for row in self.lines("metrics.jsonl")})
+
+    def write_evaluation(
+        self, name: str, summary: Mapping[str, Any], items: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Summary and per-item lines of one evaluation."""
+        refuse_links(self.path)
+        text = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
+        with clear(self.path):
+            (self.path / "evaluations").mkdir(exist_ok=True)
+            write_atomic(self.path / "evaluations" / f"{name}.jsonl", text)
+        self.write(f"evaluations/{name}.json", summary)
+
+    def evaluation(self, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Summary and items of an evaluation by name. Raises RunError naming those there are."""
+        names = sorted(p.stem for p in (self.path / "evaluations").glob("[!.]*.json"))
+        if name not in names:
+            raise RunError(unknown(f"evaluation in {self.path}", name, names))
+        return self.read(f"evaluations/{name}.json"), list(self.lines(f"evaluations/{name}.jsonl"))
+
+    def checkpoints(self) -> list[Path]:
+        """Complete checkpoints, oldest first."""
+        found = [p for p in (self.path / "checkpoints").glob(f"{_STEP}*") if (p / MANIFEST).is_file()]
+        numbered = [(int(p.name[len(_STEP) :]), p) for p in found if p.name[len(_STEP) :].isdecimal()]
+        return [path for _, path in sorted(numbered)]
+
+    def checkpoint(self, step: int) -> Path:
+        """Folder of the checkpoint after ``step`` steps."""
+        return self.path / "checkpoints" / f"{_STEP}{step:06d}"
+
+    def named(self, name: str) -> Path:
+        """Folder of the checkpoint of that name: ``step-000040``, ``start-2``, ``parent-2``."""
+        return self.path / "checkpoints" / name
+
+    @property
+    def handed_on(self) -> Path:
+        """Folder of the checkpoint that the run stands for: its best one, else its newest.
+
+        Raises RunError if there is none.
+        """
+        checkpoints = self.checkpoints()
+        if not checkpoints:
+            raise RunError(f"run {str(self.path)!r} has no checkpoint yet")
+        status = self.read("status.json") if (self.path / "status.json").is_file() else {}
+        name, best = status.get("checkpoint"), status.get("best")
+        if isinstance(name, str) and re.fullmatch(r"[a-z]+-[0-9]+", name):
+            chosen = self.named(name)
+        else:  # a run of version 0.1.0
+            chosen = self.checkpoint(best) if isinstance(best, int) else checkpoints[-1]
+        return chosen if (chosen / MANIFEST).is_file() else checkpoints[-1]
+
+    def save_named(self, name: str, fill: Callable[[Path], None]) -> None:
+        """A checkpoint that is not one to resume from: a stage's first network, or one that is handed on."""
+        with clear(self.path):
+            replace_folder(self.named(name), fill)
+
+    def newest_intact(
+        self, check: Callable[[Path], Mapping[str, Any]], needs: Callable[[Mapping[str, Any]], Iterable[Path]]
+    ) -> tuple[Path | None, list[str]]:
+        """The newest checkpoint that ``check`` lets pass, and why newer ones are damaged, one line each.
+
+        ``check`` reads a manifest and raises RunError if it or a file it vouches for is damaged; ``needs``
+        names the other folders a manifest leans on, such as its stage's best. Those that are damaged are
+        set aside as ``damaged-NAME``. None if there is no checkpoint at all. Raises RunError if none is
+        intact; then all stays as it is.
+        """
+        damaged: list[tuple[Path, str]] = []
+        for path in reversed(self.checkpoints()):
+            try:
+                for other in needs(check(path)):
+                    check(other)
+            except (RunError, OSError) as error:
+                damaged.append((path, one_line(error)))
+                continue
+            for bad, _ in damaged:
+                self._set_aside(bad)
+            return path, [cause for _, cause in damaged]
+        if damaged:
+            raise RunError(f"no checkpoint of {self.path} is intact; the newest: {damaged[0][1]}")
+        return None, []
+
+    def _set_aside(self, path: Path) -> None:
+        """Out of the way of the checkpoint that will be made in its place, for whoever wants to look."""
+        place = path.with_name(f"damaged-{path.name}")
+        with clear(self.path):
+            if place.exists():
+                remove_folder(place)
+            path.rename(place)
+
+    def save_checkpoint(self, step: int, fill: Callable[[Path], None]) -> Path:
+        """Let ``fill`` write a checkpoint into a temporary folder, then rename it into place.
+
+        Lines appended until now are on the disk before it is.
+        """
+        target = self.checkpoint(step)
+        with clear(self.path):
+            for lines in self.path.glob("[!.]*.jsonl"):
+                flush(lines)
+            replace_folder(target, fill)
+        return target
+
+    @property
+    def busy(self) -> bool:
+        """Whether a living process is working on the run."""
+        from filelock import FileLock, Timeout
+
+        if not (self.path / _LOCK).is_file():
+            return False
+        try:
+            with FileLock(str(self.path / _LOCK), timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Only one process at a time writes a run; what a killed one left behind is put in order.
+
+        Raises RunError if another process does, or if the folder would make us write outside it.
+        """
+        from filelock import FileLock, Timeout
+
+        refuse_links(self.path)
+        guard = FileLock(str(self.path / _LOCK))
+        with clear(self.path):
+            try:
+                guard.acquire(timeout=0)
+            except Timeout:
+                raise RunError(f"{self.path}: another process is working on this run") from None
+        try:
+            with clear(self.path):
+                sweep(self.path)
+                for name in _FOLDERS:
+                    sweep(self.path / name)
+            yield
+        finally:
+            guard.release()
+
+    def prune(self, keep: int, needed: Collection[int], named: Collection[str] = ()) -> None:
+        """Remove all but the newest ``keep`` checkpoints; those of ``needed`` steps and ``named`` ones stay.
+
+        While somebody reads a network here (see ``reading``) all stay until the next time.
+        """
+        stay = {self.checkpoint(step) for step in needed} | {self.named(name) for name in named}
+        others = [path for kind in _KINDS for path in (self.path / "checkpoints").glob(f"{kind}-*")]
+        gone = [path for path in (*self.checkpoints()[:-keep], *others) if path not in stay]
+        with _guard(self.path / "checkpoints", alone=True) as alone:
+            for path in gone if alone else ():
+                remove_folder(path)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """While a network is read from a run, or from one of its checkpoints, none is removed there."""
+    inside = path / "checkpoints"
+    with _guard(inside if inside.is_dir() else path.parent, alone=False):
+        yield
+
+
+@contextmanager
+def _guard(folder: Path, alone: bool) -> Iterator[bool]:
+    """Many may read a folder's checkpoints, or one may remove some: then the value says whether it may.
+
+    Where the system has no such locks nobody waits.
+    """
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield True
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+        free = True
+    except BlockingIOError:
+        free = False
+    except OSError:
+        free = True
+    try:
+        yield free
+    finally:
+        os.close(handle)
+
+
+def _refuse_used(path: Path) -> None:
+    """Raises RunError where no run can begin: there is one, or what is not the beginning of one."""
+    if (path / "config.json").exists():
+        raise RunError(
+            f"{path} already holds a run; resume it with --resume {path}, or name another directory"
+        )
+    if path.is_dir() and not all(_of_a_beginning(entry) for entry in path.iterdir()):
+        raise RunError(f"{path} is not empty and not a run; name another directory")
+
+
+def _of_a_beginning(entry: Path) -> bool:
+    """Whether a process could have left this that ended while it made a run: nothing of worth is lost."""
+    if entry.name in _FOLDERS:
+        return entry.is_dir() and not any(entry.iterdir())
+    if entry.name == "run.json":  # is written into a folder that has the others
+        return all((entry.parent / name).is_dir() for name in _FOLDERS)
+    return entry.name == _LOCK or entry.name.startswith((".run.json-", ".config.json-"))
+
+
+def _write(handle: int, data: bytes) -> None:
+    """All of it, however little the system takes at once."""
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+def _end(path: Path) -> tuple[int, int]:
+    """Which file stands under this name, and how long it is; a missing one has no length."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0, -1
+    return found.st_ino, found.st_size

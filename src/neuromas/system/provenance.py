@@ -1,0 +1,111 @@
+"""What a result depends on besides its configuration: versions, commit, machine, files it reads."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from neuromas.config import Config
+from neuromas.core.errors import RunError
+from neuromas.core.files import open_regular
+from neuromas.tasks.files import DATA_TASKS
+
+PACKAGES = (
+    "neuromas",
+    "torch",
+    "transformers",
+    "safetensors",
+    "numpy",
+    "scipy",
+    "reasoning-gym",
+    "math-verify",
+)
+
+
+def about() -> dict[str, Any]:
+    """What a result depends on besides its configuration: versions, commit, machine."""
+    versions = {name: _version(name) for name in PACKAGES}
+    import torch
+
+    return {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": versions,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "machine": {
+            "processor": torch.backends.cpu.get_cpu_capability(),
+            "threads": torch.get_num_threads(),
+            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+    }
+
+
+def digests(config: Config) -> dict[str, str]:
+    """The SHA-256 of every file that a run of this configuration reads, by the name it is given there."""
+    return {name: _digest(Path(name)) for name in _files(config)}
+
+
+def _files(config: Config) -> Iterator[str]:
+    """Topologies and data that are files; a name may be none."""
+    names: list[Any] = [config.network.topology, *(shape for shape, _ in config.growth.stages)]
+    if config.task.name in DATA_TASKS:
+        names += [config.task.options.get(key) for key in ("path", "train", "validation", "test")]
+    for name in dict.fromkeys(names):
+        if isinstance(name, str) and "\0" not in name and Path(name).is_file():
+            yield name
+
+
+def check_unchanged(run: Path, facts: Mapping[str, Any]) -> None:
+    """Raises RunError naming the first file that is not what it was when the run began.
+
+    ``facts`` is its ``run.json``. Runs of version 0.1.0 kept no digests; they are not checked.
+    """
+    known = facts.get("inputs", {})
+    for name, digest in known.items() if isinstance(known, dict) else ():
+        path = Path(name)
+        if not path.is_file():
+            raise RunError(f"{run} reads {name!r}, which is no longer there; a relative name begins here")
+        if _digest(path) != digest:
+            raise RunError(
+                f"{name!r} was changed since {run} began; put it back as it was, "
+                f"or train anew in another directory"
+            )
+
+
+def _digest(path: Path) -> str:
+    with open_regular(path, None) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Commit of the source tree, with ``+changed`` if it differs; None outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        # installed into a folder of somebody else's repository, that one's commit says nothing of us
+        if not _git(here, "ls-files", Path(__file__).name):
+            return None
+        return _git(here, "describe", "--always", "--dirty=+changed", "--abbrev=12") or None
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def _git(folder: Path, *words: str) -> str:
+    """What git prints; nothing if it fails. The repository may be a stranger's: nothing of it is run."""
+    calm = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(folder)]
+    done = subprocess.run(
+        [*calm, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,248 @@
+"""Rollouts: problems through the network, layer by layer, each layer as one batch."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from neuromas.core.episode import Episode, Turn
+from neuromas.core.errors import ConfigError, PromptError, one_line, unknown
+from neuromas.core.seeds import derive
+from neuromas.core.task import Problem, Score, Task
+from neuromas.engines.base import Generation, Request
+from neuromas.prompts.build import Prompt, build_prompt, check_fits
+from neuromas.system.network import Network
+from neuromas.topology.graph import Topology
+
+INTERVENTIONS = ("none", "blank", "shuffle")
+WRONG = Score(0.0, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to draw: temperature (0 is greedy), a seed for every draw, and a test of the messages.
+
+    ``intervention`` changes what readers are shown of every message: ``blank`` nothing, ``shuffle``
+    the message the same node wrote for another problem.
+    """
+
+    temperature: float
+    seed: int
+    intervention: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.intervention not in INTERVENTIONS:
+            raise ConfigError(unknown("intervention", self.intervention, INTERVENTIONS))
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One episode under way. ``shown[node]`` is what readers see of its message: text and tokens.
+
+    ``read`` holds the (source, target) rows of the edges that showed their message. ``askable`` is False if
+    the question alone, with empty messages, is more than a node can read.
+    """
+
+    problem: Problem
+    sample: int
+    turns: list[Turn] = field(default_factory=list)
+    shown: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    read: list[tuple[int, int]] = field(default_factory=list)
+    failure: str | None = None
+    askable: bool = True
+
+
+def check_prompt(network: Network, task: Task, problem: Problem, node: int) -> None:
+    """Raises PromptError if the node could not be asked even with nothing but empty messages to read."""
+    topology, codec = network.topology, network.policy.codec
+    empty = [""] * len(topology.incoming(node))
+    style, form = network.style, task.answer_format
+    prompt = build_prompt(topology, node, problem, empty, codec, style=style, answer_format=form)
+    check_fits(topology, node, prompt, network.budget(node), network.policy.context)
+
+
+def rollout(
+    network: Network, task: Task, problems: Sequence[Problem], samples: int, sampling: Sampling
+) -> list[Episode]:
+    """``samples`` episodes of every problem, problem-major.
+
+    A problem that cannot be prompted or scored yields episodes that carry the cause. If no problem
+    at all can be asked, the PromptError is raised.
+    """
+    seen: Counter[str] = Counter()
+    passes = []
+    for problem in problems:  # a problem met again goes on counting, so that its draws are new
+        first = samples * seen[problem.id]
+        passes += [_Pass(problem, first + k) for k in range(samples)]
+        seen[problem.id] += 1
+    for layer in network.topology.layers():
+        _speak(network, task, passes, layer, sampling)
+        _intervene([one for one in passes if one.failure is None], layer, sampling)
+    if passes and all(one.failure is not None and not (one.turns and one.askable) for one in passes):
+        raise PromptError(str(passes[0].failure))
+    return [_finish(network, task, one) for one in passes]
+
+
+def _speak(
+    network: Network, task: Task, passes: Sequence[_Pass], layer: Sequence[int], sampling: Sampling
+) -> None:
+    """Let every node of a layer write in every living pass, all in one batch."""
+    asked: list[tuple[_Pass, list[tuple[int, Prompt, int]]]] = []
+    for one in passes:
+        if one.failure is None:
+            try:
+                asked.append(
+                    (one, [(node, *_prompt(network, task, one, node, sampling.seed)) for node in layer])
+                )
+            except PromptError as error:
+                one.failure = one_line(error)
+                one.askable = all(_askable(network, task, one.problem, node) for node in layer)
+    batch = [(one, *entry) for one, entries in asked for entry in entries]
+    requests = [
+        Request(
+            adapter=network.assignment[node],
+            prefix=prompt.prefix,
+            suffix=prompt.suffix,
+            max_new=network.budget(node),
+            seed=derive(sampling.seed, "draw", one.problem.id, one.sample, node),
+        )
+        for one, node, prompt, _ in batch
+    ]
+    spoken = network.policy.generate(requests, sampling.temperature, network.ends)
+    for (one, node, _, cut), request, out in zip(batch, requests, spoken, strict=True):
+        turn = _turn(network, node, (request, out), sampling.temperature, cut)
+        one.turns.append(turn)
+        one.shown.append((turn.text, out.ids[:-1] if out.ended else out.ids))
+
+
+def _askable(network: Network, task: Task, problem: Problem, node: int) -> bool:
+    """Whether the question alone fits, so that a prompt too long is the doing of what other nodes wrote."""
+    try:
+        check_prompt(network, task, problem, node)
+    except PromptError:
+        return False
+    return True
+
+
+def _turn(
+    network: Network, node: int, spoken: tuple[Request, Generation], temperature: float, cut: int
+) -> Turn:
+    """The record of one message. Text that an end token carries before its line break is kept."""
+    request, out = spoken
+    text = network.policy.codec.decode(out.ids)
+    if out.ended and network.style == "plain":
+        text = re.split(r"[\r\n]", text, maxsplit=1)[0]  # only what ended it: other breaks are text
+    return Turn(
+        node=node,
+        prefix_ids=request.prefix,
+        suffix_ids=request.suffix,
+        ids=out.ids,
+        logprobs=out.logprobs,
+        text=text,
+        ended=out.ended,
+        temperature=temperature,
+        adapter=request.adapter,
+        version=network.policy.version(request.adapter),
+        cut_inputs=cut,
+    )
+
+
+def _open(topology: Topology, node: int, one: _Pass, seed: int) -> list[bool]:
+    """Which of the node's incoming edges show their message in this episode.
+
+    One number for each source and episode decides all its gates, so that a message is not shown to a
+    reader of a lower gate only.
+    """
+    edges = topology.incoming(node)
+    drawn = [
+        edge.gate == 1.0
+        or derive(seed, "gate", one.problem.id, one.sample, edge.source) < edge.gate * 2.0**63
+        for edge in edges
+    ]
+    both = list(zip(edges, drawn, strict=True))
+    passed = any(is_open and edge.gate < 1.0 and not edge.spare for edge, is_open in both)
+    return [is_open and not (passed and edge.spare) for edge, is_open in both]
+
+
+def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> tuple[Prompt, int]:
+    """The node's prompt and how many incoming messages their edges cut."""
+    topology, codec = network.topology, network.policy.codec
+    cut = 0
+    messages: list[str | None] = []
+    for edge, open_ in zip(topology.incoming(node), _open(topology, node, one, seed), strict=True):
+        if not open_:
+            messages.append(None)
+            continue
+        one.read.append((edge.source, node))
+        text, ids = one.shown[edge.source]
+        if edge.budget is not None and len(ids) > edge.budget:
+            cut += 1
+            text = codec.decode(ids[: edge.budget])
+        messages.append(text)
+    prompt = build_prompt(
+        topology, node, one.problem, messages, codec, style=network.style, answer_format=task.answer_format
+    )
+    check_fits(topology, node, prompt, network.budget(node), network.policy.context)
+    return prompt, cut
+
+
+def _intervene(passes: Sequence[_Pass], layer: Sequence[int], sampling: Sampling) -> None:
+    """Replace what readers will see of this layer's messages."""
+    if sampling.intervention == "none" or not passes:
+        return
+    donors: Sequence[_Pass | None] = [None] * len(passes)
+    if sampling.intervention == "shuffle":
+        donors = _others(passes, sampling.seed)
+    for node in layer:
+        shown = [("", ()) if donor is None else donor.shown[node] for donor in donors]
+        for one, replacement in zip(passes, shown, strict=True):
+            one.shown[node] = replacement
+
+
+def _others(passes: Sequence[_Pass], seed: int) -> list[_Pass]:
+    """For every pass one of another problem: a random ring over the problems, fixed by the seed.
+
+    Samples that failed have left, so the donor is the same sample only where it is still there.
+    """
+    living: dict[str, list[_Pass]] = {}
+    for one in passes:
+        living.setdefault(one.problem.id, []).append(one)
+    ring = list(living)
+    if len(ring) < 2:
+        raise PromptError("messages can be shuffled between at least two problems, not one")
+    random.Random(derive(seed, "shuffle")).shuffle(ring)
+    after = dict(zip(ring, ring[1:] + ring[:1], strict=True))
+    donors = [living[after[one.problem.id]] for one in passes]
+    return [group[one.sample % len(group)] for one, group in zip(passes, donors, strict=True)]
+
+
+def _heard(one: _Pass, sink: int) -> set[int]:
+    """Nodes whose message could reach the outcome, the output itself included.
+
+    The outcome of a pass that failed on its way is the failure: every message that was read had a part in it.
+    """
+    if not one.turns or one.turns[-1].node != sink:
+        return {source for source, _ in one.read}
+    heard = {sink}
+    for source, target in reversed(one.read):  # targets come in topological order
+        if target in heard:
+            heard.add(source)
+    return heard
+
+
+def _finish(network: Network, task: Task, one: _Pass) -> Episode:
+    """Score the output. What the network made fail by what it wrote is wrong, and its cause is kept."""
+    sink = network.topology.sink
+    heard = _heard(one, sink)
+    turns = tuple(replace(turn, heard=turn.node in heard) for turn in one.turns)
+    answered = bool(turns) and turns[-1].node == sink
+    if one.failure is None:
+        try:
+            return Episode(one.problem, one.sample, turns, task.score(one.problem, turns[-1].text))
+        except Exception as error:  # the one boundary where a foreign scorer may fail
+            one.failure = f"scorer: {type(error).__name__}: {one_line(error)}"
+    wrong = WRONG if turns and one.askable else None
+    return Episode(one.problem, one.sample, turns, wrong, one.failure, answered)

@@ -1,0 +1,587 @@
+"""An experiment without a model: what its file may say, its numbers by hand, its picture."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tomllib
+import xml.etree.ElementTree as ET
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from neuromas.config import load_config
+from neuromas.core.errors import ConfigError, NeuromasError, RunError
+from neuromas.experiment import running
+from neuromas.experiment.cells import as_toml, lay_out, stage_folder
+from neuromas.experiment.plan import load_plan, make_plan
+from neuromas.report.chart import experiment_svg
+from neuromas.report.comparing import compare_points, correct
+from neuromas.report.experiment import experiment_text
+from neuromas.report.results import as_json, results
+from neuromas.statistics import clustered_difference, clustered_mean
+from neuromas.storage import Run
+
+RECIPE = Path(__file__).parents[3] / "recipes" / "experiments" / "growth.toml"
+PLAN = {
+    "name": "two",
+    "seeds": [3, 4],
+    "base": {"model": {"backbone": "tiny"}, "network": {"question": "first"}, "task": {"name": "max"}},
+    "arms": [
+        {"name": "small", "stages": [["1-1", 2], ["1-1", 1]]},
+        {"name": "grown", "stages": [["1-1", 2], ["2-1", 3]], "growth": {"init": "clone"}},
+        {"name": "clones", "of": "small:1", "votes": 3},
+    ],
+    "compare": [{"first": "small", "second": "grown:1", "why": "because"}],
+}
+
+
+def plan(**more):
+    return make_plan(copy.deepcopy(PLAN) | more)
+
+
+# -- the file
+
+
+def test_the_recipe_is_an_experiment():
+    found = load_plan(RECIPE)
+    cells = lay_out(found, Path("out"))
+    label, seeds, arms = found.labels()[0], found.seeds, found.arms
+    assert [c.name for c in cells[: len(arms)]] == [f"{label}/{arm.name}/seed-{seeds[0]}" for arm in arms]
+    assert len(cells) == len(found.labels()) * len(seeds) * len(arms)
+    spent = {}
+    for arm in found.arms:
+        calls = steps = 0
+        for number, (shape, count) in enumerate(arm.stages, start=1):
+            steps += count
+            calls += count * sum(int(width) for width in shape.split("-"))
+            spent[arm.name, number] = (steps, calls)
+    for arm in found.arms:
+        if arm.of:
+            spent[arm.name, 1] = spent[found.point(arm.of)]
+    equal = {"calls": 0, "steps": 0}
+    for line in found.compare:
+        one, other = (spent[found.point(side)] for side in (line.first, line.second))
+        if "equal calls" in line.why:
+            assert one[1] == pytest.approx(other[1], rel=0.03), line
+            equal["calls"] += 1
+        if "equal steps" in line.why:
+            assert one[0] == other[0], line
+            equal["steps"] += 1
+    assert min(equal.values()) > 0, "what is claimed is checked"
+
+
+def test_a_cell_is_the_base_with_the_arms_own():
+    small, grown, clones = lay_out(plan(), Path("out"))[:3]
+    assert (small.config.seed, small.config.growth.init, grown.config.growth.init) == (3, "gate", "clone")
+    assert grown.config.network.question == "first"
+    assert grown.config.growth.stages == (("1-1", 2), ("2-1", 3))
+    assert [row["evaluation"] for row in grown.rows()] == ["stage-1", "test-after"]
+    assert small.config.run.keep == 4, "an earlier stage votes: its best checkpoint must stay"
+    assert grown.config.run.keep == 3
+    assert (clones.needs, clones.run, clones.stage) == ("max/small/seed-3", small.run, 1)
+
+
+def test_tasks_have_folders_of_their_own():
+    base = {key: value for key, value in PLAN["base"].items() if key != "task"}
+    tasks = [{"name": "max", "label": "two", "options": {"rank": 2}}, {"name": "gym/chain_sum"}]
+    cells = lay_out(plan(base=base, tasks=tasks), Path("out"))
+    assert [cell.task for cell in cells] == (["two"] * 3 + ["gym-chain_sum"] * 3) * 2
+    assert [cell.seed for cell in cells] == [3] * 6 + [4] * 6, "all of the first seed comes first"
+    assert cells[0].config.task.options == {"rank": 2}
+
+
+def test_a_configuration_survives_its_file(tmp_path):
+    odd = {"text": 'q"\\\n\x7fé\U0001f600', "list": [1, 2.5, True, {"a b": "c"}], "x.y": "z"}
+    base = PLAN["base"] | {"network": {"question": "first", "style": "chat"}, "train": {"lr": 1e-5}}
+    config = plan(base=base).config(plan().arms[1], "max", 7)
+    data = config.model_dump(mode="json")
+    data["task"]["options"] = odd
+    (tmp_path / "c.toml").write_text(as_toml(data), "utf-8")
+    again = load_config(tmp_path / "c.toml")
+    assert again.task.options == odd
+    assert again.model_dump(mode="json") == data
+
+
+ARM = {"name": "a", "stages": [["1-1", 1]]}
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"nmae": 1}, "unknown key 'nmae'; did you mean 'name'?"),
+        ({"name": "a/b"}, "name = 'a/b': should be letters, digits"),
+        ({"seeds": []}, "seeds = []"),
+        ({"seeds": [1, "x"]}, "seeds[2] = 'x'"),
+        ({"seeds": [1, 1]}, "seeds: 1 is there twice"),
+        ({"seeds": [-1]}, "seeds[1] = -1"),
+        ({"arms": []}, "arms = []"),
+        ({"arms": [ARM, ARM]}, "arms: 'a' is there twice"),
+        ({"arms": [{"stages": [["1-1", 1]]}]}, "arms[1].name is missing"),
+        ({"arms": [ARM | {"init": "gate"}]}, "unknown key 'arms[1].init'"),
+        ({"arms": [ARM | {"name": ".."}]}, "arms[1].name = '..'"),
+        ({"arms": [{"name": "a"}]}, "arm 'a' needs either stages"),
+        ({"arms": [ARM | {"of": "small"}]}, "arm 'a' needs either stages"),
+        ({"arms": [ARM | {"votes": 3}]}, "arm 'a': votes and temperature are for arms made of another"),
+        ({"arms": [ARM | {"growth": {"init": "gat"}}]}, "arm 'a': unknown value of growth.init: 'gat'"),
+        ({"arms": [ARM | {"train": {"stepz": 1}}]}, "arm 'a': unknown key 'train.stepz'"),
+        ({"arms": [ARM | {"train": {"steps": 9}}]}, "arm 'a': train.steps = 9, but growth.stages make it 1"),
+        ({"arms": [ARM | {"task": {"name": "max"}}]}, "unknown key 'arms[1].task'"),
+        ({"arms": [{"name": "a", "stages": [["1-1"]]}]}, "arms[1].stages[1]"),
+        ({"arms": [{"name": "a", "stages": [["1-1", -1]]}]}, "arm 'a': growth.stages"),
+        ({"arms": [{"name": "a", "stages": [["2-1", 1], ["1-1", 1]]}]}, "arm 'a': growth stage 2: 2-1 can"),
+        ({"arms": [{"name": "a", "stages": [["2-2", 1]]}]}, "arm 'a': "),
+        ({"arms": [ARM, {"name": "b", "of": "c", "votes": 3}]}, "unknown arm 'c'"),
+        ({"arms": [ARM, {"name": "b", "of": "a:2", "votes": 3}]}, "unknown stage of arm 'a' '2' (valid: 1)"),
+        ({"arms": [ARM, {"name": "b", "of": "a"}]}, "arm 'b' is made of 'a': say how many votes"),
+        ({"arms": [ARM, {"name": "b", "of": "a", "votes": 0}]}, "arms[2].votes = 0"),
+        (
+            {"arms": [ARM, {"name": "b", "of": "a", "votes": 2, "temperature": 0.0}]},
+            "arms[2].temperature = 0.0",
+        ),
+        (
+            {"arms": [ARM, {"name": "b", "of": "a", "votes": 2, "growth": {"noise": 1.0}}]},
+            "section 'growth' has no effect",
+        ),
+        (
+            {
+                "arms": [
+                    ARM,
+                    {"name": "b", "of": "a", "votes": 2},
+                    {"name": "c", "of": "b", "votes": 2},
+                ]
+            },
+            "arm 'c' is made of 'b', which trains nothing",
+        ),
+        ({"compare": [{"first": "smal", "second": "grown"}]}, "unknown arm 'smal'; did you mean 'small'?"),
+        ({"compare": [{"first": "small:3", "second": "grown"}]}, "'3' (valid: 1, 2)"),
+        ({"compare": [{"first": "small:0", "second": "grown"}]}, "'0' (valid: 1, 2)"),
+        ({"compare": [{"first": "small:", "second": "grown"}]}, "unknown stage of arm 'small' ''"),
+        ({"compare": [{"first": "small"}]}, "compare[1].second is missing"),
+        ({"compare": [{"first": "small", "second": "small:2"}]}, "both small:2"),
+        ({"base": {"seed": 1}}, "base.seed has no effect"),
+        ({"base": {"growth": {"stages": []}}}, "base.growth.stages has no effect"),
+        ({"base": {"trian": {}}}, "arm 'small': unknown key 'trian'; did you mean 'train'?"),
+        ({"base": {"train": 3}}, "train"),
+        ({"base": {"growth": 3}}, "growth"),
+        ({"base": {"task": {"name": "maxx"}}}, "did you mean 'max'?"),
+        ({"base": {"task": {"options": {"m": 1}}}}, "unknown option of task 'max' 'm'"),
+        ({"tasks": [{"name": "max"}]}, "base.task has no effect where there are tasks"),
+        ({"base": {}, "tasks": [{"name": "max"}, {"name": "max"}]}, "two tasks are labelled 'max'"),
+        ({"base": {}, "tasks": [{"name": "max", "label": "../x"}]}, "task label '../x'"),
+        ({"base": {}, "tasks": [{"options": {}}]}, "tasks[1].name is missing"),
+    ],
+)
+def test_a_plan_is_refused_in_one_line(more, says):
+    with pytest.raises(NeuromasError) as caught:
+        plan(**({"compare": []} | more))
+    assert says in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_file_that_is_none(tmp_path):
+    with pytest.raises(ConfigError, match=r"none.toml.*No such file"):
+        load_plan(tmp_path / "none.toml")
+    (tmp_path / "x.toml").write_text("name = ")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load_plan(tmp_path / "x.toml")
+
+
+# -- cells whose processes are ours
+
+
+class Process:
+    """A process that ends when it is asked ``lasts`` times, or at a signal."""
+
+    stdin = None
+
+    def __init__(self, cell, lasts, status) -> None:
+        self.cell, self.lasts, self.status, self.signals = cell, lasts, status, []
+
+    def poll(self):
+        self.lasts -= 1
+        if self.signals:
+            return 130
+        if self.lasts > 0:
+            return None
+        if self.status == 0:
+            finish(self.cell)
+        return self.status
+
+    def send_signal(self, number) -> None:
+        self.signals.append(number)
+
+    def wait(self) -> int:
+        return 0
+
+
+def finish(cell, accuracy=0.5):
+    """What a cell that ran leaves, as far as ``finished`` looks."""
+    if not (cell.run / "config.json").is_file():
+        run = Run.create(cell.run, cell.config.model_dump(mode="json"), {})
+        run.write("status.json", {"finished": True})
+    for stage in range(1, max(1, len(cell.arm.stages)) + 1):
+        Run(cell.run).write_evaluation(cell.evaluation(stage), {"accuracy": accuracy}, [])
+
+
+def scheduled(cells, monkeypatch, jobs=2, fail=(), out=Path(".")):
+    """Run cells with such processes; names in the order they began, what was said, and the outcome."""
+    began, said, most = [], [], []
+
+    def launch(cell):
+        began.append(cell.name)
+        cell.log.parent.mkdir(parents=True, exist_ok=True)
+        if cell.name in fail:
+            cell.log.write_text("step 1\nneuromas: no such luck\n\n")
+        process = Process(cell, 2 + len(began) % 3, 2 if cell.name in fail else 0)
+        alive.append(process)
+        most.append(sum(one.lasts > 0 for one in alive))
+        return process
+
+    alive: list[Process] = []
+    monkeypatch.setattr(running, "launch", launch)
+    monkeypatch.setattr(running, "_PAUSE", 0.0)
+    outcome = running.run_cells(cells, jobs, out, said.append)
+    assert max(most, default=0) <= jobs
+    return began, said, outcome
+
+
+def test_cells_run_once_and_votes_wait_for_their_network(tmp_path, monkeypatch):
+    cells = lay_out(plan(), tmp_path)
+    began, said, outcome = scheduled(cells, monkeypatch, out=tmp_path)
+    assert sorted(began) == sorted(cell.name for cell in cells)
+    for seed in (3, 4):
+        assert began.index(f"max/clones/seed-{seed}") > began.index(f"max/small/seed-{seed}")
+    assert set(began[:2]) == {"max/small/seed-3", "max/grown/seed-3"}
+    assert [event["done"] for event in said] == [1, 2, 3, 4, 5, 6]
+    assert outcome.failures == {}
+    assert scheduled(cells, monkeypatch, out=tmp_path)[0] == [], "finished cells are skipped"
+    (cells[0].run / "status.json").unlink()
+    assert scheduled(cells, monkeypatch, out=tmp_path)[0] == ["max/small/seed-3"]
+
+
+def test_a_failed_cell_is_data_and_the_others_go_on(tmp_path, monkeypatch):
+    cells = lay_out(plan(), tmp_path)
+    began, _, outcome = scheduled(cells, monkeypatch, fail=["max/small/seed-3"], out=tmp_path)
+    assert "max/clones/seed-3" not in began
+    assert {"max/grown/seed-3", "max/small/seed-4", "max/clones/seed-4"} <= set(began)
+    causes = {"max/small/seed-3": "no such luck", "max/clones/seed-3": "max/small/seed-3 failed"}
+    assert outcome.failures == causes == json.loads((tmp_path / "failures.json").read_text())
+    outcome = scheduled(cells, monkeypatch, out=tmp_path)[2]
+    assert outcome.failures == {}
+    assert not (tmp_path / "failures.json").exists(), "of an earlier attempt"
+
+
+def test_a_process_that_was_killed_says_so(tmp_path):
+    (cell, *_) = lay_out(plan(), tmp_path)
+    assert running._cause(cell, -9) == "killed by signal 9"
+    assert running._cause(cell, 3) == "exit status 3"
+    cell.log.parent.mkdir(parents=True)
+    cell.log.write_bytes(b"step 4\xff\n")
+    assert running._cause(cell, -9) == "killed by signal 9 after: step 4�"
+
+
+def test_cells_of_another_configuration_are_refused(tmp_path):
+    cells = lay_out(plan(), tmp_path)
+    finish(cells[0])
+    assert lay_out(plan(compare=[]), tmp_path)[0].finished, "other comparisons change no cell"
+    base = PLAN["base"] | {"train": {"lr": 0.5}}
+    with pytest.raises(RunError, match="another configuration"):
+        lay_out(plan(base=base), tmp_path)
+
+
+def test_the_network_a_stage_ended_with(tmp_path):
+    (cell, *_) = lay_out(plan(), tmp_path)
+    finish(cell)
+    run = Run(cell.run)
+    assert stage_folder(cell.run, 2) == cell.run
+    with pytest.raises(RunError, match="has no stage 3"):
+        stage_folder(cell.run, 3)
+    with pytest.raises(RunError, match="not reached the end of stage 1"):
+        stage_folder(cell.run, 1)
+    run.append("growth.jsonl", [{"step": 2}])
+    for step, best in ((1, None), (2, [0.5, 1])):
+        run.checkpoint(step).mkdir(parents=True)
+        run.write(f"checkpoints/step-{step:06d}/network.json", {"state": {"best": best}})
+    assert stage_folder(cell.run, 1) == run.checkpoint(1), "the best of its checkpoints"
+    (run.checkpoint(1) / "network.json").unlink()
+    with pytest.raises(RunError, match=r"larger run\.keep"):
+        stage_folder(cell.run, 1)
+
+
+# -- numbers
+
+
+def stored(path, seed, stages, calls=10):
+    """A run whose stages' evaluations have these scores; returns its rows."""
+    run = Run.create(path, {"growth": {"parent": ""}}, {})
+    run.write("status.json", {"finished": True})
+    rows = []
+    for stage, scores in enumerate(stages, start=1):
+        name = "test-after" if stage == len(stages) else f"stage-{stage}"
+        known = [score for score in scores if score is not None]
+        summary = {"accuracy": sum(known) / len(known), "items": len(scores), "nodes": stage}
+        items = [{"id": f"q{i}", "question": f"{i}?", "score": s} for i, s in enumerate(scores)]
+        run.write_evaluation(name, summary | {"failed": len(scores) - len(known), "calls": stage}, items)
+        spent = {"steps": stage, "calls": calls * stage, "prompt_tokens": 5, "new_tokens": 6, "seconds": 0.5}
+        if stage < len(stages):
+            run.append("growth.jsonl", [{"spent": spent}])
+        else:
+            run.checkpoint(stage).mkdir()
+            run.write(f"checkpoints/step-{stage:06d}/network.json", {"spent": spent})
+        rows.append(
+            {"task": "t", "arm": path.parent.name, "stage": stage, "seed": seed, "shape": "1-1"}
+            | {"votes": None, "run": str(path), "evaluation": name, "trained": stage, "of": len(stages)}
+        )
+    run.write_evaluation("test-before", {"accuracy": 0.25}, [])
+    return rows
+
+
+def compared(first, second):
+    return {"task": "t", "first": first, "second": second, "why": "<why>"}
+
+
+@pytest.fixture
+def found(tmp_path):
+    """Arm ``a`` with two stages, arm ``b`` with one, two seeds of eight questions."""
+    none = [0.0] * 8
+    rows = [
+        *stored(tmp_path / "a" / "s0", 0, [none, [1.0] * 3 + [0.0] * 5]),
+        *stored(tmp_path / "a" / "s1", 1, [none, [1.0] * 2 + [0.0] * 6]),
+        *stored(tmp_path / "b" / "s0", 0, [[1.0] * 4 + [0.0] * 4], calls=20),
+        *stored(tmp_path / "b" / "s1", 1, [[0.0, *[1.0] * 2, *[0.0] * 5]], calls=20),
+    ]
+    wanted = [compared(("a", 1), ("a", 2)), compared(("a", 1), ("b", 1)), compared(("a", 2), ("b", 1))]
+    return results(rows, wanted)
+
+
+def test_points_by_hand(found):
+    one, two, other = found["points"]
+    assert [(p["arm"], p["stage"], p["nodes"]) for p in found["points"]] == [
+        ("a", 1, 1),
+        ("a", 2, 2),
+        ("b", 1, 1),
+    ]
+    assert one["spent"] == {"steps": 1, "calls": 10, "prompt_tokens": 5, "new_tokens": 6, "seconds": 0.5}
+    assert (two["spent"]["calls"], other["spent"]["calls"]) == (20, 20)
+    assert (one["accuracy"], one["interval"]) == (0.0, None), "no spread, no interval"
+    assert (two["accuracy"], two["lowest"], two["highest"]) == (0.3125, 0.25, 0.375)
+    assert two["interval"] is None, "two seeds do not say how seeds differ"
+    assert two["seeds"][1]["scores"] == [1, 1, 0, 0, 0, 0, 0, 0]
+    assert found["items"] == {"t": [f"q{i}" for i in range(8)]}
+    assert [seed["untrained"] for seed in two["seeds"]] == [0.25, 0.25]
+
+
+def test_comparisons_by_hand(found):
+    five, six, last = found["comparisons"]
+    tests = [one["networks"] for one in (five, six, last)]
+    # means over seeds of eight questions: 1, 1, .5; then .5, 1, 1, .5; then -.5, .5, .5
+    assert [(t["wins"], t["losses"], t["ties"]) for t in tests] == [(3, 0, 5), (4, 0, 4), (2, 1, 5)]
+    p = [2 / 2**3, 2 / 2**4, 1.0]
+    assert [t["p_value"] for t in tests] == pytest.approx(p)
+    # Holm: the smallest times 3, the next times 2, none below one before it
+    assert [t["holm"] for t in tests] == pytest.approx([2 * p[0], 3 * p[1], 1.0])
+    assert [one["trainings"] for one in (five, six, last)] == [None] * 3, "two seeds are too few"
+    assert (five["count"], five["left_out"]) == (8, 0)
+    assert five["seeds"] == {"numbers": [0, 1], "differences": [0.375, 0.25], "mean": 0.3125}
+    assert five["networks"]["difference"] == pytest.approx(0.3125)
+    assert last["seeds"]["differences"] == [0.125, 0.0]
+
+
+def test_questions_without_a_score_and_seeds_of_one_side_are_left_out(tmp_path):
+    rows = [
+        *stored(tmp_path / "a" / "s0", 0, [[1.0, 0.0, 1.0]]),
+        *stored(tmp_path / "a" / "s1", 1, [[0.0, None, 1.0]]),
+        *stored(tmp_path / "b" / "s0", 0, [[0.0, 0.0, 1.0]]),
+        *stored(tmp_path / "b" / "s1", 1, [[1.0, 1.0, 1.0]]),
+        *stored(tmp_path / "b" / "s2", 2, [[1.0, 1.0, 1.0]]),
+    ]
+    (one,) = results(rows, [compared(("a", 1), ("b", 1))])["comparisons"]
+    assert (one["count"], one["left_out"]) == (2, 1)
+    assert one["seeds"] == {"numbers": [0, 1], "differences": [-0.5, 0.5], "mean": 0.0}
+    assert (one["networks"]["ties"], one["networks"]["p_value"]) == (2, 1.0), "seeds cancel in a question"
+
+
+A = [[1.0, 0.0, 0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 0.0, 1.0]]
+B = [[1.0, 1.0, 0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0, 1.0, 1.0]]
+
+
+@pytest.fixture
+def three(tmp_path):
+    """Two arms, three seeds of six questions; b against a, and against itself under another name."""
+    rows = []
+    for arm, scores in (("a", A), ("b", B), ("same", B)):
+        for seed, row in enumerate(scores):
+            rows += stored(tmp_path / arm / f"s{seed}", seed, [row])
+    return results(rows, [compared(("a", 1), ("b", 1)), compared(("b", 1), ("same", 1))])
+
+
+def test_three_seeds_are_tested_by_question_and_by_seed(three):
+    one, none = three["comparisons"]
+    expected = clustered_difference(B, A)
+    assert one["trainings"] == {**asdict(expected), "holm": pytest.approx(2 * expected.p_value)}
+    assert (none["trainings"]["p_value"], none["trainings"]["interval"]) == (1.0, None)
+    assert three["points"][0]["interval"] == asdict(clustered_mean(A))
+    text = experiment_text(three)
+    for part in (
+        f"all trainings   +38.9 points [{100 * expected.interval.low:+.1f}, ",
+        "(3 seeds x 6 questions; t with ",
+        "these networks  +38.9 points",
+        "each seed       +33.3, +50.0, +33.3",
+        "each seed\na:1 ",
+    ):
+        assert part in text, part
+    assert "33.3, 33.3, 33.3" in text, "with fewer than five seeds the table shows every one"
+
+
+def test_a_comparison_can_be_made_again_from_the_file_alone(three):
+    kept = json.loads(as_json(three))
+    assert kept == json.loads(json.dumps(three))
+    lines = [{key: one[key] for key in ("task", "first", "second", "why")} for one in kept["comparisons"]]
+    assert correct([compare_points(kept["points"], line) for line in lines]) == kept["comparisons"]
+    assert '"scores": [1, 0, 0, 1, 0, 0]\n' in as_json(three), "a line a seed"
+
+
+def test_results_of_the_first_version_show_seeds_alone(three):
+    """Their files have no scores by question; their p-values took answers for independent."""
+    old = json.loads(as_json(three))
+    del old["items"]
+    test = {"p_value": 1e-9, "wins": 7, "losses": 0, "ties": 3, "difference": 0.4, "method": "McNemar exact"}
+    for one in old["comparisons"]:
+        del one["trainings"], one["networks"], one["count"], one["left_out"]
+        one["items"] = {"test": test, "interval": {"low": 0.1, "high": 0.5}, "count": 18, "holm": 2e-9}
+        one["seeds"]["interval"] = {"low": -0.4, "high": 1.2}
+    for point in old["points"]:
+        point["interval"] = {"low": -0.1, "high": 1.3, "level": 0.95, "method": "t"}
+        for seed in point["seeds"]:
+            del seed["scores"]
+    text = experiment_text(old)
+    assert "each seed       mean +38.9 points: +33.3, +50.0, +33.3" in text
+    assert "items were not kept" in text
+    for gone in ("p =", "McNemar", "[", "130.0", "Holm"):
+        assert gone not in text, gone
+
+
+def test_with_five_seeds_the_table_shows_the_range(tmp_path):
+    rows = [row for seed in range(5) for row in stored(tmp_path / "a" / f"s{seed}", seed, [A[seed % 3]])]
+    text = experiment_text(results(rows, []))
+    assert "33.3–33.3 (5)" in text
+    assert "each seed" not in text
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "says"),
+    [
+        ("evaluations/test-after.json", lambda d: d.pop("accuracy"), "has no 'accuracy'"),
+        ("evaluations/test-after.json", lambda d: d.update(accuracy="x"), "'accuracy' is 'x'"),
+        ("evaluations/test-after.json", lambda d: d.update(accuracy=1.5), "'accuracy' is 1.5"),
+        ("evaluations/test-after.json", lambda d: d.pop("nodes"), "has no 'nodes'"),
+        ("evaluations/test-after.json", lambda d: d.update(calls=float("inf")), "'calls' is inf"),
+        ("evaluations/test-after.jsonl", lambda d: d.pop("id"), "line 1, is damaged: it has no 'id'"),
+        ("evaluations/test-after.jsonl", lambda d: d.pop("score"), "has no 'score'"),
+        ("evaluations/test-after.jsonl", lambda d: d.update(score=float("nan")), "'score' is nan"),
+        ("evaluations/test-before.json", lambda d: d.pop("accuracy"), "has no 'accuracy'"),
+        ("config.json", lambda d: d.pop("growth"), "has no 'growth'"),
+        ("growth.jsonl", lambda d: d.pop("spent"), "has no 'spent'"),
+        ("growth.jsonl", lambda d: d["spent"].pop("calls"), "has no 'calls'"),
+        ("checkpoints/step-000002/network.json", lambda d: d.pop("spent"), "has no 'spent'"),
+    ],
+)
+def test_a_damaged_evaluation_is_one_line(tmp_path, file, damage, says):
+    rows = stored(tmp_path / "a" / "s0", 0, [[1.0, 0.0], [1.0, 1.0]])
+    path = tmp_path / "a" / "s0" / file
+    data = json.loads(path.read_text().split("\n")[0] if file.endswith("l") else path.read_text())
+    damage(data)
+    path.write_text(json.dumps(data) + "\n")
+    with pytest.raises(RunError) as caught:
+        results(rows, [])
+    assert says in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_scores_stand_in_the_order_of_the_items(tmp_path):
+    """Whatever the order in which a run was asked, and whether it was asked everything."""
+    rows = [
+        *stored(tmp_path / "a" / "s0", 0, [[1.0, 0.0, 0.5]]),
+        *stored(tmp_path / "b" / "s0", 0, [[1.0, 0.0, 0.5]]),
+    ]
+    path = tmp_path / "b" / "s0" / "evaluations" / "test-after.jsonl"
+    path.write_text("\n".join(path.read_text().splitlines()[:0:-1]) + "\n")
+    found = results(rows, [compared(("a", 1), ("b", 1))])
+    assert [point["seeds"][0]["scores"] for point in found["points"]] == [[1, 0, 0.5], [None, 0, 0.5]]
+    (one,) = found["comparisons"]
+    assert (one["count"], one["left_out"], one["seeds"]["differences"]) == (2, 1, [0.0])
+
+
+def test_two_questions_under_one_id_are_refused(tmp_path):
+    rows = [*stored(tmp_path / "a" / "s0", 0, [[1.0]]), *stored(tmp_path / "a" / "s1", 1, [[1.0]])]
+    path = tmp_path / "a" / "s1" / "evaluations" / "test-after.jsonl"
+    path.write_text(path.read_text().replace("0?", "another"))
+    with pytest.raises(RunError, match="asks another question"):
+        results(rows, [])
+
+
+def test_what_is_not_there_is_left_out(tmp_path):
+    rows = stored(tmp_path / "a" / "s0", 0, [[1.0, 0.0]])
+    missing = [row | {"arm": "b", "run": str(tmp_path / "none")} for row in rows]
+    unfinished = stored(tmp_path / "c" / "s0", 0, [[1.0, 0.0]])
+    (tmp_path / "c" / "s0" / "status.json").unlink()
+    found = results([*rows, *missing, *unfinished], [compared(("a", 1), ("b", 1))])
+    assert [point["accuracy"] for point in found["points"]] == [0.5, None, None]
+    assert (found["comparisons"][0]["networks"], found["comparisons"][0]["trainings"]) == (None, None)
+    text = experiment_text(found)
+    assert "not compared: no seed has both" in text
+    ET.fromstring(experiment_svg(found))
+
+
+def test_the_text_says_it_all(found):
+    text = experiment_text(found)
+    for part in (
+        "a:1 -> a:2 (<why>)",
+        "    all trainings   not tested: 2 of at least 3 seeds",
+        "    these networks  +31.2 points [+6.2, +62.5], p = 0.25, with Holm 0.5 (8 questions; sign-flip",
+        "    each seed       +37.5, +25.0",
+    ):
+        assert part in text, part
+    assert any(line.split()[:6] == ["a:2", "1-1", "2", "2", "20", "11"] for line in text.split("\n"))
+
+
+# -- the picture
+
+
+def test_the_picture_is_xml_whatever_the_names(found):
+    hostile = "</text><script>&\"'\x1b[2J\u202e" + "long" * 20
+    for point in found["points"]:
+        if point["arm"] == "b":
+            point["arm"] = hostile
+            point["votes"] = 3
+        point["task"] = hostile
+    document = experiment_svg(found, hostile)
+    root = ET.fromstring(document)
+    assert not list(root.iter("{http://www.w3.org/2000/svg}script"))
+    assert not set("\x1b\u202e") & set(document)
+    texts = ["".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert any("(3 votes)" in text for text in texts)
+    ways = [n for n in root.iter("{http://www.w3.org/2000/svg}path") if "way" in n.get("class", "")]
+    assert len(ways) == 2, "the line of a and its sample in the legend; votes are a mark"
+
+
+def test_the_picture_puts_points_where_they_belong(found):
+    root = ET.fromstring(experiment_svg(found))
+    dots = [n for n in root.iter("{http://www.w3.org/2000/svg}circle") if "mean" in n.get("class")]
+    drawn = [n for n in dots if float(n.get("cx")) <= 590]
+    assert len(drawn) == 3
+    x = [float(n.get("cx")) for n in drawn]
+    assert x == [330.0, 590.0, 590.0], "10, 20 and 20 calls on an axis that ends at 20"
+    y = [float(n.get("cy")) for n in drawn]
+    # 0 to 50 % over 300 points that begin at 44
+    assert y == [344.0, pytest.approx(44 + 300 * (1 - 0.3125 / 0.5), abs=0.06), pytest.approx(119, abs=0.06)]
+    labels = [float(n.get("y")) for n in root.iter("{http://www.w3.org/2000/svg}text") if n.get("x") == "654"]
+    assert labels == sorted(labels)
+    assert all(b - a >= 16 for a, b in pairwise(labels)), "no line on another"
+
+
+def test_toml_that_is_written_is_toml():
+    assert tomllib.loads(as_toml({"a": None, "b": {"c": None, "d": [1]}})) == {"b": {"d": [1]}}
