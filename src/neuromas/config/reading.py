@@ -64,6 +64,13 @@ def make_config(data: Mapping[str, Any]) -> Config:
     return config
 
 
+def identity(config: Config) -> dict[str, Any]:
+    """What makes two runs runs of the same: all that is set, but how many checkpoints are kept of it."""
+    data = config.model_dump(mode="json")
+    data["run"].pop("keep")
+    return data
+
+
 def check_plain(data: Mapping[str, Any]) -> None:
     """Raises ConfigError for what no file could keep: NUL or half a surrogate pair in text, huge numbers."""
     waiting: list[tuple[str, Any]] = [("", data)]
