@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from neuromas import __version__
-from neuromas.cli import experimenting, growing, looking, working
+from neuromas.cli import experimenting, growing, keeping, looking, working
 from neuromas.cli.options import name, temperature, whole
 from neuromas.core.errors import cut, shown, unknown
 from neuromas.report.terminal import visible
@@ -75,6 +75,7 @@ def build_parser() -> _Parser:
     _growing(commands)
     _experiment(commands)
     _looking(commands)
+    _keeping(commands)
     parser.commands = tuple(commands.choices)
     return parser
 
@@ -109,7 +110,7 @@ def _train(commands: Parsers) -> None:
         "settings",
         nargs="*",
         metavar="CONFIG.toml | key=value",
-        help="a TOML file (without one the defaults are used), then overrides such as train.steps=40",
+        help="a TOML file or a recipe such as demo (else the defaults), then overrides: train.steps=40",
     )
     parser.add_argument(
         "--run", type=name, metavar="DIR", dest="directory", help="run directory (default runs/NAME)"
@@ -191,7 +192,8 @@ def _growing(commands: Parsers) -> None:
 def _experiment(commands: Parsers) -> None:
     text = "train arms with seeds side by side and compare them; continues where it stopped"
     parser = _add(commands, "experiment", experimenting.experiment, text)
-    parser.add_argument("path", metavar="EXPERIMENT.toml", help="base, arms, seeds and comparisons")
+    text = "base, arms, seeds and comparisons; or a recipe's name such as depth"
+    parser.add_argument("path", metavar="EXPERIMENT.toml", help=text)
     parser.add_argument(
         "--out", type=name, metavar="DIR", help="directory of the experiment (default runs/NAME)"
     )
@@ -213,6 +215,18 @@ def _looking(commands: Parsers) -> None:
     _add(commands, "backbones", looking.backbones, "list models that can be used here")
     parser = _add(commands, "doctor", looking.doctor, "what is installed, reachable, fast, and fits")
     parser.add_argument("--backbone", default="smollm2-135m", help="model to size memory for")
+
+
+def _keeping(commands: Parsers) -> None:
+    text = (
+        "remove from a finished run what is only needed to train it on: older checkpoints, optimiser states"
+    )
+    parser = _add(commands, "clean", keeping.clean, text)
+    parser.add_argument("path", metavar="RUN", help="run directory")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would go, and how much that is")
+    text = "list the recipes that came along, or print one: neuromas recipes demo > mine.toml"
+    parser = _add(commands, "recipes", keeping.show_recipes, text)
+    parser.add_argument("name", nargs="?", metavar="NAME")
 
 
 def _topology(commands: Parsers) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from neuromas.config.recipes import recipes
 from neuromas.config.sections import Config
 from neuromas.core.errors import ConfigError, cut, one_line, shown, unknown
-from neuromas.core.files import read_text
+from neuromas.core.files import is_file, read_text
 
 _LARGEST = 2**64  # of whole numbers anywhere
 _WHOLE_TEXT = "should be text without NUL and broken characters"
@@ -27,9 +28,17 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Confi
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """A TOML file's table. Raises ConfigError with one line that says ``what`` could not be read."""
+    """A TOML file's table, or that of the shipped recipe of this name where there is no such file.
+
+    Raises ConfigError with one line that says ``what`` (config, experiment) could not be read.
+    """
+    place = path if is_file(path) else recipes(what).get(str(path), path)
     try:
-        return tomllib.loads(read_text(path, encoding="utf-8-sig"))
+        return tomllib.loads(read_text(place, encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        known = unknown("recipe", str(path), tuple(recipes(what)))
+        bare = f" ({known})" if path.name == str(path) and not path.suffix else ""
+        raise ConfigError(f"{what} {shown(str(path))}: {error.strerror}{bare}") from error
     except OSError as error:
         raise ConfigError(f"{what} {shown(str(path))}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "recipes"
@@ -17,6 +18,7 @@ def recipes(what: str) -> dict[str, Path]:
 
 
 def headline(path: Path) -> str:
-    """What a recipe says of itself first: its comment's first sentence."""
-    first = path.read_text("utf-8").partition("\n")[0]
-    return first.removeprefix("#").strip()
+    """What a recipe says of itself first: the first sentence of its comment, cut to a line."""
+    comment = path.read_text("utf-8").partition("\n\n")[0].partition("\n#\n")[0]
+    sentence = comment.replace("\n#", "").removeprefix("#").partition(". ")[0]
+    return textwrap.shorten(sentence, 100, placeholder=" …")
