@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from neuromas.config.recipes import KINDS, headline, recipes
 from neuromas.core.errors import ConfigError, unknown
 
 _COMMANDS = {"config": "train", "experiment": "experiment"}
@@ -17,6 +16,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List them with the command that takes them, or print one."""
+    from neuromas.config.recipes import KINDS, headline, recipes
+
     known = {what: recipes(what) for what in KINDS}
     if args.name is None:
         for what, found in known.items():
