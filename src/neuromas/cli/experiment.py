@@ -25,7 +25,8 @@ _SIDE_BY_SIDE = 1000
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Say what may be typed."""
-    parser.add_argument("path", metavar="EXPERIMENT.toml", help="base, arms, seeds and comparisons")
+    text = "base, arms, seeds and comparisons; or a recipe such as depth"
+    parser.add_argument("path", metavar="EXPERIMENT.toml", help=text)
     parser.add_argument(
         "--out", type=name, metavar="DIR", help="directory of the experiment (default runs/NAME)"
     )
