@@ -2,7 +2,7 @@
 
 An unknown key, a wrong type or an impossible combination is one line that names the key, the value
 and what would be valid. ``sections`` has the keys, ``reading`` makes a ``Config`` of a file,
-``aliases`` are names that keys had before, or have in other libraries.
+``aliases`` are names that other libraries use, for guesses.
 """
 
 from neuromas.config.reading import (

@@ -1,16 +1,10 @@
-"""Other names of keys: those of earlier versions, which are still read, and those of other libraries."""
+"""What other libraries call our keys, and which key was probably meant by one that does not exist."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
-
-from neuromas.core.errors import ConfigError
-
-# A key's earlier name and its name now. Files, saved networks and overrides may say either, but not both.
-RENAMED: Mapping[str, str] = MappingProxyType({})
 
 # What others call it (TRL, transformers, PEFT, verl, OpenRLHF, vLLM, scripts) and our keys: only for guesses.
 COMMON: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -68,25 +62,6 @@ COMMON: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "shape": ("network.topology",),
     }
 )
-
-
-def current(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data with every key under the name it has now. Raises ConfigError where both names are given."""
-    found = {name: dict(part) if isinstance(part, Mapping) else part for name, part in data.items()}
-    for old, new in RENAMED.items():
-        (section, _, key), (target, _, name) = old.partition("."), new.partition(".")
-        given, place = found.get(section), found.get(target, {})
-        if isinstance(given, dict) and key in given and isinstance(place, dict):
-            if name in place:
-                raise ConfigError(f"{old} is now called {new}; give one of them")
-            value = given.pop(key)
-            found[target] = {**place, name: value} if place is not given else {**given, name: value}
-    return found
-
-
-def new_name(key: str) -> str:
-    """The name that a key has now."""
-    return RENAMED.get(key, key)
 
 
 def guesses(key: str, valid: Iterable[str]) -> list[str]:

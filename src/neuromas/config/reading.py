@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from neuromas.config.aliases import current, guesses, new_name
-from neuromas.config.sections import Config
+from neuromas.config.aliases import guesses
+from neuromas.config.sections import RENAMED, Config
 from neuromas.core.errors import ConfigError, cut, nearest, one_line, shown, unknown
 from neuromas.core.files import read_text
 
@@ -37,12 +37,12 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         raise ConfigError(f"{what} {shown(str(path))} is not TOML: {one_line(error)}") from error
 
 
-def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Plain data after ``section.key=value`` overrides; what is given stays as it is."""
-    changed = current(data)
+def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Plain data after ``section.key=value`` overrides."""
+    data = _renamed(data)
     for override in overrides:
-        _override(changed, override)
-    return changed
+        _override(data, override)
+    return data
 
 
 def key_names() -> list[str]:
@@ -63,8 +63,8 @@ def guess_keys(key: str) -> list[str]:
 def check_keys(overrides: Sequence[str]) -> None:
     """Raises ConfigError for an override whose key does not exist, whatever the rest of the data will be."""
     for text in overrides:
-        parts = _parts(text.partition("=")[0])
-        free = parts[:2] == ["task", "options"] and len(parts) > 2
+        parts = _key(text.partition("=")[0])
+        free = parts[:2] in (["task", "options"], ["train", "baseline_options"]) and len(parts) > 2
         if not free and "=" in text and parts[0] and _field(parts) is None:
             raise ConfigError(_unknown_key(parts))
 
@@ -74,11 +74,30 @@ def make_config(data: Mapping[str, Any]) -> Config:
     if not isinstance(data, Mapping):
         raise ConfigError(f"a configuration is a table of sections, not {type(data).__name__}")
     try:
-        config = Config.model_validate(current(data))
+        config = Config.model_validate(_renamed(data))
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
     check_plain(data)  # what a type says about its own key is clearer, so this comes last
     return config
+
+
+def _renamed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain data with keys of earlier versions under their names of now. Raises ConfigError for both."""
+    found = dict(data)
+    for old, new in RENAMED.items():
+        (section, key), now = old.split("."), new.split(".")[-1]
+        table = found.get(section)
+        if isinstance(table, Mapping) and key in table:
+            if now in table:
+                raise ConfigError(f"{old} is the old name of {new}, and both are given; leave {old} out")
+            found[section] = {now if name == key else name: value for name, value in table.items()}
+    return found
+
+
+def _key(text: str) -> list[str]:
+    """The parts of a key, under its name of now."""
+    parts = [part.strip() for part in text.split(".")]
+    return RENAMED.get(".".join(parts), ".".join(parts)).split(".")
 
 
 def check_plain(data: Mapping[str, Any]) -> None:
@@ -112,18 +131,13 @@ def read_value(raw: str) -> Any:
     return found["value"] if len(found) == 1 else raw.strip()
 
 
-def _parts(key: str) -> list[str]:
-    """A key's sections and its name, under the names they have now."""
-    return [part.strip() for part in new_name(key.strip()).split(".")]
-
-
 def _override(data: dict[str, Any], text: str) -> None:
     """Apply ``a.b=value``. A key that holds text takes it as it stands: ``network.topology=1``."""
     key, found, raw = text.partition("=")
     if not found or not key.strip():
         raise ConfigError(f"override {shown(text)} is not key=value, for example train.steps=40")
     value = read_value(raw)
-    parts = _parts(key)
+    parts = _key(key)
     place = data
     for part in parts[:-1]:
         inner = place.setdefault(part, {})
@@ -142,7 +156,8 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return _unknown_key(where)
     if first["type"] == "value_error":
-        return str(first["msg"]).removeprefix("Value error, ")
+        said = str(first["msg"]).removeprefix("Value error, ")
+        return said if _field(where) is None else f"{key}: {said}"  # what a key's own check says
     if first["type"] == "literal_error":
         return unknown(f"value of {key}:", first["input"], re.findall("'([^']*)'", first["ctx"]["expected"]))
     message = _WORDS.get(first["type"], str(first["msg"]).removeprefix("Input "))
