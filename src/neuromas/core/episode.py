@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from neuromas.core.task import Problem, Score
+from neuromas.core.task import Problem, Score, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +81,19 @@ class Episode:
             "score": None if self.score is None else self.score.value,
             "failure": self.failure,
         }
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A task that wants to see the whole episode, not its answer alone."""
+
+    def judge(self, episode: Episode) -> Score:
+        """The score of an episode whose nodes have all spoken; its ``score`` is still None."""
+        ...
+
+
+def judged(task: Task, episode: Episode) -> Score:
+    """What a complete episode earns: by the task's ``judge`` if it has one, else by its answer's ``score``."""
+    if isinstance(task, Judge):
+        return task.judge(episode)
+    return task.score(episode.problem, episode.answer)
