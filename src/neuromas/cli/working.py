@@ -45,17 +45,17 @@ def train(args: argparse.Namespace) -> int:
             )
         directory = Run.open(Path(args.resume)).path
         from neuromas.system.assemble import check_run
-        from neuromas.training import session
+        from neuromas.training.run import resume
 
         allow(args, directory)
         check_run(directory)
-        return train_in(directory, lambda watch: session.resume(directory, watch))
+        return train_in(directory, lambda progress: resume(directory, progress))
     from neuromas.growth.stages import settle
     from neuromas.tasks import task_info
 
     config = settle(_config(args.settings))
     task_info(config.task.name)
-    from neuromas.training import session
+    from neuromas.training.run import resume, start
 
     directory = Path(args.directory or config.run.directory or f"runs/{_name(config)}")
     if args.carry_on and (directory / "config.json").is_file():
@@ -70,8 +70,8 @@ def train(args: argparse.Namespace) -> int:
             report = run_report(run)
             print(f"{visible(str(directory))} is already trained; remove it to train afresh\n\n{report}")
             return 0
-        return train_in(directory, lambda watch: session.resume(directory, watch))
-    return train_in(directory, lambda watch: session.start(config, directory, watch))
+        return train_in(directory, lambda progress: resume(directory, progress))
+    return train_in(directory, lambda progress: start(config, directory, progress))
 
 
 def allow(args: argparse.Namespace, path: Path) -> None:
