@@ -9,6 +9,7 @@ from typing import Any
 from neuromas.core.errors import RunError
 from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
 from neuromas.storage import MANIFEST, Run, read_json
+from neuromas.storage.tidy import leftovers, remove
 from neuromas.system.assemble import save_bundle
 from neuromas.system.saved_state import is_line, read_state
 from neuromas.training.state import Best, TrainState
@@ -60,14 +61,15 @@ class Checkpointer:
     def load(self, name: str) -> None:
         """Adapters and optimisers of a checkpoint of this stage; the graph and the place stay."""
         folder, trainer = self._run.named(name), self._state.trainer
-        load_adapters(folder, trainer.policy.bank, read_manifest(folder)["versions"])
-        load_optimisers(folder, trainer.optimisers)
+        load_adapters(folder, self._state.base.model.bank, read_manifest(folder)["versions"])
+        trainer.publish()
+        load_optimisers(folder, trainer.optimisers, required=False)
 
     def prune(self) -> None:
         """Remove checkpoints that are no longer needed."""
         # the log knows all ends of stages, the lineage only those that led to the present network
         named = {str(row.get("folder")) for row in self._run.lines("growth.jsonl")}
-        keep = self._state.config.run.keep
+        keep = self._state.config.run.newest
         for kept in self._run.checkpoints()[-keep:]:  # the newest may be damaged some day
             named |= {path.name for path in leans_on(self._run, read_json(kept / MANIFEST))}
         self._run.prune(keep, self._state.lineage.steps, named)
@@ -95,6 +97,19 @@ def leans_on(run: Run, manifest: Mapping[str, Any]) -> list[Path]:
     best = Best.read(state.best)
     names = [] if best is None else [best.folder]
     return [run.named(name) for name in (*names, *([f"start-{state.stage.index + 1}"] if anchored else []))]
+
+
+def settle_down(run: Run, handed_on: str, keep: int | None) -> None:
+    """Leave a run that ends what it hands on and what it could be trained on from; see ``storage.tidy``.
+
+    Only the newest checkpoint keeps its optimiser states. All stays where ``run.keep`` is set, or while
+    somebody reads a network here.
+    """
+    if keep is not None:
+        return
+    newest = run.checkpoints()[-1]
+    needed = {path.name for path in leans_on(run, read_json(newest / MANIFEST))}
+    remove(run, leftovers(run, run.named(handed_on), needed, resumable=True))
 
 
 def forget(run: Run, step: int) -> None:

@@ -86,7 +86,8 @@ class RunLog:
 
     def tested(self, name: str, result: Evaluation) -> None:
         """A test evaluation, kept under ``name``."""
-        self.run.write_evaluation(name, result.summary, [asdict(item) for item in result.items])
+        items = [asdict(item) for item in result.items]
+        self.run.write_evaluation(name, result.summary, items, result.prompts)
         self._callbacks.tell(Tested(*self._at, name, result))
 
     def grown(self, entry: Mapping[str, Any]) -> None:

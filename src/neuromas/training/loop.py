@@ -11,7 +11,7 @@ from neuromas.storage import Run
 from neuromas.tasks.stream import training_problems
 from neuromas.training.alarms import answer
 from neuromas.training.callbacks import Callback, Callbacks
-from neuromas.training.checkpoints import Checkpointer
+from neuromas.training.checkpoints import Checkpointer, settle_down
 from neuromas.training.evaluations import final_tests, keep_test, validation
 from neuromas.training.log import RunLog
 from neuromas.training.stages import StageController
@@ -86,5 +86,6 @@ class Loop:
         """Test what the last stage hands on."""
         ended = self.stages.end()
         final_tests(self.state.assembly, self.log)
+        settle_down(self.run, ended["folder"], self.state.config.run.keep)
         self.checkpoints.write_status(finished=True, folder=ended["folder"])
         self.log.finished(ended["best"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from neuromas.config import Config, make_config
 from neuromas.growth.parent import ParentRun
 from neuromas.growth.stages import check_stages, settle
+from neuromas.learning.credit import make_estimator
 from neuromas.models.backbone import Backbone
 from neuromas.storage import Run
 from neuromas.system.assemble import Assembly, assemble, load_bundle
@@ -22,6 +23,7 @@ from neuromas.training.trackers import check_trackers
 def start(config: Config, directory: Path, *callbacks: Callback, backbone: Backbone | None = None) -> Run:
     """Train a new run in ``directory``. Returns when it is finished or was interrupted."""
     check_trackers(config.run.sinks)
+    make_estimator(config.train)
     config = settle(config)
     sources = digests(config)  # before they are read: what changes in between is noticed
     assembly, parent = _beginning(config, backbone)

@@ -43,8 +43,8 @@ class StageController:
         # a shared seed must not repeat the parent's problems and draws
         state.trainer.seed = derive(state.config.seed, "heir", state.lineage.spent.steps)
         state.stage = Stage(-1, 0, 0, born=parent.born)
-        if parent.optimisers and state.config.growth.optimiser == "keep":
-            load_optimisers(parent.folder, state.trainer.optimisers)
+        if parent.moments and state.config.growth.optimiser == "keep":
+            load_optimisers(parent.moments, state.trainer.optimisers)
 
     def settle(self) -> None:
         """Give the trainer what belongs to the stage: its place, rate, schedule and anchor."""
@@ -54,7 +54,7 @@ class StageController:
         trainer.anchor = None
         if state.config.train.anchor and stage.start is not None:
             first = self.log.run.named(stage.first)
-            trainer.anchor = inherited(first, trainer.policy.bank, stage.new)
+            trainer.anchor = inherited(first, state.base.model.bank, stage.new)
 
     def set_gates(self) -> None:
         """Gates and learning rates of the coming step."""
@@ -112,7 +112,7 @@ class StageController:
         growth, index = config.growth, state.stage.index + 1
         grown = transfer(state.assembly, change, derive(trainer.seed, "stage", index))
         kept = trainer.optimisers if growth.optimiser == "keep" else []
-        trainer.optimisers = [*kept, *map(trainer.optimiser, trainer.policy.bank.parameters[len(kept) :])]
+        trainer.optimisers = [*kept, *map(trainer.optimiser, state.base.model.bank.parameters[len(kept) :])]
         many = len(trainer.optimisers)
         adapters, steps = (many - len(grown.new), many), shapes(config)[index][1]
         state.stage = state.stage.followed_by(change, adapters, trainer.step, steps)
@@ -165,7 +165,7 @@ class StageController:
         """Say that a stage ended below its start; the folder of what is handed on."""
         state, stage, folder, what = self.state, self.state.stage, best.folder, "its start"
         if stage.gated(state.config.growth):
-            before, bank = undo(state.assembly, state.lineage.entries[-1]), state.trainer.policy.bank
+            before, bank = undo(state.assembly, state.lineage.entries[-1]), state.base.model.bank
             state.follow(before.network, before.before)
             del state.trainer.optimisers[len(bank.parameters) :]
             state.lineage, state.stage = state.lineage.undone(), stage.undone(len(bank.parameters))

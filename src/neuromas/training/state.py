@@ -54,11 +54,11 @@ class TrainState:
     """All that changes while a run trains; whoever changes it is handed the whole.
 
     ``trainer`` owns the network, its adapters and optimisers, the step, the seed of all draws and what the
-    baseline keeps. ``problems_seen`` counts the training problems that ancestors in other runs met, and
+    estimator remembers. ``problems_seen`` counts the training problems that ancestors in other runs met, and
     ``ancestor`` names the last of these. ``seconds`` were spent on steps.
     """
 
-    base: Assembly  # its configuration, policy and task; its network is only the first one
+    base: Assembly  # its configuration, model and task; its network is only the first one
     trainer: Trainer
     guard: Guard
     stage: Stage
@@ -72,7 +72,7 @@ class TrainState:
     def new(cls, assembly: Assembly) -> TrainState:
         """That of a run that has not begun."""
         config = assembly.config
-        trainer = Trainer(assembly.network, assembly.policy, config.train, config.seed)
+        trainer = Trainer(assembly.network, assembly.model, config.train, config.seed)
         return cls(assembly, trainer, Guard(config.alarms), Stage(0, 0, shapes(config)[0][1]))
 
     @property
@@ -87,7 +87,7 @@ class TrainState:
 
     @property
     def assembly(self) -> Assembly:
-        """The network as it is, with configuration, policy and task."""
+        """The network as it is, with configuration, model and task."""
         return replace(self.base, network=self.trainer.network)
 
     @property
@@ -101,9 +101,9 @@ class TrainState:
         return self.step >= self.stage.since + self.stage.steps
 
     def follow(self, network: Network, before: Mapping[int, int]) -> None:
-        """Go on with a network whose nodes were those of ``before``; running means follow their nodes."""
-        ema = self.trainer.ema
-        self.trainer.ema = {row: ema[old] for row, old in before.items() if old in ema}
+        """Go on with a network whose nodes were those of ``before``: what the estimator remembers follows."""
+        kept = self.trainer.estimator_state
+        self.trainer.remember({row: kept[old] for row, old in before.items() if old in kept})
         self.trainer.network = network
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class TrainState:
             "step": trainer.step,
             "cursor": self.place,
             "seed": trainer.seed,  # all draws are functions of the seed and the step
-            "ema": {str(node): value for node, value in trainer.ema.items()},
+            "ema": {str(node): kept for node, kept in trainer.estimator_state.items()},  # of any estimator
             "best": None if self.best is None else self.best.to_list(),
             "seconds": self.seconds,
             "stage": self.stage.to_dict(),
@@ -125,7 +125,7 @@ class TrainState:
         """Go on from a manifest's state and lineage. Raises KeyError, TypeError, ValueError or RunError."""
         data, trainer = manifest["state"], self.trainer
         trainer.step, trainer.seed = int(data["step"]), int(data["seed"])
-        trainer.ema = {int(node): float(value) for node, value in data["ema"].items()}
+        trainer.remember(data["ema"])
         self.best = Best.read(data["best"])
         self.seconds = float(data["seconds"])
         self.problems_seen = int(data["cursor"]) - trainer.step * self.config.train.batch
