@@ -160,9 +160,9 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _possible(self) -> TrainConfig:
         # one that is not built in is asked when it is made: a saved configuration may name any module
-        if ESTIMATORS.is_builtin(self.baseline) and self.samples < 2:
-            if ESTIMATORS.get(self.baseline).needs_group:
-                raise ValueError(self.too_few)
+        known = ESTIMATORS.is_builtin(self.baseline)
+        if known and self.samples < 2 and ESTIMATORS.get(self.baseline).needs_group:
+            raise ValueError(self.too_few)
         if self.problems * self.samples > _MOST_EPISODES:
             raise ValueError(
                 f"train.problems = {self.problems} and train.samples = {self.samples} are "

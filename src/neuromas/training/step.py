@@ -1,7 +1,7 @@
 """One training step on one screen: sample, score, credit, loss, step.
 
-``Trainer`` holds what changes (adapters, optimisers, states of the estimator); the loop around it, checkpoints and
-logging live in ``session``.
+``Trainer`` holds what changes (adapters, optimisers, the estimator's states); the loop around it, checkpoints
+and logging live in ``session``.
 """
 
 from __future__ import annotations

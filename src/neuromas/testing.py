@@ -1,0 +1,36 @@
+"""Conformance checks for parts of your own: one call in a test tells whether a part keeps its contract.
+
+>>> from neuromas.testing import check_estimator
+>>> from my_estimators import Mine
+>>> check_estimator(Mine())
+
+Each raises AssertionError in one line that says what is broken. Importing this loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neuromas.learning.conformance import check_estimator
+
+_WHERE = {
+    "check_estimator": "neuromas.learning.conformance",
+}
+
+__all__ = [
+    "check_estimator",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a check when it is first asked for."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'neuromas.testing' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The checks there are."""
+    return sorted(__all__)
