@@ -13,13 +13,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neuromas.engines.conformance import check_engine
     from neuromas.learning.conformance import check_estimator
 
 _WHERE = {
+    "check_engine": "neuromas.engines.conformance",
     "check_estimator": "neuromas.learning.conformance",
 }
 
 __all__ = [
+    "check_engine",
     "check_estimator",
 ]
 

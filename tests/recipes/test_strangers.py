@@ -154,9 +154,7 @@ def test_a_module_it_names_is_imported_for_nobody(run, cli, refused, monkeypatch
         assert "--trust" in refused(*command)
     assert not Path("imported").exists()
     assert cli(*grow, "train.baseline=rloo")[0] == 0
-    assert "cannot be imported" in refused("train", "--resume", run, "--trust"), (
-        "allowed, and empty"
-    )
+    assert "cannot be imported" in refused("train", "--resume", run, "--trust"), "allowed, and empty"
     assert Path("imported").exists()
 
 

@@ -22,7 +22,7 @@ def test_importing_the_checks_loads_nothing_heavy():
         "import sys, neuromas.testing; print([m for m in ('torch', 'numpy', 'pytest') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "set()"
 
 
 def test_a_check_that_is_none():

@@ -50,7 +50,7 @@ def _options(part: Any, settings: TrainConfig) -> dict[str, Any]:
 
 
 def check_state(estimator: Estimator, state: Any) -> None:
-    """Raises ValueError if the estimator cannot go on from a saved state. Asking it changes nothing."""
+    """Raises ValueError if the estimator cannot go on from a saved state: asking it changes nothing."""
     try:
         estimator.advantages(((0.0, 1.0),), state)
     except Exception as error:  # it may be foreign code, and the state anything
