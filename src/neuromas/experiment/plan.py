@@ -232,7 +232,7 @@ def _check_votes(plan: Plan, arm: Arm, label: str) -> None:
 
 
 def _rehearse(plan: Plan, arm: Arm, label: str) -> tuple[str, str] | None:
-    """The arm's configuration, task, estimator and way through its stages; the first test question and answer.
+    """The arm's configuration, task, estimator and way through its stages; first test question and answer.
 
     None where the arm has the task that all have: nothing needs to be drawn.
     """
