@@ -37,7 +37,7 @@ def test_every_public_name_is_there_listed_and_explained():
 
 def test_light_names_load_no_torch():
     names = "Task Problem Score Episode Topology draw validate NeuromasError load_config compare"
-    code = f"import neuromas, sys; [getattr(neuromas, n) for n in '{names}'.split()]; print('torch' in sys.modules)"
+    code = f"import neuromas as n, sys; [getattr(n, x) for x in '{names}'.split()]; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -86,7 +86,7 @@ def test_grow_prune_and_draw(trained, tmp_path):
         (lambda t: t.evaluate("tset"), "did you mean 'test'"),
         (lambda t: t.problems("dev"), "unknown split 'dev'"),
         (lambda t: neuromas.prune(t, "x"), "either node or edge"),
-        (lambda t: neuromas.compare(t), "at least two"),
+        (neuromas.compare, "at least two"),
         (lambda t: neuromas.draw("2-x-1"), "2-x-1"),
         (lambda t: neuromas.validate("maxx"), "did you mean 'max'"),
     ],
