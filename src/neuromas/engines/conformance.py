@@ -16,9 +16,7 @@ def check_engine(engine: Engine, adapters: Sequence[int] = (0,)) -> None:
     draw with the batch's size. What no contract can tell, whether the log-probabilities are those
     of the model, is left to the implementation's own tests.
     """
-    assert isinstance(engine, Engine), (
-        "an engine has what neuromas.engines.base.Engine has"
-    )
+    assert isinstance(engine, Engine), "an engine has what neuromas.engines.base.Engine has"
     assert isinstance(engine.codec, Codec), "codec does not implement Codec"
     assert engine.context >= 64, f"a context of {engine.context} tokens holds no prompt"
     versions = [engine.version(adapter) for adapter in adapters]

@@ -219,6 +219,12 @@ def _load_bundle(
     return assembly
 
 
+def restore_adapters(assembly: Assembly, folder: Path) -> None:
+    """Take over the adapters saved in ``folder``, as many and of the same shapes. Raises RunError."""
+    load_adapters(folder, assembly.model.bank, read_manifest(folder)["versions"])
+    assembly.publish()
+
+
 def _changed(config: Config, **model: str) -> Config:
     """The configuration with other keys of its model. Raises ConfigError."""
     return make_config({**dict(config), "model": {**dict(config.model), **model}})
