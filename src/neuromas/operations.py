@@ -92,9 +92,9 @@ def grow(
     hold the parent's, NeuromasError for all else that a user can mend.
     """
     from neuromas.api import train
-    from neuromas.growth.parent import heir_config
+    from neuromas.growth.parent import child_config
 
-    return train(heir_config(_path(parent), shape, steps, settings), directory)
+    return train(child_config(_path(parent), shape, steps, settings), directory)
 
 
 def prune(

@@ -13,17 +13,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neuromas.engines.conformance import check_engine
+    from neuromas.learner.conformance import check_engine, tiny_resident_model
     from neuromas.learning.conformance import check_estimator
 
 _WHERE = {
-    "check_engine": "neuromas.engines.conformance",
+    "check_engine": "neuromas.learner.conformance",
     "check_estimator": "neuromas.learning.conformance",
+    "tiny_resident_model": "neuromas.learner.conformance",
 }
 
 __all__ = [
     "check_engine",
     "check_estimator",
+    "tiny_resident_model",
 ]
 
 
