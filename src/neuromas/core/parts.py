@@ -25,7 +25,18 @@ METHODS = Registry("method", "neuromas.methods", {})
 
 ENGINES = Registry("engine", "neuromas.engines", {})
 
-PAGES = Registry("page", "neuromas.pages", {})
+PAGES = Registry(
+    "page",
+    "neuromas.pages",
+    {
+        "run": "neuromas.report.pages.run:PAGE",
+        "runs": "neuromas.report.pages.runs:PAGE",
+        "show": "neuromas.report.pages.show:PAGE",
+        "compare": "neuromas.report.pages.compare:PAGE",
+        "experiment": "neuromas.report.pages.experiment:PAGE",
+        "lineage": "neuromas.report.pages.lineage:PAGE",
+    },
+)
 
 TASKS = Registry("task", "neuromas.tasks", {})
 
