@@ -275,7 +275,7 @@ class RunConfig(Section):
         (), strict=False, description="trackers that get numbers, test results and sampled messages, too"
     )
     project: str = Field(
-        "neuromas", pattern=r"^[A-Za-z0-9_.-]{1,128}$", description="of wandb and trackio, under which runs go"
+        "neuromas", pattern=r"^[A-Za-z0-9_.-]{1,128}$", description="project of wandb and trackio"
     )
 
     @property
