@@ -9,10 +9,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from neuromas.config import Config, identity, make_config
 from neuromas.core.errors import ConfigError, RunError
@@ -29,8 +28,9 @@ from neuromas.evaluation.evaluate import Evaluation, evaluate  # noqa: E402
 from neuromas.growth.stages import settle  # noqa: E402
 from neuromas.system.assemble import Assembly, check_run, check_task, load_bundle, trust_run  # noqa: E402  (torch after the process settings)
 from neuromas.system.rollout import Sampling, rollout  # noqa: E402
-from neuromas.training.evaluations import Watch  # noqa: E402
-from neuromas.training.session import resume, start  # noqa: E402
+from neuromas.training.callbacks import Callback, Watch, Watching  # noqa: E402
+from neuromas.training.run import resume as _resume  # noqa: E402
+from neuromas.training.run import start  # noqa: E402
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +74,26 @@ class Trained:
         return run_report(Run.open(self.path))
 
 
-def train(config: Config, directory: str | Path, watch: Watch | None = None) -> Trained:
+def train(
+    config: Config,
+    directory: str | Path,
+    watch: Watch | None = None,
+    *,
+    callbacks: Sequence[Callback] = (),
+) -> Trained:
     """Train a new run, or resume the interrupted one of this configuration in ``directory``.
 
-    ``watch`` is called with every event (``step``, ``validation``, ``stage``, ``finished``).
-    Raises NeuromasError with one line on anything a user can mend, KeyboardInterrupt after Ctrl-C
-    (the checkpoint is saved; the same call continues it).
+    ``callbacks`` are told of every step, validation, growth and so on, see ``Callback``; ``watch``, of 0.2.0,
+    is a function that gets the same as dictionaries. Raises NeuromasError with one line on anything a user
+    can mend, KeyboardInterrupt after Ctrl-C (the checkpoint is saved; the same call continues it).
     """
-    path = Path(directory)
-    see = watch or _ignore
+    path, told = Path(directory), [*([Watching(watch)] if watch else []), *callbacks]
     if (path / "config.json").is_file():
         check_same(Run.open(path), config)
         check_run(path, config)
-        run = resume(path, see)
+        run = _resume(path, *told)
     else:
-        run = start(config, path, see)
+        run = start(config, path, *told)
     if not run.finished:  # Ctrl-C ended it after a step; a script's next lines must not take it for trained
         raise KeyboardInterrupt(f"{path} was interrupted; call train again to continue it")
     return load(path)
@@ -128,7 +133,3 @@ def read_question(text: str, shares: int) -> Problem:
         form = "what is asked" + " | part" * shares
         raise ConfigError(f"this network hands out the question in {shares} parts; write it as '{form}'")
     return Problem(id="ask", question=text, answer="", parts=tuple(parts), stem=stem)
-
-
-def _ignore(event: Mapping[str, Any]) -> None:
-    """The watcher of nobody."""

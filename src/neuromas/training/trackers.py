@@ -1,6 +1,6 @@
 """Optional mirrors of a run's metrics: TensorBoard, Weights & Biases, trackio.
 
-The run directory is the record; a sink gets the same numbers as scalars and nothing depends on it.
+The run directory is the record; a tracker gets the same numbers as scalars and nothing depends on it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from neuromas.core.errors import ConfigError, one_line, unknown
+from neuromas.training.callbacks import Callback, StepEnd, TrainStarted, Validated
 
-_SINKS = ("tensorboard", "wandb", "trackio")
+_TRACKERS = ("tensorboard", "wandb", "trackio")
 
 
-class Sink(Protocol):
+class Tracker(Protocol):
     """Where scalars go."""
 
     def log(self, step: int, scalars: Mapping[str, float]) -> None:
@@ -57,56 +58,65 @@ class _InitLog:
         self._module.finish()
 
 
-def check_sinks(names: Sequence[str]) -> None:
-    """Raises ConfigError with one line if a sink is unknown or its package is not installed."""
+def check_trackers(names: Sequence[str]) -> None:
+    """Raises ConfigError with one line if a tracker is unknown or its package is not installed."""
     for name in names:
-        if name not in _SINKS:
-            raise ConfigError(unknown("sink", name, _SINKS))
+        if name not in _TRACKERS:
+            raise ConfigError(unknown("tracker", name, _TRACKERS))
         if find_spec(name) is None:
             raise ConfigError(f"run.sinks names {name!r}, which is not installed: pip install {name}")
 
 
-def open_sinks(names: Sequence[str], run: Path, config: Mapping[str, Any]) -> list[Sink]:
-    """The named sinks. Raises ConfigError with one line if one is unknown, missing or refuses."""
-    check_sinks(names)
-    sinks: list[Sink] = []
+def open_trackers(names: Sequence[str], run: Path, config: Mapping[str, Any]) -> list[Tracker]:
+    """The named trackers. Raises ConfigError with one line if one is unknown, missing or refuses."""
+    check_trackers(names)
+    trackers: list[Tracker] = []
     for name in names:
         try:
             if name == "tensorboard":
-                sinks.append(_TensorBoard(run, config))
+                trackers.append(_TensorBoard(run, config))
             else:
-                sinks.append(_InitLog(name, run, config))
+                trackers.append(_InitLog(name, run, config))
         except Exception as error:  # foreign code: any failure to start is the same news
-            for sink in sinks:
-                sink.close()
+            for tracker in trackers:
+                tracker.close()
             raise ConfigError(f"run.sinks: {name!r} could not start: {one_line(error)}") from error
-    return sinks
+    return trackers
 
 
-class Mirrors:
-    """All sinks of a run. One that fails is left out from then on: the run does not depend on it."""
+class Trackers(Callback):
+    """All trackers of a run. One that fails is left out from then on: the run does not depend on it."""
 
-    def __init__(self, sinks: list[Sink], watch: Callable[[Mapping[str, Any]], None]) -> None:
-        """``watch`` is told of a sink that failed."""
-        self._sinks, self._watch = sinks, watch
+    def __init__(self, names: Sequence[str], say: Callable[[str], None]) -> None:
+        """``say`` is told of a tracker that failed."""
+        self._names, self._say = names, say
+        self._trackers: list[Tracker] = []
 
-    def log(self, step: int, report: Mapping[str, Any]) -> None:
-        """The numbers of a report to all sinks."""
-        numbers = scalars(report)
-        self._act(lambda sink: sink.log(step, numbers))
+    def on_train_start(self, event: TrainStarted) -> None:
+        self._trackers = open_trackers(self._names, event.path, event.config.model_dump(mode="json"))
+
+    def on_step_end(self, event: StepEnd) -> None:
+        self._log(event.report["step"], event.report)
+
+    def on_validation(self, event: Validated) -> None:
+        if not event.first:
+            self._log(event.step, {"validation": event.result.summary})
 
     def close(self) -> None:
-        """Flush and finish all."""
-        self._act(lambda sink: sink.close())
+        self._act(lambda tracker: tracker.close())
 
-    def _act(self, act: Callable[[Sink], None]) -> None:
-        for sink in list(self._sinks):
+    def _log(self, step: int, report: Mapping[str, Any]) -> None:
+        """The numbers of a report to all."""
+        numbers = scalars(report)
+        self._act(lambda tracker: tracker.log(step, numbers))
+
+    def _act(self, act: Callable[[Tracker], None]) -> None:
+        for tracker in list(self._trackers):
             try:
-                act(sink)
+                act(tracker)
             except Exception as error:  # foreign code: whatever it raises is news, not the end
-                self._sinks.remove(sink)
-                text = f"a sink failed and is left out: {one_line(error)}"
-                self._watch({"event": "stage", "text": text})
+                self._trackers.remove(tracker)
+                self._say(f"a tracker failed and is left out: {one_line(error)}")
 
 
 def scalars(report: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Sinks: the same numbers elsewhere, through one small interface."""
+"""Trackers: the same numbers elsewhere, through one small interface."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from neuromas.core.errors import ConfigError
 from neuromas.training import trackers as tracking
-from neuromas.training.trackers import check_sinks, open_sinks, scalars
+from neuromas.training.trackers import check_trackers, open_trackers, scalars
 
 
 def test_scalars_are_the_numbers_of_a_report_by_their_path():
@@ -61,9 +61,9 @@ def libraries(monkeypatch):
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
 def test_a_library_gets_run_numbers_and_end(libraries, tmp_path, name):
-    (sink,) = open_sinks([name], tmp_path / "mine", {"seed": 1})
-    sink.log(3, {"reward": 0.5})
-    sink.close()
+    (tracker,) = open_trackers([name], tmp_path / "mine", {"seed": 1})
+    tracker.log(3, {"reward": 0.5})
+    tracker.close()
     assert libraries[name].calls == [
         ("init", {"project": "neuromas", "name": "mine", "config": {"seed": 1}}),
         ("log", {"reward": 0.5}, 3),
@@ -88,25 +88,25 @@ def test_tensorboard_gets_scalars(monkeypatch, tmp_path):
     module.SummaryWriter = SummaryWriter
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
     monkeypatch.setattr(tracking, "find_spec", lambda name: module)
-    (sink,) = open_sinks(["tensorboard"], tmp_path, {})
-    sink.log(2, {"reward": 0.5})
-    sink.close()
+    (tracker,) = open_trackers(["tensorboard"], tmp_path, {})
+    tracker.log(2, {"reward": 0.5})
+    tracker.close()
     assert written == [str(tmp_path / "tensorboard"), ("reward", 0.5, 2), "closed"]
 
 
-def test_an_unknown_and_a_missing_sink_are_one_line(monkeypatch):
-    with pytest.raises(ConfigError, match="unknown sink 'wand'; did you mean 'wandb'"):
-        check_sinks(["wand"])
+def test_an_unknown_and_a_missing_tracker_are_one_line(monkeypatch):
+    with pytest.raises(ConfigError, match="unknown tracker 'wand'; did you mean 'wandb'"):
+        check_trackers(["wand"])
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="'trackio', which is not installed: pip install trackio"):
-        check_sinks(["trackio"])
+        check_trackers(["trackio"])
 
 
-def test_a_sink_that_refuses_is_one_line_and_closes_the_others(libraries, tmp_path):
+def test_a_tracker_that_refuses_is_one_line_and_closes_the_others(libraries, tmp_path):
     class UsageError(Exception):
         """As wandb's, which is no RuntimeError."""
 
     libraries["wandb"].error = UsageError("no API key\nconfigured")
     with pytest.raises(ConfigError, match="'wandb' could not start: no API key configured"):
-        open_sinks(["trackio", "wandb"], tmp_path, {})
+        open_trackers(["trackio", "wandb"], tmp_path, {})
     assert libraries["trackio"].calls[-1] == ("finish",)
