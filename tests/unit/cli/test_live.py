@@ -7,11 +7,13 @@ import io
 import pytest
 from rich.console import Console
 
+from neuromas.cli import progress
 from neuromas.cli.live import LiveBar, LiveTable
+from neuromas.config import make_config
 from neuromas.core.episode import Episode, Turn
 from neuromas.core.task import Problem, Score
 from neuromas.evaluation.evaluate import Evaluation
-from neuromas.training.callbacks import AlarmRaised, StepEnd, Validated
+from neuromas.training.callbacks import AlarmRaised, StepEnd, TrainStarted, Validated
 
 HOSTILE = "\x1b[2J\u202e[red]evil[/red]\r\n"
 
@@ -23,6 +25,7 @@ def episode(text=HOSTILE, nodes=3):
 
 def step(number, reward=0.5, one=None):
     report = {
+        "seconds": {"learn": 0.5},
         **{"step": number - 1, "reward": reward, "silent_groups": 0.75, "parse_failures": None},
         "truncated": [0.0, 0.25],
     }
@@ -42,7 +45,7 @@ def test_figures_alarms_and_an_episode_stand_in_it():
     live.step(step(2, 0.75, episode("later")))
     live.validated(Validated(2, 9, Evaluation((), {"accuracy": 0.5}), first=False, best=True))
     live.validated(Validated(4, 9, Evaluation((), {"accuracy": 0.25}), first=False, best=False))
-    live.alarm(AlarmRaised(4, 9, "zero", "alarm zero: nothing is earned"))
+    live.alarm(AlarmRaised(4, 9, "zero", "nothing is earned"))
     text = drawn(live)
     for part in (
         "0.75, mean of 2 steps 0.50",
@@ -94,3 +97,20 @@ def test_the_terminal_is_left_clean(end):
     shown = screen.getvalue()
     assert "a message" in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor is back"
+
+
+@pytest.mark.parametrize(("terminal", "show"), [(True, 1), (True, 0), (False, 1)])
+def test_progress_shows_the_table_on_a_terminal_where_it_is_wanted(monkeypatch, terminal, show, tmp_path):
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=100, height=40)
+    monkeypatch.setattr(progress, "Console", lambda **_: console)
+    with progress.Progress() as watching:
+        watching.on_train_start(TrainStarted(0, 9, tmp_path, make_config({"run": {"show": show}})))
+        watching.on_step_end(step(1, one=episode("a message")))
+        watching.on_validation(Validated(1, 9, Evaluation((), {"accuracy": 0.5}), first=False, best=True))
+        watching.on_alarm(AlarmRaised(1, 9, "zero", "nothing is earned"))
+        watching._bar.refresh()
+    shown = screen.getvalue()
+    assert ("a message" in shown) == (terminal and show == 1)
+    assert ("step 1/9  reward 0.50" in shown) == (not terminal)
+    assert "alarm zero: nothing is earned" in shown
