@@ -16,6 +16,7 @@ from neuromas.storage.disk import (
     ERRORS,
     clear,
     flush,
+    json_lines,
     read_json,
     read_whole,
     refuse_links,
@@ -118,7 +119,7 @@ class Run:
 
         A checkpoint brings them to the disk.
         """
-        text, path = _json_lines(rows), self.path / name
+        text, path = json_lines(rows), self.path / name
         if name in self._ends and _end(path) != self._ends[name]:
             raise RunError(
                 f"{path} was removed or changed by somebody else while the run is working; "
@@ -155,7 +156,7 @@ class Run:
         if path.exists():
             kept = [row for row in self.lines(name) if wanted(row)]
             with clear(self.path):
-                write_atomic(path, _json_lines(kept))
+                write_atomic(path, json_lines(kept))
             self._ends[name] = _end(path)
 
     def missing_steps(self, until: int) -> int:
@@ -176,9 +177,9 @@ class Run:
         with clear(self.path):
             folder.mkdir(exist_ok=True)
             (folder / f"{name}{_PROMPTS}").unlink(missing_ok=True)  # never those of an older evaluation
-            write_atomic(folder / f"{name}.jsonl", _json_lines(items))
+            write_atomic(folder / f"{name}.jsonl", json_lines(items))
             if read:
-                write_atomic(folder / f"{name}{_PROMPTS}", _json_lines(read))
+                write_atomic(folder / f"{name}{_PROMPTS}", json_lines(read))
         self.write(f"evaluations/{name}.json", summary)
 
     def prompts(self, name: str) -> dict[str, Any]:
@@ -361,10 +362,6 @@ def _guard(folder: Path, alone: bool) -> Iterator[bool]:
         yield free
     finally:
         os.close(handle)
-
-
-def _json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _refuse_used(path: Path) -> None:
