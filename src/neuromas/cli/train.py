@@ -29,7 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "settings",
         nargs="*",
         metavar="CONFIG.toml | key=value",
-        help="a TOML file (without one the defaults are used), then overrides such as train.steps=40",
+        help="a TOML file or a recipe such as demo (else the defaults), then overrides: train.steps=40",
     )
     parser.add_argument(
         "--run", type=name, metavar="DIR", dest="directory", help="run directory (default runs/NAME)"
@@ -87,7 +87,7 @@ def _carry_on(args: argparse.Namespace, directory: Path, config: Config) -> int:
     allow(args, directory)
     check_run(directory, config)
     if there.finished:
-        from neuromas.report.tables import run_report
+        from neuromas.report.pages.run import run_report
 
         report = run_report(there)
         print(f"{visible(str(directory))} is already trained; remove it to train afresh\n\n{report}")

@@ -259,11 +259,20 @@ class RunConfig(Section):
 
     directory: str = Field("", description="of the run; empty: runs/NAME, or what --run says")
     checkpoint_every: int = Field(10, ge=1, le=_MOST_STEPS, description="steps between checkpoints")
-    keep: int = Field(3, ge=1, description="newest checkpoints that stay, with what they lean on")
+    keep: int | None = Field(
+        None,
+        ge=1,
+        description="newest checkpoints that stay; none: 3 while training, then the last and the best",
+    )
     episodes: int = Field(2, ge=0, le=_MOST_EPISODES, description="episodes of a step that are kept as text")
     sinks: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field(
         (), strict=False, description="trackers that get the numbers, too"
     )
+
+    @property
+    def newest(self) -> int:
+        """How many of the newest checkpoints stay while the run trains, with what they lean on."""
+        return 3 if self.keep is None else self.keep
 
 
 class Config(Section):
