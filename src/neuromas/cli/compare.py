@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from neuromas.core.errors import ConfigError, shown
+from neuromas.core.errors import ConfigError, RunError, shown
 from neuromas.report.terminal import visible
 from neuromas.storage import Run
+
+Side = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
     from neuromas.report.results import as_json
     from neuromas.report.tables import paired, paired_line, percent
 
-    sides: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [read_evaluation(*one) for one in runs]
+    sides: list[Side] = [read_evaluation(*one) for one in runs]
+    for place in range(0, len(names), 2):
+        _check_data(names[place : place + 2], sides[place : place + 2])
     if args.more:
         found = compare_pairs([items for _, items in sides])
         data, said = as_json(found), "\n".join(comparison_lines(found)).rstrip()
@@ -52,6 +57,28 @@ def run(args: argparse.Namespace) -> int:
         print(f"{percent(summary['accuracy'], summary['interval'])}  {visible(text)}")
     print(said)
     return 0
+
+
+def _check_data(names: Sequence[str], sides: Sequence[Side]) -> None:
+    """Raises RunError in one line unless both were asked some questions alike, and none otherwise."""
+    (one, first), (other, second) = sides
+    asked = {item["id"]: (item["question"], item.get("gold")) for item in first}
+    both = [item for item in second if item["id"] in asked]
+    if both and all(asked[item["id"]] == (item["question"], item.get("gold")) for item in both):
+        return
+    why = "ask different questions under the same ids" if both else "have no items in common"
+    what = f"{shown(names[0])} is of {_data(one)} and {shown(names[1])} of {_data(other)}"
+    raise RunError(f"{what}: the two evaluations {why}")
+
+
+def _data(summary: Mapping[str, Any]) -> str:
+    """What an evaluation asked, as far as it says."""
+    data = summary.get("data")
+    if not isinstance(data, Mapping):
+        return "data it does not name"
+    options = data.get("options")
+    given = f" {shown(options)}" if options else ""
+    return f"task {data.get('task')}{given} (digest {data.get('digest')})"
 
 
 def _open(text: str) -> tuple[Run, str]:

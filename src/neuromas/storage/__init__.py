@@ -13,6 +13,18 @@ comes into being whole, ``run`` what a run is made of.
 """
 
 from neuromas.storage.disk import read_json, replace_folder, sweep, write_atomic
-from neuromas.storage.run import MANIFEST, Run, reading
+from neuromas.storage.naming import data_name, run_name
+from neuromas.storage.readers import reading
+from neuromas.storage.run import MANIFEST, Run
 
-__all__ = ["MANIFEST", "Run", "read_json", "reading", "replace_folder", "sweep", "write_atomic"]
+__all__ = [
+    "MANIFEST",
+    "Run",
+    "data_name",
+    "read_json",
+    "reading",
+    "replace_folder",
+    "run_name",
+    "sweep",
+    "write_atomic",
+]

@@ -24,12 +24,15 @@ from neuromas.storage.disk import (
     sweep,
     write_atomic,
 )
+from neuromas.storage.naming import digest
+from neuromas.storage.readers import guarded
 
 _STEP = "step-"
 _FOLDERS = ("checkpoints", "evaluations")
 _KINDS = ("start", "parent")  # checkpoints that are not resumed from
 _LOCK = ".lock"
 MANIFEST = "network.json"
+_IDENTITY = ("data", "checkpoint")  # what an evaluation is of
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,16 @@ class Run:
         for name in _FOLDERS:
             with suppress(OSError):
                 (self.path / name).rmdir()
+
+    @classmethod
+    def check_free(cls, path: Path) -> None:
+        """Raises RunError where no run can begin: there is one, other files, or nothing can be written."""
+        _refuse_used(path)
+        there = next((place for place in (path, *path.parents) if os.path.lexists(place)), Path())
+        if not there.is_dir():
+            raise RunError(f"run directory {str(path)!r}: {str(there)!r} is not a folder")
+        if not os.access(there, os.W_OK):
+            raise RunError(f"run directory {str(path)!r}: nothing can be written in {str(there)!r}")
 
     @classmethod
     def open(cls, path: Path) -> Run:
@@ -173,6 +186,22 @@ class Run:
             (self.path / "evaluations").mkdir(exist_ok=True)
             write_atomic(self.path / "evaluations" / f"{name}.jsonl", text)
         self.write(f"evaluations/{name}.json", summary)
+
+    def keep_evaluation(
+        self, name: str, summary: Mapping[str, Any], items: Iterable[Mapping[str, Any]]
+    ) -> str:
+        """Keep an evaluation beside those there are, and return the name it got.
+
+        That is ``name``, unless an evaluation of other data or of another checkpoint has it: then a digest
+        of this one's is added. The same evaluation again takes the place of its earlier one.
+        """
+        identity = [json.dumps(summary.get(key), sort_keys=True) for key in _IDENTITY]
+        if (self.path / "evaluations" / f"{name}.json").exists():
+            there = self.read(f"evaluations/{name}.json")
+            if [json.dumps(there.get(key), sort_keys=True) for key in _IDENTITY] != identity:
+                name = f"{name}-{digest(*identity)}"
+        self.write_evaluation(name, summary, items)
+        return name
 
     def evaluation(self, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Summary and items of an evaluation by name. Raises RunError naming those there are."""
@@ -307,50 +336,16 @@ class Run:
         stay = {self.checkpoint(step) for step in needed} | {self.named(name) for name in named}
         others = [path for kind in _KINDS for path in (self.path / "checkpoints").glob(f"{kind}-*")]
         gone = [path for path in (*self.checkpoints()[:-keep], *others) if path not in stay]
-        with _guard(self.path / "checkpoints", alone=True) as alone:
+        with guarded(self.path / "checkpoints", alone=True) as alone:
             for path in gone if alone else ():
                 remove_folder(path)
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """While a network is read from a run, or from one of its checkpoints, none is removed there."""
-    inside = path / "checkpoints"
-    with _guard(inside if inside.is_dir() else path.parent, alone=False):
-        yield
-
-
-@contextmanager
-def _guard(folder: Path, alone: bool) -> Iterator[bool]:
-    """Many may read a folder's checkpoints, or one may remove some: then the value says whether it may.
-
-    Where the system has no such locks nobody waits.
-    """
-    try:
-        import fcntl
-
-        handle = os.open(folder, os.O_RDONLY)
-    except (ImportError, OSError):
-        yield True
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
-        free = True
-    except BlockingIOError:
-        free = False
-    except OSError:
-        free = True
-    try:
-        yield free
-    finally:
-        os.close(handle)
 
 
 def _refuse_used(path: Path) -> None:
     """Raises RunError where no run can begin: there is one, or what is not the beginning of one."""
     if (path / "config.json").exists():
         raise RunError(
-            f"{path} already holds a run; resume it with --resume {path}, or name another directory"
+            f"{path} already holds a run; resume it with --resume {path}, or name another with --run"
         )
     if path.is_dir() and not all(_of_a_beginning(entry) for entry in path.iterdir()):
         raise RunError(f"{path} is not empty and not a run; name another directory")
