@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     if (Path(args.path) / "config.json").is_file():
         if args.task and not args.name:
             wanted = f"{data_name(task.name, options)}-{data['digest'][:8]}-{wanted}"
-        kept = Run.open(Path(args.path)).keep_evaluation(wanted, summary, map(asdict, result.items))
+        items = [asdict(item) for item in result.items]
+        kept = Run.open(Path(args.path)).keep_evaluation(wanted, summary, items, result.prompts)
         taken = "" if kept == wanted else f" ({wanted!r} is of other data or another checkpoint)"
         where = visible(f"kept as {kept!r} in {args.path}{taken}")
     else:
@@ -93,9 +94,14 @@ def _name(args: argparse.Namespace, votes: tuple[int, float] | None) -> str:
             f"evaluation name {shown(kept)}: use no leading '.', "
             "and leave test-before, test-after and stage-N to training"
         )
-    if "/" in kept or visible(kept) != kept or len(kept.encode()) > _LONGEST_NAME:
+    if (
+        "/" in kept
+        or kept.endswith(".prompts")
+        or visible(kept) != kept
+        or len(kept.encode()) > _LONGEST_NAME
+    ):
         raise ConfigError(
-            f"evaluation name {shown(kept)}: use no '/', no invisible characters "
+            f"evaluation name {shown(kept)}: use no '/', no ending '.prompts', no invisible characters "
             f"and at most {_LONGEST_NAME} bytes"
         )
     return kept

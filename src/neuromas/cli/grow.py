@@ -8,7 +8,7 @@ from pathlib import Path
 from neuromas.cli.network import RUN, add_trust, allow, there
 from neuromas.cli.options import name, whole
 from neuromas.cli.watching import train_in
-from neuromas.storage import Run
+from neuromas.storage import check_free
 
 _STEPS = 10_000_000
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     there(args.path)
     shape = "".join(c if c.isalnum() or c in "-." else "_" for c in args.to)
     directory = Path(args.directory or f"{Path(args.path)}-to-{shape}")
-    Run.check_free(directory)  # before torch is loaded
+    check_free(directory)  # before torch is loaded
     from neuromas.growth.parent import heir_config
     from neuromas.training import session
 

@@ -14,7 +14,7 @@ from neuromas.cli.watching import train_in
 from neuromas.core.errors import ConfigError
 from neuromas.core.files import is_file
 from neuromas.report.terminal import visible
-from neuromas.storage import Run, run_name
+from neuromas.storage import Run, check_free, run_name
 
 if TYPE_CHECKING:
     from neuromas.config import Config
@@ -29,7 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "settings",
         nargs="*",
         metavar="CONFIG.toml | key=value",
-        help="a TOML file (without one the defaults are used), then overrides such as train.steps=40",
+        help="a TOML file or a recipe such as demo (else the defaults), then overrides: train.steps=40",
     )
     parser.add_argument(
         "--run", type=name, metavar="DIR", dest="directory", help="run directory (default runs/NAME)"
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     directory = Path(args.directory or config.run.directory or f"runs/{run_name(config)}")
     if args.carry_on and (directory / "config.json").is_file():
         return _carry_on(args, directory, config)
-    Run.check_free(directory)  # before torch is loaded
+    check_free(directory)  # before torch is loaded
     from neuromas.training import session
 
     return train_in(directory, lambda watch: session.start(config, directory, watch))
@@ -88,7 +88,7 @@ def _carry_on(args: argparse.Namespace, directory: Path, config: Config) -> int:
     allow(args, directory)
     check_run(directory, config)
     if there.finished:
-        from neuromas.report.tables import run_report
+        from neuromas.report.pages.run import run_report
 
         report = run_report(there)
         print(f"{visible(str(directory))} is already trained; remove it to train afresh\n\n{report}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import tomli_w
 
-from neuromas.config import Config, make_config
+from neuromas.config import Config, identity, make_config
 from neuromas.core.errors import RunError
 from neuromas.experiment.plan import Arm, Plan
 from neuromas.storage import MANIFEST, Run, read_json, write_atomic
@@ -117,7 +117,7 @@ def lay_out(plan: Plan, out: Path) -> list[Cell]:
     for cell in cells:
         if (cell.run / "config.json").is_file():
             found = make_config(Run.open(cell.run).read("config.json"))
-            if found.model_dump(mode="json") != cell.config.model_dump(mode="json"):
+            if identity(found) != identity(cell.config):
                 raise RunError(f"{cell.run} holds a run of another configuration; name another --out")
     return cells
 

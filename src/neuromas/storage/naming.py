@@ -6,9 +6,10 @@ import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from neuromas.config import Config
+if TYPE_CHECKING:
+    from neuromas.config import Config
 
 _LONGEST = 120  # characters of a run's name
 _SOURCES = ("path", "dataset", "train", "test")  # options that name data

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from neuromas.core.errors import RunError, one_line, unknown
+from neuromas.storage.beginning import FOLDERS, LOCK, refuse_used
 from neuromas.storage.disk import (
     ERRORS,
     clear,
@@ -28,9 +29,8 @@ from neuromas.storage.naming import digest
 from neuromas.storage.readers import guarded
 
 _STEP = "step-"
-_FOLDERS = ("checkpoints", "evaluations")
 _KINDS = ("start", "parent")  # checkpoints that are not resumed from
-_LOCK = ".lock"
+_PROMPTS = ".prompts.jsonl"
 MANIFEST = "network.json"
 _IDENTITY = ("data", "checkpoint")  # what an evaluation is of
 
@@ -56,13 +56,13 @@ class Run:
         What a process left that ended while it made a run here is taken over. Raises RunError if there is
         a run, a process that makes one, or anything else.
         """
-        _refuse_used(path)
+        refuse_used(path)
         run, new = cls(path), not path.exists()
         with clear(path):
             path.mkdir(parents=True, exist_ok=True)
         try:
             with run.lock():
-                _refuse_used(path)
+                refuse_used(path)
                 try:
                     run._make(config, about)
                 except BaseException:
@@ -78,7 +78,7 @@ class Run:
     def _make(self, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
         """The first files. The configuration is the last: with it the directory is a run."""
         with clear(self.path):
-            for name in _FOLDERS:
+            for name in FOLDERS:
                 (self.path / name).mkdir(exist_ok=True)
             flush(self.path.parent)
         self.write("run.json", about)
@@ -86,22 +86,12 @@ class Run:
 
     def _unmake(self) -> None:
         """Take back a creation that failed; what cannot be is taken over by the next one."""
-        for name in ("config.json", "run.json", _LOCK):
+        for name in ("config.json", "run.json", LOCK):
             with suppress(OSError):
                 (self.path / name).unlink()
-        for name in _FOLDERS:
+        for name in FOLDERS:
             with suppress(OSError):
                 (self.path / name).rmdir()
-
-    @classmethod
-    def check_free(cls, path: Path) -> None:
-        """Raises RunError where no run can begin: there is one, other files, or nothing can be written."""
-        _refuse_used(path)
-        there = next((place for place in (path, *path.parents) if os.path.lexists(place)), Path())
-        if not there.is_dir():
-            raise RunError(f"run directory {str(path)!r}: {str(there)!r} is not a folder")
-        if not os.access(there, os.W_OK):
-            raise RunError(f"run directory {str(path)!r}: nothing can be written in {str(there)!r}")
 
     @classmethod
     def open(cls, path: Path) -> Run:
@@ -177,18 +167,32 @@ class Run:
         return len(set(range(until)) - {row.get("step") for row in self.lines("metrics.jsonl")})
 
     def write_evaluation(
-        self, name: str, summary: Mapping[str, Any], items: Iterable[Mapping[str, Any]]
+        self,
+        name: str,
+        summary: Mapping[str, Any],
+        items: Iterable[Mapping[str, Any]],
+        prompts: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """Summary and per-item lines of one evaluation."""
+        """Summary and per-item lines of one evaluation; beside them, by item, what every node read."""
         refuse_links(self.path)
         text = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
+        read = ({"id": name, "prompts": list(texts)} for name, texts in (prompts or {}).items())
+        folder = self.path / "evaluations"
         with clear(self.path):
-            (self.path / "evaluations").mkdir(exist_ok=True)
-            write_atomic(self.path / "evaluations" / f"{name}.jsonl", text)
+            folder.mkdir(exist_ok=True)
+            (folder / f"{name}{_PROMPTS}").unlink(missing_ok=True)  # never those of an older evaluation
+            write_atomic(folder / f"{name}.jsonl", text)
+            if prompts:
+                lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in read)
+                write_atomic(folder / f"{name}{_PROMPTS}", lines)
         self.write(f"evaluations/{name}.json", summary)
 
     def keep_evaluation(
-        self, name: str, summary: Mapping[str, Any], items: Iterable[Mapping[str, Any]]
+        self,
+        name: str,
+        summary: Mapping[str, Any],
+        items: Iterable[Mapping[str, Any]],
+        prompts: Mapping[str, Sequence[str]] | None = None,
     ) -> str:
         """Keep an evaluation beside those there are, and return the name it got.
 
@@ -200,8 +204,12 @@ class Run:
             there = self.read(f"evaluations/{name}.json")
             if [json.dumps(there.get(key), sort_keys=True) for key in _IDENTITY] != identity:
                 name = f"{name}-{digest(*identity)}"
-        self.write_evaluation(name, summary, items)
+        self.write_evaluation(name, summary, items, prompts)
         return name
+
+    def prompts(self, name: str) -> dict[str, Any]:
+        """What every node read in an evaluation, texts by item; empty where it was not kept."""
+        return {str(row.get("id")): row.get("prompts") for row in self.lines(f"evaluations/{name}{_PROMPTS}")}
 
     def evaluation(self, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Summary and items of an evaluation by name. Raises RunError naming those there are."""
@@ -296,10 +304,10 @@ class Run:
         """Whether a living process is working on the run."""
         from filelock import FileLock, Timeout
 
-        if not (self.path / _LOCK).is_file():
+        if not (self.path / LOCK).is_file():
             return False
         try:
-            with FileLock(str(self.path / _LOCK), timeout=0):
+            with FileLock(str(self.path / LOCK), timeout=0):
                 return False
         except Timeout:
             return True
@@ -313,7 +321,7 @@ class Run:
         from filelock import FileLock, Timeout
 
         refuse_links(self.path)
-        guard = FileLock(str(self.path / _LOCK))
+        guard = FileLock(str(self.path / LOCK))
         with clear(self.path):
             try:
                 guard.acquire(timeout=0)
@@ -322,7 +330,7 @@ class Run:
         try:
             with clear(self.path):
                 sweep(self.path)
-                for name in _FOLDERS:
+                for name in FOLDERS:
                     sweep(self.path / name)
             yield
         finally:
@@ -336,28 +344,15 @@ class Run:
         stay = {self.checkpoint(step) for step in needed} | {self.named(name) for name in named}
         others = [path for kind in _KINDS for path in (self.path / "checkpoints").glob(f"{kind}-*")]
         gone = [path for path in (*self.checkpoints()[:-keep], *others) if path not in stay]
-        with guarded(self.path / "checkpoints", alone=True) as alone:
-            for path in gone if alone else ():
+        with self.unread() as free:
+            for path in gone if free else ():
                 remove_folder(path)
 
-
-def _refuse_used(path: Path) -> None:
-    """Raises RunError where no run can begin: there is one, or what is not the beginning of one."""
-    if (path / "config.json").exists():
-        raise RunError(
-            f"{path} already holds a run; resume it with --resume {path}, or name another with --run"
-        )
-    if path.is_dir() and not all(_of_a_beginning(entry) for entry in path.iterdir()):
-        raise RunError(f"{path} is not empty and not a run; name another directory")
-
-
-def _of_a_beginning(entry: Path) -> bool:
-    """Whether a process could have left this that ended while it made a run: nothing of worth is lost."""
-    if entry.name in _FOLDERS:
-        return entry.is_dir() and not any(entry.iterdir())
-    if entry.name == "run.json":  # is written into a folder that has the others
-        return all((entry.parent / name).is_dir() for name in _FOLDERS)
-    return entry.name == _LOCK or entry.name.startswith((".run.json-", ".config.json-"))
+    @contextmanager
+    def unread(self) -> Iterator[bool]:
+        """Whether nobody reads a network here just now; if so, nobody begins to within the block."""
+        with guarded(self.path / "checkpoints", alone=True) as free:
+            yield free
 
 
 def _write(handle: int, data: bytes) -> None:

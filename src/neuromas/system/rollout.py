@@ -58,11 +58,11 @@ class _Pass:
 
 def check_prompt(network: Network, task: Task, problem: Problem, node: int) -> None:
     """Raises PromptError if the node could not be asked even with nothing but empty messages to read."""
-    topology, codec = network.topology, network.policy.codec
+    topology, codec = network.topology, network.engine.codec
     empty = [""] * len(topology.incoming(node))
     style, form = network.style, task.answer_format
     prompt = build_prompt(topology, node, problem, empty, codec, style=style, answer_format=form)
-    check_fits(topology, node, prompt, network.budget(node), network.policy.context)
+    check_fits(topology, node, prompt, network.budget(node), network.engine.context)
 
 
 def rollout(
@@ -112,7 +112,7 @@ def _speak(
         )
         for one, node, prompt, _ in batch
     ]
-    spoken = network.policy.generate(requests, sampling.temperature, network.ends)
+    spoken = network.engine.generate(requests, sampling.temperature, network.ends)
     for (one, node, _, cut), request, out in zip(batch, requests, spoken, strict=True):
         turn = _turn(network, node, (request, out), sampling.temperature, cut)
         one.turns.append(turn)
@@ -133,7 +133,7 @@ def _turn(
 ) -> Turn:
     """The record of one message. Text that an end token carries before its line break is kept."""
     request, out = spoken
-    text = network.policy.codec.decode(out.ids)
+    text = network.engine.codec.decode(out.ids)
     if out.ended and network.style == "plain":
         text = re.split(r"[\r\n]", text, maxsplit=1)[0]  # only what ended it: other breaks are text
     return Turn(
@@ -146,7 +146,7 @@ def _turn(
         ended=out.ended,
         temperature=temperature,
         adapter=request.adapter,
-        version=network.policy.version(request.adapter),
+        version=network.engine.version(request.adapter),
         cut_inputs=cut,
     )
 
@@ -170,7 +170,7 @@ def _open(topology: Topology, node: int, one: _Pass, seed: int) -> list[bool]:
 
 def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> tuple[Prompt, int]:
     """The node's prompt and how many incoming messages their edges cut."""
-    topology, codec = network.topology, network.policy.codec
+    topology, codec = network.topology, network.engine.codec
     cut = 0
     messages: list[str | None] = []
     for edge, open_ in zip(topology.incoming(node), _open(topology, node, one, seed), strict=True):
@@ -186,7 +186,7 @@ def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> t
     prompt = build_prompt(
         topology, node, one.problem, messages, codec, style=network.style, answer_format=task.answer_format
     )
-    check_fits(topology, node, prompt, network.budget(node), network.policy.context)
+    check_fits(topology, node, prompt, network.budget(node), network.engine.context)
     return prompt, cut
 
 

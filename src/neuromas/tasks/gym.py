@@ -27,7 +27,7 @@ from typing import Any
 
 from neuromas.core.errors import TaskError, one_line, shown, unknown
 from neuromas.core.task import AnswerKind, Problem, Score, Task
-from neuromas.tasks.checking import FAILED, MAX_CHARS, plain
+from neuromas.tasks.checking import FAILED, MAX_CHARS, trimmed
 from neuromas.tasks.formulas import as_fraction, expression, is_number
 from neuromas.tasks.generated import GeneratedTask
 from neuromas.tasks.options import MAX_SEED
@@ -206,7 +206,7 @@ class GymSource:
         said = text.strip()
         if not said or len(said) > max(MAX_CHARS, 2 * len(problem.answer)):
             return FAILED
-        if plain(said) == plain(problem.answer):
+        if trimmed(said) == trimmed(problem.answer):
             return Score(1.0, said)
         if self.name in CLOSE:
             return Score(float(_near(problem.answer, said, CLOSE[self.name][0])), said)
