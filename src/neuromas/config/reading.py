@@ -69,6 +69,9 @@ def guess_keys(key: str) -> list[str]:
     return guesses(key, key_names())
 
 
+_FREE = (("task", "options"), ("engine", "options"), ("train", "baseline_options"))  # tables of any keys
+
+
 def check_keys(overrides: Sequence[str]) -> None:
     """Raises ConfigError for an override whose key does not exist, whatever the rest of the data will be."""
     for text in overrides:
