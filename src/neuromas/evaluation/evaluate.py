@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -71,6 +73,7 @@ def evaluate(
     episodes = rollout(network, task, problems, 1, Sampling(0.0, seed, intervention))
     items = tuple(_item(task, episode) for episode in episodes)
     summary = {"split": split, "intervention": intervention, "nodes": len(network.topology.nodes)}
+    summary |= _identity(task, problems)
     prompts = _prompts(network, episodes) if intervention == "none" else {}
     return Evaluation(items, summary | summarise(items) | _majority(task, problems), prompts)
 
@@ -103,6 +106,7 @@ def vote(
     groups = [episodes[place : place + votes] for place in range(0, len(episodes), votes)]
     items = tuple(_elected(task, group) for group in groups)
     summary = {"split": split, "intervention": "none", "nodes": len(network.topology.nodes)}
+    summary |= _identity(task, problems)
     voting = {"votes": votes, "temperature": temperature}
     return Evaluation(items, summary | voting | summarise(items) | _majority(task, problems))
 
@@ -114,6 +118,12 @@ def _problems(task: Task, split: Split, count: int) -> list[Problem]:
     if not problems:
         raise TaskError(f"task {task.name!r} has no {split} problems")
     return problems
+
+
+def _identity(task: Task, problems: Sequence[Problem]) -> dict[str, Any]:
+    """What was asked: the task's name, and a digest of the questions and their gold answers in order."""
+    asked = json.dumps([(problem.id, problem.question, problem.answer) for problem in problems])
+    return {"data": {"task": task.name, "digest": hashlib.sha256(asked.encode()).hexdigest()[:16]}}
 
 
 def _elected(task: Task, group: Sequence[Episode]) -> Item:
