@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from neuromas.training.session import resume, start
 from test_session import KilledError, Watch, lines
 from test_stages import eventful, judge_by, swinging
 
 from neuromas.config import make_config
 from neuromas.system import assemble as assembling
-from neuromas.training.session import resume, start
 from parity import Parity
 
 
