@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neuromas.config import Config, identity, make_config
-from neuromas.core.errors import ConfigError, RunError
-from neuromas.core.task import Problem
+from neuromas.core.errors import ConfigError, RunError, unknown
+from neuromas.core.task import SPLITS, Problem, Split, Task
 from neuromas.models.process import prepare
+from neuromas.operations import check_messages
 from neuromas.report.pages.run import run_report
 from neuromas.storage import Run
 from neuromas.tasks.saved import AskedTask
+from neuromas.topology.graph import Topology
 
 prepare()
 
@@ -27,18 +29,44 @@ from neuromas.core.episode import Episode  # noqa: E402
 from neuromas.evaluation.evaluate import Evaluation, evaluate  # noqa: E402
 from neuromas.growth.stages import settle  # noqa: E402
 from neuromas.system.assemble import Assembly, check_run, check_task, load_bundle, trust_run  # noqa: E402  (torch after the process settings)
+from neuromas.system.network import Network  # noqa: E402
 from neuromas.system.rollout import Sampling, rollout  # noqa: E402
 from neuromas.training.callbacks import Callback, Watch, Watching  # noqa: E402
 from neuromas.training.run import resume as _resume  # noqa: E402
 from neuromas.training.run import start  # noqa: E402
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Trained:
     """A trained network and, if it has one, its run directory."""
 
     path: Path
     assembly: Assembly
+
+    def __repr__(self) -> str:
+        config = self.assembly.config
+        return f"Trained({self.path}: {config.task.name}, {self.topology}, {config.model.backbone})"
+
+    @property
+    def network(self) -> Network:
+        """The network: topology, engine, and which adapter every node uses."""
+        return self.assembly.network
+
+    @property
+    def topology(self) -> Topology:
+        """Who reads whom."""
+        return self.assembly.network.topology
+
+    @property
+    def task(self) -> Task:
+        """The task it was trained on; its data are opened when they are first asked for."""
+        return self.assembly.task
+
+    def problems(self, split: str = "test", count: int = 10) -> list[Problem]:
+        """The first ``count`` problems of a split, or all of a smaller one. Raises ConfigError, TaskError."""
+        wanted = check_split(split)
+        size = self.task.size(wanted)
+        return [self.task.problem(wanted, i) for i in range(count if size is None else min(count, size))]
 
     def ask(self, question: str) -> str:
         """The network's greedy answer. Raises RunError if there is none."""
@@ -63,11 +91,11 @@ class Trained:
 
     def evaluate(self, split: str = "test", items: int = 200, messages: str = "none") -> Evaluation:
         """Greedy evaluation; ``messages`` is ``none``, ``blank`` or ``shuffle``."""
-        if split not in ("train", "validation", "test"):
-            raise ConfigError(f"unknown split {split!r} (valid: train, validation, test)")
+        wanted = check_split(split)
+        check_messages(messages)
         task, network = self.assembly.task, self.assembly.network
         check_task(network.topology, task)
-        return evaluate(network, task, split, items, intervention=messages)  # type: ignore[arg-type]
+        return evaluate(network, task, wanted, items, intervention=messages)
 
     def report(self) -> str:
         """Before and after, message controls and examples, as text."""
@@ -117,6 +145,13 @@ def load(
     if trust:
         trust_run(Path(path))
     return Trained(Path(path), load_bundle(Path(path), device, model=backbone))
+
+
+def check_split(split: str) -> Split:
+    """The split of that name. Raises ConfigError."""
+    if split not in SPLITS:
+        raise ConfigError(unknown("split", split, SPLITS))
+    return split
 
 
 def read_question(text: str, shares: int) -> Problem:

@@ -1,4 +1,4 @@
-"""The progress bar: step, reward, seconds left; plain lines where there is no terminal."""
+"""The progress bar and the live table below it; plain lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import time
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
+from neuromas.cli.live import LiveBar, LiveTable
 from neuromas.report.lineage import told
 from neuromas.report.terminal import visible
 from neuromas.training.callbacks import (
@@ -17,6 +17,7 @@ from neuromas.training.callbacks import (
     Interrupted,
     Noted,
     StepEnd,
+    TrainStarted,
     Validated,
 )
 
@@ -26,7 +27,7 @@ class Progress(Callback):
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
-        self._bar = Bar(
+        self._bar = LiveBar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -44,18 +45,27 @@ class Progress(Callback):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._bar.table = None  # the table goes with the training, the bar stays
         self._bar.stop()
+
+    def on_train_start(self, event: TrainStarted) -> None:
+        if event.config.run.show:
+            self._bar.table = LiveTable(event.config.run.show)
 
     def on_validation(self, event: Validated) -> None:
         if event.accuracy is not None:
             self._accuracy = f"validation {100 * event.accuracy:.0f} %"
             self._say(f"step {event.step}: {self._accuracy}")
+        if self._bar.table is not None:
+            self._bar.table.validated(event)
 
     def on_growth(self, event: Grown) -> None:
         self._say(f"grown to {told(event.entry)}")
 
     def on_alarm(self, event: AlarmRaised) -> None:
         self._say(f"alarm {event.name}: {event.text}")
+        if self._bar.table is not None:
+            self._bar.table.alarm(event)
 
     def on_note(self, event: Noted) -> None:
         self._say(event.text)
@@ -76,6 +86,8 @@ class Progress(Callback):
             return
         if self._task is None:
             self._task = self._bar.add_task("training", total=steps, note=note)
+        if self._bar.table is not None:
+            self._bar.table.step(event)
         self._bar.update(self._task, completed=done, note=note)
 
     def _say(self, text: str) -> None:

@@ -14,7 +14,7 @@ from neuromas.cli.watching import train_in
 from neuromas.core.errors import ConfigError
 from neuromas.core.files import is_file
 from neuromas.report.terminal import visible
-from neuromas.storage import Run
+from neuromas.storage import Run, check_free, run_name
 
 if TYPE_CHECKING:
     from neuromas.config import Config
@@ -53,9 +53,10 @@ def run(args: argparse.Namespace) -> int:
 
     config = settle(_config(args.settings))
     task_info(config.task.name)
-    directory = Path(args.directory or config.run.directory or f"runs/{_name(config)}")
+    directory = Path(args.directory or config.run.directory or f"runs/{run_name(config)}")
     if args.carry_on and (directory / "config.json").is_file():
         return _carry_on(args, directory, config)
+    check_free(directory)  # before torch is loaded
     from neuromas.training.run import start
 
     return train_in(directory, lambda progress: start(config, directory, progress))
@@ -103,10 +104,3 @@ def _config(settings: Sequence[str]) -> Config:
     if not first or (_OVERRIDE.match(first) and not is_file(first)):
         return load_config(None, settings)
     return load_config(first, settings[1:])
-
-
-def _name(config: Config) -> str:
-    """A directory name that says what is trained."""
-    task = config.task.name.replace("/", "-")
-    shape = Path(config.network.topology).stem
-    return f"{task}-{shape}-{config.network.question}-seed{config.seed}"

@@ -32,6 +32,24 @@ def parity(monkeypatch):
     monkeypatch.setattr(assembling, "make_task", lambda name, options: Parity())
 
 
+@pytest.fixture(autouse=True, scope="module")
+def own_estimator(tmp_path_factory):
+    """One of a user's own that remembers more than a number: the median of the last rewards."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "own_running.py").write_text(
+        "import statistics\n"
+        "from neuromas.learning.estimators.base import Estimator, less\n"
+        "class Median(Estimator):\n"
+        "    def advantages(self, rewards_PG, state):\n"
+        "        last = [] if state is None else state['last']\n"
+        "        now = [*last, *(r for group in rewards_PG for r in group if r is not None)][-7:]\n"
+        "        return less(rewards_PG, statistics.median(last or [0.5])), {'last': now}\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield
+
+
 def settings(baseline="rloo", **more):
     train = {"baseline": baseline, "entropy": 0.01, "kl": 0.02, "final_temperature": 0.8}
     return make_config(small(train=train, **more))
@@ -64,7 +82,7 @@ def whole(tmp_path_factory):
 
     def get(baseline: str) -> Path:
         if baseline not in made:
-            made[baseline] = tmp_path_factory.mktemp(baseline) / "run"
+            made[baseline] = tmp_path_factory.mktemp("whole") / "run"
             start(settings(baseline), made[baseline], Watch())
         return made[baseline]
 
@@ -104,7 +122,7 @@ def test_the_commit_is_that_of_this_checkout(monkeypatch, tmp_path):
     assert about()["commit"].endswith("+changed")
 
 
-@pytest.mark.parametrize("baseline", ["rloo", "ema"])
+@pytest.mark.parametrize("baseline", ["rloo", "ema", "own_running:Median"])
 @pytest.mark.parametrize("last", [2, 3])  # the step that ends before, and the one that ends at, a checkpoint
 def test_killed_and_resumed_is_the_run_that_never_stopped(whole, tmp_path, baseline, last):
     """Checkpoints are due after steps 2, 4 and 6, so a kill in step index 2 loses one step's work."""
