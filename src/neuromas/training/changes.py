@@ -40,10 +40,15 @@ def changed_config(config: Config, overrides: Sequence[str]) -> Config:
     return settle(make_config(data))
 
 
-def changes(before: Config, after: Config) -> Changes:
-    """Every key whose value is not the same, with both values. Raises ConfigError for one that must be."""
+def differences(before: Config, after: Config) -> Changes:
+    """Every key whose value is not the same, with both values."""
     was, now = (dict(_flat(config.model_dump(mode="json"))) for config in (before, after))
-    found = {key: (was.get(key), now.get(key)) for key in {**was, **now} if was.get(key) != now.get(key)}
+    return {key: (was.get(key), now.get(key)) for key in {**was, **now} if was.get(key) != now.get(key)}
+
+
+def changes(before: Config, after: Config) -> Changes:
+    """The same. Raises ConfigError for a key that must not change in a run that goes on."""
+    found = differences(before, after)
     for key, (old, new) in found.items():
         if key in _FIXED or not any(key == free or key.startswith(f"{free}.") for free in _FREE):
             raise ConfigError(

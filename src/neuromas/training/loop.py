@@ -25,7 +25,7 @@ class Loop:
 
     def __init__(self, state: TrainState, run: Run, callbacks: Sequence[Callback]) -> None:
         self.state, self.run = state, run
-        self.callbacks = Callbacks([Trackers(state.config.run.sinks, self._say), *callbacks], run.path)
+        self.callbacks = Callbacks([Trackers(state.config.run.trackers, self._say), *callbacks], run.path)
         self.log = RunLog(run, state, self.callbacks)
         self.checkpoints = Checkpointer(run, state)
         self.stages = StageController(state, self.checkpoints, self.log, validation)

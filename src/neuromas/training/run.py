@@ -35,7 +35,7 @@ from neuromas.training.trackers import check_trackers
 
 def start(config: Config, directory: Path, *callbacks: Callback, backbone: Backbone | None = None) -> Run:
     """Train a new run in ``directory``. Returns when it is finished or was interrupted."""
-    check_trackers(config.run.sinks)
+    check_trackers(config.run.trackers)
     make_estimator(config.train)
     config = settle(config)
     sources = digests(config)  # before they are read: what changes in between is noticed
@@ -114,7 +114,7 @@ def _changed(loop: Loop, before: Config, found: Changes) -> list[str]:
             f"{run.path} is finished, and {told(found)} gives it nothing to do; "
             f"name more steps or stages{patience}"
         )
-    check_trackers(state.config.run.sinks)
+    check_trackers(state.config.run.trackers)
     check_data(state.assembly, loop.stages.goals[state.stage.index + 1 :])
     note_if_possible(state.config)
     reopen(run, state.config, found, state.step)
