@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -41,7 +43,7 @@ class Item:
     first_option: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Evaluation:
     """All items, their summary as plain data, and by item what every node that spoke had read.
 
@@ -51,6 +53,13 @@ class Evaluation:
     items: tuple[Item, ...]
     summary: dict[str, Any]
     prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        accuracy, interval = self.summary["accuracy"], self.summary["interval"]
+        if accuracy is None or interval is None:
+            return f"Evaluation({len(self.items)} items, nothing scored)"
+        low, high = 100 * interval["low"], 100 * interval["high"]
+        return f"Evaluation({100 * accuracy:.1f} % [{low:.1f}, {high:.1f}] of {len(self.items)} items)"
 
 
 def evaluate(
@@ -64,6 +73,7 @@ def evaluate(
     episodes = rollout(network, task, problems, 1, Sampling(0.0, seed, intervention))
     items = tuple(_item(task, episode) for episode in episodes)
     summary = {"split": split, "intervention": intervention, "nodes": len(network.topology.nodes)}
+    summary |= _identity(task, problems)
     prompts = _prompts(network, episodes) if intervention == "none" else {}
     return Evaluation(items, summary | summarise(items) | _majority(task, problems), prompts)
 
@@ -96,6 +106,7 @@ def vote(
     groups = [episodes[place : place + votes] for place in range(0, len(episodes), votes)]
     items = tuple(_elected(task, group) for group in groups)
     summary = {"split": split, "intervention": "none", "nodes": len(network.topology.nodes)}
+    summary |= _identity(task, problems)
     voting = {"votes": votes, "temperature": temperature}
     return Evaluation(items, summary | voting | summarise(items) | _majority(task, problems))
 
@@ -107,6 +118,12 @@ def _problems(task: Task, split: Split, count: int) -> list[Problem]:
     if not problems:
         raise TaskError(f"task {task.name!r} has no {split} problems")
     return problems
+
+
+def _identity(task: Task, problems: Sequence[Problem]) -> dict[str, Any]:
+    """What was asked: the task's name, and a digest of the questions and their gold answers in order."""
+    asked = json.dumps([(problem.id, problem.question, problem.answer) for problem in problems])
+    return {"data": {"task": task.name, "digest": hashlib.sha256(asked.encode()).hexdigest()[:16]}}
 
 
 def _elected(task: Task, group: Sequence[Episode]) -> Item:

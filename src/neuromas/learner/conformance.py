@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from neuromas.config import make_config
 from neuromas.core.errors import ModelError
-from neuromas.engines.base import Engine, Generation, Request
+from neuromas.engines.base import Build, Engine, Generation, Request
+from neuromas.engines.build import make_engine
 from neuromas.learner.gradient import logprobs
 from neuromas.learner.scorer import Message
+from neuromas.models.adapters import LoraSpec
+from neuromas.models.backbone import load_backbone
 from neuromas.models.resident import ResidentModel
 from neuromas.prompts.codec import Codec
 
@@ -229,3 +234,37 @@ def _requests(codec: Codec, adapters: Sequence[int]) -> list[Request]:
 
 def _ids(messages: Sequence[Generation]) -> list[tuple[int, ...]]:
     return [message.ids for message in messages]
+
+
+def check_engine(
+    make: Build | str,
+    options: Mapping[str, Any] | None = None,
+    model: ResidentModel | None = None,
+    tolerance: float = 1e-3,
+) -> None:
+    """Raises AssertionError, saying what is wrong, if an engine breaks the contract of ``Engine``.
+
+    ``make`` is called as ``make(config, model)``, as a run would call it, or is the engine's name:
+    ``"local"``, ``"module:Name"``. ``options`` are ``engine.options``. ``model`` is what the engine writes
+    with; without it a tiny random one in full precision with two adapters. Adapters are changed and
+    published on the way and are as before afterwards. ``tolerance`` in nats a token is how far the
+    log-probabilities of an engine that declares them exact may be from the learner's.
+    """
+    name = make if isinstance(make, str) else "local"
+    config = make_config({"engine": {"name": name, "options": dict(options or {})}})
+    around = model or tiny_resident_model()
+    engine = make_engine(config, around) if isinstance(make, str) else make(config, around)
+    Check(engine, around, tolerance).run()
+
+
+def tiny_resident_model(adapters: int = 2, spread: float = 0.3, seed: int = 0) -> ResidentModel:
+    """A random two-layer model with so many adapters, fp32 on the CPU; milliseconds to make.
+
+    ``spread`` is the standard deviation of their B factors (0: as new, all like the backbone).
+    """
+    model = ResidentModel.around(load_backbone("tiny", "float32", "cpu"), LoraSpec(4, 6.0), adapters, seed)
+    generator = torch.Generator().manual_seed(seed)
+    for row in range(adapters):
+        for _, _, up in model.bank.factors(row):
+            up.copy_(torch.randn(up.shape, generator=generator) * spread)
+    return model
