@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neuromas.engines.conformance import check_engine
     from neuromas.learning.conformance import check_estimator
+    from neuromas.methods.conformance import check_method
 
 _WHERE = {
     "check_engine": "neuromas.engines.conformance",
     "check_estimator": "neuromas.learning.conformance",
+    "check_method": "neuromas.methods.conformance",
 }
 
 __all__ = [
     "check_engine",
     "check_estimator",
+    "check_method",
 ]
 
 
