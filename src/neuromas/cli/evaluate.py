@@ -13,7 +13,7 @@ from neuromas.cli.network import add_trust, allow, there
 from neuromas.cli.options import name, read_pairs, temperature, whole
 from neuromas.core.errors import ConfigError, shown
 from neuromas.report.terminal import visible
-from neuromas.storage import Run
+from neuromas.storage import Run, data_name
 
 if TYPE_CHECKING:
     from neuromas.core.task import Task
@@ -49,7 +49,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", type=name, help="another task than the one it was trained on")
     parser.add_argument("options", nargs="*", metavar="option=value", help="options of --task")
     parser.add_argument(
-        "--name", type=name, help="name under which it is kept in the run (default SPLIT-ITEMS-MESSAGES)"
+        "--name", type=name, help="name under which it is kept (default [TASK-DIGEST-]SPLIT-ITEMS-MESSAGES)"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     add_trust(parser, model=True)
@@ -60,30 +60,36 @@ def run(args: argparse.Namespace) -> int:
     if args.options and not args.task:
         raise ConfigError(f"option {shown(args.options[0])} needs --task NAME")
     method = _method(args)
-    kept = _name(args, method)
+    wanted = _name(args, method)
     there(args.path)
     from neuromas.experiment.cells import stage_folder
     from neuromas.report.tables import summary_lines
-    from neuromas.system.assemble import check_task, load_bundle
+    from neuromas.system.assemble import bundle_folder, check_task, load_bundle
     from neuromas.tasks import make_task
 
     folder = stage_folder(Path(args.path), args.stage) if args.stage else Path(args.path)
     allow(args, folder)
     assembly = load_bundle(folder, args.device, model=args.backbone)
-    task = make_task(args.task, read_pairs(args.options)) if args.task else assembly.task
+    options = read_pairs(args.options) if args.task else assembly.config.task.options
+    task = make_task(args.task, options) if args.task else assembly.task
     if not method or method.of_network:
         check_task(assembly.network.topology, task)
     result = _result(args, assembly, task, method)
+    data = {**result.summary["data"], "options": dict(options)}
+    summary = {**result.summary, "data": data, "checkpoint": bundle_folder(folder).name}
     if (Path(args.path) / "config.json").is_file():
+        if args.task and not args.name:
+            wanted = f"{data_name(task.name, options)}-{data['digest'][:8]}-{wanted}"
         items = [asdict(item) for item in result.items]
-        Run.open(Path(args.path)).write_evaluation(kept, result.summary, items, result.prompts)
-        where = visible(f"kept as {kept!r} in {args.path}")
+        kept = Run.open(Path(args.path)).keep_evaluation(wanted, summary, items, result.prompts)
+        taken = "" if kept == wanted else f" ({wanted!r} is of other data or another checkpoint)"
+        where = visible(f"kept as {kept!r} in {args.path}{taken}")
     else:
         where = "not kept: RUN is a checkpoint"
     if args.json:
-        print(json.dumps(result.summary))  # in ASCII: nothing in it can act on a terminal
+        print(json.dumps(summary))  # in ASCII: nothing in it can act on a terminal
     else:
-        print("\n".join([*summary_lines(result.summary), where]))
+        print("\n".join([*summary_lines(summary), where]))
     return 0
 
 
@@ -95,9 +101,7 @@ def _name(args: argparse.Namespace, method: Method | None) -> str:
         way = f"votes-{args.votes}-{0.7 if args.temperature is None else args.temperature}"
     elif method:
         way = re.sub(r"[^\w.=-]+", "-", "-".join([args.method, *args.how]))
-    kept: str = args.name or "-".join(
-        [*([args.task.replace("/", "-")] if args.task else []), args.split, str(args.items), way, *stage]
-    )
+    kept: str = args.name or "-".join([args.split, str(args.items), way, *stage])
     if kept.startswith((".", "test-before", "test-after")) or re.fullmatch(r"stage-[0-9]+", kept):
         raise ConfigError(
             f"evaluation name {shown(kept)}: use no leading '.', "

@@ -14,7 +14,7 @@ from neuromas.cli.watching import train_in
 from neuromas.core.errors import ConfigError
 from neuromas.core.files import is_file
 from neuromas.report.terminal import visible
-from neuromas.storage import Run
+from neuromas.storage import Run, check_free, run_name
 
 if TYPE_CHECKING:
     from neuromas.config import Config
@@ -53,12 +53,13 @@ def run(args: argparse.Namespace) -> int:
 
     config = settle(_config(args.settings))
     task_info(config.task.name)
-    directory = Path(args.directory or config.run.directory or f"runs/{_name(config)}")
-    from neuromas.training import session
-
+    directory = Path(args.directory or config.run.directory or f"runs/{run_name(config)}")
     if args.carry_on and (directory / "config.json").is_file():
         return _carry_on(args, directory, config)
-    return train_in(directory, lambda watch: session.start(config, directory, watch))
+    check_free(directory)  # before torch is loaded
+    from neuromas.training.run import start
+
+    return train_in(directory, lambda progress: start(config, directory, progress))
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -69,18 +70,18 @@ def _resume(args: argparse.Namespace) -> int:
         )
     directory = Run.open(Path(args.resume)).path
     from neuromas.system.assemble import check_run
-    from neuromas.training import session
+    from neuromas.training.run import resume
 
     allow(args, directory)
     check_run(directory)
-    return train_in(directory, lambda watch: session.resume(directory, watch))
+    return train_in(directory, lambda progress: resume(directory, progress))
 
 
 def _carry_on(args: argparse.Namespace, directory: Path, config: Config) -> int:
     """Go on with the run of this configuration, or report it where it is finished."""
     from neuromas.api import check_same
     from neuromas.system.assemble import check_run
-    from neuromas.training import session
+    from neuromas.training.run import resume
 
     there = Run.open(directory)
     check_same(there, config)
@@ -92,7 +93,7 @@ def _carry_on(args: argparse.Namespace, directory: Path, config: Config) -> int:
         report = run_report(there)
         print(f"{visible(str(directory))} is already trained; remove it to train afresh\n\n{report}")
         return 0
-    return train_in(directory, lambda watch: session.resume(directory, watch))
+    return train_in(directory, lambda progress: resume(directory, progress))
 
 
 def _config(settings: Sequence[str]) -> Config:
@@ -103,10 +104,3 @@ def _config(settings: Sequence[str]) -> Config:
     if not first or (_OVERRIDE.match(first) and not is_file(first)):
         return load_config(None, settings)
     return load_config(first, settings[1:])
-
-
-def _name(config: Config) -> str:
-    """A directory name that says what is trained."""
-    task = config.task.name.replace("/", "-")
-    shape = Path(config.network.topology).stem
-    return f"{task}-{shape}-{config.network.question}-seed{config.seed}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -41,7 +43,7 @@ class Item:
     first_option: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Evaluation:
     """All items, their summary as plain data, and by item what every node that spoke had read.
 
@@ -51,6 +53,13 @@ class Evaluation:
     items: tuple[Item, ...]
     summary: dict[str, Any]
     prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        accuracy, interval = self.summary["accuracy"], self.summary["interval"]
+        if accuracy is None or interval is None:
+            return f"Evaluation({len(self.items)} items, nothing scored)"
+        low, high = 100 * interval["low"], 100 * interval["high"]
+        return f"Evaluation({100 * accuracy:.1f} % [{low:.1f}, {high:.1f}] of {len(self.items)} items)"
 
 
 def evaluate(
@@ -77,7 +86,8 @@ def evaluation(
     problems = [episode.problem for episode in episodes]
     items = tuple(_item(task, episode) for episode in episodes)
     prompts = {} if codec is None else _prompts(codec, episodes)
-    return Evaluation(items, {**summary, **summarise(items), **_majority(task, problems)}, prompts)
+    said = {**summary, **_identity(task, problems), **summarise(items), **_majority(task, problems)}
+    return Evaluation(items, said, prompts)
 
 
 def _prompts(codec: Codec, episodes: Sequence[Episode]) -> dict[str, tuple[str, ...]]:
@@ -86,6 +96,12 @@ def _prompts(codec: Codec, episodes: Sequence[Episode]) -> dict[str, tuple[str, 
         one.problem.id: tuple(codec.decode(turn.prefix_ids + turn.suffix_ids) for turn in one.turns)
         for one in episodes
     }
+
+
+def _identity(task: Task, problems: Sequence[Problem]) -> dict[str, Any]:
+    """What was asked: the task's name, and a digest of the questions and their gold answers in order."""
+    asked = json.dumps([(problem.id, problem.question, problem.answer) for problem in problems])
+    return {"data": {"task": task.name, "digest": hashlib.sha256(asked.encode()).hexdigest()[:16]}}
 
 
 def _item(task: Task, episode: Episode) -> Item:

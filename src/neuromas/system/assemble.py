@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.config import Config, make_config
-from neuromas.core.errors import ConfigError, ModelError, PromptError, RunError, TopologyError, one_line
+from neuromas.core.errors import (
+    ConfigError,
+    ModelError,
+    PromptError,
+    RunError,
+    TaskError,
+    TopologyError,
+    one_line,
+)
 from neuromas.core.parts import ENGINES
 from neuromas.core.task import Problem, Task
 from neuromas.engines.build import make_engine
@@ -28,7 +36,7 @@ from neuromas.topology.files import load_topology
 from neuromas.topology.graph import Topology
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Assembly:
     """A network, the model that learns, the task, and the configuration they were made from."""
 
@@ -36,6 +44,12 @@ class Assembly:
     network: Network
     model: ResidentModel
     task: Task
+
+    def __repr__(self) -> str:
+        about = self.config
+        return (
+            f"Assembly({about.task.name}, {self.network.topology}, {about.model.backbone}, seed {about.seed})"
+        )
 
     def publish(self) -> None:
         """Let the engine write with the model's adapters as they are now."""
@@ -256,7 +270,13 @@ def _saved_task(folder: Path, config: Config, answer_format: str | None) -> Save
 
     def make() -> Task:
         trust.check(config, folder, (trust.TASK,))
-        return make_task(config.task.name, config.task.options)
+        try:
+            return make_task(config.task.name, config.task.options)
+        except TaskError as error:
+            raise TaskError(
+                f"{error}: the network answers without its data, to evaluate it they are needed; put them "
+                "back (a relative path begins where you stand), or name others with --task"
+            ) from error
 
     return SavedTask(config.task.name, answer_format, make)
 
