@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from inspect import Parameter, signature
 from typing import Any, TypeVar
 
 from neuromas.core.errors import ConfigError, one_line, plain, shown, unknown
@@ -84,6 +85,12 @@ def is_address(name: object) -> bool:
     module, colon, attribute = plain(name).partition(":")
     dotted = all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")])
     return bool(colon) and dotted
+
+
+def arguments(part: Any) -> list[str]:
+    """Names of what a class or function may be called with by name: the options of a part."""
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    return [name for name, one in signature(part).parameters.items() if one.kind in named]
 
 
 def load(address: str, kind: str) -> Any:
