@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neuromas.api import Trained, load, train
     from neuromas.config import Config, load_config, make_config
+    from neuromas.core.episode import Episode
     from neuromas.core.errors import NeuromasError
-    from neuromas.tasks import make_task
+    from neuromas.core.task import Problem, Score, Task
+    from neuromas.tasks import make_task, validate
+    from neuromas.tasks.rewards import reward, rewards
     from neuromas.topology.files import load_topology
     from neuromas.topology.graph import Topology
 
@@ -20,7 +23,11 @@ __version__ = "0.2.0"
 
 _WHERE = {
     "Config": "neuromas.config",
+    "Episode": "neuromas.core.episode",
     "NeuromasError": "neuromas.core.errors",
+    "Problem": "neuromas.core.task",
+    "Score": "neuromas.core.task",
+    "Task": "neuromas.core.task",
     "Topology": "neuromas.topology.graph",
     "Trained": "neuromas.api",
     "load": "neuromas.api",
@@ -28,12 +35,19 @@ _WHERE = {
     "load_topology": "neuromas.topology.files",
     "make_config": "neuromas.config",
     "make_task": "neuromas.tasks",
+    "reward": "neuromas.tasks.rewards",
+    "rewards": "neuromas.tasks.rewards",
     "train": "neuromas.api",
+    "validate": "neuromas.tasks",
 }
 
 __all__ = [
     "Config",
+    "Episode",
     "NeuromasError",
+    "Problem",
+    "Score",
+    "Task",
     "Topology",
     "Trained",
     "load",
@@ -41,7 +55,10 @@ __all__ = [
     "load_topology",
     "make_config",
     "make_task",
+    "reward",
+    "rewards",
     "train",
+    "validate",
 ]
 
 

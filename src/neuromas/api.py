@@ -16,7 +16,7 @@ from typing import Any
 
 from neuromas.config import Config, make_config
 from neuromas.core.errors import ConfigError, RunError
-from neuromas.core.task import Problem
+from neuromas.core.task import Problem, Task
 from neuromas.models.process import prepare
 from neuromas.report.tables import run_report
 from neuromas.storage import Run
@@ -27,7 +27,15 @@ prepare()
 from neuromas.core.episode import Episode  # noqa: E402
 from neuromas.evaluation.evaluate import Evaluation, evaluate  # noqa: E402
 from neuromas.growth.stages import settle  # noqa: E402
-from neuromas.system.assemble import Assembly, check_run, check_task, load_bundle, trust_run  # noqa: E402  (torch after the process settings)
+from neuromas.system.assemble import (  # noqa: E402  (torch after the process settings)
+    Assembly,
+    check_run,
+    check_task,
+    configured_task,
+    load_bundle,
+    own_config,
+    trust_run,
+)
 from neuromas.system.rollout import Sampling, rollout  # noqa: E402
 from neuromas.training.evaluations import Watch  # noqa: E402
 from neuromas.training.session import resume, start  # noqa: E402
@@ -61,21 +69,32 @@ class Trained:
             raise RunError(f"no answer: {episode.failure}")
         return replace(episode, score=None)  # there is no gold answer
 
-    def evaluate(self, split: str = "test", items: int = 200, messages: str = "none") -> Evaluation:
-        """Greedy evaluation; ``messages`` is ``none``, ``blank`` or ``shuffle``."""
+    def evaluate(
+        self, split: str = "test", items: int = 200, messages: str = "none", task: Task | None = None
+    ) -> Evaluation:
+        """Greedy evaluation; ``messages`` is ``none``, ``blank`` or ``shuffle``.
+
+        ``task`` takes the place of the task it was trained on, whose data or code may not be at hand.
+        """
         if split not in ("train", "validation", "test"):
             raise ConfigError(f"unknown split {split!r} (valid: train, validation, test)")
-        task, network = self.assembly.task, self.assembly.network
-        check_task(network.topology, task)
-        return evaluate(network, task, split, items, intervention=messages)  # type: ignore[arg-type]
+        network = self.assembly.network
+        on = self.assembly.task if task is None else configured_task(self.assembly.config, task)
+        check_task(network.topology, on)
+        return evaluate(network, on, split, items, intervention=messages)  # type: ignore[arg-type]
 
     def report(self) -> str:
         """Before and after, message controls and examples, as text."""
         return run_report(Run.open(self.path))
 
 
-def train(config: Config, directory: str | Path, watch: Watch | None = None) -> Trained:
+def train(
+    config: Config, directory: str | Path, watch: Watch | None = None, task: Task | None = None
+) -> Trained:
     """Train a new run, or resume the interrupted one of this configuration in ``directory``.
+
+    ``task`` is an object of your own (see docs/tasks.md) in the place of the configured task; a run that was
+    interrupted needs it again.
 
     ``watch`` is called with every event (``step``, ``validation``, ``stage``, ``finished``).
     Raises NeuromasError with one line on anything a user can mend, KeyboardInterrupt after Ctrl-C
@@ -83,15 +102,16 @@ def train(config: Config, directory: str | Path, watch: Watch | None = None) -> 
     """
     path = Path(directory)
     see = watch or _ignore
+    config = config if task is None else own_config(config, task)
     if (path / "config.json").is_file():
         check_same(Run.open(path), config)
         check_run(path, config)
-        run = resume(path, see)
+        run = resume(path, see, task=task)
     else:
-        run = start(config, path, see)
+        run = start(config, path, see, task=task)
     if not run.finished:  # Ctrl-C ended it after a step; a script's next lines must not take it for trained
         raise KeyboardInterrupt(f"{path} was interrupted; call train again to continue it")
-    return load(path)
+    return load(path, task=task)
 
 
 def check_same(run: Run, config: Config) -> None:
@@ -102,16 +122,21 @@ def check_same(run: Run, config: Config) -> None:
 
 
 def load(
-    path: str | Path, device: str | None = None, backbone: str | None = None, trust: bool = False
+    path: str | Path,
+    device: str | None = None,
+    backbone: str | None = None,
+    trust: bool = False,
+    task: Task | None = None,
 ) -> Trained:
     """A trained network from a run directory (its best checkpoint) or a checkpoint folder.
 
-    ``backbone`` says where its model lies now. A network from elsewhere that names a model or data of its
-    own is refused unless ``trust`` says that they are wanted (see docs/security.md).
+    ``backbone`` says where its model lies now, ``task`` is the object it was trained on, which only
+    evaluating needs. A network from elsewhere that names a model, data or code of its own is refused unless
+    ``trust`` says that they are wanted (see docs/security.md).
     """
     if trust:
         trust_run(Path(path))
-    return Trained(Path(path), load_bundle(Path(path), device, model=backbone))
+    return Trained(Path(path), load_bundle(Path(path), device, model=backbone, task=task))
 
 
 def read_question(text: str, shares: int) -> Problem:

@@ -47,7 +47,7 @@ def check_keys(overrides: Sequence[str]) -> None:
     """Raises ConfigError for an override whose key does not exist, whatever the rest of the data will be."""
     for text in overrides:
         parts = [part.strip() for part in text.partition("=")[0].split(".")]
-        free = parts[:2] == ["task", "options"] and len(parts) > 2
+        free = parts[:2] in (["task", "options"], ["task", "rewards"]) and len(parts) > 2
         if not free and "=" in text and parts[0] and _field(parts) is None:
             raise ConfigError(unknown("key", ".".join(parts), _siblings(parts[:-1]) or _siblings(())))
 

@@ -93,7 +93,7 @@ class Judge(Protocol):
 
 
 def judged(task: Task, episode: Episode) -> Score:
-    """What a complete episode earns: by the task's ``judge`` if it has one, else by its answer's ``score``."""
+    """What a complete episode earns: by the task's ``judge`` if it has one, else by ``score``."""
     if isinstance(task, Judge):
         return task.judge(episode)
     return task.score(episode.problem, episode.answer)

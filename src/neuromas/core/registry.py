@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -84,6 +85,17 @@ def is_address(name: object) -> bool:
     module, colon, attribute = plain(name).partition(":")
     dotted = all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")])
     return bool(colon) and dotted
+
+
+def origin(address: str) -> str | None:
+    """The file that importing ``module:Attribute`` would run first, if any; nothing is imported."""
+    top = address.partition(":")[0].partition(".")[0]
+    try:
+        found = PathFinder.find_spec(top, [*(place or os.getcwd() for place in sys.path), os.getcwd()])
+    except (ImportError, ValueError):
+        return None
+    places = [] if found is None else [found.origin, *(found.submodule_search_locations or ())]
+    return next((place for place in places if place), None)
 
 
 def load(address: str, kind: str) -> Any:

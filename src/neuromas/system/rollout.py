@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from neuromas.core.episode import Episode, Turn
-from neuromas.core.errors import ConfigError, PromptError, one_line, unknown
+from neuromas.core.episode import Episode, Turn, judged
+from neuromas.core.errors import ConfigError, ContractError, PromptError, one_line, unknown
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Score, Task
 from neuromas.engines.base import Generation, Request
@@ -241,7 +241,10 @@ def _finish(network: Network, task: Task, one: _Pass) -> Episode:
     answered = bool(turns) and turns[-1].node == sink
     if one.failure is None:
         try:
-            return Episode(one.problem, one.sample, turns, task.score(one.problem, turns[-1].text))
+            episode = Episode(one.problem, one.sample, turns, None)
+            return replace(episode, score=judged(task, episode))
+        except ContractError:  # no failure of the network: what such a task says means nothing
+            raise
         except Exception as error:  # the one boundary where a foreign scorer may fail
             one.failure = f"scorer: {type(error).__name__}: {one_line(error)}"
     wrong = WRONG if turns and one.askable else None

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuromas.core.errors import TaskError, unknown
+from neuromas.core.parts import TASKS
 from neuromas.core.task import Task
-from neuromas.tasks import gym
+from neuromas.tasks import gym, own
 from neuromas.tasks.options import Family, Option, bounds, read_options
 from neuromas.tasks.registry import FAMILIES
+from neuromas.tasks.simple import from_rows
 from neuromas.tasks.validate import Check, ValidationReport, validate
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "OptionInfo",
     "TaskInfo",
     "ValidationReport",
+    "from_rows",
     "make_task",
     "task_info",
     "task_names",
@@ -52,25 +55,28 @@ class TaskInfo:
 
 
 def task_names(generators: bool = True) -> tuple[str, ...]:
-    """The names that ``make_task`` accepts; without ``generators`` only the families built in here.
+    """The names that ``make_task`` accepts beside ``module:Name``: families, tasks of installed packages.
 
-    Naming the generators imports reasoning-gym, which takes a few seconds.
+    ``generators`` names those of reasoning-gym, too, whose import takes a few seconds.
     """
-    return tuple(FAMILIES) + (gym.gym_names() if generators else ())
+    return (*FAMILIES, *TASKS.names(), *(gym.gym_names() if generators else ()))
 
 
 def task_info(name: str) -> TaskInfo:
-    """Description and options of a task.
+    """Description and options of a task. One of somebody's own, ``module:Name``, is imported.
 
     Raises:
-        TaskError: for an unknown name.
+        TaskError: for an unknown name. ConfigError: if it cannot be imported.
     """
     if name in FAMILIES:
         family = FAMILIES[name]
         options = tuple(OptionInfo(o.name, repr(o.default), bounds(o), o.help) for o in family.options)
         return TaskInfo(name, family.description, options)
+    if own.is_own(name):
+        said, parameters = own.about_own(name)
+        return TaskInfo(name, said, tuple(OptionInfo(key, value, "", "") for key, value in parameters))
     bare = name.removeprefix(gym.PREFIX)
-    if name not in gym.gym_names():
+    if not name.startswith(gym.PREFIX) or name not in gym.gym_names():
         raise TaskError(unknown("task", name, task_names()))
     listed = (OptionInfo(key, repr(value), "", "") for key, value in gym.gym_options(bare).items())
     return TaskInfo(name, f"reasoning-gym's generator {bare}", tuple(listed))
@@ -79,12 +85,20 @@ def task_info(name: str) -> TaskInfo:
 def make_task(name: str, options: Mapping[str, Any]) -> Task:
     """The task of that name with these options; options not given keep their defaults.
 
+    ``module:Name`` is a class or function of somebody's own: it is imported and called with the options.
+
     Raises:
         TaskError: for an unknown name or option, a wrong type or an impossible value (one line).
+        ConfigError: if it cannot be imported.
     """
+    if name.startswith(own.GIVEN):
+        raise own.missing(name)
     if name in FAMILIES:
         family = FAMILIES[name]
         return family.build(read_options(name, family.options, options), options)
     if name.startswith(gym.PREFIX):
         return gym.build(name, options)
-    raise TaskError(unknown("task", name, (*task_names(generators=False), "gym/<generator>")))
+    if own.is_own(name):
+        return own.make_own(name, options)
+    names = (*task_names(generators=False), "gym/<generator>", "<module>:<Name>")
+    raise TaskError(unknown("task", name, names))

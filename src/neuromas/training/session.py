@@ -11,6 +11,7 @@ from neuromas.config import Config, make_config
 from neuromas.core.errors import RunError
 from neuromas.core.interrupt import Interrupt
 from neuromas.core.seeds import derive
+from neuromas.core.task import Task
 from neuromas.evaluation.evaluate import Evaluation
 from neuromas.growth.lineage import Budget, Lineage, changed, describe
 from neuromas.growth.operators import grow
@@ -21,10 +22,11 @@ from neuromas.learning.alarms import Alarm
 from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
 from neuromas.storage import MANIFEST, Run, read_json
-from neuromas.system.assemble import Assembly, assemble, load_bundle, save_bundle
+from neuromas.system.assemble import Assembly, load_bundle, save_bundle
 from neuromas.system.network import Network
-from neuromas.system.provenance import about, check_unchanged, digests
+from neuromas.system.provenance import about, check_unchanged, code_changed, code_of, digests
 from neuromas.tasks.stream import training_problems
+from neuromas.training.beginning import beginning
 from neuromas.training.best import Best
 from neuromas.training.data import check_data
 from neuromas.training.evaluations import Watch, final_tests, keep_test, validation
@@ -35,28 +37,26 @@ from neuromas.training.step import Trainer, train_step
 from neuromas.training.trackers import Mirrors, check_sinks, open_sinks
 
 
-def start(config: Config, directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
-    """Train a new run in ``directory``. Returns when it is finished or was interrupted."""
+def start(
+    config: Config, directory: Path, watch: Watch, backbone: Backbone | None = None, task: Task | None = None
+) -> Run:
+    """Train a new run in ``directory``. Returns when it is finished or was interrupted.
+
+    ``task`` is an object in the place of the configured task.
+    """
     check_sinks(config.run.sinks)
     config = settle(config)
     sources = digests(config)  # before they are read: what changes in between is noticed
-    assembly, parent = _beginning(config, backbone)
+    assembly, parent = beginning(config, backbone, task)
     check_data(assembly, check_stages(config, assembly.network.topology if parent else None))
-    with Run.begin(directory, config.model_dump(mode="json"), {**about(), "inputs": sources}) as run:
+    facts = {**about(), "inputs": sources, **code_of(assembly.task)}
+    with Run.begin(directory, config.model_dump(mode="json"), facts) as run:
         session = _Session(assembly, run, watch)
         session.descend(parent)
         return session.go()
 
 
-def _beginning(config: Config, backbone: Backbone | None) -> tuple[Assembly, Heritage | None]:
-    """The network with which a run begins: a new one, or its parent's."""
-    if not config.growth.parent:
-        return assemble(config, backbone=backbone), None
-    parent = Heritage.of(Path(config.growth.parent))
-    return load_bundle(parent.folder, backbone=backbone, config=config), parent
-
-
-def resume(directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
+def resume(directory: Path, watch: Watch, backbone: Backbone | None = None, task: Task | None = None) -> Run:
     """Continue a run from its newest intact checkpoint, as if it had never stopped; a finished run stays.
 
     Raises RunError if a file it reads is not what it was at the start.
@@ -69,15 +69,16 @@ def resume(directory: Path, watch: Watch, backbone: Backbone | None = None) -> R
         check_unchanged(run.path, run.read("run.json"))
         checkpoint, damaged = run.newest_intact(read_manifest, lambda manifest: leans_on(run, manifest))
         if checkpoint is not None:
-            session = _Session(load_bundle(checkpoint, backbone=backbone), run, watch)
+            session = _Session(load_bundle(checkpoint, backbone=backbone, task=task), run, watch)
             session.restore(checkpoint)
             session.prune()  # a kill may have come just before that
         else:
-            assembly, parent = _beginning(config, backbone)
+            assembly, parent = beginning(config, backbone, task)
             session = _Session(assembly, run, watch)
             session.descend(parent)
             forget(run, 0)
-        for text in lost(run, session.trainer.step, damaged):
+        code = code_changed(run.path, run.read("run.json"), session.assembly.task)
+        for text in [*code, *lost(run, session.trainer.step, damaged)]:
             watch({"event": "stage", "text": text})
         return session.go()
 

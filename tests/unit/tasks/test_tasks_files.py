@@ -248,7 +248,7 @@ def test_hub_reads_a_local_parquet_file(tmp_path, monkeypatch):
         make_task("hub", {"train": str(tmp_path / "d.parquet"), "question": "text"})
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"not parquet")
-    with pytest.raises(TaskError, match="cannot be loaded"):
+    with pytest.raises(TaskError, match="is not Parquet"):
         make_task("hub", {"train": str(broken)})
 
 
