@@ -14,7 +14,7 @@ from typing import Any
 from neuromas.core.errors import TaskError, unknown
 from neuromas.core.parts import TASKS
 from neuromas.core.task import Task
-from neuromas.tasks import gym, own
+from neuromas.tasks import environments, gym, own
 from neuromas.tasks.options import Family, Option, bounds, read_options
 from neuromas.tasks.registry import FAMILIES
 from neuromas.tasks.simple import from_rows
@@ -68,6 +68,8 @@ def task_info(name: str) -> TaskInfo:
     Raises:
         TaskError: for an unknown name. ConfigError: if it cannot be imported.
     """
+    if name.startswith(environments.PREFIX):
+        name = environments.NAME
     if name in FAMILIES:
         family = FAMILIES[name]
         options = tuple(OptionInfo(o.name, repr(o.default), bounds(o), o.help) for o in family.options)
@@ -93,6 +95,8 @@ def make_task(name: str, options: Mapping[str, Any]) -> Task:
     """
     if name.startswith(own.GIVEN):
         raise own.missing(name)
+    if name.startswith(environments.PREFIX) or name == environments.NAME:
+        return environments.build(name, options)
     if name in FAMILIES:
         family = FAMILIES[name]
         return family.build(read_options(name, family.options, options), options)
