@@ -11,10 +11,18 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from neuromas.config.sections import Config
-from neuromas.core.errors import ConfigError, cut, one_line, shown, unknown
-from neuromas.core.files import read_text
+from neuromas.config.aliases import guesses
+from neuromas.config.recipes import recipes
+from neuromas.config.sections import RENAMED, Config
+from neuromas.core.errors import ConfigError, cut, nearest, one_line, shown, unknown
+from neuromas.core.files import is_file, read_text
 
+_FREE = (  # of what they name
+    ["task", "options"],
+    ["task", "rewards"],
+    ["train", "baseline_options"],
+    ["engine", "options"],
+)
 _LARGEST = 2**64  # of whole numbers anywhere
 _WHOLE_TEXT = "should be text without NUL and broken characters"
 _BROKEN = re.compile(r"[\x00\ud800-\udfff]")
@@ -27,9 +35,17 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Confi
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """A TOML file's table. Raises ConfigError with one line that says ``what`` could not be read."""
+    """A TOML file's table, or that of the shipped recipe of this name where there is no such file.
+
+    Raises ConfigError with one line that says ``what`` (config, experiment) could not be read.
+    """
+    place = path if is_file(path) else recipes(what).get(str(path), path)
     try:
-        return tomllib.loads(read_text(path, encoding="utf-8-sig"))
+        return tomllib.loads(read_text(place, encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        known = unknown("recipe", str(path), tuple(recipes(what)))
+        bare = f" ({known})" if path.name == str(path) and not path.suffix else ""
+        raise ConfigError(f"{what} {shown(str(path))}: {error.strerror}{bare}") from error
     except OSError as error:
         raise ConfigError(f"{what} {shown(str(path))}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -37,19 +53,35 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
 
 def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Plain data after ``section.key=value`` overrides, in place."""
+    """Plain data after ``section.key=value`` overrides."""
+    data = _renamed(data)
     for override in overrides:
         _override(data, override)
     return data
 
 
+def key_names() -> list[str]:
+    """The full names of all keys, such as ``train.lr``."""
+    names = []
+    for section, spec in Config.model_fields.items():
+        inner = spec.annotation
+        of_section = isinstance(inner, type) and issubclass(inner, BaseModel)
+        names += _siblings([section]) if of_section else [section]
+    return names
+
+
+def guess_keys(key: str) -> list[str]:
+    """The keys that were probably meant by one that does not exist; none where nothing is near."""
+    return guesses(key, key_names())
+
+
 def check_keys(overrides: Sequence[str]) -> None:
     """Raises ConfigError for an override whose key does not exist, whatever the rest of the data will be."""
     for text in overrides:
-        parts = [part.strip() for part in text.partition("=")[0].split(".")]
-        free = parts[:2] in (["task", "options"], ["task", "rewards"]) and len(parts) > 2
+        parts = _key(text.partition("=")[0])
+        free = parts[:2] in _FREE and len(parts) > 2
         if not free and "=" in text and parts[0] and _field(parts) is None:
-            raise ConfigError(unknown("key", ".".join(parts), _siblings(parts[:-1]) or _siblings(())))
+            raise ConfigError(_unknown_key(parts))
 
 
 def make_config(data: Mapping[str, Any]) -> Config:
@@ -57,11 +89,37 @@ def make_config(data: Mapping[str, Any]) -> Config:
     if not isinstance(data, Mapping):
         raise ConfigError(f"a configuration is a table of sections, not {type(data).__name__}")
     try:
-        config = Config.model_validate(dict(data))
+        config = Config.model_validate(_renamed(data))
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
     check_plain(data)  # what a type says about its own key is clearer, so this comes last
     return config
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """What makes two runs runs of the same: all that is set, but how many checkpoints are kept of it."""
+    data = config.model_dump(mode="json")
+    data["run"].pop("keep")
+    return data
+
+
+def _renamed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain data with keys of earlier versions under their names of now. Raises ConfigError for both."""
+    found = dict(data)
+    for old, new in RENAMED.items():
+        (section, key), now = old.split("."), new.split(".")[-1]
+        table = found.get(section)
+        if isinstance(table, Mapping) and key in table:
+            if now in table:
+                raise ConfigError(f"{old} is the old name of {new}, and both are given; leave {old} out")
+            found[section] = {now if name == key else name: value for name, value in table.items()}
+    return found
+
+
+def _key(text: str) -> list[str]:
+    """The parts of a key, under its name of now."""
+    parts = [part.strip() for part in text.split(".")]
+    return RENAMED.get(".".join(parts), ".".join(parts)).split(".")
 
 
 def check_plain(data: Mapping[str, Any]) -> None:
@@ -101,7 +159,7 @@ def _override(data: dict[str, Any], text: str) -> None:
     if not found or not key.strip():
         raise ConfigError(f"override {shown(text)} is not key=value, for example train.steps=40")
     value = read_value(raw)
-    parts = key.strip().split(".")
+    parts = _key(key)
     place = data
     for part in parts[:-1]:
         inner = place.setdefault(part, {})
@@ -118,9 +176,10 @@ def _explain(error: ValidationError) -> str:
     where = [str(part) for part in first["loc"]]
     key = ".".join(where)
     if first["type"] == "extra_forbidden":
-        return unknown("key", key, _siblings(where[:-1]))
+        return _unknown_key(where)
     if first["type"] == "value_error":
-        return str(first["msg"]).removeprefix("Value error, ")
+        said = str(first["msg"]).removeprefix("Value error, ")
+        return said if _field(where) is None else f"{key}: {said}"  # what a key's own check says
     if first["type"] == "literal_error":
         return unknown(f"value of {key}:", first["input"], re.findall("'([^']*)'", first["ctx"]["expected"]))
     message = _WORDS.get(first["type"], str(first["msg"]).removeprefix("Input "))
@@ -144,6 +203,13 @@ _WORDS = {
 }
 
 
+def _unknown_key(path: Sequence[str]) -> str:
+    """One line on a key that does not exist, with the one that was probably meant."""
+    key = ".".join(path)
+    valid = _siblings(path[:-1]) or _siblings(())
+    return unknown("key", key, valid, guess_keys(key) or nearest(key, valid))
+
+
 def _field(path: Sequence[str]) -> FieldInfo | None:
     """What is known of a key; None if there is no such key (or it is a section)."""
     model: type[BaseModel] = Config
@@ -160,7 +226,7 @@ def _siblings(section: Sequence[str]) -> list[str]:
     """Full names of the valid keys of a section."""
     model: type[BaseModel] = Config
     for part in section:
-        inner = model.model_fields[part].annotation
+        inner = model.model_fields[part].annotation if part in model.model_fields else None
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return []
         model = inner

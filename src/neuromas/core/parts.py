@@ -9,13 +9,38 @@ from __future__ import annotations
 
 from neuromas.core.registry import Registry
 
-ESTIMATORS = Registry("estimator", "neuromas.estimators", {})
+ESTIMATORS = Registry(
+    "estimator",
+    "neuromas.estimators",
+    {
+        "none": "neuromas.learning.estimators.none:NoBaseline",
+        "ema": "neuromas.learning.estimators.ema:Ema",
+        "batch_mean": "neuromas.learning.estimators.batch_mean:BatchMean",
+        "rloo": "neuromas.learning.estimators.rloo:Rloo",
+        "grpo": "neuromas.learning.estimators.grpo:Grpo",
+    },
+)
 
 METHODS = Registry("method", "neuromas.methods", {})
 
-ENGINES = Registry("engine", "neuromas.engines", {})
+ENGINES = Registry(
+    "engine",
+    "neuromas.engines",
+    {"local": "neuromas.engines.local:build", "scripted": "neuromas.engines.scripted:build"},
+)
 
-PAGES = Registry("page", "neuromas.pages", {})
+PAGES = Registry(
+    "page",
+    "neuromas.pages",
+    {
+        "run": "neuromas.report.pages.run:PAGE",
+        "runs": "neuromas.report.pages.runs:PAGE",
+        "show": "neuromas.report.pages.show:PAGE",
+        "compare": "neuromas.report.pages.compare:PAGE",
+        "experiment": "neuromas.report.pages.experiment:PAGE",
+        "lineage": "neuromas.report.pages.lineage:PAGE",
+    },
+)
 
 TASKS = Registry("task", "neuromas.tasks", {})
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from neuromas.config import Config, make_config
 from neuromas.core.errors import ConfigError, ModelError, PromptError, RunError, TopologyError, one_line
+from neuromas.core.parts import ENGINES
 from neuromas.core.task import Problem, Task
-from neuromas.engines.local.resident import ResidentPolicy
+from neuromas.engines.build import make_engine
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.backbone import Backbone, load_backbone
 from neuromas.models.bundle import load_adapters, read_manifest, save_adapters, write_manifest
+from neuromas.models.resident import ResidentModel
 from neuromas.prompts.build import question_for, template_version
 from neuromas.storage import MANIFEST, Run, read_json, reading
 from neuromas.system import trust
@@ -30,12 +32,16 @@ from neuromas.topology.graph import Topology
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """A network with its policy and its task, and the configuration they were made from."""
+    """A network, the model that learns, the task, and the configuration they were made from."""
 
     config: Config
     network: Network
-    policy: ResidentPolicy
+    model: ResidentModel
     task: Task
+
+    def publish(self) -> None:
+        """Let the engine write with the model's adapters as they are now."""
+        self.network.engine.publish(self.model.bank)
 
 
 def assemble(
@@ -59,7 +65,9 @@ def assemble(
     check_task(graph, task)
     assignment = assignment or assign(graph, config.network.share)
     ranks = ranks or _ranks(config, max(assignment) + 1)
-    return _around(config, task, graph, assignment=assignment, ranks=ranks, backbone=backbone)
+    assembly = _around(config, task, graph, assignment=assignment, ranks=ranks, backbone=backbone)
+    assembly.publish()
+    return assembly
 
 
 def configured_task(config: Config, given: Task | None = None) -> Task:
@@ -87,19 +95,20 @@ def _around(
     backbone: Backbone | None,
 ) -> Assembly:
     """The network with new adapters around the backbone. Raises ModelError where that cannot be."""
+    ENGINES.check(config.engine.name)  # before the backbone is loaded
     base = backbone or load_backbone(config.model.backbone, config.model.dtype, config.model.device)
     _check_style(config, base)
     spec = LoraSpec(config.model.rank, config.model.alpha, tuple(config.model.targets), ranks)
-    policy = ResidentPolicy(base, spec, max(assignment) + 1, config.seed)
+    model = ResidentModel.around(base, spec, max(assignment) + 1, config.seed)
     network = Network(
         topology=topology,
-        policy=policy,
+        engine=make_engine(config, model),
         assignment=assignment,
         style=config.network.style,
         message_tokens=config.network.message_tokens,
         answer_tokens=config.network.answer_tokens,
     )
-    return Assembly(config, network, policy, task)
+    return Assembly(config, network, model, task)
 
 
 def _check_style(config: Config, backbone: Backbone) -> None:
@@ -157,17 +166,17 @@ def check_prompts(network: Network, task: Task, problems: Sequence[Problem]) -> 
 
 def save_bundle(folder: Path, assembly: Assembly, more: Mapping[str, Any], files: Mapping[str, str]) -> None:
     """Write the network: PEFT folders and the manifest. ``files`` are hashes of files already there."""
-    network, policy = assembly.network, assembly.policy
-    written = save_adapters(folder, policy.bank, policy.backbone.name)
+    network, model = assembly.network, assembly.model
+    written = save_adapters(folder, model.bank, model.backbone.name)
     about = {
         "topology": network.topology.to_dict(),
         "topology_digest": network.topology.digest,
         "assignment": list(network.assignment),
-        "versions": list(policy.bank.versions),
-        "ranks": list(policy.bank.ranks),
+        "versions": list(model.bank.versions),
+        "ranks": list(model.bank.ranks),
         "template": template_version(),
         "answer_format": assembly.task.answer_format,
-        "backbone": {"name": policy.backbone.name, "digest": policy.backbone.digest},
+        "backbone": {"name": model.backbone.name, "digest": model.backbone.digest},
         "config": assembly.config.model_dump(mode="json"),
         **more,
     }
@@ -226,7 +235,8 @@ def _load_bundle(folder: Path, given: _Given, config: Config | None) -> Assembly
     if config is None:
         task: Task = _saved_task(folder, saved, form, given.task, len(topology.nodes))
         config = saved if given.model is None else _changed(saved, backbone=given.model)
-        trust.check(config, folder, (trust.BACKBONE,), [trust.BACKBONE] if given.model else [])
+        named = [trust.BACKBONE] if given.model else []
+        trust.check(config, folder, (trust.BACKBONE, trust.ENGINE), named)
     else:
         config = _same_adapters(folder, saved, config)
         trust.note_if_possible(config)
@@ -234,12 +244,13 @@ def _load_bundle(folder: Path, given: _Given, config: Config | None) -> Assembly
         check_task(topology, task)
     config = config if given.device is None else _changed(config, device=given.device)
     assembly = _around(config, task, topology, assignment=assignment, ranks=ranks, backbone=given.backbone)
-    if not assembly.policy.backbone.is_the_one(identity["digest"]):
+    if not assembly.model.backbone.is_the_one(identity["digest"]):
         raise RunError(
             f"{folder}: trained over backbone {identity['name']!r} ({identity['digest']}), "
-            f"but {config.model.backbone!r} is now {assembly.policy.backbone.digest}"
+            f"but {config.model.backbone!r} is now {assembly.model.backbone.digest}"
         )
-    load_adapters(folder, assembly.policy.bank, manifest["versions"])
+    load_adapters(folder, assembly.model.bank, manifest["versions"])
+    assembly.publish()
     return assembly
 
 

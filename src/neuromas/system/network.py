@@ -1,11 +1,11 @@
-"""A network: a topology whose nodes are adapters of one policy, with the limits they write under."""
+"""A network: a topology whose nodes are adapters of one engine, with the limits they write under."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from neuromas.core.errors import ConfigError, unknown
-from neuromas.engines.base import Policy
+from neuromas.engines.base import Engine
 from neuromas.topology.graph import Topology
 
 SHARING = ("node", "layer", "all")
@@ -16,7 +16,7 @@ class Network:
     """What a rollout needs. ``assignment[node]`` is the adapter row of each node."""
 
     topology: Topology
-    policy: Policy
+    engine: Engine
     assignment: tuple[int, ...]
     style: str = "plain"
     message_tokens: int = 16
@@ -25,7 +25,7 @@ class Network:
     @property
     def ends(self) -> frozenset[int]:
         """Tokens that end a message in this prompt style."""
-        codec = self.policy.codec
+        codec = self.engine.codec
         return codec.line_end_ids if self.style == "plain" else codec.end_ids
 
     def budget(self, node: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections import Counter
@@ -57,11 +58,11 @@ class _Pass:
 
 def check_prompt(network: Network, task: Task, problem: Problem, node: int) -> None:
     """Raises PromptError if the node could not be asked even with nothing but empty messages to read."""
-    topology, codec = network.topology, network.policy.codec
+    topology, codec = network.topology, network.engine.codec
     empty = [""] * len(topology.incoming(node))
     style, form = network.style, task.answer_format
     prompt = build_prompt(topology, node, problem, empty, codec, style=style, answer_format=form)
-    check_fits(topology, node, prompt, network.budget(node), network.policy.context)
+    check_fits(topology, node, prompt, network.budget(node), network.engine.context)
 
 
 def rollout(
@@ -111,7 +112,7 @@ def _speak(
         )
         for one, node, prompt, _ in batch
     ]
-    spoken = network.policy.generate(requests, sampling.temperature, network.ends)
+    spoken = network.engine.generate(requests, sampling.temperature, network.ends)
     for (one, node, _, cut), request, out in zip(batch, requests, spoken, strict=True):
         turn = _turn(network, node, (request, out), sampling.temperature, cut)
         one.turns.append(turn)
@@ -132,7 +133,7 @@ def _turn(
 ) -> Turn:
     """The record of one message. Text that an end token carries before its line break is kept."""
     request, out = spoken
-    text = network.policy.codec.decode(out.ids)
+    text = network.engine.codec.decode(out.ids)
     if out.ended and network.style == "plain":
         text = re.split(r"[\r\n]", text, maxsplit=1)[0]  # only what ended it: other breaks are text
     return Turn(
@@ -145,7 +146,7 @@ def _turn(
         ended=out.ended,
         temperature=temperature,
         adapter=request.adapter,
-        version=network.policy.version(request.adapter),
+        version=network.engine.version(request.adapter),
         cut_inputs=cut,
     )
 
@@ -169,7 +170,7 @@ def _open(topology: Topology, node: int, one: _Pass, seed: int) -> list[bool]:
 
 def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> tuple[Prompt, int]:
     """The node's prompt and how many incoming messages their edges cut."""
-    topology, codec = network.topology, network.policy.codec
+    topology, codec = network.topology, network.engine.codec
     cut = 0
     messages: list[str | None] = []
     for edge, open_ in zip(topology.incoming(node), _open(topology, node, one, seed), strict=True):
@@ -185,7 +186,7 @@ def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> t
     prompt = build_prompt(
         topology, node, one.problem, messages, codec, style=network.style, answer_format=task.answer_format
     )
-    check_fits(topology, node, prompt, network.budget(node), network.policy.context)
+    check_fits(topology, node, prompt, network.budget(node), network.engine.context)
     return prompt, cut
 
 
@@ -242,10 +243,19 @@ def _finish(network: Network, task: Task, one: _Pass) -> Episode:
     if one.failure is None:
         try:
             episode = Episode(one.problem, one.sample, turns, None)
-            return replace(episode, score=judged(task, episode))
+            score = judged(task, episode)
+            _check_nodes(score, network)
+            return replace(episode, score=score)
         except ContractError:  # no failure of the network: what such a task says means nothing
             raise
         except Exception as error:  # the one boundary where a foreign scorer may fail
             one.failure = f"scorer: {type(error).__name__}: {one_line(error)}"
     wrong = WRONG if turns and one.askable else None
     return Episode(one.problem, one.sample, turns, wrong, one.failure, answered)
+
+
+def _check_nodes(score: Score, network: Network) -> None:
+    """Raises ValueError if rewards of single nodes are not a finite one for each."""
+    own, count = score.nodes, len(network.topology.nodes)
+    if own is not None and (len(own) != count or not all(map(math.isfinite, own))):
+        raise ValueError(f"{len(own)} rewards for {count} nodes, or one that is not finite")

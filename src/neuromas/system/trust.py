@@ -16,6 +16,7 @@ from pathlib import Path
 
 from neuromas.config import Config
 from neuromas.core.errors import RunError, one_line
+from neuromas.core.parts import ENGINES
 from neuromas.core.registry import origin
 from neuromas.tasks.files import DATA_TASKS
 from neuromas.tasks.own import GIVEN
@@ -23,7 +24,7 @@ from neuromas.tasks.rewards import CORRECT
 from neuromas.tasks.tables import FIELD_OPTIONS, FILE_OPTIONS
 from neuromas.topology.files import SUFFIXES
 
-BACKBONE, TASK = "model.backbone", "task"
+BACKBONE, ENGINE, TASK = "model.backbone", "engine", "task"
 REWARDS, CODE = f"{TASK}.rewards", f"{TASK}.code"
 _BACKBONES = ("smollm2-135m", "tiny")
 _TASKS = ("max", "lookup", "recall", "arithmetic", "hier")  # generated; so are all that begin with gym/
@@ -34,6 +35,9 @@ def outside(config: Config) -> dict[str, str]:
     found: dict[str, str] = {}
     if config.model.backbone not in _BACKBONES:
         found[BACKBONE] = config.model.backbone
+    if not ENGINES.is_builtin(config.engine.name):
+        found[f"{ENGINE}.name"] = config.engine.name
+    found |= {f"{ENGINE}.options.{key}": str(value) for key, value in config.engine.options.items()}
     code = [one for one in (config.task.reward, *config.task.rewards) if one not in ("", CORRECT)]
     found |= {f"{REWARDS}.{one}": one for one in code}
     if config.task.name not in _TASKS and not config.task.name.startswith(("gym/", GIVEN)):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from neuromas.core.errors import TaskError, unknown
+from neuromas.core.errors import TaskError, did_you_mean, nearest, shown
 from neuromas.core.parts import TASKS
 from neuromas.core.task import Task
 from neuromas.tasks import environments, gym, own
@@ -55,9 +55,9 @@ class TaskInfo:
 
 
 def task_names(generators: bool = True) -> tuple[str, ...]:
-    """The names that ``make_task`` accepts beside ``module:Name``: families, tasks of installed packages.
+    """The names that ``make_task`` accepts beside ``module:Name``: families, tasks that packages offer.
 
-    ``generators`` names those of reasoning-gym, too, whose import takes a few seconds.
+    ``generators`` names those of reasoning-gym, too.
     """
     return (*FAMILIES, *TASKS.names(), *(gym.gym_names() if generators else ()))
 
@@ -78,8 +78,8 @@ def task_info(name: str) -> TaskInfo:
         said, parameters = own.about_own(name)
         return TaskInfo(name, said, tuple(OptionInfo(key, value, "", "") for key, value in parameters))
     bare = name.removeprefix(gym.PREFIX)
-    if not name.startswith(gym.PREFIX) or name not in gym.gym_names():
-        raise TaskError(unknown("task", name, task_names()))
+    if name not in gym.gym_names():
+        raise TaskError(_unknown(name))
     listed = (OptionInfo(key, repr(value), "", "") for key, value in gym.gym_options(bare).items())
     return TaskInfo(name, f"reasoning-gym's generator {bare}", tuple(listed))
 
@@ -100,9 +100,16 @@ def make_task(name: str, options: Mapping[str, Any]) -> Task:
     if name in FAMILIES:
         family = FAMILIES[name]
         return family.build(read_options(name, family.options, options), options)
-    if name.startswith(gym.PREFIX):
+    if name in gym.gym_names() or name.removeprefix(gym.PREFIX) in gym.LEFT_OUT:
         return gym.build(name, options)
     if own.is_own(name):
         return own.make_own(name, options)
-    names = (*task_names(generators=False), "gym/<generator>", "<module>:<Name>")
-    raise TaskError(unknown("task", name, names))
+    raise TaskError(_unknown(name))
+
+
+def _unknown(name: str) -> str:
+    """One line on a task that does not exist: the nearest, not the hundred there are."""
+    known = {full.removeprefix(gym.PREFIX): full for full in reversed(task_names())}  # built-in ones last
+    near = nearest(name.removeprefix(gym.PREFIX), known)
+    hint = did_you_mean(known[one] for one in near)
+    return f"unknown task {shown(name)}{hint} (`neuromas tasks` lists what there is; module:Name is your own)"

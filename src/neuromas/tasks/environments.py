@@ -1,4 +1,4 @@
-"""``verifiers/NAME``: single-turn environments of PrimeIntellect's verifiers (0.4 and later, ``verifiers.v1``).
+"""``verifiers/NAME``: single-turn environments of PrimeIntellect's verifiers (from 0.4, ``verifiers.v1``).
 
 An environment's tasks become problems, its rewards the score of one answer; its own agents, tools and
 sandboxes are not run, so what needs them is refused. Needs the optional package ``verifiers``.
@@ -59,7 +59,9 @@ def build(name: str, given: Mapping[str, Any]) -> Task:
     except Exception as error:  # a foreign package: whatever it raises, it cannot be used
         raise TaskError(f"task {name!r}: the environment cannot be loaded ({one_line(error)})") from error
     if unfit:
-        raise TaskError(f"task {name!r} is not single-turn: it has {unfit}; only question and answer are run here")
+        raise TaskError(
+            f"task {name!r} is not single-turn: it has {unfit}; only question and answer are run here"
+        )
     problems = [_problem(env, place, task, options["gold"]) for place, task in enumerate(tasks)]
     stored = assemble(f"{PREFIX}{env}", {"all": problems}, {**options, "strict": False})
     return own(EnvironmentTask(stored, options["answer_format"], tuple(tasks), vf), repr(name))
@@ -154,7 +156,9 @@ def _problem(env: str, place: int, task: Any, gold: str) -> Problem:
         roles = [message.role for message in prompt]
         texts = all(isinstance(message.content, str) for message in prompt)
         if [role for role in roles if role != "system"] != ["user"] or not texts:
-            raise TaskError(f"{where} has messages of {', '.join(roles)}; only one text of a user can be asked")
+            raise TaskError(
+                f"{where} has messages of {', '.join(roles)}; only one text of a user can be asked"
+            )
     question = "\n\n".join(text for text in (data.system_prompt, data.prompt_text) if text).strip()
     if not 1 <= len(question) <= MAX_TEXT:
         raise TaskError(f"{where} has a question of {len(question)} characters, 1 to {MAX_TEXT} are allowed")

@@ -32,8 +32,8 @@ class Fields:
 
     ``choices`` may name one field, or several separated by commas (one choice each). ``answer`` is empty
     where there are no gold answers and a reward decides. ``answer_is`` is how the gold answer names its
-    choice: "index" (from 0), "letter" or "text"; empty = whichever fits alone. ``cut`` is how questions are cut
-    and into how many parts, for rows whose ``parts`` hold none.
+    choice: "index" (from 0), "letter" or "text"; empty = whichever fits alone. ``cut`` is how questions are
+    cut and into how many parts, for rows whose ``parts`` hold none.
     """
 
     question: str = "question"

@@ -19,6 +19,7 @@ from neuromas.growth.parent import Heritage
 from neuromas.growth.stages import Stage, check_stages, settle, shapes
 from neuromas.growth.transfer import Grown, inherited, transfer, undo
 from neuromas.learning.alarms import Alarm
+from neuromas.learning.credit import make_estimator
 from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
 from neuromas.storage import MANIFEST, Run, read_json
@@ -32,7 +33,7 @@ from neuromas.training.data import check_data
 from neuromas.training.evaluations import Watch, final_tests, keep_test, validation
 from neuromas.training.guard import Guard
 from neuromas.training.restate import teach
-from neuromas.training.rewind import forget, leans_on, lost
+from neuromas.training.rewind import forget, leans_on, lost, settle_down
 from neuromas.training.step import Trainer, train_step
 from neuromas.training.trackers import Mirrors, check_sinks, open_sinks
 
@@ -40,11 +41,9 @@ from neuromas.training.trackers import Mirrors, check_sinks, open_sinks
 def start(
     config: Config, directory: Path, watch: Watch, backbone: Backbone | None = None, task: Task | None = None
 ) -> Run:
-    """Train a new run in ``directory``. Returns when it is finished or was interrupted.
-
-    ``task`` is an object in the place of the configured task.
-    """
+    """Train a new run in ``directory``, on the configured ``task`` or an object. Returns when it ends."""
     check_sinks(config.run.sinks)
+    make_estimator(config.train)
     config = settle(config)
     sources = digests(config)  # before they are read: what changes in between is noticed
     assembly, parent = beginning(config, backbone, task)
@@ -89,7 +88,7 @@ class _Session:
     def __init__(self, assembly: Assembly, run: Run, watch: Watch) -> None:
         self.assembly, self.run, self.watch = assembly, run, watch
         self.config = assembly.config
-        self.trainer = Trainer(assembly.network, assembly.policy, self.config.train, self.config.seed)
+        self.trainer = Trainer(assembly.network, assembly.model, self.config.train, self.config.seed)
         self.best: Best | None = None
         self.seconds = 0.0
         self.goals = check_stages(self.config, None)
@@ -106,19 +105,18 @@ class _Session:
             return
         self.lineage, self.met = parent.lineage, parent.met
         self.ancestor = {"run": parent.run, "step": parent.step, "best": parent.step}
-        # a shared seed must not repeat the parent's problems and draws
-        self.trainer.seed = derive(self.config.seed, "heir", self.lineage.spent.steps)
+        self.trainer.seed = derive(self.config.seed, "heir", self.lineage.spent.steps)  # other draws than its
         self.stage = Stage(-1, 0, 0, born=parent.born)
-        if parent.optimisers and self.config.growth.optimiser == "keep":
-            load_optimisers(parent.folder, self.trainer.optimisers)
+        if parent.moments and self.config.growth.optimiser == "keep":
+            load_optimisers(parent.moments, self.trainer.optimisers)
 
     def restore(self, checkpoint: Path) -> None:
-        """Take over a checkpoint's optimisers, baselines and place; forget lines written after it."""
+        """Take over a checkpoint's optimisers, estimator and place; forget lines written after it."""
         manifest = read_manifest(checkpoint)
         try:
             state = manifest["state"]
             self.trainer.step = int(state["step"])
-            self.trainer.ema = {int(node): float(value) for node, value in state["ema"].items()}
+            self.trainer.remember(state["ema"])
             self.best = Best.read(state["best"])
             self.seconds = float(state["seconds"])
             self.trainer.seed = int(state["seed"])
@@ -141,8 +139,7 @@ class _Session:
         trainer.lr = self.stage.rate(self.config) * 0.5**self.guard.halved
         trainer.anchor = None
         if self.config.train.anchor and stage.start is not None:
-            first = self.run.named(self.stage.first)
-            trainer.anchor = inherited(first, self.assembly.policy.bank, stage.new)
+            trainer.anchor = inherited(self.run.named(stage.first), self.assembly.model.bank, stage.new)
 
     def go(self) -> Run:
         """Train to the end, then evaluate the best checkpoint; or stop early with a checkpoint."""
@@ -207,7 +204,7 @@ class _Session:
         before = validation(assembly)
         grown = transfer(assembly, change, derive(trainer.seed, "stage", index))
         kept = trainer.optimisers if growth.optimiser == "keep" else []
-        trainer.optimisers = [*kept, *map(trainer.optimiser, assembly.policy.bank.parameters[len(kept) :])]
+        trainer.optimisers = [*kept, *map(trainer.optimiser, assembly.model.bank.parameters[len(kept) :])]
         many = len(trainer.optimisers)
         adapters, steps = (many - len(grown.new), many), shapes(config)[index][1]
         self.stage = self.stage.followed_by(change, adapters, trainer.step, steps)
@@ -231,9 +228,9 @@ class _Session:
         self.watch({"event": "grown", **entry})
 
     def _take(self, grown: Grown) -> None:
-        """Go on with another network; running means follow their nodes."""
-        ema = self.trainer.ema
-        self.trainer.ema = {row: ema[old] for row, old in grown.before.items() if old in ema}
+        """Go on with another network; what the estimator remembers follows its nodes."""
+        kept = self.trainer.estimator_state
+        self.trainer.remember({row: kept[old] for row, old in grown.before.items() if old in kept})
         self._use(grown.network)
 
     def _use(self, network: Network) -> None:
@@ -322,13 +319,13 @@ class _Session:
         self.watch(line)
 
     def _fill(self, folder: Path) -> None:
-        """Everything needed to go on: adapters, optimisers, baselines, place in the data, lineage."""
+        """Everything needed to go on: adapters, optimisers, estimator, place in the data, lineage."""
         trainer = self.trainer
         state = {
             "step": trainer.step,
             "cursor": self.met + trainer.step * self.config.train.batch,
             "seed": trainer.seed,  # all draws are functions of the seed and the step
-            "ema": {str(node): value for node, value in trainer.ema.items()},
+            "ema": {str(node): kept for node, kept in trainer.estimator_state.items()},  # of any estimator
             "best": None if self.best is None else self.best.to_list(),
             "seconds": self.seconds,
             "stage": self.stage.to_dict(),
@@ -348,9 +345,9 @@ class _Session:
         """Remove checkpoints that are no longer needed."""
         # the log knows all ends of stages, the lineage only those that led to the present network
         named = {str(row.get("folder")) for row in self.run.lines("growth.jsonl")}
-        for kept in self.run.checkpoints()[-self.config.run.keep :]:  # the newest may be damaged some day
+        for kept in self.run.checkpoints()[-self.config.run.newest :]:  # the newest may be damaged some day
             named |= {path.name for path in leans_on(self.run, read_json(kept / MANIFEST))}
-        self.run.prune(self.config.run.keep, self.lineage.steps, named)
+        self.run.prune(self.config.run.newest, self.lineage.steps, named)
 
     def _status(self, finished: bool, folder: str = "") -> None:
         step, folder = (None, folder) if self.best is None else (self.best.step, folder or self.best.folder)
@@ -361,6 +358,7 @@ class _Session:
         """Test what the last stage hands on."""
         ended = self._end_stage()
         final_tests(self.assembly, self.run, self.watch)
+        settle_down(self.run, ended["folder"], self.config.run.keep)
         self._status(finished=True, folder=ended["folder"])
         self.watch({"event": "finished", "step": ended["best"]})
 
@@ -384,7 +382,7 @@ class _Session:
         if self.stage.gated(self.config.growth):
             before = undo(self.assembly, self.lineage.entries[-1])
             self._take(before)
-            del self.trainer.optimisers[len(self.assembly.policy.bank.parameters) :]
+            del self.trainer.optimisers[len(self.assembly.model.bank.parameters) :]
             self.lineage, self.stage = self.lineage.undone(), stage.undone(len(self.trainer.optimisers))
             folder, what = f"parent-{stage.index + 1}", f"{self.assembly.network.topology} as before it grew"
             self.run.save_named(folder, self._fill)
@@ -396,5 +394,6 @@ class _Session:
     def _load(self, folder: str) -> None:
         """Adapters and optimisers of a checkpoint of this stage; the graph and the place stay."""
         checkpoint = self.run.named(folder)
-        load_adapters(checkpoint, self.assembly.policy.bank, read_manifest(checkpoint)["versions"])
-        load_optimisers(checkpoint, self.trainer.optimisers)
+        load_adapters(checkpoint, self.assembly.model.bank, read_manifest(checkpoint)["versions"])
+        self.assembly.publish()
+        load_optimisers(checkpoint, self.trainer.optimisers, required=False)

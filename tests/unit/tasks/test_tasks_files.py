@@ -177,7 +177,7 @@ def test_files_that_cannot_be_read(tmp_path):
         ({}, "give either path"),
         ({"path": "a.jsonl", "test": "b.jsonl"}, "give either path"),
         ({"test": str(tmp_path / "no.jsonl")}, "cannot be read"),
-        ({"test": str(tmp_path / "x.exe")}, "only .jsonl and .csv"),
+        ({"test": str(tmp_path / "x.exe")}, "only .csv, .tsv, .jsonl, .json, .parquet files"),
         ({"test": str(tmp_path / "latin.jsonl")}, "is not UTF-8"),
         ({"test": str(tmp_path / "empty.jsonl")}, "holds no problems"),
         ({"tests": "x"}, "did you mean 'test'"),

@@ -1,4 +1,4 @@
-"""The command that runs an experiment: cells side by side, then one table."""
+"""``neuromas experiment``: cells side by side, then one table."""
 
 from __future__ import annotations
 
@@ -10,16 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuromas.cli.options import folder_to_write
-from neuromas.core.errors import RunError
-from neuromas.report.chart import experiment_svg
-from neuromas.report.experiment import experiment_text
-from neuromas.report.reading import read_evaluation
-from neuromas.report.results import as_json, results
-from neuromas.report.tables import percent
+from neuromas.cli.formats import add_formats
+from neuromas.cli.options import folder_to_write, name, whole
+from neuromas.core.errors import ConfigError, RunError
 from neuromas.report.terminal import visible
-from neuromas.statistics import MIN_SEEDS, detectable_difference
-from neuromas.statistics.clustered import DISAGREEMENT, SEED_SD
 from neuromas.storage import Run, write_atomic
 
 if TYPE_CHECKING:
@@ -27,14 +21,31 @@ if TYPE_CHECKING:
     from neuromas.experiment.plan import Plan
 
 INTERRUPTED = 130
+_SIDE_BY_SIDE = 1000
 
 
-def experiment(args: argparse.Namespace) -> int:
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what may be typed."""
+    text = "base, arms, seeds and comparisons; or a recipe such as depth"
+    parser.add_argument("path", metavar="EXPERIMENT.toml", help=text)
+    parser.add_argument(
+        "--out", type=name, metavar="DIR", help="directory of the experiment (default runs/NAME)"
+    )
+    parser.add_argument(
+        "--jobs", type=whole(_SIDE_BY_SIDE), metavar="N", help="runs at once (default: the cores)"
+    )
+    parser.add_argument("--report", action="store_true", help="run nothing, compare what is there")
+    add_formats(parser)
+
+
+def run(args: argparse.Namespace) -> int:
     """Run what is missing of an experiment, then compare."""
     from neuromas.experiment.cells import lay_out
     from neuromas.experiment.plan import load_plan
     from neuromas.experiment.running import run_cells
 
+    if args.form and not args.report:
+        raise ConfigError(f"--{args.form} goes with --report")
     plan = load_plan(Path(args.path))
     out = folder_to_write("--out", args.out or f"runs/{plan.name}")
     cells = lay_out(plan, out)
@@ -53,14 +64,17 @@ def experiment(args: argparse.Namespace) -> int:
             again = f"neuromas experiment {shlex.quote(args.path)} --out {shlex.quote(str(out))}"
             print(f"stopped; {done} of {len(cells)} cells are finished; continue with: {visible(again)}")
             return INTERRUPTED
-    print(_report(plan, cells, out))
-    for name, cause in failures.items():
-        print(f"failed: {visible(name)}: {visible(cause)}")
+    print(_report(plan, cells, out, args.form), end="")
+    for cell, cause in failures.items():
+        print(f"failed: {visible(cell)}: {visible(cause)}")
     return 1 if failures else 0
 
 
 def _smallest(cells: Sequence[Cell]) -> str:
     """What differences the seeds and questions of the experiment can show, before anything is paid for."""
+    from neuromas.statistics import MIN_SEEDS, detectable_difference
+    from neuromas.statistics.clustered import DISAGREEMENT, SEED_SD
+
     questions = max(2, min(cell.config.evaluate.test for cell in cells))
     seeds = len({cell.seed for cell in cells})
     alone = f"{100 * detectable_difference(questions, None):.0f}"
@@ -77,8 +91,13 @@ def _smallest(cells: Sequence[Cell]) -> str:
     )
 
 
-def _report(plan: Plan, cells: Sequence[Cell], out: Path) -> str:
+def _report(plan: Plan, cells: Sequence[Cell], out: Path, form: str) -> str:
     """The tables; everything is kept beside the cells."""
+    from neuromas.report.chart import experiment_svg
+    from neuromas.report.experiment import experiment_blocks
+    from neuromas.report.results import as_json, results
+    from neuromas.report.writers import WRITERS
+
     rows = [row for cell in cells for row in cell.rows()]
     compare = [
         {"task": task, "first": plan.point(one.first), "second": plan.point(one.second), "why": one.why}
@@ -86,7 +105,7 @@ def _report(plan: Plan, cells: Sequence[Cell], out: Path) -> str:
         for one in plan.compare
     ]
     found = results(rows, compare)
-    text = experiment_text(found)
+    text = WRITERS[form or "text"](experiment_blocks(found))
     if not any(point["seeds"] for point in found["points"]):
         return text
     from neuromas.system.provenance import about
@@ -94,7 +113,7 @@ def _report(plan: Plan, cells: Sequence[Cell], out: Path) -> str:
     kept = {"experiment": plan.model_dump(mode="json"), "about": about(), **found}
     write_atomic(out / "results.json", as_json(kept) + "\n")
     write_atomic(out / "figure.svg", experiment_svg(found, plan.name))
-    return f"{text}\nwrote {visible(str(out / 'results.json'))} and figure.svg"
+    return text if form else f"{text}wrote {visible(str(out / 'results.json'))} and figure.svg\n"
 
 
 class _Lines:
@@ -106,13 +125,16 @@ class _Lines:
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Say what became of a cell, what it took, and what all took until now."""
+        from neuromas.report.blocks import percent
+        from neuromas.report.reading import read_evaluation
+
         cell, cause = event["cell"], event["cause"]
         if event.get("busy"):
             what = "waits: another process is working on its run"
         elif cause:
             what = f"failed: {visible(cause)}"
         else:
-            last = max(1, len(cell.arm.stages))
+            last = cell.arm.last
             summary, _ = read_evaluation(Run(cell.run), cell.evaluation(last), ("accuracy",))
             took = f"in {_clock(event['seconds'])}" if event["seconds"] else "was already finished"
             what = f"{took}, accuracy {percent(summary['accuracy'])}"
