@@ -156,7 +156,7 @@ def _results() -> str:
             f"calls {scratch}, the small network with equal calls {small}, means of three seeds "
             "([all arms](docs/growth.md))"
         )
-    ratio = {name: f"{entry['ratio']:.1f}" for name, entry in _load("cpu.json")["results"].items()}
+    ratio = {name: f"{entry['ratio']:.3g}" for name, entry in _load("cpu.json")["results"].items()}
     lines.append(
         f"- Speed on two cores: {ratio['rollout']} times the rollout and {ratio['step']} times the step of "
         f"PEFT node by node, {ratio['trl']} times TRL, {ratio['comlrl']} times CoMLRL; seven nodes need "

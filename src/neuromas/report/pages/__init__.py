@@ -1,6 +1,7 @@
-"""Report pages: one file a page, one line in ``core.parts.PAGES``. A page reads what lies on disk and gives blocks.
+"""Report pages: one file a page, one line in ``core.parts.PAGES``.
 
-A package offers pages of its own in the entry-point group ``neuromas.pages``; ``module:NAME`` names one, too.
+A page reads what lies on disk and gives blocks. A package offers pages of its own in the entry-point group
+``neuromas.pages``; ``module:NAME`` names one, too.
 """
 
 from __future__ import annotations
