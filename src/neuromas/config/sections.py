@@ -105,10 +105,21 @@ class NetworkConfig(Section):
 class TaskConfig(Section):
     """Which problems."""
 
-    name: str = Field("max", description="see `neuromas tasks`")
+    name: str = Field("max", description="see `neuromas tasks`; module:Name for one of your own")
     options: dict[str, Any] = Field(
         default_factory=dict, description="those of the task, see `neuromas tasks NAME`"
     )
+    reward: str = Field("", description="module:function that training pays by; empty: the task's own score")
+    rewards: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(
+        default_factory=dict,
+        description="several rewards and their weights; `correct` is the task's own score",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> TaskConfig:
+        if self.reward and self.rewards:
+            raise ValueError("task.reward and task.rewards are both given; list all rewards in task.rewards")
+        return self
 
 
 class TrainConfig(Section):

@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from inspect import Parameter, signature
 from typing import Any, TypeVar
@@ -91,6 +92,17 @@ def arguments(part: Any) -> list[str]:
     """Names of what a class or function may be called with by name: the options of a part."""
     named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
     return [name for name, one in signature(part).parameters.items() if one.kind in named]
+
+
+def origin(address: str) -> str | None:
+    """The file that importing ``module:Attribute`` would run first, if any; nothing is imported."""
+    top = address.partition(":")[0].partition(".")[0]
+    try:
+        found = PathFinder.find_spec(top, [*(place or os.getcwd() for place in sys.path), os.getcwd()])
+    except (ImportError, ValueError):
+        return None
+    places = [] if found is None else [found.origin, *(found.submodule_search_locations or ())]
+    return next((place for place in places if place), None)
 
 
 def load(address: str, kind: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from neuromas.config import Config, make_config
 from neuromas.core.errors import (
     ConfigError,
+    ContractError,
     ModelError,
     PromptError,
     RunError,
@@ -31,6 +32,8 @@ from neuromas.system.network import Network, assign
 from neuromas.system.rollout import check_prompt
 from neuromas.system.saved_state import check_state
 from neuromas.tasks import make_task
+from neuromas.tasks.own import GIVEN, given_name, missing, own, probe
+from neuromas.tasks.rewards import is_foreign, paid
 from neuromas.tasks.saved import SavedTask
 from neuromas.topology.files import load_topology
 from neuromas.topology.graph import Topology
@@ -62,14 +65,17 @@ def assemble(
     backbone: Backbone | None = None,
     assignment: tuple[int, ...] | None = None,
     ranks: tuple[int, ...] = (),
+    *,
+    task: Task | None = None,
 ) -> Assembly:
     """Build everything a run needs. Raises NeuromasError with one line on anything impossible.
 
     ``topology``, ``assignment`` and ``ranks`` override the configured ones (a grown network has its own).
+    ``task`` is an object of the user's, which the configuration cannot name.
     The configuration is the user's own: what it names is noted as theirs (see ``trust``).
     """
     trust.note_if_possible(config)
-    task = make_task(config.task.name, config.task.options)
+    task = configured_task(config, task)
     graph = topology or load_topology(config.network.topology, config.network.question)
     check_task(graph, task)
     assignment = assignment or assign(graph, config.network.share)
@@ -77,6 +83,21 @@ def assemble(
     assembly = _around(config, task, graph, assignment=assignment, ranks=ranks, backbone=backbone)
     assembly.publish()
     return assembly
+
+
+def configured_task(config: Config, given: Task | None = None) -> Task:
+    """The task that a configuration names, or an object in its place, paid as the configuration says.
+
+    Raises TaskError, ConfigError or ContractError in one line.
+    """
+    task = make_task(config.task.name, config.task.options) if given is None else own(given)
+    return paid(task, config.task.reward, config.task.rewards)
+
+
+def own_config(config: Config, task: Task) -> Config:
+    """The configuration of a run on a task that was handed over as an object."""
+    named = {"name": given_name(own(task)), "options": {}}
+    return make_config({**dict(config), "task": {**dict(config.task), **named}})
 
 
 def _around(
@@ -130,10 +151,12 @@ def _ranks(config: Config, adapters: int) -> tuple[int, ...]:
 
 
 def check_task(topology: Topology, task: Task) -> None:
-    """The task's first problem must have as many parts as the topology hands out.
+    """The task's first problem has as many parts as the topology hands out; one's own keeps its contract.
 
-    Raises ConfigError naming task and topology.
+    Raises ConfigError naming task and topology, ContractError.
     """
+    if is_foreign(task):
+        probe(task, len(topology.nodes))
     problem = task.problem("train", 0)
     try:
         for node in range(len(topology.nodes)):
@@ -181,21 +204,33 @@ def load_bundle(
     backbone: Backbone | None = None,
     config: Config | None = None,
     model: str | None = None,
+    *,
+    task: Task | None = None,
 ) -> Assembly:
     """A saved network, ready to answer. ``path`` is a run (its best checkpoint) or a checkpoint.
 
     ``model`` is where its backbone lies now, if not under the name that was saved.
+    ``task`` is the object it was trained on, if that was one and is wanted again.
     ``config`` takes the place of the saved configuration: a run that goes on from the network has its own.
     The task's data are opened when they are first asked for. Raises RunError if the bundle is damaged,
     belongs to another backbone or prompt template, or names a model that this user never named.
     """
     with reading(path):  # training may go on beside us, and remove old checkpoints
-        return _load_bundle(bundle_folder(path), device=device, backbone=backbone, config=config, model=model)
+        given = _Given(device, backbone, model, task)
+        return _load_bundle(bundle_folder(path), given, config)
 
 
-def _load_bundle(
-    folder: Path, *, device: str | None, backbone: Backbone | None, config: Config | None, model: str | None
-) -> Assembly:
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What whoever loads a network has at hand instead of what it names."""
+
+    device: str | None
+    backbone: Backbone | None
+    model: str | None
+    task: Task | None
+
+
+def _load_bundle(folder: Path, given: _Given, config: Config | None) -> Assembly:
     """The network in a folder."""
     manifest = read_manifest(folder)
     saved, topology = _read(folder, manifest)
@@ -213,16 +248,17 @@ def _load_bundle(
             "its nodes would read prompts they never saw"
         )
     if config is None:
-        task: Task = _saved_task(folder, saved, form)
-        config = saved if model is None else _changed(saved, backbone=model)
-        trust.check(config, folder, (trust.BACKBONE, trust.ENGINE), [trust.BACKBONE] if model else [])
+        task: Task = _saved_task(folder, saved, form, given.task, len(topology.nodes))
+        config = saved if given.model is None else _changed(saved, backbone=given.model)
+        named = [trust.BACKBONE] if given.model else []
+        trust.check(config, folder, (trust.BACKBONE, trust.ENGINE), named)
     else:
         config = _same_adapters(folder, saved, config)
         trust.note_if_possible(config)
-        task = make_task(config.task.name, config.task.options)
+        task = configured_task(config, given.task)
         check_task(topology, task)
-    config = config if device is None else _changed(config, device=device)
-    assembly = _around(config, task, topology, assignment=assignment, ranks=ranks, backbone=backbone)
+    config = config if given.device is None else _changed(config, device=given.device)
+    assembly = _around(config, task, topology, assignment=assignment, ranks=ranks, backbone=given.backbone)
     if not assembly.model.backbone.is_the_one(identity["digest"]):
         raise RunError(
             f"{folder}: trained over backbone {identity['name']!r} ({identity['digest']}), "
@@ -265,18 +301,27 @@ def _answer_format(manifest: Mapping[str, Any]) -> str | None:
     return form
 
 
-def _saved_task(folder: Path, config: Config, answer_format: str | None) -> SavedTask:
-    """The task the network was trained on; its data are this user's choice, not the bundle's."""
+def _saved_task(
+    folder: Path, config: Config, answer_format: str | None, given: Task | None, nodes: int
+) -> SavedTask:
+    """The task the network was trained on; its data and code are this user's choice, not the bundle's."""
 
     def make() -> Task:
-        trust.check(config, folder, (trust.TASK,))
+        if given is None and config.task.name.startswith(GIVEN):
+            raise missing(config.task.name)
+        trust.check(config, folder, (trust.REWARDS, trust.CODE) if given else (trust.TASK,))
         try:
-            return make_task(config.task.name, config.task.options)
+            task = configured_task(config, given)
+        except ContractError:
+            raise
         except TaskError as error:
             raise TaskError(
                 f"{error}: the network answers without its data, to evaluate it they are needed; put them "
                 "back (a relative path begins where you stand), or name others with --task"
             ) from error
+        if is_foreign(task):
+            probe(task, nodes)
+        return task
 
     return SavedTask(config.task.name, answer_format, make)
 

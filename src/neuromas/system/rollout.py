@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from neuromas.core.episode import Episode, Turn, judged
-from neuromas.core.errors import ConfigError, PromptError, one_line, unknown
+from neuromas.core.errors import ConfigError, ContractError, PromptError, one_line, unknown
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Score, Task
 from neuromas.engines.base import Generation, Request
@@ -255,6 +255,8 @@ def scored(task: Task, episode: Episode, nodes: int = 0) -> Episode:
     try:
         score = judged(task, episode)
         _check_nodes(score, nodes)
+    except ContractError:  # no failure of the network: what such a task says means nothing
+        raise
     except Exception as error:  # the one boundary where a foreign scorer may fail
         cause = f"scorer: {type(error).__name__}: {one_line(error)}"
         return replace(episode, score=WRONG, failure=cause)
