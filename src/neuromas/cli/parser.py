@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from neuromas import __version__
 from neuromas.cli import experimenting, growing, looking, working
 from neuromas.cli.options import name, temperature, whole
+from neuromas.core.choices import QUESTIONS, SHARES
 from neuromas.core.errors import cut, shown, unknown
 from neuromas.report.terminal import visible
 from neuromas.topology.shapes import FORMS
@@ -218,17 +219,15 @@ def _looking(commands: Parsers) -> None:
 def _topology(commands: Parsers) -> None:
     parser = _add(commands, "topology", looking.topology, "draw a topology and say what it costs")
     parser.add_argument("shape", help=f"{FORMS}; or a .toml, .json or .graphml file")
-    modes = ["auto", "all", "first", "split"]
     text = "who reads the question (default: as the file says, or all)"
-    parser.add_argument("--question", default="auto", choices=modes, help=text)
+    parser.add_argument("--question", default="auto", choices=QUESTIONS, help=text)
     parser.add_argument("--svg", type=name, metavar="FILE", help="write a drawing instead of text")
     parser.add_argument(
         "--out", type=name, metavar="FILE", help="write the topology to a .toml, .json or .graphml file"
     )
     parser.add_argument("--backbone", default="smollm2-135m", help="model whose cost is counted")
     parser.add_argument("--rank", type=whole(_SIZE), default=8, help="rank of the adapters (default 8)")
-    sharing = ["node", "layer", "all"]
-    parser.add_argument("--share", default="node", choices=sharing, help="who has an adapter of its own")
+    parser.add_argument("--share", default="node", choices=SHARES, help="who has an adapter of its own")
     for what, default in (("question", 32), ("message", 16)):
         text = f"tokens of a {what} (default {default})"
         parser.add_argument(f"--{what}-tokens", type=whole(_SIZE), default=default, metavar="N", help=text)

@@ -14,10 +14,18 @@ from neuromas.engines.local.resident import ResidentPolicy
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.backbone import Backbone, load_backbone
 from neuromas.models.bundle import load_adapters, read_manifest, save_adapters, write_manifest
-from neuromas.prompts.build import question_for, template_version
+from neuromas.prompts.build import question_for
+from neuromas.prompts.template import Template
 from neuromas.storage import MANIFEST, Run, read_json, reading
 from neuromas.system import trust
 from neuromas.system.network import Network, assign
+from neuromas.system.prompting import (
+    check_codec,
+    check_same_prompts,
+    choose_prompts,
+    kept_prompts,
+    save_prompts,
+)
 from neuromas.system.rollout import check_prompt
 from neuromas.system.saved_state import check_state
 from neuromas.tasks import make_task
@@ -42,10 +50,13 @@ def assemble(
     backbone: Backbone | None = None,
     assignment: tuple[int, ...] | None = None,
     ranks: tuple[int, ...] = (),
+    *,
+    run: Path | None = None,
 ) -> Assembly:
     """Build everything a run needs. Raises NeuromasError with one line on anything impossible.
 
-    ``topology``, ``assignment`` and ``ranks`` override the configured ones (a grown network has its own).
+    ``topology``, ``assignment`` and ``ranks`` override the configured ones (a grown network has its own);
+    ``run`` is a run that goes on, which has its own copy of the prompt file.
     The configuration is the user's own: what it names is noted as theirs (see ``trust``).
     """
     trust.note_if_possible(config)
@@ -54,19 +65,25 @@ def assemble(
     check_task(graph, task)
     assignment = assignment or assign(graph, config.network.share)
     ranks = ranks or _ranks(config, max(assignment) + 1)
-    return _around(config, task, graph, assignment=assignment, ranks=ranks, backbone=backbone)
+    prompts = choose_prompts(config, task, graph, run)
+    rows = (assignment, ranks)
+    return _around(config, task, graph, prompts, rows=rows, backbone=backbone)
 
 
 def _around(
     config: Config,
     task: Task,
     topology: Topology,
+    prompts: tuple[Template, tuple[Problem, ...]],
     *,
-    assignment: tuple[int, ...],
-    ranks: tuple[int, ...],
+    rows: tuple[tuple[int, ...], tuple[int, ...]],
     backbone: Backbone | None,
 ) -> Assembly:
-    """The network with new adapters around the backbone. Raises ModelError where that cannot be."""
+    """The network with new adapters around the backbone; ``rows`` are the assignment and the ranks.
+
+    Raises ModelError where that cannot be.
+    """
+    assignment, ranks = rows
     base = backbone or load_backbone(config.model.backbone, config.model.dtype, config.model.device)
     _check_style(config, base)
     spec = LoraSpec(config.model.rank, config.model.alpha, tuple(config.model.targets), ranks)
@@ -78,7 +95,10 @@ def _around(
         style=config.network.style,
         message_tokens=config.network.message_tokens,
         answer_tokens=config.network.answer_tokens,
+        template=prompts[0],
+        examples=prompts[1],
     )
+    check_codec(network, config.model.backbone)
     return Assembly(config, network, policy, task)
 
 
@@ -137,19 +157,20 @@ def save_bundle(folder: Path, assembly: Assembly, more: Mapping[str, Any], files
     """Write the network: PEFT folders and the manifest. ``files`` are hashes of files already there."""
     network, policy = assembly.network, assembly.policy
     written = save_adapters(folder, policy.bank, policy.backbone.name)
+    prompts, copied = save_prompts(folder, network)
     about = {
         "topology": network.topology.to_dict(),
         "topology_digest": network.topology.digest,
         "assignment": list(network.assignment),
         "versions": list(policy.bank.versions),
         "ranks": list(policy.bank.ranks),
-        "template": template_version(),
+        **prompts,
         "answer_format": assembly.task.answer_format,
         "backbone": {"name": policy.backbone.name, "digest": policy.backbone.digest},
         "config": assembly.config.model_dump(mode="json"),
         **more,
     }
-    write_manifest(folder, about, {**files, **written})
+    write_manifest(folder, about, {**files, **copied, **written})
 
 
 def load_bundle(
@@ -181,25 +202,23 @@ def _load_bundle(
         assignment = _assigned(manifest["assignment"], len(topology.nodes), adapters)
         ranks = _saved_ranks(manifest.get("ranks"), adapters, saved.model.rank)
         identity = {key: str(manifest["backbone"][key]) for key in ("name", "digest")}
-        template, form = manifest["template"], _answer_format(manifest)
+        form = _answer_format(manifest)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
-    if template != template_version():
-        raise RunError(
-            f"{folder}: trained with prompt template {template}, this version has {template_version()}; "
-            "its nodes would read prompts they never saw"
-        )
+    prompts = kept_prompts(folder, manifest, saved)
     if config is None:
         task: Task = _saved_task(folder, saved, form)
         config = saved if model is None else _changed(saved, backbone=model)
         trust.check(config, folder, (trust.BACKBONE,), [trust.BACKBONE] if model else [])
     else:
         config = _same_adapters(folder, saved, config)
+        check_same_prompts(folder, saved, config, prompts[0])
         trust.note_if_possible(config)
         task = make_task(config.task.name, config.task.options)
         check_task(topology, task)
     config = config if device is None else _changed(config, device=device)
-    assembly = _around(config, task, topology, assignment=assignment, ranks=ranks, backbone=backbone)
+    rows = (assignment, ranks)
+    assembly = _around(config, task, topology, prompts, rows=rows, backbone=backbone)
     if not assembly.policy.backbone.is_the_one(identity["digest"]):
         raise RunError(
             f"{folder}: trained over backbone {identity['name']!r} ({identity['digest']}), "

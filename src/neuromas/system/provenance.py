@@ -14,6 +14,7 @@ from typing import Any
 from neuromas.config import Config
 from neuromas.core.errors import RunError
 from neuromas.core.files import open_regular
+from neuromas.system.prompting import check_prompt_unchanged
 from neuromas.tasks.files import DATA_TASKS
 
 PACKAGES = (
@@ -66,6 +67,7 @@ def check_unchanged(run: Path, facts: Mapping[str, Any]) -> None:
 
     ``facts`` is its ``run.json``. Runs of version 0.1.0 kept no digests; they are not checked.
     """
+    check_prompt_unchanged(run, facts)
     known = facts.get("inputs", {})
     for name, digest in known.items() if isinstance(known, dict) else ():
         path = Path(name)

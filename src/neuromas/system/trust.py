@@ -36,6 +36,8 @@ def outside(config: Config) -> dict[str, str]:
         if config.task.name not in DATA_TASKS:
             found[f"{TASK}.name"] = config.task.name
     shapes = [shape for shape, _ in config.growth.stages] or [config.network.topology]
+    if config.network.prompt:
+        found["network.prompt"] = config.network.prompt
     graphs = [shape for shape in shapes if Path(shape).suffix in SUFFIXES]
     if graphs:
         found["network.topology"] = ", ".join(graphs)

@@ -21,10 +21,12 @@ from neuromas.learning.alarms import Alarm
 from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
 from neuromas.storage import MANIFEST, Run, read_json
-from neuromas.system.assemble import Assembly, assemble, load_bundle, save_bundle
+from neuromas.system.assemble import Assembly, load_bundle, save_bundle
 from neuromas.system.network import Network
-from neuromas.system.provenance import about, check_unchanged, digests
+from neuromas.system.prompting import keep_copy
+from neuromas.system.provenance import check_unchanged, digests
 from neuromas.tasks.stream import training_problems
+from neuromas.training.beginning import beginning, facts
 from neuromas.training.best import Best
 from neuromas.training.data import check_data
 from neuromas.training.evaluations import Watch, final_tests, keep_test, validation
@@ -40,20 +42,13 @@ def start(config: Config, directory: Path, watch: Watch, backbone: Backbone | No
     check_sinks(config.run.sinks)
     config = settle(config)
     sources = digests(config)  # before they are read: what changes in between is noticed
-    assembly, parent = _beginning(config, backbone)
+    assembly, parent = beginning(config, backbone)
     check_data(assembly, check_stages(config, assembly.network.topology if parent else None))
-    with Run.begin(directory, config.model_dump(mode="json"), {**about(), "inputs": sources}) as run:
+    with Run.begin(directory, config.model_dump(mode="json"), facts(assembly, sources)) as run:
+        keep_copy(run.path, assembly.network.template)
         session = _Session(assembly, run, watch)
         session.descend(parent)
         return session.go()
-
-
-def _beginning(config: Config, backbone: Backbone | None) -> tuple[Assembly, Heritage | None]:
-    """The network with which a run begins: a new one, or its parent's."""
-    if not config.growth.parent:
-        return assemble(config, backbone=backbone), None
-    parent = Heritage.of(Path(config.growth.parent))
-    return load_bundle(parent.folder, backbone=backbone, config=config), parent
 
 
 def resume(directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
@@ -73,7 +68,7 @@ def resume(directory: Path, watch: Watch, backbone: Backbone | None = None) -> R
             session.restore(checkpoint)
             session.prune()  # a kill may have come just before that
         else:
-            assembly, parent = _beginning(config, backbone)
+            assembly, parent = beginning(config, backbone, run.path)
             session = _Session(assembly, run, watch)
             session.descend(parent)
             forget(run, 0)
