@@ -81,7 +81,7 @@ def test_three_steps_are_the_same(twin, shape, seed):
         moved += sum(mine["gradient_norm"])
     assert moved > 0.1, "rewards that never differ would prove nothing"
     for node, adapter in enumerate(slow.adapters):
-        for slot, down, up in fast.policy.bank.factors(node):
+        for slot, down, up in fast.learner.policy.bank.factors(node):
             for mine, theirs in zip(adapter[slot.path], (down, up), strict=True):
                 # AdamW divides by a gradient's own size: where that is rounding noise, so is the step
                 assert ((mine.detach() - theirs).abs() > 1e-4).float().mean() < 0.02

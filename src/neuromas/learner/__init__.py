@@ -1,4 +1,4 @@
-"""Who scores messages and gives adapters their gradients: log-probabilities, the loss over packed batches.
+"""Who learns: log-probabilities of messages, the loss over packed batches, gradients, the update of adapters.
 
 Given messages and their weights; where these come from is the business of training.
 """

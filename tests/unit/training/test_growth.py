@@ -26,6 +26,7 @@ from neuromas.growth.operators import at, grow, insert_layer
 from neuromas.growth.parent import Heritage, heir_config, prune
 from neuromas.growth.stages import Stage
 from neuromas.growth.transfer import transfer
+from neuromas.learner import update as learning
 from neuromas.models.bundle import load_optimisers, save_optimisers
 from neuromas.storage import MANIFEST, Run
 from neuromas.system import assemble as assembling
@@ -35,7 +36,6 @@ from neuromas.system.rollout import Sampling, rollout
 from neuromas.tasks.stream import training_problems
 from neuromas.topology.graph import Topology
 from neuromas.training import evaluations as testing
-from neuromas.training import step as training
 from neuromas.training.restate import restate
 from neuromas.training.session import resume, start
 from neuromas.training.step import Trainer, credit, train_step
@@ -233,14 +233,14 @@ def test_restating_teaches_new_adapters_and_no_others(tiny_policy, monkeypatch):
     before = [p.detach().clone() for p in policy.bank.parameters]
     update = {"lr": 0.02, "kl": 0.0, "baseline": "rloo"}
     trainer = Trainer(grown.network, policy, assembly.config.train.model_copy(update=update), 0)
-    losses, real = [], training.accumulate
+    losses, real = [], learning.accumulate
 
     def accumulate(*args):
         learned = real(*args)
         losses.append(learned.loss)
         return learned
 
-    monkeypatch.setattr(training, "accumulate", accumulate)
+    monkeypatch.setattr(learning, "accumulate", accumulate)
     task = Parity()
     for _ in range(12):
         found = restate(trainer, task, change, grown.new, training_problems(task, 0, 0, 2))

@@ -1,0 +1,22 @@
+"""The phone book: every kind of part that may be exchanged, and where the built-in ones live.
+
+A line here and a file in the part's room is all a new part takes. Names of other packages' parts come from
+their entry points, names of a user's own from ``module:Name`` or ``REGISTRY.register(name)``. Nothing that
+is named here is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from neuromas.core.registry import Registry
+
+ESTIMATORS = Registry("estimator", "neuromas.estimators", {})
+
+METHODS = Registry("method", "neuromas.methods", {})
+
+ENGINES = Registry("engine", "neuromas.engines", {})
+
+PAGES = Registry("page", "neuromas.pages", {})
+
+TASKS = Registry("task", "neuromas.tasks", {})
+
+REGISTRIES = (ESTIMATORS, METHODS, ENGINES, PAGES, TASKS)
