@@ -347,7 +347,7 @@ def test_help_and_version(cli):
     [
         ("", "required: COMMAND"),
         ("trian", "unknown command 'trian'; did you mean 'train'? (valid: train, evaluate"),
-        ("train --stepz 3", "unrecognized arguments: --stepz"),
+        ("train --stepz 3", "'--stepz'; keys of a configuration are given as train.steps=VALUE"),
         ("topology 2-1 x=3", "unrecognized arguments: x=3"),
         ("train train.stepz=3", "did you mean 'train.steps'?"),
         ("train train.steps=x", "train.steps = 'x': should be a whole number"),

@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from neuromas.config import check_plain, read_value
 from neuromas.core.errors import ConfigError, RunError, shown
 from neuromas.core.files import is_folder
 
 
 def read_pairs(pairs: Sequence[str]) -> dict[str, Any]:
     """Values are TOML (numbers, true, lists), or plain text where they are not."""
+    from neuromas.config import check_plain, read_value
+
     found: dict[str, Any] = {}
     for pair in pairs:
         key, given, raw = pair.partition("=")

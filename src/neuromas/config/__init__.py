@@ -1,13 +1,16 @@
 """Configuration: one small strict TOML file, ``key=value`` overrides, and nothing else.
 
 An unknown key, a wrong type or an impossible combination is one line that names the key, the value
-and what would be valid. ``sections`` has the keys, ``reading`` makes a ``Config`` of a file.
+and what would be valid. ``sections`` has the keys, ``reading`` makes a ``Config`` of a file,
+``aliases`` are names that other libraries use, for guesses.
 """
 
 from neuromas.config.reading import (
     apply_overrides,
     check_keys,
     check_plain,
+    guess_keys,
+    key_names,
     load_config,
     make_config,
     read_toml,
@@ -25,6 +28,8 @@ __all__ = [
     "apply_overrides",
     "check_keys",
     "check_plain",
+    "guess_keys",
+    "key_names",
     "load_config",
     "make_config",
     "read_toml",

@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from neuromas.config.sections import Config
-from neuromas.core.errors import ConfigError, cut, one_line, shown, unknown
+from neuromas.config.aliases import guesses
+from neuromas.config.sections import RENAMED, Config
+from neuromas.core.errors import ConfigError, cut, nearest, one_line, shown, unknown
 from neuromas.core.files import read_text
 
 _LARGEST = 2**64  # of whole numbers anywhere
@@ -37,19 +38,35 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
 
 def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Plain data after ``section.key=value`` overrides, in place."""
+    """Plain data after ``section.key=value`` overrides."""
+    data = _renamed(data)
     for override in overrides:
         _override(data, override)
     return data
 
 
+def key_names() -> list[str]:
+    """The full names of all keys, such as ``train.lr``."""
+    names = []
+    for section, spec in Config.model_fields.items():
+        inner = spec.annotation
+        of_section = isinstance(inner, type) and issubclass(inner, BaseModel)
+        names += _siblings([section]) if of_section else [section]
+    return names
+
+
+def guess_keys(key: str) -> list[str]:
+    """The keys that were probably meant by one that does not exist; none where nothing is near."""
+    return guesses(key, key_names())
+
+
 def check_keys(overrides: Sequence[str]) -> None:
     """Raises ConfigError for an override whose key does not exist, whatever the rest of the data will be."""
     for text in overrides:
-        parts = [part.strip() for part in text.partition("=")[0].split(".")]
+        parts = _key(text.partition("=")[0])
         free = parts[:2] == ["task", "options"] and len(parts) > 2
         if not free and "=" in text and parts[0] and _field(parts) is None:
-            raise ConfigError(unknown("key", ".".join(parts), _siblings(parts[:-1]) or _siblings(())))
+            raise ConfigError(_unknown_key(parts))
 
 
 def make_config(data: Mapping[str, Any]) -> Config:
@@ -57,11 +74,30 @@ def make_config(data: Mapping[str, Any]) -> Config:
     if not isinstance(data, Mapping):
         raise ConfigError(f"a configuration is a table of sections, not {type(data).__name__}")
     try:
-        config = Config.model_validate(dict(data))
+        config = Config.model_validate(_renamed(data))
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
     check_plain(data)  # what a type says about its own key is clearer, so this comes last
     return config
+
+
+def _renamed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain data with keys of earlier versions under their names of now. Raises ConfigError for both."""
+    found = dict(data)
+    for old, new in RENAMED.items():
+        (section, key), now = old.split("."), new.split(".")[-1]
+        table = found.get(section)
+        if isinstance(table, Mapping) and key in table:
+            if now in table:
+                raise ConfigError(f"{old} is the old name of {new}, and both are given; leave {old} out")
+            found[section] = {now if name == key else name: value for name, value in table.items()}
+    return found
+
+
+def _key(text: str) -> list[str]:
+    """The parts of a key, under its name of now."""
+    parts = [part.strip() for part in text.split(".")]
+    return RENAMED.get(".".join(parts), ".".join(parts)).split(".")
 
 
 def check_plain(data: Mapping[str, Any]) -> None:
@@ -101,7 +137,7 @@ def _override(data: dict[str, Any], text: str) -> None:
     if not found or not key.strip():
         raise ConfigError(f"override {shown(text)} is not key=value, for example train.steps=40")
     value = read_value(raw)
-    parts = key.strip().split(".")
+    parts = _key(key)
     place = data
     for part in parts[:-1]:
         inner = place.setdefault(part, {})
@@ -118,7 +154,7 @@ def _explain(error: ValidationError) -> str:
     where = [str(part) for part in first["loc"]]
     key = ".".join(where)
     if first["type"] == "extra_forbidden":
-        return unknown("key", key, _siblings(where[:-1]))
+        return _unknown_key(where)
     if first["type"] == "value_error":
         return str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "literal_error":
@@ -144,6 +180,13 @@ _WORDS = {
 }
 
 
+def _unknown_key(path: Sequence[str]) -> str:
+    """One line on a key that does not exist, with the one that was probably meant."""
+    key = ".".join(path)
+    valid = _siblings(path[:-1]) or _siblings(())
+    return unknown("key", key, valid, guess_keys(key) or nearest(key, valid))
+
+
 def _field(path: Sequence[str]) -> FieldInfo | None:
     """What is known of a key; None if there is no such key (or it is a section)."""
     model: type[BaseModel] = Config
@@ -160,7 +203,7 @@ def _siblings(section: Sequence[str]) -> list[str]:
     """Full names of the valid keys of a section."""
     model: type[BaseModel] = Config
     for part in section:
-        inner = model.model_fields[part].annotation
+        inner = model.model_fields[part].annotation if part in model.model_fields else None
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return []
         model = inner

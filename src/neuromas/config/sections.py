@@ -16,6 +16,7 @@ from neuromas.core.errors import shown
 _MOST_STEPS = 10_000_000
 _MOST_EPISODES = 65_536  # of one step; each is held with its prompts and messages
 MOST_PASSES = 100_000  # of one evaluation: items times votes
+RENAMED: dict[str, str] = {}  # keys that earlier versions wrote, and theirs now
 
 
 class Section(BaseModel):

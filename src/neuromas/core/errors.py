@@ -45,13 +45,23 @@ class DivergedError(NeuromasError):
 LONGEST = 2000  # characters of a message
 
 
-def unknown(kind: str, given: object, valid: Iterable[str]) -> str:
-    """One line that names the unknown value, the nearest valid one, and all valid ones."""
+def unknown(kind: str, given: object, valid: Iterable[str], meant: Iterable[str] | None = None) -> str:
+    """One line that names the unknown value, the nearest valid one (or those ``meant``), and all."""
     names = list(valid)
-    # difflib takes time in the square of the length, and what is so long is no slip of the finger
-    near = difflib.get_close_matches(plain(given)[:100], names, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(nearest(given, names) if meant is None else meant)
     return f"unknown {kind} {shown(given)}{hint} (valid: {', '.join(names) or 'none'})"
+
+
+def nearest(given: object, names: Iterable[str]) -> list[str]:
+    """The name that is spelt most like what was given; none where no name is near."""
+    # difflib takes time in the square of the length, and what is so long is no slip of the finger
+    return difflib.get_close_matches(plain(given)[:100], list(names), n=1, cutoff=0.4)
+
+
+def did_you_mean(names: Iterable[str]) -> str:
+    """The end of a message that guesses; empty where there is no guess."""
+    guess = " or ".join(repr(name) for name in names)
+    return f"; did you mean {guess}?" if guess else ""
 
 
 def shown(value: object, most: int = 100) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from neuromas.cli import looking, main
+from neuromas.cli import main
 from neuromas.core.task import Problem, Score
 from neuromas.tasks import make_task, task_names, validate
 from neuromas.tasks.cheats import SHORT, best_constant, is_gold, play
@@ -285,7 +285,7 @@ def test_validate_prints_no_raw_text(monkeypatch, capsys):
     hostile = "\x1b[2J\u202e\nok    all is well"
     problems = tuple(Problem(f"{hostile}{i}", f"{hostile} q{i}", f"{hostile}{i}") for i in range(9))
     task = StoredTask(hostile, {"test": problems})
-    monkeypatch.setattr(looking, "make_task", lambda name, options: task)
+    monkeypatch.setattr("neuromas.tasks.make_task", lambda name, options: task)
     monkeypatch.setattr(StoredTask, "score", lambda self, problem, text: Score(0.5, text))
     assert main(["validate", "max"]) == 1
     shown = capsys.readouterr().out

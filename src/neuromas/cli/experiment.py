@@ -1,4 +1,4 @@
-"""The command that runs an experiment: cells side by side, then one table."""
+"""``neuromas experiment``: cells side by side, then one table."""
 
 from __future__ import annotations
 
@@ -10,16 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuromas.cli.options import folder_to_write
+from neuromas.cli.options import folder_to_write, name, whole
 from neuromas.core.errors import RunError
-from neuromas.report.chart import experiment_svg
-from neuromas.report.experiment import experiment_text
-from neuromas.report.reading import read_evaluation
-from neuromas.report.results import as_json, results
-from neuromas.report.tables import percent
 from neuromas.report.terminal import visible
-from neuromas.statistics import MIN_SEEDS, detectable_difference
-from neuromas.statistics.clustered import DISAGREEMENT, SEED_SD
 from neuromas.storage import Run, write_atomic
 
 if TYPE_CHECKING:
@@ -27,9 +20,22 @@ if TYPE_CHECKING:
     from neuromas.experiment.plan import Plan
 
 INTERRUPTED = 130
+_SIDE_BY_SIDE = 1000
 
 
-def experiment(args: argparse.Namespace) -> int:
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what may be typed."""
+    parser.add_argument("path", metavar="EXPERIMENT.toml", help="base, arms, seeds and comparisons")
+    parser.add_argument(
+        "--out", type=name, metavar="DIR", help="directory of the experiment (default runs/NAME)"
+    )
+    parser.add_argument(
+        "--jobs", type=whole(_SIDE_BY_SIDE), metavar="N", help="runs at once (default: the cores)"
+    )
+    parser.add_argument("--report", action="store_true", help="run nothing, compare what is there")
+
+
+def run(args: argparse.Namespace) -> int:
     """Run what is missing of an experiment, then compare."""
     from neuromas.experiment.cells import lay_out
     from neuromas.experiment.plan import load_plan
@@ -54,13 +60,16 @@ def experiment(args: argparse.Namespace) -> int:
             print(f"stopped; {done} of {len(cells)} cells are finished; continue with: {visible(again)}")
             return INTERRUPTED
     print(_report(plan, cells, out))
-    for name, cause in failures.items():
-        print(f"failed: {visible(name)}: {visible(cause)}")
+    for cell, cause in failures.items():
+        print(f"failed: {visible(cell)}: {visible(cause)}")
     return 1 if failures else 0
 
 
 def _smallest(cells: Sequence[Cell]) -> str:
     """What differences the seeds and questions of the experiment can show, before anything is paid for."""
+    from neuromas.statistics import MIN_SEEDS, detectable_difference
+    from neuromas.statistics.clustered import DISAGREEMENT, SEED_SD
+
     questions = max(2, min(cell.config.evaluate.test for cell in cells))
     seeds = len({cell.seed for cell in cells})
     alone = f"{100 * detectable_difference(questions, None):.0f}"
@@ -79,6 +88,10 @@ def _smallest(cells: Sequence[Cell]) -> str:
 
 def _report(plan: Plan, cells: Sequence[Cell], out: Path) -> str:
     """The tables; everything is kept beside the cells."""
+    from neuromas.report.chart import experiment_svg
+    from neuromas.report.experiment import experiment_text
+    from neuromas.report.results import as_json, results
+
     rows = [row for cell in cells for row in cell.rows()]
     compare = [
         {"task": task, "first": plan.point(one.first), "second": plan.point(one.second), "why": one.why}
@@ -106,6 +119,9 @@ class _Lines:
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Say what became of a cell, what it took, and what all took until now."""
+        from neuromas.report.reading import read_evaluation
+        from neuromas.report.tables import percent
+
         cell, cause = event["cell"], event["cause"]
         if event.get("busy"):
             what = "waits: another process is working on its run"

@@ -1,0 +1,129 @@
+"""``neuromas evaluate``: greedy accuracy, altered messages or a vote, on the own task or another one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neuromas.cli.network import add_trust, allow, there
+from neuromas.cli.options import name, read_pairs, temperature, whole
+from neuromas.core.errors import ConfigError, shown
+from neuromas.report.terminal import visible
+from neuromas.storage import Run
+
+if TYPE_CHECKING:
+    from neuromas.core.task import Task
+    from neuromas.evaluation.evaluate import Evaluation
+    from neuromas.system.assemble import Assembly
+
+_ITEMS = 100_000
+_VOTES = 1000
+_STAGES = 10_000_000
+_LONGEST_NAME = 200  # bytes; a file's name has up to 255
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what may be typed."""
+    parser.set_defaults(pairs="options")
+    parser.add_argument("path", metavar="RUN", help="run directory or checkpoint")
+    parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
+    parser.add_argument("--items", type=whole(_ITEMS), default=200, help="number of problems (default 200)")
+    parser.add_argument(
+        "--messages", default="none", choices=["none", "blank", "shuffle"], help="alter messages"
+    )
+    parser.add_argument("--votes", type=whole(_VOTES), help="let so many sampled passes vote instead")
+    parser.add_argument("--temperature", type=temperature, help="of the votes (default 0.7)")
+    parser.add_argument("--stage", type=whole(_STAGES), help="the network with which this stage ended")
+    parser.add_argument("--task", type=name, help="another task than the one it was trained on")
+    parser.add_argument("options", nargs="*", metavar="option=value", help="options of --task")
+    parser.add_argument(
+        "--name", type=name, help="name under which it is kept in the run (default SPLIT-ITEMS-MESSAGES)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    add_trust(parser, model=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate a saved network and keep summary and items in its run."""
+    if args.options and not args.task:
+        raise ConfigError(f"option {shown(args.options[0])} needs --task NAME")
+    votes = _votes(args)
+    kept = _name(args, votes)
+    there(args.path)
+    from neuromas.experiment.cells import stage_folder
+    from neuromas.report.tables import summary_lines
+    from neuromas.system.assemble import check_task, load_bundle
+    from neuromas.tasks import make_task
+
+    folder = stage_folder(Path(args.path), args.stage) if args.stage else Path(args.path)
+    allow(args, folder)
+    assembly = load_bundle(folder, args.device, model=args.backbone)
+    task = make_task(args.task, read_pairs(args.options)) if args.task else assembly.task
+    check_task(assembly.network.topology, task)
+    result = _result(args, assembly, task, votes)
+    if (Path(args.path) / "config.json").is_file():
+        Run.open(Path(args.path)).write_evaluation(kept, result.summary, [asdict(i) for i in result.items])
+        where = visible(f"kept as {kept!r} in {args.path}")
+    else:
+        where = "not kept: RUN is a checkpoint"
+    if args.json:
+        print(json.dumps(result.summary))  # in ASCII: nothing in it can act on a terminal
+    else:
+        print("\n".join([*summary_lines(result.summary), where]))
+    return 0
+
+
+def _name(args: argparse.Namespace, votes: tuple[int, float] | None) -> str:
+    """The name under which the evaluation is kept. Raises ConfigError for those that training uses."""
+    stage = [f"stage-{args.stage}"] if args.stage else []
+    way = f"votes-{votes[0]}-{votes[1]}" if votes else args.messages
+    kept: str = args.name or "-".join(
+        [*([args.task.replace("/", "-")] if args.task else []), args.split, str(args.items), way, *stage]
+    )
+    if kept.startswith((".", "test-before", "test-after")) or re.fullmatch(r"stage-[0-9]+", kept):
+        raise ConfigError(
+            f"evaluation name {shown(kept)}: use no leading '.', "
+            "and leave test-before, test-after and stage-N to training"
+        )
+    if "/" in kept or visible(kept) != kept or len(kept.encode()) > _LONGEST_NAME:
+        raise ConfigError(
+            f"evaluation name {shown(kept)}: use no '/', no invisible characters "
+            f"and at most {_LONGEST_NAME} bytes"
+        )
+    return kept
+
+
+def _votes(args: argparse.Namespace) -> tuple[int, float] | None:
+    """Number and temperature of the passes that vote; None where one greedy pass answers."""
+    if args.votes is None:
+        if args.temperature is not None:
+            raise ConfigError("--temperature is that of --votes; a single pass is greedy")
+        return None
+    if args.messages != "none":
+        raise ConfigError(f"--votes and --messages {args.messages} do not go together")
+    from neuromas.config import MOST_PASSES
+
+    if args.votes * args.items > MOST_PASSES:
+        raise ConfigError(
+            f"--votes {args.votes} on --items {args.items} are {args.votes * args.items} passes, "
+            f"at most {MOST_PASSES}"
+        )
+    return args.votes, 0.7 if args.temperature is None else args.temperature
+
+
+def _result(
+    args: argparse.Namespace, assembly: Assembly, task: Task, votes: tuple[int, float] | None
+) -> Evaluation:
+    """Evaluate greedily or by vote."""
+    from neuromas.evaluation.evaluate import evaluate, vote
+
+    if votes is None:
+        return evaluate(assembly.network, task, args.split, args.items, intervention=args.messages)
+    seed = assembly.config.seed
+    return vote(
+        assembly.network, task, args.split, args.items, votes=votes[0], temperature=votes[1], seed=seed
+    )

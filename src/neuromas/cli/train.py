@@ -1,0 +1,112 @@
+"""``neuromas train``: start, resume, or report a run that is finished."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neuromas.cli.network import add_trust, allow
+from neuromas.cli.options import name
+from neuromas.cli.watching import train_in
+from neuromas.core.errors import ConfigError
+from neuromas.core.files import is_file
+from neuromas.report.terminal import visible
+from neuromas.storage import Run
+
+if TYPE_CHECKING:
+    from neuromas.config import Config
+
+_OVERRIDE = re.compile(r"[\w.]+\s*=")
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what may be typed."""
+    parser.set_defaults(pairs="settings")
+    parser.add_argument(
+        "settings",
+        nargs="*",
+        metavar="CONFIG.toml | key=value",
+        help="a TOML file (without one the defaults are used), then overrides such as train.steps=40",
+    )
+    parser.add_argument(
+        "--run", type=name, metavar="DIR", dest="directory", help="run directory (default runs/NAME)"
+    )
+    parser.add_argument("--resume", type=name, metavar="RUN", help="continue an interrupted run")
+    parser.add_argument(
+        "--continue",
+        action="store_true",
+        dest="carry_on",
+        help="start, resume or only report the run in --run",
+    )
+    add_trust(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Torch is loaded once nothing can be mistyped."""
+    if args.resume:
+        return _resume(args)
+    from neuromas.growth.stages import settle
+    from neuromas.tasks import task_info
+
+    config = settle(_config(args.settings))
+    task_info(config.task.name)
+    directory = Path(args.directory or config.run.directory or f"runs/{_name(config)}")
+    from neuromas.training import session
+
+    if args.carry_on and (directory / "config.json").is_file():
+        return _carry_on(args, directory, config)
+    return train_in(directory, lambda watch: session.start(config, directory, watch))
+
+
+def _resume(args: argparse.Namespace) -> int:
+    """Go on with an interrupted run. Raises ConfigError where its configuration would be changed."""
+    if args.settings or args.directory or args.carry_on:
+        raise ConfigError(
+            "--resume takes the run's own configuration; give no config, key=value, --run or --continue"
+        )
+    directory = Run.open(Path(args.resume)).path
+    from neuromas.system.assemble import check_run
+    from neuromas.training import session
+
+    allow(args, directory)
+    check_run(directory)
+    return train_in(directory, lambda watch: session.resume(directory, watch))
+
+
+def _carry_on(args: argparse.Namespace, directory: Path, config: Config) -> int:
+    """Go on with the run of this configuration, or report it where it is finished."""
+    from neuromas.api import check_same
+    from neuromas.system.assemble import check_run
+    from neuromas.training import session
+
+    there = Run.open(directory)
+    check_same(there, config)
+    allow(args, directory)
+    check_run(directory, config)
+    if there.finished:
+        from neuromas.report.tables import run_report
+
+        report = run_report(there)
+        print(f"{visible(str(directory))} is already trained; remove it to train afresh\n\n{report}")
+        return 0
+    return train_in(directory, lambda watch: session.resume(directory, watch))
+
+
+def _config(settings: Sequence[str]) -> Config:
+    """The configuration from file and overrides; the file comes first and may be left out."""
+    from neuromas.config import load_config
+
+    first = settings[0] if settings else ""
+    if not first or (_OVERRIDE.match(first) and not is_file(first)):
+        return load_config(None, settings)
+    return load_config(first, settings[1:])
+
+
+def _name(config: Config) -> str:
+    """A directory name that says what is trained."""
+    task = config.task.name.replace("/", "-")
+    shape = Path(config.network.topology).stem
+    return f"{task}-{shape}-{config.network.question}-seed{config.seed}"

@@ -1,0 +1,50 @@
+"""The commands: name and one line of help, in the order ``neuromas --help`` lists them.
+
+Each is a module of this package with the command's name (and ``-`` as ``_``). It has ``add(parser)``, which
+says what may be typed, and ``run(args) -> int``, which does it and returns the exit status. Only the chosen
+command's module is imported, and what is heavy inside its ``run``: help and mistakes are answered at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Protocol, cast
+
+VERBS: Mapping[str, str] = MappingProxyType(
+    {
+        "train": "train a network and report before and after",
+        "evaluate": "evaluate a trained network greedily",
+        "compare": "paired test of evaluations on the same items, second minus first; by seed with more",
+        "ask": "answer a question with a trained network",
+        "grow": "grow a trained network to a larger topology and train it on",
+        "prune": "write a trained network without one of its nodes or edges",
+        "lineage": "ancestors, growth and cost of a network",
+        "experiment": "train arms with seeds side by side and compare them; continues where it stopped",
+        "validate": "check a task without a model",
+        "topology": "draw a topology and say what it costs",
+        "tasks": "list tasks, or the options of one",
+        "backbones": "list models that can be used here",
+        "doctor": "what is installed, reachable, fast, and fits",
+    }
+)
+
+
+class Command(Protocol):
+    """What the module of a command has. ``add`` may set ``pairs`` to the name of its ``key=value`` words."""
+
+    @staticmethod
+    def add(parser: argparse.ArgumentParser) -> None:
+        """Say what may be typed."""
+
+    @staticmethod
+    def run(args: argparse.Namespace) -> int:
+        """Do it. Raises NeuromasError with one line."""
+        ...
+
+
+def command(verb: str) -> Command:
+    """The module of a command of ``VERBS``."""
+    return cast(Command, import_module(f"neuromas.cli.{verb.replace('-', '_')}"))

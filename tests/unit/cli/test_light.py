@@ -1,0 +1,89 @@
+"""What needs no model loads none: help, mistakes, and commands that only look.
+
+Seconds depend on the machine, so the modules in memory are counted; docs/config.md has the seconds.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from neuromas.cli.verbs import VERBS, command
+
+HEAVY = {"torch", "transformers", "reasoning_gym", "datasets", "huggingface_hub", "sympy"}
+NUMBERS = {"numpy", "scipy"}  # about half a second
+RICH = {"pydantic"}  # a tenth
+
+HELP = [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)]
+MISTAKES = [
+    ["trian"],
+    ["train", "--stepz", "3"],
+    ["train", "train.learning_rate=1"],
+    ["train", "train.steps=x"],
+    ["train", "none.toml"],
+    ["train", "--resume", "none"],
+    ["train", "network.topology=2-2"],
+    ["evaluate", "none"],
+    ["evaluate", "none", "--itmes", "3"],
+    ["ask", "none", "hello"],
+    ["grow", "none", "--to", "2-1", "--steps", "1"],
+    ["grow", "none", "--to", "2-1", "--steps", "1", "growth.innit=gate"],
+    ["prune", "none", "--node", "1.1", "--out", "p"],
+    ["lineage", "none"],
+    ["compare", "none", "nothing"],
+    ["experiment", "none.toml"],
+]
+LOOKS = [
+    ["topology", "2-2-1"],
+    ["topology", "2-1", "--backbone", "tiny"],
+    ["tasks", "max"],
+    ["validate", "max", "--items", "5"],
+]
+
+
+def loaded(words: list[str]) -> tuple[int, set[str]]:
+    """Exit status of a command in a fresh interpreter, and the packages it left in memory."""
+    code = f"""
+import sys
+from neuromas.cli import main
+try:
+    status = main({words!r})
+except SystemExit as left:
+    status = left.code or 0
+print("\\nLOADED", status, *{{name.partition(".")[0] for name in sys.modules}})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    status, *names = done.stdout.rpartition("LOADED ")[2].split()
+    return int(status), set(names)
+
+
+@pytest.mark.parametrize("words", HELP, ids=" ".join)
+def test_help_loads_nothing(words):
+    status, names = loaded(words)
+    assert status == 0
+    assert not names & (HEAVY | NUMBERS | RICH)
+
+
+@pytest.mark.parametrize("words", MISTAKES, ids=" ".join)
+def test_a_mistake_is_answered_without_torch(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, names = loaded(words)
+    assert status == 2
+    assert not names & (HEAVY | NUMBERS)
+
+
+@pytest.mark.parametrize("words", LOOKS, ids=" ".join)
+def test_looking_needs_no_torch(words):
+    status, names = loaded(words)
+    assert status == 0
+    assert not names & HEAVY
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_command_is_a_module_that_adds_and_runs(verb):
+    module = command(verb)
+    assert callable(module.add)
+    assert callable(module.run)
+    assert module.__doc__.startswith(f"``neuromas {verb}``")
