@@ -25,6 +25,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "experiment": "train arms with seeds side by side and compare them; continues where it stopped",
         "validate": "check a task without a model",
         "topology": "draw a topology and say what it costs",
+        "prompts": "print what every node of a network reads for one problem, token by token",
         "tasks": "list tasks, or the options of one",
         "backbones": "list models that can be used here",
         "doctor": "what is installed, reachable, fast, and fits",

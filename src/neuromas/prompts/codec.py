@@ -52,6 +52,10 @@ class Codec(Protocol):
         """Text of sampled tokens, control tokens left out."""
         ...
 
+    def spell(self, ids: Sequence[int]) -> str:
+        """Text of any ids with control tokens written out: for people to look at."""
+        ...
+
     def chat(self, system: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Tokens before and after the user's text in a one-turn chat under this untrusted system text.
 
@@ -101,6 +105,11 @@ class ByteCodec:
         """Text of the bytes; the end token is left out, invalid bytes are replaced."""
         return bytes(i for i in ids if 0 <= i < 256).decode("utf-8", errors="replace")
 
+    def spell(self, ids: Sequence[int]) -> str:
+        """The same with the end token as ``<end>``."""
+        raw = b"".join(b"<end>" if i == self.END else bytes([i]) for i in ids)
+        return raw.decode("utf-8", errors="replace")
+
     def chat(self, system: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """A plain frame of two lines: bytes have no control tokens to frame a turn with."""
         return self.encode(f"{system}\nUser: "), self.encode("\nReply:")
@@ -134,6 +143,17 @@ class TokenizerCodec:
         if text not in self._found:
             self._found[text] = frozenset(i for i, own in enumerate(self._texts) if text in own)
         return self._found[text]
+
+    @property
+    def largest(self) -> int:
+        """The largest token there is."""
+        return int(max(self._tokenizer.get_vocab().values(), default=0))
+
+    def spell(self, ids: Sequence[int]) -> str:
+        """See ``Codec``."""
+        return str(
+            self._tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        )
 
     def holding(self, text: str) -> frozenset[int]:
         """See ``Codec``."""

@@ -191,6 +191,36 @@ def load_bundle(
         return _load_bundle(bundle_folder(path), device=device, backbone=backbone, config=config, model=model)
 
 
+@dataclass(frozen=True, slots=True)
+class SavedNetwork:
+    """A saved network without its weights; the task's data are opened when they are first asked for."""
+
+    config: Config
+    topology: Topology
+    task: Task
+    template: Template
+    examples: tuple[Problem, ...]
+
+
+def read_saved(path: Path, named: bool = False) -> SavedNetwork:
+    """What a run or checkpoint says of its network; nothing is loaded.
+
+    ``named`` says that the user names its backbone. Raises RunError as ``load_bundle`` does.
+    """
+    with reading(path):
+        folder = bundle_folder(path)
+        manifest = read_manifest(folder)
+        saved, topology = _read(folder, manifest)
+        trust.check(saved, folder, (trust.BACKBONE,), [trust.BACKBONE] if named else [])
+        try:
+            form = _answer_format(manifest)
+        except ValueError as error:
+            raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
+        return SavedNetwork(
+            saved, topology, _saved_task(folder, saved, form), *kept_prompts(folder, manifest, saved)
+        )
+
+
 def _load_bundle(
     folder: Path, *, device: str | None, backbone: Backbone | None, config: Config | None, model: str | None
 ) -> Assembly:
