@@ -77,6 +77,8 @@ def _config() -> str:
             keys, about, path = section["properties"], section["description"], f"{name}."
         lines += [f"{about}\n" if about else "", "| key | default | valid | meaning |", "|---|---|---|---|"]
         for key, spec in keys.items():
+            if spec.get("deprecated"):  # the old name of another key
+                continue
             default = json.dumps(spec.get("default", {}))
             lines.append(f"| `{path}{key}` | `{default}` | {_valid(spec)} | {spec['description']} |")
         lines.append("")
@@ -89,8 +91,9 @@ def _valid(spec: dict[str, Any]) -> str:
         return f"{_valid(spec['anyOf'][0])}; or left out"
     if spec["type"] == "array":
         return f"list: {_valid(spec['items'])}" if "items" in spec else "a pair"
-    if "enum" in spec:
-        return ", ".join(f"`{value}`" for value in spec["enum"])
+    for choices in ("enum", "examples"):
+        if choices in spec:
+            return ", ".join(f"`{value}`" for value in spec[choices])
     if spec["type"] not in ("integer", "number"):
         return {"string": "text", "object": "table"}[spec["type"]]
     kind = "whole, " if spec["type"] == "integer" else ""

@@ -64,7 +64,7 @@ def check_keys(overrides: Sequence[str]) -> None:
     """Raises ConfigError for an override whose key does not exist, whatever the rest of the data will be."""
     for text in overrides:
         parts = _key(text.partition("=")[0])
-        free = parts[:2] == ["task", "options"] and len(parts) > 2
+        free = parts[:2] in (["task", "options"], ["train", "baseline_options"]) and len(parts) > 2
         if not free and "=" in text and parts[0] and _field(parts) is None:
             raise ConfigError(_unknown_key(parts))
 
@@ -156,7 +156,8 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return _unknown_key(where)
     if first["type"] == "value_error":
-        return str(first["msg"]).removeprefix("Value error, ")
+        said = str(first["msg"]).removeprefix("Value error, ")
+        return said if _field(where) is None else f"{key}: {said}"  # what a key's own check says
     if first["type"] == "literal_error":
         return unknown(f"value of {key}:", first["input"], re.findall("'([^']*)'", first["ctx"]["expected"]))
     message = _WORDS.get(first["type"], str(first["msg"]).removeprefix("Input "))

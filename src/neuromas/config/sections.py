@@ -8,21 +8,55 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from neuromas.core.choices import Question, Share, Style
-from neuromas.core.errors import shown
+from neuromas.core.errors import ConfigError, shown
+from neuromas.core.parts import ESTIMATORS
+from neuromas.core.registry import Registry
 
 _MOST_STEPS = 10_000_000
 _MOST_EPISODES = 65_536  # of one step; each is held with its prompts and messages
 MOST_PASSES = 100_000  # of one evaluation: items times votes
-RENAMED: dict[str, str] = {}  # keys that earlier versions wrote, and theirs now
+RENAMED = {"train.length_price": "train.length_penalty"}  # keys that earlier versions wrote, and theirs now
+
+
+def named_in(registry: Registry) -> AfterValidator:
+    """The check of a key that names a part: a name there is, or ``module:Name``. Imports nothing."""
+
+    def check(name: str) -> str:
+        try:
+            return registry.check(name)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+    return AfterValidator(check)
+
+
+def names_of(registry: Registry) -> list[Any]:
+    """The values of such a key, as a schema shows them."""
+    return [*registry.builtin, "module:Name"]
+
+
+def _show_old_keys(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """A schema knows the keys of earlier versions, so that editors take files that have them."""
+    for old, new in RENAMED.items():
+        (section, key), now = old.split("."), new.split(".")[-1]
+        if Config.model_fields[section].annotation is model:
+            about = {"deprecated": True, "description": f"the old name of {new}"}
+            schema["properties"][key] = {**schema["properties"][now], **about}
 
 
 class Section(BaseModel):
     """Frozen, strict, and without room for keys that mean nothing."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        json_schema_extra=_show_old_keys,
+    )
 
 
 class ModelConfig(Section):
@@ -91,8 +125,11 @@ class TrainConfig(Section):
     max_kl: float = Field(
         0.2, ge=0, le=1e6, description="nats a token; an update that moves an adapter further is shortened"
     )
-    baseline: Literal["none", "ema", "batch_mean", "rloo", "grpo"] = Field(
-        "rloo", description="what is subtracted from the reward"
+    baseline: Annotated[str, named_in(ESTIMATORS)] = Field(
+        "rloo", examples=names_of(ESTIMATORS), description="estimator: what is subtracted from the reward"
+    )
+    baseline_options: dict[str, Any] = Field(
+        default_factory=dict, description="those of an estimator of your own, see CONTRIBUTING.md"
     )
     ema_decay: float = Field(0.9, ge=0, lt=1, description="of the running mean of baseline = ema")
     temperature: float = Field(1.0, ge=1e-6, le=10, description="of sampling while training")
@@ -103,7 +140,7 @@ class TrainConfig(Section):
     kl: float = Field(0.0, ge=0, le=1e6, description="weight of the KL to the backbone without adapters")
     anchor: float = Field(0.0, ge=0, le=1e6, description="weight of the KL to the inherited adapters")
     entropy: float = Field(0.0, ge=0, le=1e6, description="weight of the entropy bonus")
-    length_price: float = Field(
+    length_penalty: float = Field(
         0.0, ge=0, le=1e6, description="taken from a node's reward for a message as long as its budget"
     )
     normalise: Literal["constant", "message"] = Field(
@@ -116,13 +153,21 @@ class TrainConfig(Section):
         """Problems of one update."""
         return self.problems * self.accumulate
 
+    @property
+    def too_few(self) -> str:
+        """What is said where an estimator that compares samples has one sample."""
+        alone = [f"'{name}'" for name in ESTIMATORS.builtin if not ESTIMATORS.get(name).needs_group]
+        return (
+            f"train.samples = {self.samples} with train.baseline = {self.baseline!r}: "
+            f"a group baseline needs at least 2 samples (or baseline = {', '.join(alone)})"
+        )
+
     @model_validator(mode="after")
     def _possible(self) -> TrainConfig:
-        if self.baseline in ("rloo", "grpo") and self.samples < 2:
-            raise ValueError(
-                f"train.samples = {self.samples} with train.baseline = {self.baseline!r}: "
-                "a group baseline needs at least 2 samples (or baseline = 'ema', 'batch_mean', 'none')"
-            )
+        # one that is not built in is asked when it is made: a saved configuration may name any module
+        built_in = ESTIMATORS.is_builtin(self.baseline)
+        if built_in and self.samples < 2 and ESTIMATORS.get(self.baseline).needs_group:
+            raise ValueError(self.too_few)
         if self.problems * self.samples > _MOST_EPISODES:
             raise ValueError(
                 f"train.problems = {self.problems} and train.samples = {self.samples} are "

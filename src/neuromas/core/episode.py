@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,15 @@ class Episode:
         """Tokens sampled by all nodes, end tokens included."""
         return sum(len(turn.ids) for turn in self.turns)
 
+    def reward(self, node: int) -> float | None:
+        """What the node learns from: the shared terminal reward, or its own where the score has one.
+
+        None where it had no part: the question was not asked, or the pass failed before it spoke.
+        """
+        if self.score is None or len(self.turns) <= node:
+            return None
+        return self.score.value if self.score.nodes is None else self.score.nodes[node]
+
     def line(self, step: int) -> dict[str, Any]:
         """The episode as a line that people can read, sampled at ``step``."""
         return {
@@ -81,3 +91,36 @@ class Episode:
             "score": None if self.score is None else self.score.value,
             "failure": self.failure,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeGroup:
+    """The G episodes of one problem, in the order of their samples: what is compared with each other."""
+
+    episodes: tuple[Episode, ...]
+
+    @property
+    def problem(self) -> Problem:
+        """The problem they all are of."""
+        return self.episodes[0].problem
+
+    @property
+    def scores(self) -> tuple[float | None, ...]:
+        """Terminal rewards (G,); None where the question was not asked."""
+        return tuple(None if one.score is None else one.score.value for one in self.episodes)
+
+    def rewards(self, node: int) -> tuple[float | None, ...]:
+        """What the node learns from in each episode (G,), see ``Episode.reward``."""
+        return tuple(one.reward(node) for one in self.episodes)
+
+
+def grouped(episodes: Sequence[Episode], samples: int) -> list[EpisodeGroup]:
+    """Episodes of a rollout, problem-major, ``samples`` of every problem, as its groups (P).
+
+    Raises ValueError if they are not ``samples`` of each.
+    """
+    groups = [EpisodeGroup(tuple(episodes[i : i + samples])) for i in range(0, len(episodes), samples)]
+    for group in groups:
+        if len(group.episodes) != samples or len({one.problem.id for one in group.episodes}) > 1:
+            raise ValueError(f"{len(episodes)} episodes are not {samples} of every problem")
+    return groups

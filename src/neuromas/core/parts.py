@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from neuromas.core.registry import Registry
 
-ESTIMATORS = Registry("estimator", "neuromas.estimators", {})
+ESTIMATORS = Registry(
+    "estimator",
+    "neuromas.estimators",
+    {
+        "none": "neuromas.learning.estimators.none:NoBaseline",
+        "ema": "neuromas.learning.estimators.ema:Ema",
+        "batch_mean": "neuromas.learning.estimators.batch_mean:BatchMean",
+        "rloo": "neuromas.learning.estimators.rloo:Rloo",
+        "grpo": "neuromas.learning.estimators.grpo:Grpo",
+    },
+)
 
 METHODS = Registry("method", "neuromas.methods", {})
 

@@ -40,10 +40,14 @@ class Score:
 
     ``value`` lies in [0, 1]. ``parsed`` is the answer that was understood, ``None`` if none was:
     a parse failure earns 0 and is counted, it never falls back on a default option.
+
+    ``nodes`` optionally gives every node a reward of its own to learn from, in topological order; without it
+    all nodes learn from ``value``, which alone is reported and evaluated.
     """
 
     value: float
     parsed: str | None
+    nodes: tuple[float, ...] | None = None
 
 
 @runtime_checkable

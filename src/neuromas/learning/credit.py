@@ -1,98 +1,62 @@
-"""Credit: from one shared terminal reward per episode to the advantage of every sample.
-
-The gradient of node v is E[(R - b_v) grad log pi_v], unbiased for every baseline b_v that does not
-depend on v's own message (Williams 1992). All functions take rewards (P, G), problems by samples,
-``None`` where a node had no part in an episode, and return advantages of that shape, 0 for ``None``.
-"""
+"""The estimator a configuration names, and how many problems of a batch can teach anything."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import inspect
+from inspect import Parameter
+from typing import Any
 
-from neuromas.core.errors import ConfigError, unknown
+from neuromas.config import TrainConfig
+from neuromas.core.errors import ConfigError, one_line, shown, unknown
+from neuromas.core.parts import ESTIMATORS
+from neuromas.learning.estimators.base import Estimator, Rewards, agree
 
-BASELINES = ("none", "ema", "batch_mean", "rloo", "grpo")
-Rewards = Sequence[Sequence[float | None]]
-Advantages = tuple[tuple[float, ...], ...]
-_GRPO_FLOOR = 1e-4
-_SAME = 1e-12
+_OPTIONS = "train.baseline_options"
 
 
-def advantages(kind: str, rewards_PG: Rewards, ema: float | None = None) -> Advantages:
-    """Advantages under the named baseline; ``ema`` is the running mean that ``"ema"`` subtracts.
+def make_estimator(settings: TrainConfig) -> Estimator:
+    """The estimator that ``train.baseline`` names, with its options.
 
-    Raises ConfigError for an unknown name.
+    Raises ConfigError naming the key if there is none, if it is no Estimator, if an option is unknown, or if
+    it compares samples of a problem and ``train.samples`` is 1.
     """
-    if kind == "none":
-        return constant(rewards_PG, 0.0)
-    if kind == "ema":
-        return constant(rewards_PG, _mean(rewards_PG) if ema is None else ema)
-    if kind == "batch_mean":
-        return constant(rewards_PG, _mean(rewards_PG))
-    if kind == "rloo":
-        return rloo(rewards_PG)
-    if kind == "grpo":
-        return grpo(rewards_PG)
-    raise ConfigError(unknown("baseline", kind, BASELINES))
+    part = ESTIMATORS.get(settings.baseline)
+    try:
+        made = part(**_options(part, settings)) if callable(part) else part
+    except ConfigError:
+        raise
+    except Exception as error:  # foreign code: whatever it raises, it cannot be used
+        raise ConfigError(f"train.baseline = {settings.baseline!r}: {one_line(error)}") from error
+    if not isinstance(made, Estimator):
+        raise ConfigError(
+            f"train.baseline = {settings.baseline!r} is no estimator: it lacks some of needs_group, "
+            "shift_invariant, init, advantages (see neuromas.learning.estimators.base.Estimator)"
+        )
+    if made.needs_group and settings.samples < 2:
+        raise ConfigError(settings.too_few)
+    return made
 
 
-def constant(rewards_PG: Rewards, baseline: float) -> Advantages:
-    """R - b with one number b for the whole batch (Williams 1992)."""
-    return tuple(tuple(0.0 if r is None else r - baseline for r in group) for group in rewards_PG)
+def _options(part: Any, settings: TrainConfig) -> dict[str, Any]:
+    """Arguments by name: keys of the section that the estimator asks for, and those of its own."""
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    known = [name for name, one in inspect.signature(part).parameters.items() if one.kind in named]
+    shared = {name: getattr(settings, name) for name in known if name in TrainConfig.model_fields}
+    own = [name for name in known if name not in shared]
+    for name in settings.baseline_options:
+        if name not in own:
+            raise ConfigError(f"{_OPTIONS}: {unknown(f'option of {settings.baseline!r}', name, own)}")
+    return {**shared, **settings.baseline_options}
 
 
-def rloo(rewards_PG: Rewards) -> Advantages:
-    """R_k minus the mean of the other samples of the same problem (Kool et al. 2019; arXiv 2402.14740).
-
-    A group with fewer than two rewards has no others to compare with and gets 0.
-    """
-    return tuple(_rloo_group(group) for group in rewards_PG)
-
-
-def _rloo_group(group: Sequence[float | None]) -> tuple[float, ...]:
-    known = [r for r in group if r is not None]
-    if len(known) < 2 or _agree(known):
-        return tuple(0.0 for _ in group)
-    total, others = math.fsum(known), len(known) - 1
-    return tuple(0.0 if r is None else r - (total - r) / others for r in group)
+def check_state(estimator: Estimator, state: Any) -> None:
+    """Raises ValueError if the estimator cannot go on from a saved state: asking it changes nothing."""
+    try:
+        estimator.advantages(((0.0, 1.0),), state)
+    except Exception as error:  # it may be foreign code, and the state anything
+        raise ValueError(f"{type(estimator).__name__} cannot use the state {shown(state, 60)}") from error
 
 
-def grpo(rewards_PG: Rewards) -> Advantages:
-    """(R - mean) / (std + 1e-4) within each problem's samples, sample std (arXiv 2402.03300).
-
-    Groups whose rewards agree get exactly 0, not a rounding residue over the floor.
-    """
-    return tuple(_grpo_group(group) for group in rewards_PG)
-
-
-def _grpo_group(group: Sequence[float | None]) -> tuple[float, ...]:
-    known = [r for r in group if r is not None]
-    if len(known) < 2 or _agree(known):
-        return tuple(0.0 for _ in group)
-    mean = math.fsum(known) / len(known)
-    std = math.sqrt(math.fsum((r - mean) ** 2 for r in known) / (len(known) - 1))
-    return tuple(0.0 if r is None else (r - mean) / (std + _GRPO_FLOOR) for r in group)
-
-
-def update_ema(before: float | None, rewards_PG: Rewards, decay: float) -> float | None:
-    """The running mean after this batch; it is used from the next batch on, so never on its own sample."""
-    known = [r for group in rewards_PG for r in group if r is not None]
-    if not known:
-        return before
-    mean = math.fsum(known) / len(known)
-    return mean if before is None else decay * before + (1.0 - decay) * mean
-
-
-def silent_groups(rewards_PG: Rewards) -> int:
-    """Problems whose samples all earned the same: they carry no signal under a group baseline."""
-    return sum(1 for group in rewards_PG if _agree([r for r in group if r is not None]))
-
-
-def _agree(known: Sequence[float]) -> bool:
-    return not known or max(known) - min(known) <= _SAME
-
-
-def _mean(rewards_PG: Rewards) -> float:
-    known = [r for group in rewards_PG for r in group if r is not None]
-    return math.fsum(known) / len(known) if known else 0.0
+def zero_variance_groups(rewards_PG: Rewards) -> int:
+    """Problems whose samples all earned the same: they carry no signal where samples are compared."""
+    return sum(1 for group in rewards_PG if agree(group))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -252,8 +253,17 @@ def _finish(network: Network, task: Task, one: _Pass) -> Episode:
     answered = bool(turns) and turns[-1].node == sink
     if one.failure is None:
         try:
-            return Episode(one.problem, one.sample, turns, task.score(one.problem, turns[-1].text))
+            score = task.score(one.problem, turns[-1].text)
+            _check_nodes(score, network)
+            return Episode(one.problem, one.sample, turns, score)
         except Exception as error:  # the one boundary where a foreign scorer may fail
             one.failure = f"scorer: {type(error).__name__}: {one_line(error)}"
     wrong = WRONG if turns and one.askable else None
     return Episode(one.problem, one.sample, turns, wrong, one.failure, answered)
+
+
+def _check_nodes(score: Score, network: Network) -> None:
+    """Raises ValueError if rewards of single nodes are not a finite one for each."""
+    own, count = score.nodes, len(network.topology.nodes)
+    if own is not None and (len(own) != count or not all(map(math.isfinite, own))):
+        raise ValueError(f"{len(own)} rewards for {count} nodes, or one that is not finite")

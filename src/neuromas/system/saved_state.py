@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from neuromas.core.errors import RunError, shown
+from neuromas.core.errors import RunError, one_line, shown
 from neuromas.topology.graph import Topology
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -18,6 +19,18 @@ Best = (
     Annotated[tuple[float, Count], Listed]  # of 0.1.0
     | Annotated[tuple[float, Count, CheckpointName], Listed]
 )
+
+
+def _plain(value: Any) -> Any:
+    """The value if JSON can hold it. Raises ValueError."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(one_line(error)) from None
+    return value
+
+
+Kept = Annotated[Any, AfterValidator(_plain)]
 
 
 class Saved(BaseModel):
@@ -53,7 +66,7 @@ class State(Saved):
     step: Count
     cursor: Count
     seed: int = Field(ge=0)
-    ema: dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})$")], float]
+    ema: dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})$")], Kept]  # of any estimator, by node
     best: Best | None
     seconds: float = Field(ge=0)
     stage: _Stage

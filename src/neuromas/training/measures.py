@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from neuromas.core.episode import Episode, Turn
+from neuromas.core.episode import Episode, Turn, grouped
 from neuromas.learner.update import Update
-from neuromas.learning.credit import silent_groups
+from neuromas.learning.credit import zero_variance_groups
 
 
 def reward_report(episodes: Sequence[Episode], samples: int, temperature: float) -> dict[str, Any]:
@@ -21,14 +21,13 @@ def reward_report(episodes: Sequence[Episode], samples: int, temperature: float)
     Every ``samples`` episodes in a row are those of one problem.
     """
     known = [e.score for e in episodes if e.score is not None]
-    values = [None if e.score is None else e.score.value for e in episodes]
-    groups = [values[i : i + samples] for i in range(0, len(values), samples)]
+    scores_PG = [group.scores for group in grouped(episodes, samples)]
     return {
         "reward": math.fsum(s.value for s in known) / len(known) if known else None,
         "parse_failures": sum(1 for s in known if s.parsed is None) / len(known) if known else None,
         "failed_episodes": sum(1 for e in episodes if e.failure is not None),
         "favourite": _favourite([s.parsed for s in known]),
-        "silent_groups": silent_groups(groups) / len(groups),
+        "silent_groups": zero_variance_groups(scores_PG) / len(scores_PG),  # the log's word since 0.1.0
         "temperature": temperature,
     }
 

@@ -18,6 +18,7 @@ from neuromas.growth.parent import Heritage
 from neuromas.growth.stages import Stage, check_stages, settle, shapes
 from neuromas.growth.transfer import Grown, inherited, transfer, undo
 from neuromas.learning.alarms import Alarm
+from neuromas.learning.credit import make_estimator
 from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
 from neuromas.storage import MANIFEST, Run, read_json
@@ -40,6 +41,7 @@ from neuromas.training.trackers import Mirrors, check_sinks, open_sinks
 def start(config: Config, directory: Path, watch: Watch, backbone: Backbone | None = None) -> Run:
     """Train a new run in ``directory``. Returns when it is finished or was interrupted."""
     check_sinks(config.run.sinks)
+    make_estimator(config.train)
     config = settle(config)
     sources = digests(config)  # before they are read: what changes in between is noticed
     assembly, parent = beginning(config, backbone)
@@ -100,19 +102,18 @@ class _Session:
             return
         self.lineage, self.met = parent.lineage, parent.met
         self.ancestor = {"run": parent.run, "step": parent.step, "best": parent.step}
-        # a shared seed must not repeat the parent's problems and draws
-        self.trainer.seed = derive(self.config.seed, "heir", self.lineage.spent.steps)
+        self.trainer.seed = derive(self.config.seed, "heir", self.lineage.spent.steps)  # other draws than its
         self.stage = Stage(-1, 0, 0, born=parent.born)
         if parent.optimisers and self.config.growth.optimiser == "keep":
             load_optimisers(parent.folder, self.trainer.optimisers)
 
     def restore(self, checkpoint: Path) -> None:
-        """Take over a checkpoint's optimisers, baselines and place; forget lines written after it."""
+        """Take over a checkpoint's optimisers, estimator and place; forget lines written after it."""
         manifest = read_manifest(checkpoint)
         try:
             state = manifest["state"]
             self.trainer.step = int(state["step"])
-            self.trainer.ema = {int(node): float(value) for node, value in state["ema"].items()}
+            self.trainer.remember(state["ema"])
             self.best = Best.read(state["best"])
             self.seconds = float(state["seconds"])
             self.trainer.seed = int(state["seed"])
@@ -225,9 +226,9 @@ class _Session:
         self.watch({"event": "grown", **entry})
 
     def _take(self, grown: Grown) -> None:
-        """Go on with another network; running means follow their nodes."""
-        ema = self.trainer.ema
-        self.trainer.ema = {row: ema[old] for row, old in grown.before.items() if old in ema}
+        """Go on with another network; what the estimator remembers follows its nodes."""
+        kept = self.trainer.estimator_state
+        self.trainer.remember({row: kept[old] for row, old in grown.before.items() if old in kept})
         self._use(grown.network)
 
     def _use(self, network: Network) -> None:
@@ -316,13 +317,13 @@ class _Session:
         self.watch(line)
 
     def _fill(self, folder: Path) -> None:
-        """Everything needed to go on: adapters, optimisers, baselines, place in the data, lineage."""
+        """Everything needed to go on: adapters, optimisers, estimator, place in the data, lineage."""
         trainer = self.trainer
         state = {
             "step": trainer.step,
             "cursor": self.met + trainer.step * self.config.train.batch,
             "seed": trainer.seed,  # all draws are functions of the seed and the step
-            "ema": {str(node): value for node, value in trainer.ema.items()},
+            "ema": {str(node): kept for node, kept in trainer.estimator_state.items()},  # of any estimator
             "best": None if self.best is None else self.best.to_list(),
             "seconds": self.seconds,
             "stage": self.stage.to_dict(),

@@ -7,21 +7,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 import torch
 
 from neuromas.config import TrainConfig
-from neuromas.core.episode import Episode, Turn
+from neuromas.core.episode import Episode, EpisodeGroup, Turn, grouped
 from neuromas.core.errors import DivergedError
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Task
 from neuromas.engines.local.resident import ResidentPolicy
 from neuromas.learner.scorer import Message
 from neuromas.learner.update import Learner
-from neuromas.learning.credit import advantages, update_ema
+from neuromas.learning.credit import check_state, make_estimator
+from neuromas.learning.estimators.base import Advantages, Estimator
 from neuromas.learning.losses import Weights
 from neuromas.learning.schedule import factor
 from neuromas.models.adapters import AdapterBank
@@ -32,7 +33,7 @@ from neuromas.training.measures import Clock, learned_report, message_report, re
 
 @dataclass(slots=True)
 class Trainer:
-    """Everything a step changes. ``ema[node]`` is each node's running mean reward.
+    """Everything a step changes. ``estimator_state[node]`` is what the estimator remembers of a node.
 
     ``since`` is the step at which the stage, its warm-up and its schedule of ``span`` steps, began; ``lr``
     is its learning rate.
@@ -46,11 +47,13 @@ class Trainer:
     since: int = 0
     span: int = 0
     lr: float = 0.0
-    ema: dict[int, float] = field(default_factory=dict)
+    estimator: Estimator = field(init=False)
+    estimator_state: dict[int, Any] = field(default_factory=dict)
     learner: Learner = field(init=False)
 
     def __post_init__(self, policy: ResidentPolicy) -> None:
         self.lr, self.span = self.lr or self.settings.lr, self.span or self.settings.steps
+        self.estimator = make_estimator(self.settings)
         self.learner = Learner(policy, self.settings)
 
     @property
@@ -95,6 +98,12 @@ class Trainer:
         """Learning rate of the coming step, before an adapter's own scale."""
         settings = self.settings
         return self.lr * factor(settings.schedule, self.step - self.since, self.span, settings.warmup)
+
+    def remember(self, kept: Mapping[Any, Any]) -> None:
+        """Take over states of the estimator by node. Raises ValueError if it cannot go on from one."""
+        for state in kept.values():
+            check_state(self.estimator, state)
+        self.estimator_state = {int(node): state for node, state in kept.items()}
 
     def rate(self, row: int) -> float:
         """Learning rate of an adapter at the coming step."""
@@ -157,26 +166,19 @@ def _sample(trainer: Trainer, task: Task, problems: Sequence[Problem]) -> list[E
 def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Message, Turn]], Weights]:
     """Messages that carry gradient, and their weights by message key.
 
-    Each node's reward is the shared terminal reward minus the price of its own message's length.
+    Each node's reward is the shared terminal reward, or its own, minus the penalty of its message's length.
     Messages of zero advantage are left out when nothing else acts on them: their gradient is 0. So are
     messages of frozen adapters, and those that closed gates kept from everybody.
     """
-    settings, samples = trainer.settings, trainer.settings.samples
+    settings = trainer.settings
+    groups = grouped(episodes, settings.samples)
     pulled = bool(settings.entropy) or bool(trainer.learner.objective.pulls)
     scored = sum(1 for episode in episodes if episode.score is not None)
     chosen: list[tuple[Message, Turn]] = []
     values: list[tuple[float, float]] = []
     for node in range(len(trainer.network.topology.nodes)):
         budget = trainer.network.budget(node)
-        rewards = [_reward(episode, node, settings.length_price, budget) for episode in episodes]
-        rewards_PG = [rewards[i : i + samples] for i in range(0, len(rewards), samples)]
-        flat = [
-            a for group in advantages(settings.baseline, rewards_PG, trainer.ema.get(node)) for a in group
-        ]
-        if settings.baseline == "ema":
-            after = update_ema(trainer.ema.get(node), rewards_PG, settings.ema_decay)
-            if after is not None:
-                trainer.ema[node] = after
+        flat = [a for group in _advantages(trainer, groups, node) for a in group]
         for episode, advantage in zip(episodes, flat, strict=True):
             if episode.score is None or (advantage == 0.0 and not pulled):
                 continue
@@ -191,14 +193,23 @@ def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Me
     return chosen, Weights(table[:, 0], table[:, 1])
 
 
-def _reward(episode: Episode, node: int, price: float, budget: int) -> float | None:
-    """The node's reward: the shared score minus the price of its own message's length.
-
-    None where it had no part: the question was not asked, or the rollout failed before it spoke.
-    """
-    if episode.score is None or len(episode.turns) <= node:
-        return None
-    return episode.score.value - price * len(episode.turns[node].ids) / budget
+def _advantages(trainer: Trainer, groups: Sequence[EpisodeGroup], node: int) -> Advantages:
+    """A node's advantages (P, G); the estimator's state of it moves on."""
+    penalty, budget = trainer.settings.length_penalty, trainer.network.budget(node)
+    rewards_PG = [
+        [
+            None if reward is None else reward - penalty * len(episode.turns[node].ids) / budget
+            for episode, reward in zip(group.episodes, group.rewards(node), strict=True)
+        ]
+        for group in groups
+    ]
+    before = trainer.estimator_state.get(node, trainer.estimator.init())
+    advantages_PG, after = trainer.estimator.advantages(rewards_PG, before)
+    if after is None:
+        trainer.estimator_state.pop(node, None)
+    else:
+        trainer.estimator_state[node] = after
+    return advantages_PG
 
 
 def learn(trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: Weights) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from toys import ToyTask, network, problems
 
 from neuromas.config import TrainConfig
 from neuromas.core.errors import DivergedError, StaleSampleError
-from neuromas.learning.credit import BASELINES
+from neuromas.core.parts import ESTIMATORS
 from neuromas.learning.losses import Weights, clip_factor, gradient_norm, policy_loss
 from neuromas.system.rollout import WRONG, Sampling, rollout
 from neuromas.training.step import Trainer, credit, learn, train_step
@@ -160,7 +160,7 @@ def assert_hand_computed(pair, trainer):
     values = rewards_of(episodes)
     assert None in values
     assert len(set(values)) > 2
-    ema = dict(trainer.ema)
+    ema = dict(trainer.estimator_state)
     before = [pair.vector(row).detach() for row in range(3)]
 
     def credit_of(node, place):
@@ -168,7 +168,7 @@ def assert_hand_computed(pair, trainer):
         paid = [
             None
             if value is None or len(e.turns) <= node  # it had no part in what failed before it
-            else value - settings.length_price * len(e.turns[node].ids) / budget
+            else value - settings.length_penalty * len(e.turns[node].ids) / budget
             for value, e in zip(values, episodes, strict=True)
         ]
         return by_hand(settings.baseline, paid, ema.get(node))[place]
@@ -186,11 +186,11 @@ def assert_hand_computed(pair, trainer):
     return report
 
 
-@pytest.mark.parametrize("kind", BASELINES)
+@pytest.mark.parametrize("kind", ESTIMATORS.builtin)
 def test_the_gradient_of_every_baseline(kind):
     pair = fresh()
     trainer = trainer_of(pair, baseline=kind)
-    trainer.ema = {0: 0.25, 1: 0.5, 2: 0.75} if kind == "ema" else {}
+    trainer.estimator_state = {0: 0.25, 1: 0.5, 2: 0.75} if kind == "ema" else {}
     report = assert_hand_computed(pair, trainer)
     assert min(report["gradient_norm"]) > 1e-3
     assert pair.policy.bank.versions == [1, 1, 1]
@@ -201,8 +201,8 @@ def test_the_gradient_of_every_baseline(kind):
     "options",
     [
         {"normalise": "message"},
-        {"length_price": 0.5},
-        {"length_price": 0.5, "baseline": "none"},
+        {"length_penalty": 0.5},
+        {"length_penalty": 0.5, "baseline": "none"},
         {"topology": "1-1-1"},
         {"topology": "1"},
         {"topology": "2-1", "share": "layer"},
@@ -335,7 +335,7 @@ def by_problem(problem, text):
 
 
 @pytest.mark.parametrize("kind", ["rloo", "grpo"])
-def test_silent_groups_cost_nothing_and_change_nothing(kind):
+def test_zero_variance_groups_cost_nothing_and_change_nothing(kind):
     pair = fresh()
     trainer = trainer_of(pair, baseline=kind)
     episodes = spoken(trainer, by_problem)
@@ -508,7 +508,7 @@ def test_an_entropy_bonus_raises_the_entropy():
     assert entropies[-1] <= math.log(257)
 
 
-def test_a_length_price_is_paid_by_the_writer_alone():
+def test_a_length_penalty_is_paid_by_the_writer_alone():
     pair = fresh()
     episodes = spoken(trainer_of(pair), lambda problem, text: 0.5)
     # only node 0's messages differ in length
@@ -517,7 +517,7 @@ def test_a_length_price_is_paid_by_the_writer_alone():
         turns = [replace(turn, ids=turn.ids[:1] * 2) for turn in episode.turns]
         turns[0] = replace(turns[0], ids=turns[0].ids[:1] * (1 + place % SAMPLES))
         levelled.append(replace(episode, turns=tuple(turns)))
-    messages, weights = credit(trainer_of(pair, length_price=0.6), levelled)
+    messages, weights = credit(trainer_of(pair, length_penalty=0.6), levelled)
     assert {turn.node for _, turn in messages} == {0}
     # rewards 0.5 - 0.6 * n / 6 for n = 1..4 tokens: n = 1 against the mean of n = 2, 3, 4 is +0.2
     expected = [0.2, 0.2 / 3, -0.2 / 3, -0.2] * PROBLEMS
@@ -527,7 +527,7 @@ def test_a_length_price_is_paid_by_the_writer_alone():
 
 def test_the_running_mean_of_each_node():
     pair = fresh()
-    trainer = trainer_of(pair, baseline="ema", ema_decay=0.75, length_price=0.6)
+    trainer = trainer_of(pair, baseline="ema", ema_decay=0.75, length_penalty=0.6)
     episodes = spoken(trainer)
     _, first = credit(trainer, episodes)
     rewards = [e.score.value for e in episodes if e.score is not None]
@@ -536,10 +536,10 @@ def test_the_running_mean_of_each_node():
         prices = [0.6 * len(e.turns[node].ids) / (6, 6, 5)[node] for e in episodes if e.score is not None]
         return sum(r - p for r, p in zip(rewards, prices, strict=True)) / len(rewards)
 
-    assert trainer.ema == pytest.approx({node: mean(node) for node in range(3)})
-    trainer.ema = dict.fromkeys(range(3), 2.0)
+    assert trainer.estimator_state == pytest.approx({node: mean(node) for node in range(3)})
+    trainer.estimator_state = dict.fromkeys(range(3), 2.0)
     _, second = credit(trainer, episodes)
-    assert trainer.ema == pytest.approx({node: 0.75 * 2 + 0.25 * mean(node) for node in range(3)})
+    assert trainer.estimator_state == pytest.approx({node: 0.75 * 2 + 0.25 * mean(node) for node in range(3)})
     # what was subtracted is the mean before this batch
     shift = (first.advantage - second.advantage).view(3, -1)
     expected = torch.tensor([2.0 - mean(node) for node in range(3)])

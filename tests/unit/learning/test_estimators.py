@@ -1,4 +1,4 @@
-"""Advantages of every baseline against numbers worked out by hand, and what they are in expectation."""
+"""Advantages of every estimator against numbers worked out by hand, and what they are in expectation."""
 
 from __future__ import annotations
 
@@ -9,13 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neuromas.config import make_config
 from neuromas.core.errors import ConfigError
-from neuromas.learning.credit import BASELINES, advantages, silent_groups, update_ema
+from neuromas.core.parts import ESTIMATORS
+from neuromas.learning.credit import check_state, make_estimator, zero_variance_groups
+from neuromas.learning.estimators.base import Estimator
 
 # two problems, four samples each; one episode of the second failed
 REWARDS = ((1.0, 0.0, 0.0, 1.0), (0.5, None, 0.0, 1.0))
 # mean of all seven rewards: 3.5 / 7 = 1/2
 HALF = ((0.5, -0.5, -0.5, 0.5), (0.0, 0.0, -0.5, 0.5))
+KINDS = tuple(ESTIMATORS.builtin)
+
+
+def made(kind, **train):
+    return make_estimator(make_config({"train": {"baseline": kind, **train}}).train)
+
+
+def advantages(kind, rewards, state=None):
+    return made(kind).advantages(rewards, state)[0]
 
 
 def close(found, expected):
@@ -32,7 +44,7 @@ def test_batch_mean():
     close(advantages("batch_mean", REWARDS), HALF)
 
 
-def test_ema_subtracts_what_it_is_given():
+def test_ema_subtracts_what_it_remembers():
     close(advantages("ema", REWARDS, 0.25), ((0.75, -0.25, -0.25, 0.75), (0.25, 0, -0.25, 0.75)))
     close(advantages("ema", REWARDS, 0.0), ((1, 0, 0, 1), (0.5, 0, 0, 1)))  # 0 is a mean, not "unset"
     close(advantages("ema", REWARDS), HALF)  # the first batch has no past: its own mean
@@ -50,11 +62,10 @@ def test_grpo_standardises_within_the_group():
     close(advantages("grpo", REWARDS), ((first, -first, -first, first), (0, 0, -second, second)))
 
 
-def test_every_baseline_is_really_different():
-    found = {kind: advantages(kind, REWARDS, 0.25) for kind in BASELINES}
-    assert len(set(found.values())) == len(BASELINES) == 5
-    with pytest.raises(ConfigError, match="did you mean 'rloo'"):
-        advantages("rlo", REWARDS)
+def test_every_estimator_is_really_different():
+    found = {kind: advantages(kind, REWARDS, 0.25) for kind in KINDS}
+    assert KINDS == ("none", "ema", "batch_mean", "rloo", "grpo")
+    assert len(set(found.values())) == len(KINDS)
 
 
 @pytest.mark.parametrize("kind", ["rloo", "grpo"])
@@ -65,7 +76,7 @@ def test_groups_that_agree_get_exactly_nothing(kind, value):
     assert advantages(kind, [[], [None, None], [value]]) == ((), (0.0, 0.0), (0.0,))
 
 
-@pytest.mark.parametrize("kind", BASELINES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_failed_episodes_count_nowhere(kind):
     with_them = advantages(kind, ((0.0, None, 1.0), (None, None, None), (0.25, 0.5, None)), 0.3)
     without = advantages(kind, ((0.0, 1.0), (), (0.25, 0.5)), 0.3)
@@ -110,7 +121,7 @@ def expected_gradient(kind, probabilities, values, samples=2):
     return total
 
 
-def test_which_baselines_are_unbiased():
+def test_which_estimators_are_unbiased():
     probabilities, values = [0.2, 0.5, 0.3], [1.0, 0.0, 0.4]
     mean = sum(p * v for p, v in zip(probabilities, values, strict=True))
     exact = [p * (v - mean) for p, v in zip(probabilities, values, strict=True)]
@@ -123,13 +134,99 @@ def test_which_baselines_are_unbiased():
 
 
 def test_the_running_mean():
-    assert update_ema(None, REWARDS, 0.9) == pytest.approx(0.5)
-    assert update_ema(0.0, REWARDS, 0.9) == pytest.approx(0.05)
-    assert update_ema(0.8, REWARDS, 0.75) == pytest.approx(0.75 * 0.8 + 0.25 * 0.5)
-    assert update_ema(0.8, ((None,), ()), 0.9) == 0.8
-    assert update_ema(None, ((None,),), 0.9) is None
+    def after(state, rewards, decay):
+        return made("ema", ema_decay=decay).advantages(rewards, state)[1]
+
+    assert after(None, REWARDS, 0.9) == pytest.approx(0.5)
+    assert after(0.0, REWARDS, 0.9) == pytest.approx(0.05)
+    assert after(0.8, REWARDS, 0.75) == pytest.approx(0.75 * 0.8 + 0.25 * 0.5)
+    assert after(0.8, ((None,), ()), 0.9) == 0.8
+    assert after(None, ((None,),), 0.9) is None
 
 
-def test_silent_groups():
-    assert silent_groups(((1.0, 1.0), (0.0, None, 0.0), (0.0, 1.0), (None, None), (0.5,))) == 4
-    assert silent_groups(()) == 0
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "ema"])
+def test_others_remember_nothing(kind):
+    assert made(kind).init() is None
+    assert made(kind).advantages(REWARDS, None)[1] is None
+
+
+def test_zero_variance_groups():
+    assert zero_variance_groups(((1.0, 1.0), (0.0, None, 0.0), (0.0, 1.0), (None, None), (0.5,))) == 4
+    assert zero_variance_groups(()) == 0
+
+
+MODULE = '''
+from dataclasses import dataclass
+from neuromas.learning.estimators.base import Estimator, less
+
+@dataclass(frozen=True)
+class Fixed(Estimator):
+    """R - b with one given b."""
+
+    level: float = 0.5
+    ema_decay: float = 0.0
+
+    def advantages(self, rewards_PG, state):
+        return less(rewards_PG, self.level), {"batches": (state or {"batches": 0})["batches"] + 1}
+
+class Pairs(Fixed):
+    needs_group = True
+
+class Nothing:
+    pass
+
+def broken():
+    raise OSError("no such\\nluck")
+
+READY = Fixed(0.25)
+'''
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    (tmp_path / "own_estimators.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "own_estimators"
+
+
+def test_an_estimator_of_ones_own_by_address_with_its_options(module):
+    assert made(f"{module}:Fixed").level == 0.5
+    own = made(f"{module}:Fixed", baseline_options={"level": 1.0}, ema_decay=0.75)
+    assert (own.level, own.ema_decay) == (1.0, 0.75)  # a key of the section is given where it is asked for
+    assert own.advantages([[1.0, None]], own.init()) == (((0.0, 0.0),), {"batches": 1})
+    assert isinstance(own, Estimator)
+    assert made(f"{module}:READY").level == 0.25
+
+
+@pytest.mark.parametrize(
+    ("train", "says"),
+    [
+        ({"baseline": "own_estimators:Fixed", "baseline_options": {"levle": 1.0}}, "did you mean 'level'"),
+        ({"baseline": "own_estimators:Fixed", "baseline_options": {"ema_decay": 0.5}}, "(valid: level)"),
+        ({"baseline": "rloo", "baseline_options": {"level": 1.0}}, "unknown option of 'rloo' 'level'"),
+        ({"baseline": "own_estimators:Pairs", "samples": 1}, "needs at least 2 samples"),
+        ({"baseline": "own_estimators:Nothing"}, "is no estimator: it lacks"),
+        ({"baseline": "own_estimators:broken"}, "no such luck"),
+        ({"baseline": "own_estimators:Absent"}, "cannot be imported"),
+        ({"baseline": "no_such_module:Fixed"}, "cannot be imported"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(module, train, says):
+    settings = make_config({"train": train}).train
+    with pytest.raises(ConfigError) as caught:
+        make_estimator(settings)
+    assert says in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_configuration_imports_no_module_that_it_names(tmp_path, monkeypatch):
+    (tmp_path / "trap.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert make_config({"train": {"baseline": "trap:Fixed", "samples": 1}}).train.baseline == "trap:Fixed"
+
+
+@pytest.mark.parametrize("state", ["x", [], {"mean": 1}, 10**400])
+def test_a_state_it_cannot_go_on_from(state):
+    check_state(made("ema"), 0.5)
+    with pytest.raises(ValueError, match="Ema cannot use the state"):
+        check_state(made("ema"), state)
