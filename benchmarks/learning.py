@@ -32,8 +32,8 @@ def main() -> None:
     rows = [_row(recipe, seed, args) for recipe in args.recipes for seed in args.seeds]
     if args.no_table:
         return
+    from neuromas.report.pages.run import run_report
     from neuromas.report.results import as_json
-    from neuromas.report.tables import run_report
     from neuromas.storage import Run
 
     first = f"{args.recipes[0].stem}-{args.seeds[0]}"

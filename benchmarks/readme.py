@@ -167,7 +167,7 @@ def _gain(entry: dict[str, Any], rows: list[dict[str, Any]]) -> str:
 
 def _experiment(name: str) -> str:
     """The networks an experiment compares, one line each, and its comparisons over seeds."""
-    from neuromas.report.tables import percent
+    from neuromas.report.blocks import percent
 
     data = _load(f"{name}.json")
     compared = {tuple(pair[side]) for pair in data["comparisons"] for side in ("first", "second")}

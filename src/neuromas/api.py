@@ -18,7 +18,7 @@ from neuromas.config import Config, make_config
 from neuromas.core.errors import ConfigError, RunError
 from neuromas.core.task import Problem
 from neuromas.models.process import prepare
-from neuromas.report.tables import run_report
+from neuromas.report.pages.run import run_report
 from neuromas.storage import Run
 from neuromas.tasks.saved import AskedTask
 

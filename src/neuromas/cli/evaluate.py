@@ -66,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
     check_task(assembly.network.topology, task)
     result = _result(args, assembly, task, votes)
     if (Path(args.path) / "config.json").is_file():
-        Run.open(Path(args.path)).write_evaluation(kept, result.summary, [asdict(i) for i in result.items])
+        items = [asdict(item) for item in result.items]
+        Run.open(Path(args.path)).write_evaluation(kept, result.summary, items, result.prompts)
         where = visible(f"kept as {kept!r} in {args.path}")
     else:
         where = "not kept: RUN is a checkpoint"
@@ -89,9 +90,14 @@ def _name(args: argparse.Namespace, votes: tuple[int, float] | None) -> str:
             f"evaluation name {shown(kept)}: use no leading '.', "
             "and leave test-before, test-after and stage-N to training"
         )
-    if "/" in kept or visible(kept) != kept or len(kept.encode()) > _LONGEST_NAME:
+    if (
+        "/" in kept
+        or kept.endswith(".prompts")
+        or visible(kept) != kept
+        or len(kept.encode()) > _LONGEST_NAME
+    ):
         raise ConfigError(
-            f"evaluation name {shown(kept)}: use no '/', no invisible characters "
+            f"evaluation name {shown(kept)}: use no '/', no ending '.prompts', no invisible characters "
             f"and at most {_LONGEST_NAME} bytes"
         )
     return kept

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neuromas.cli.formats import add_formats
 from neuromas.cli.options import folder_to_write, name, whole
-from neuromas.core.errors import RunError
+from neuromas.core.errors import ConfigError, RunError
 from neuromas.report.terminal import visible
 from neuromas.storage import Run, write_atomic
 
@@ -33,6 +34,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=whole(_SIDE_BY_SIDE), metavar="N", help="runs at once (default: the cores)"
     )
     parser.add_argument("--report", action="store_true", help="run nothing, compare what is there")
+    add_formats(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     from neuromas.experiment.plan import load_plan
     from neuromas.experiment.running import run_cells
 
+    if args.form and not args.report:
+        raise ConfigError(f"--{args.form} goes with --report")
     plan = load_plan(Path(args.path))
     out = folder_to_write("--out", args.out or f"runs/{plan.name}")
     cells = lay_out(plan, out)
@@ -59,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             again = f"neuromas experiment {shlex.quote(args.path)} --out {shlex.quote(str(out))}"
             print(f"stopped; {done} of {len(cells)} cells are finished; continue with: {visible(again)}")
             return INTERRUPTED
-    print(_report(plan, cells, out))
+    print(_report(plan, cells, out, args.form), end="")
     for cell, cause in failures.items():
         print(f"failed: {visible(cell)}: {visible(cause)}")
     return 1 if failures else 0
@@ -86,11 +90,12 @@ def _smallest(cells: Sequence[Cell]) -> str:
     )
 
 
-def _report(plan: Plan, cells: Sequence[Cell], out: Path) -> str:
+def _report(plan: Plan, cells: Sequence[Cell], out: Path, form: str) -> str:
     """The tables; everything is kept beside the cells."""
     from neuromas.report.chart import experiment_svg
-    from neuromas.report.experiment import experiment_text
+    from neuromas.report.experiment import experiment_blocks
     from neuromas.report.results import as_json, results
+    from neuromas.report.writers import WRITERS
 
     rows = [row for cell in cells for row in cell.rows()]
     compare = [
@@ -99,7 +104,7 @@ def _report(plan: Plan, cells: Sequence[Cell], out: Path) -> str:
         for one in plan.compare
     ]
     found = results(rows, compare)
-    text = experiment_text(found)
+    text = WRITERS[form or "text"](experiment_blocks(found))
     if not any(point["seeds"] for point in found["points"]):
         return text
     from neuromas.system.provenance import about
@@ -107,7 +112,7 @@ def _report(plan: Plan, cells: Sequence[Cell], out: Path) -> str:
     kept = {"experiment": plan.model_dump(mode="json"), "about": about(), **found}
     write_atomic(out / "results.json", as_json(kept) + "\n")
     write_atomic(out / "figure.svg", experiment_svg(found, plan.name))
-    return f"{text}\nwrote {visible(str(out / 'results.json'))} and figure.svg"
+    return text if form else f"{text}wrote {visible(str(out / 'results.json'))} and figure.svg\n"
 
 
 class _Lines:
@@ -119,8 +124,8 @@ class _Lines:
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Say what became of a cell, what it took, and what all took until now."""
+        from neuromas.report.blocks import percent
         from neuromas.report.reading import read_evaluation
-        from neuromas.report.tables import percent
 
         cell, cause = event["cell"], event["cause"]
         if event.get("busy"):

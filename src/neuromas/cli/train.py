@@ -87,7 +87,7 @@ def _carry_on(args: argparse.Namespace, directory: Path, config: Config) -> int:
     allow(args, directory)
     check_run(directory, config)
     if there.finished:
-        from neuromas.report.tables import run_report
+        from neuromas.report.pages.run import run_report
 
         report = run_report(there)
         print(f"{visible(str(directory))} is already trained; remove it to train afresh\n\n{report}")

@@ -17,7 +17,10 @@ VERBS: Mapping[str, str] = MappingProxyType(
     {
         "train": "train a network and report before and after",
         "evaluate": "evaluate a trained network greedily",
-        "compare": "paired test of evaluations on the same items, second minus first; by seed with more",
+        "runs": "list runs with their figures",
+        "show": "the test items of a run; with --item all that was read and written for one",
+        "compare": "paired tests of any number of evaluations on the same items",
+        "report": "any page of a report, as text, Markdown, CSV, LaTeX or JSON",
         "ask": "answer a question with a trained network",
         "grow": "grow a trained network to a larger topology and train it on",
         "prune": "write a trained network without one of its nodes or edges",

@@ -40,7 +40,7 @@ def _report(run: Run) -> int:
         step = run.read("status.json").get("step")
         print(visible(f"stopped after step {step}; continue with: {_again(run.path)}"))
         return INTERRUPTED
-    from neuromas.report.tables import run_report
+    from neuromas.report.pages.run import run_report
 
     print(run_report(run))
     return 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from neuromas.core.episode import Episode
@@ -43,10 +43,14 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All items, and their summary as plain data."""
+    """All items, their summary as plain data, and by item what every node that spoke had read.
+
+    Prompts are there where messages were left as they are and one pass answered.
+    """
 
     items: tuple[Item, ...]
     summary: dict[str, Any]
+    prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def evaluate(
@@ -60,7 +64,17 @@ def evaluate(
     episodes = rollout(network, task, problems, 1, Sampling(0.0, seed, intervention))
     items = tuple(_item(task, episode) for episode in episodes)
     summary = {"split": split, "intervention": intervention, "nodes": len(network.topology.nodes)}
-    return Evaluation(items, summary | summarise(items) | _majority(task, problems))
+    prompts = _prompts(network, episodes) if intervention == "none" else {}
+    return Evaluation(items, summary | summarise(items) | _majority(task, problems), prompts)
+
+
+def _prompts(network: Network, episodes: Sequence[Episode]) -> dict[str, tuple[str, ...]]:
+    """What every node read, as text without control tokens."""
+    decode = network.policy.codec.decode
+    return {
+        episode.problem.id: tuple(decode(turn.prefix_ids + turn.suffix_ids) for turn in episode.turns)
+        for episode in episodes
+    }
 
 
 def vote(

@@ -1,12 +1,13 @@
-"""An experiment as text: a table a task, then what was to be compared."""
+"""An experiment as blocks: a table a task, then what was to be compared."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neuromas.report.tables import aligned, percent, points
+from neuromas.report.blocks import Block, Cell, Shown, Table, Text, difference, number, percent, points, share
 from neuromas.report.terminal import visible
+from neuromas.report.writers import as_text
 from neuromas.statistics import MIN_SEEDS
 
 Row = Mapping[str, Any]
@@ -16,6 +17,11 @@ NOT_KEPT = "items were not kept with these results, so there is no test over que
 
 
 def experiment_text(found: Row) -> str:
+    """The tables and comparisons of ``results`` as plain text."""
+    return as_text(experiment_blocks(found))
+
+
+def experiment_blocks(found: Row) -> list[Block]:
     """The tables and comparisons of ``results``.
 
     Of results without scores by question (version 0.1.0) only seeds are shown: what was tested there took
@@ -25,13 +31,37 @@ def experiment_text(found: Row) -> str:
     seeds = max((len(point["seeds"]) for point in found["points"]), default=0)
     few = seeds < MANY or not kept
     head = (*_HEAD, "each seed" if few else "range")
-    lines: list[str] = []
+    blocks: list[Block] = []
     for task in dict.fromkeys(point["task"] for point in found["points"]):
         points = [point for point in found["points"] if point["task"] == task]
-        lines += [visible(task), *aligned([head, *(_cells(point, kept, few) for point in points)]), ""]
+        blocks.append(Table(head, tuple(_cells(point, kept, few) for point in points), task))
         compared = [one for one in found["comparisons"] if one["task"] == task]
-        lines += [line for one in compared for line in comparison_lines(one, kept)]
-    return "\n".join(lines + _notes(found, kept, few))
+        blocks += [Text(tuple(comparison_lines(one, kept))) for one in compared]
+        if compared and kept:
+            blocks.append(comparison_table(compared, f"{task}: comparisons"))
+    return [*blocks, Text(tuple(_notes(found, kept, few)))]
+
+
+def comparison_table(compared: Sequence[Row], title: str = "comparisons") -> Table:
+    """What ``comparison_lines`` says, a comparison a row; left out of plain text."""
+    columns = (
+        *("first", "second", "seeds", "questions", "all trainings", "p", "p Holm"),
+        *("these networks", "p networks", "p networks Holm"),
+    )
+    return Table(columns, tuple(map(_compared, compared)), title, aside=True)
+
+
+def _compared(one: Row) -> tuple[Cell, ...]:
+    """A row of the table of comparisons."""
+    trainings, networks = one["trainings"] or {}, one["networks"] or {}
+    return (
+        *(f"{one[side][0]}:{one[side][1]}" for side in ("first", "second")),
+        *(len(one["seeds"]["differences"]), one["count"]),
+        difference(trainings.get("mean"), trainings.get("interval")),
+        *(trainings.get(name) for name in ("p_value", "holm")),
+        difference(networks.get("difference"), networks.get("interval")),
+        *(networks.get(name) for name in ("p_value", "holm")),
+    )
 
 
 def _notes(found: Row, kept: bool, few: bool) -> list[str]:
@@ -54,7 +84,7 @@ def _notes(found: Row, kept: bool, few: bool) -> list[str]:
     return lines
 
 
-def _cells(point: Row, kept: bool, few: bool) -> tuple[str, ...]:
+def _cells(point: Row, kept: bool, few: bool) -> tuple[Cell, ...]:
     """One line of the table."""
     spent = point["spent"]
     tokens = None if spent["calls"] is None else spent["prompt_tokens"] + spent["new_tokens"]
@@ -64,25 +94,23 @@ def _cells(point: Row, kept: bool, few: bool) -> tuple[str, ...]:
         if few:
             last = ", ".join(percent(one["accuracy"]).removesuffix(" %") for one in point["seeds"])
     return (
-        visible(f"{point['arm']}:{point['stage']}"),
-        visible(point["shape"]),
-        "–" if point["nodes"] is None else str(point["nodes"]),
-        _count(spent["steps"]),
-        _count(spent["calls"]),
-        _count(tokens),
-        "–" if point["calls_a_question"] is None else f"{point['calls_a_question']:.1f}",
-        percent(point["accuracy"], point["interval"] if kept else None),
+        f"{point['arm']}:{point['stage']}",
+        point["shape"],
+        point["nodes"],
+        *(_count(count) for count in (spent["steps"], spent["calls"], tokens)),
+        number(point["calls_a_question"]),
+        share(point["accuracy"], point["interval"] if kept else None),
         last,
     )
 
 
-def _count(value: float | None) -> str:
-    """``1234``, ``123 k`` or ``12.3 M``."""
+def _count(value: float | None) -> Shown:
+    """``1234``, ``12.3 k`` or ``1.23 M``."""
     if value is None:
-        return "–"
+        return Shown("–", None)
     if value >= 1e6:
-        return f"{value / 1e6:.2f} M"
-    return f"{value / 1e3:.1f} k" if value >= 1e4 else f"{value:.0f}"
+        return Shown(f"{value / 1e6:.2f} M", value)
+    return Shown(f"{value / 1e3:.1f} k" if value >= 1e4 else f"{value:.0f}", value)
 
 
 def comparison_lines(one: Row, kept: bool = True) -> list[str]:
@@ -92,7 +120,7 @@ def comparison_lines(one: Row, kept: bool = True) -> list[str]:
     lines = [f"{visible(first)} -> {visible(second)}{why}"]
     each = one["seeds"]["differences"]
     if not each:
-        return [*lines, "    not compared: no seed has both", ""]
+        return [*lines, "    not compared: no seed has both"]
     if kept:
         left = f", {one['left_out']} left out" if one["left_out"] else ""
         trainings, networks = one["trainings"], one["networks"]
@@ -111,7 +139,7 @@ def comparison_lines(one: Row, kept: bool = True) -> list[str]:
         )
     numbers = ", ".join(f"{100 * value:+.1f}" for value in each)
     mean = "" if kept else f"mean {points(one['seeds']['mean'], None)}: "
-    return [*lines, f"    each seed       {mean}{numbers}", ""]
+    return [*lines, f"    each seed       {mean}{numbers}"]
 
 
 def chance(test: Row) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import NoneType
 from typing import Any
 
 from neuromas.core.errors import RunError, one_line
 from neuromas.report.terminal import visible
-from neuromas.storage import Run
+from neuromas.storage import MANIFEST, Run, read_json
 
 _NUMBER, _OR_NONE = (int, float), (int, float, NoneType)
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -59,6 +60,14 @@ def read_evaluation(
     return found, items
 
 
+def named_evaluation(text: str) -> tuple[Run, str]:
+    """Run and name of an evaluation given as RUN or RUN:EVALUATION. Raises RunError if there is no run."""
+    path, name = text, ""
+    if not Path(text).is_dir():  # a folder's name may hold a colon
+        path, _, name = text.rpartition(":") if ":" in text else (text, "", "")
+    return Run.open(Path(path)), name or "test-after"
+
+
 def require(data: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
     """Raise RunError unless ``data`` has these keys with values of their kind (a number where none is named).
 
@@ -75,3 +84,24 @@ def require(data: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
             right = 0 <= value <= 1
         if not right:
             raise RunError(f"{where} is damaged: {key!r} is {visible(repr(value))[:40]}")
+
+
+def origins(run: Run) -> dict[int, int] | None:
+    """Which node of the network before training each node of the trained one was; None if none is known.
+
+    The lineage of the network that was handed on holds the growths that led to it and none that was undone.
+    """
+    growths = list(run.lines("growth.jsonl"))
+    if not growths or not run.checkpoints():
+        return None
+    manifest = read_json(run.handed_on / MANIFEST)
+    first, here = growths[0]["topology"], manifest["topology"]
+    last = [node["name"] for node in here["nodes"]]
+    was = {name: name for name in last}
+    for entry in reversed(manifest["lineage"]):
+        if here == first:  # what is older happened in runs before this one
+            break
+        here = entry["topology"]
+        was = {now: entry["origin"][name] for now, name in was.items() if name in entry["origin"]}
+    rows = {node["name"]: row for row, node in enumerate(first["nodes"])}
+    return {row: rows[was[name]] for row, name in enumerate(last) if name in was}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ _STEP = "step-"
 _FOLDERS = ("checkpoints", "evaluations")
 _KINDS = ("start", "parent")  # checkpoints that are not resumed from
 _LOCK = ".lock"
+_PROMPTS = ".prompts.jsonl"
 MANIFEST = "network.json"
 
 
@@ -164,15 +165,29 @@ class Run:
         return len(set(range(until)) - {row.get("step") for row in self.lines("metrics.jsonl")})
 
     def write_evaluation(
-        self, name: str, summary: Mapping[str, Any], items: Iterable[Mapping[str, Any]]
+        self,
+        name: str,
+        summary: Mapping[str, Any],
+        items: Iterable[Mapping[str, Any]],
+        prompts: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """Summary and per-item lines of one evaluation."""
+        """Summary and per-item lines of one evaluation; beside them, by item, what every node read."""
         refuse_links(self.path)
         text = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
+        read = ({"id": name, "prompts": list(texts)} for name, texts in (prompts or {}).items())
+        folder = self.path / "evaluations"
         with clear(self.path):
-            (self.path / "evaluations").mkdir(exist_ok=True)
-            write_atomic(self.path / "evaluations" / f"{name}.jsonl", text)
+            folder.mkdir(exist_ok=True)
+            (folder / f"{name}{_PROMPTS}").unlink(missing_ok=True)  # never those of an older evaluation
+            write_atomic(folder / f"{name}.jsonl", text)
+            if prompts:
+                lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in read)
+                write_atomic(folder / f"{name}{_PROMPTS}", lines)
         self.write(f"evaluations/{name}.json", summary)
+
+    def prompts(self, name: str) -> dict[str, Any]:
+        """What every node read in an evaluation, texts by item; empty where it was not kept."""
+        return {str(row.get("id")): row.get("prompts") for row in self.lines(f"evaluations/{name}{_PROMPTS}")}
 
     def evaluation(self, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Summary and items of an evaluation by name. Raises RunError naming those there are."""

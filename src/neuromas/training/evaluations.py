@@ -34,7 +34,8 @@ def keep_test(assembly: Assembly, run: Run, watch: Watch, name: str, messages: s
     watch({"event": "stage", "text": f"evaluating the {what} on {_items(assembly)} test questions"})
     count = assembly.config.evaluate.test
     result = evaluate(assembly.network, assembly.task, "test", count, intervention=messages)
-    run.write_evaluation(name, result.summary, [asdict(item) for item in result.items])
+    items = [asdict(item) for item in result.items]
+    run.write_evaluation(name, result.summary, items, result.prompts)
 
 
 def final_tests(assembly: Assembly, run: Run, watch: Watch) -> None:

@@ -10,9 +10,11 @@ import pytest
 from neuromas.cli import main
 from neuromas.config import Config
 from neuromas.core.errors import NeuromasError, RunError
+from neuromas.report.blocks import percent
 from neuromas.report.comparing import compare_pairs
 from neuromas.report.experiment import comparison_lines
-from neuromas.report.tables import paired, paired_line, percent, run_report, summary_lines
+from neuromas.report.pages.run import run_report
+from neuromas.report.tables import paired, paired_line, summary_lines
 from neuromas.statistics import Interval, clustered_difference, mcnemar, paired_permutation
 from neuromas.storage import Run
 
@@ -183,7 +185,7 @@ def test_compare_takes_pairs(run, capsys):
     out = capsys.readouterr().out
     assert out.count("25.0 % [10.0, 90.0]") == 3
     assert "each seed       +50.0, +50.0, +50.0" in out
-    assert main(["compare", one, other, one]) == 2
+    assert main(["compare", "--pairs", one, other, one]) == 2
     assert "3 evaluations are not pairs" in capsys.readouterr().err
 
 
@@ -311,5 +313,5 @@ def test_nodes_of_a_grown_network_show_what_their_ancestors_wrote(run):
     run.save_checkpoint(3, fill)
     rows = [line for line in run_report(run).splitlines() if " before " in line and " after " in line][:5]
     shown = [line.split(" before ")[1].split(" after ")[0].strip() for line in rows]
-    assert shown == ['"second of old"', '"first of old"', "", "", '"out of old"']
+    assert shown == ['"second of old"', '"first of old"', *["(a new node)"] * 2, '"out of old"']
     assert [line.split()[0] for line in rows] == ["node", "node", "node", "node", "output"]

@@ -13,7 +13,7 @@ import pytest
 from neuromas.config import make_config
 from neuromas.core.task import Score
 from neuromas.models.backbone import load_backbone
-from neuromas.report.tables import run_report
+from neuromas.report.pages.run import run_report
 from neuromas.storage import Run
 from neuromas.system import assemble as assembling
 from neuromas.training.session import start

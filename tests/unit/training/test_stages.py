@@ -10,7 +10,7 @@ from test_session import KilledError, Watch, lines, manifest
 from neuromas.config import make_config
 from neuromas.experiment.cells import stage_folder
 from neuromas.growth.parent import Heritage, heir_config, prune
-from neuromas.report.tables import origins
+from neuromas.report.reading import origins
 from neuromas.storage import Run
 from neuromas.system import assemble as assembling
 from neuromas.system.assemble import load_bundle

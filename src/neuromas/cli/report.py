@@ -1,0 +1,90 @@
+"""``neuromas report``: any page of a report in any form; without a path, the pages there are."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from neuromas.cli.formats import add_formats, write_out
+from neuromas.cli.options import folder_to_write, name
+from neuromas.core.errors import ConfigError, RunError, shown
+from neuromas.report.terminal import visible
+from neuromas.storage import MANIFEST
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what may be typed."""
+    parser.add_argument(
+        "paths", nargs="*", type=name, metavar="PATH", help="what the page reads, such as a run"
+    )
+    parser.add_argument(
+        "--page",
+        type=name,
+        metavar="NAME",
+        help="a page's name, or module:NAME of your own (default: what fits)",
+    )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the page; may be repeated",
+    )
+    parser.add_argument("--figures", type=name, metavar="DIR", help="write the page's figures there as SVG")
+    add_formats(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a page."""
+    from neuromas.report.pages import build_page
+    from neuromas.report.writers import as_markdown, write_figures
+
+    if not args.paths:
+        return _list()
+    options = dict(map(_pair, args.option))
+    folder = folder_to_write("--figures", args.figures) if args.figures else None
+    blocks = build_page(args.page or _fitting(args.paths), [Path(path) for path in args.paths], options)
+    written = write_figures(blocks, folder) if folder else []
+    if args.form == "markdown" and folder:
+        print(as_markdown(blocks, str(folder)), end="")
+    else:
+        write_out(blocks, args.form)
+    if not args.form:
+        for file in written:
+            print(f"wrote {visible(str(file))}")
+    return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, given, value = text.partition("=")
+    if not given or not key.strip():
+        raise ConfigError(f"--option {shown(text)} is not KEY=VALUE")
+    return key.strip(), value
+
+
+def _fitting(paths: Sequence[str]) -> str:
+    """The page for what is named."""
+    if len(paths) > 1:
+        return "compare"
+    path = Path(paths[0])
+    for file, page in (("config.json", "run"), ("results.json", "experiment"), (MANIFEST, "lineage")):
+        if (path / file).is_file():
+            return page
+    if path.is_dir():
+        return "runs"
+    if path.name == "results.json":
+        return "experiment"
+    raise RunError(f"{shown(paths[0])} does not exist; name a run, an experiment or a folder of runs")
+
+
+def _list() -> int:
+    """All pages: what they read, and their options."""
+    from neuromas.report.pages import PAGES
+
+    for page_name in PAGES.names():
+        page = PAGES.get(page_name)
+        print(visible(f"{page_name:12} reads {page.reads}"))
+        for key, text in page.options.items():
+            print(visible(f"             --option {key}=…  {text}"))
+    return 0
