@@ -63,7 +63,7 @@ def evaluate(
     problems = _problems(task, split, count)
     episodes = rollout(network, task, problems, 1, Sampling(0.0, seed, intervention))
     items = tuple(_item(task, episode) for episode in episodes)
-    summary = {"split": split, "intervention": intervention, "nodes": len(network.topology.nodes)}
+    summary = {"split": split, "intervention": intervention} | _of(network)
     prompts = _prompts(network, episodes) if intervention == "none" else {}
     return Evaluation(items, summary | summarise(items) | _majority(task, problems), prompts)
 
@@ -95,9 +95,15 @@ def vote(
     episodes = rollout(network, task, problems, votes, Sampling(temperature, seed))
     groups = [episodes[place : place + votes] for place in range(0, len(episodes), votes)]
     items = tuple(_elected(task, group) for group in groups)
-    summary = {"split": split, "intervention": "none", "nodes": len(network.topology.nodes)}
+    summary = {"split": split, "intervention": "none"} | _of(network)
     voting = {"votes": votes, "temperature": temperature}
     return Evaluation(items, summary | voting | summarise(items) | _majority(task, problems))
+
+
+def _of(network: Network) -> dict[str, Any]:
+    """What a summary says of the network: how many nodes, and whose prompts if they are a user's own."""
+    mark = network.template.mark
+    return {"nodes": len(network.topology.nodes)} | ({"prompts": mark} if mark else {})
 
 
 def _problems(task: Task, split: Split, count: int) -> list[Problem]:
