@@ -61,7 +61,7 @@ CONFIG = {
         **{"stages": [["1-1", 2], ["2-1", 3], ["2-2-1", 3]], "init": "passthrough+gate"},
         **{"restate": 1, "old_rate": 0.3, "patience": 2},
     },
-    "run": {"checkpoint_every": 2, "keep": 1, "episodes": 1},
+    "run": {"checkpoint_every": 1, "episodes": 1},  # keep is left out: the run tidies up at its end
     "evaluate": {"every": 2, "validation": 4, "test": 4},
 }
 PLAN = """

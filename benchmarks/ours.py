@@ -84,29 +84,30 @@ def _timed(run: Callable[[], dict[str, Any]], device: str) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu, **row}
 
 
-def _policy(args: argparse.Namespace) -> Any:
-    """A policy with one adapter a node; B is drawn too, so that every adapter matters."""
+def _engine(args: argparse.Namespace) -> Any:
+    """The local engine with one adapter a node; B is drawn too, so that every adapter matters."""
     import torch
 
-    from neuromas.engines.local.resident import ResidentPolicy
+    from neuromas.engines.local.engine import LocalEngine
     from neuromas.models.adapters import LoraSpec
     from neuromas.models.backbone import load_backbone
+    from neuromas.models.resident import ResidentModel
 
-    policy = ResidentPolicy(load_backbone(args.backbone, device=args.device), LoraSpec(), args.nodes, 0)
+    model = ResidentModel.around(load_backbone(args.backbone, device=args.device), LoraSpec(), args.nodes, 0)
     generator = torch.Generator().manual_seed(0)
-    for parameter in policy.bank.parameters:
+    for parameter in model.bank.parameters:
         noise = torch.randn(parameter.shape, generator=generator) * 0.01
         parameter.data.copy_(noise.to(parameter.device))
-    return policy
+    return LocalEngine(model)
 
 
-def _requests(args: argparse.Namespace, policy: Any, prompts: Sequence[str], samples: int) -> list[Any]:
+def _requests(args: argparse.Namespace, engine: Any, prompts: Sequence[str], samples: int) -> list[Any]:
     """The same prompts for every node."""
     from neuromas.core.seeds import derive
     from neuromas.engines.base import Request
 
     return [
-        Request(node, policy.codec.encode(text), (), NEW_TOKENS, derive("bench", node, number, sample))
+        Request(node, engine.codec.encode(text), (), NEW_TOKENS, derive("bench", node, number, sample))
         for node in range(args.nodes)
         for number, text in enumerate(prompts)
         for sample in range(samples)
@@ -115,11 +116,11 @@ def _requests(args: argparse.Namespace, policy: Any, prompts: Sequence[str], sam
 
 def _rollout(args: argparse.Namespace, prompts: Sequence[str], samples: int) -> Callable[[], dict[str, Any]]:
     """All nodes' samples; no token ends a message, so that all are equally long."""
-    policy = _policy(args)
-    requests = _requests(args, policy, prompts, samples)
+    engine = _engine(args)
+    requests = _requests(args, engine, prompts, samples)
 
     def run() -> dict[str, Any]:
-        spoken = policy.generate(requests, 1.0, frozenset())
+        spoken = engine.generate(requests, 1.0, frozenset())
         return {"tokens": sum(len(one.ids) for one in spoken)}
 
     return run
@@ -133,19 +134,19 @@ def _step(args: argparse.Namespace, prompts: Sequence[str], samples: int) -> Cal
     from neuromas.learner.scorer import Message
     from neuromas.learning.losses import Weights
 
-    policy = _policy(args)
-    requests = _requests(args, policy, prompts, samples)
-    spoken = policy.generate(requests, 1.0, frozenset())
+    engine = _engine(args)
+    requests = _requests(args, engine, prompts, samples)
+    spoken = engine.generate(requests, 1.0, frozenset())
     messages = [
         Message(i, r.adapter, r.prefix, r.suffix, g.ids)
         for i, (r, g) in enumerate(zip(requests, spoken, strict=True))
     ]
     sign = torch.tensor([1.0 if i % 2 else -1.0 for i in range(len(messages))], device=args.device)
     weights = Weights(sign, torch.full_like(sign, 1.0 / (len(messages) * NEW_TOKENS)))
-    optimisers = [torch.optim.AdamW([p], lr=1e-4) for p in policy.bank.parameters]
+    optimisers = [torch.optim.AdamW([p], lr=1e-4) for p in engine.model.bank.parameters]
 
     def run() -> dict[str, Any]:
-        learned = accumulate(policy, messages, weights, 1.0, Objective())
+        learned = accumulate(engine.model, messages, weights, 1.0, Objective())
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad()
@@ -179,13 +180,13 @@ def _whole(args: argparse.Namespace, prompts: Sequence[str], samples: int) -> Ca
         """Line breaks do not end a message, as in the peers; only end tokens do."""
 
         def ends(self, node: int) -> frozenset[int]:
-            return self.policy.codec.end_ids
+            return self.engine.codec.end_ids
 
-    policy = _policy(args)
+    engine = _engine(args)
     topology = Topology.parse("-".join(["1"] * args.nodes))
-    network = Unbroken(topology, policy, assign(topology, "node"), "plain", NEW_TOKENS, NEW_TOKENS)
+    network = Unbroken(topology, engine, assign(topology, "node"), "plain", NEW_TOKENS, NEW_TOKENS)
     settings = TrainConfig(steps=99, problems=len(prompts), samples=samples)
-    trainer = Trainer(network, policy, settings, 0)
+    trainer = Trainer(network, engine.model, settings, 0)
     task = Bench()
     problems = [task.problem("train", i) for i in range(len(prompts))]
 

@@ -102,9 +102,9 @@ def _copies(source: Path, out: Path, shape: str, rows: Sequence[int], settings: 
     data = {key: value for key, value in manifest["config"].items() if key not in ("growth", "evaluate")}
     data["network"] = {**data["network"], "topology": shape}
     config = make_config(apply_overrides(data, settings))
-    vectors = [trained.policy.bank.parameters[row].detach().clone() for row in rows]
+    vectors = [trained.model.bank.parameters[row].detach().clone() for row in rows]
     made = assemble(config)
-    for parameter, vector in zip(made.policy.bank.parameters, vectors, strict=True):
+    for parameter, vector in zip(made.model.bank.parameters, vectors, strict=True):
         parameter.data.copy_(vector)
     lineage = Lineage.from_manifest(manifest, str(source)).to_dict()
     replace_folder(out, lambda folder: save_bundle(folder, made, lineage, {}))

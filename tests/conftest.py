@@ -24,36 +24,37 @@ def own_notes(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tiny_policy() -> Callable[..., object]:
-    """``tiny_policy(adapters=2, seed=0, spread=0.3)``: a new resident policy over a new tiny backbone.
+def tiny_engine() -> Callable[..., object]:
+    """``tiny_engine(adapters=2, seed=0, spread=0.3)``: a new local engine over a new tiny backbone.
 
-    Layers are wrapped in place, so every policy has a backbone of its own; all have equal weights.
+    Layers are wrapped in place, so every engine has a backbone of its own; all have equal weights.
     ``spread`` is the deviation of the random B factors (0: fresh adapters, B = 0). fp32 on the CPU.
     """
     import torch
 
-    from neuromas.engines.local.resident import ResidentPolicy
+    from neuromas.engines.local.engine import LocalEngine
     from neuromas.models.adapters import LoraSpec
     from neuromas.models.backbone import load_backbone
+    from neuromas.models.resident import ResidentModel
 
     torch.set_num_threads(1)
 
     def make(
         adapters: int = 2, seed: int = 0, spread: float = 0.3, rank: int = 4, alpha: float = 6.0
-    ) -> ResidentPolicy:
+    ) -> LocalEngine:
         backbone = load_backbone("tiny", "float32", "cpu")
-        policy = ResidentPolicy(backbone, LoraSpec(rank, alpha), adapters, seed)
-        scatter(policy, spread, seed)
-        return policy
+        model = ResidentModel.around(backbone, LoraSpec(rank, alpha), adapters, seed)
+        scatter(model, spread, seed)
+        return LocalEngine(model)
 
     return make
 
 
-def scatter(policy: object, spread: float, seed: int = 0) -> None:
+def scatter(model: object, spread: float, seed: int = 0) -> None:
     """Draw the B factors of every adapter, so that adapters differ from the backbone."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    for row in range(len(policy.bank.parameters)):
-        for _, _, up in policy.bank.factors(row):
+    for row in range(len(model.bank.parameters)):
+        for _, _, up in model.bank.factors(row):
             up.copy_(torch.randn(up.shape, generator=generator) * spread)

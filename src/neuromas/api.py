@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from neuromas.config import Config, make_config
+from neuromas.config import Config, identity, make_config
 from neuromas.core.errors import ConfigError, RunError
 from neuromas.core.task import Problem
 from neuromas.models.process import prepare
@@ -97,7 +97,7 @@ def train(config: Config, directory: str | Path, watch: Watch | None = None) -> 
 def check_same(run: Run, config: Config) -> None:
     """Raises RunError if the run was started with another configuration."""
     was, wanted = make_config(run.read("config.json")), settle(config)
-    if was.model_dump(mode="json") != wanted.model_dump(mode="json"):
+    if identity(was) != identity(wanted):
         raise RunError(f"{run.path} holds a run of another configuration; name another directory")
 
 

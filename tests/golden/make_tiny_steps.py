@@ -46,7 +46,7 @@ def record() -> list[dict[str, Any]]:
         }
     )
     assembly, task = assemble(config), Bytes()
-    trainer = Trainer(assembly.network, assembly.policy, config.train, config.seed)
+    trainer = Trainer(assembly.network, assembly.model, config.train, config.seed)
     steps = []
     for step in range(3):
         problems = [task.problem("train", 3 * step + i) for i in range(3)]

@@ -12,9 +12,10 @@ import torch
 
 from neuromas.config import TrainConfig
 from neuromas.engines.base import Generation, Request
-from neuromas.engines.local.resident import ResidentPolicy
+from neuromas.engines.local.engine import LocalEngine
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.backbone import load_backbone
+from neuromas.models.resident import ResidentModel
 from neuromas.system import rollout
 from neuromas.system.network import Network
 from neuromas.topology.graph import Topology
@@ -35,12 +36,12 @@ def twin():
 
 def house(topology, s) -> Trainer:
     """The real trainer with the twin's settings."""
-    policy = ResidentPolicy(
+    model = ResidentModel.around(
         load_backbone("tiny", "float32", "cpu"), LoraSpec(s.rank, s.alpha), len(topology.nodes), s.seed
     )
     network = Network(
         topology,
-        policy,
+        LocalEngine(model),
         tuple(range(len(topology.nodes))),
         message_tokens=s.message_tokens,
         answer_tokens=s.answer_tokens,
@@ -54,7 +55,7 @@ def house(topology, s) -> Trainer:
         clip=s.clip,
         max_kl=0.0,  # the twin does not hold its steps back
     )
-    return Trainer(network, policy, settings, s.seed)
+    return Trainer(network, model, settings, s.seed)
 
 
 @pytest.mark.parametrize(("shape", "seed"), [("2-1", 0), ("2-1", 1), ("1-1", 2)])
@@ -81,7 +82,7 @@ def test_three_steps_are_the_same(twin, shape, seed):
         moved += sum(mine["gradient_norm"])
     assert moved > 0.1, "rewards that never differ would prove nothing"
     for node, adapter in enumerate(slow.adapters):
-        for slot, down, up in fast.learner.policy.bank.factors(node):
+        for slot, down, up in fast.learner.model.bank.factors(node):
             for mine, theirs in zip(adapter[slot.path], (down, up), strict=True):
                 # AdamW divides by a gradient's own size: where that is rounding noise, so is the step
                 assert ((mine.detach() - theirs).abs() > 1e-4).float().mean() < 0.02

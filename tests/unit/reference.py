@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neuromas.engines.local.resident import ResidentPolicy
+from neuromas.engines.local.engine import LocalEngine
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.attention import IMPLEMENTATION, register
 from neuromas.models.backbone import Backbone
 from neuromas.models.norms import freeze_norms
+from neuromas.models.resident import ResidentModel
 from neuromas.models.tiny import tiny_model
 from neuromas.prompts.codec import ByteCodec
 
@@ -68,14 +69,19 @@ class Brief(ByteCodec):
 
 @dataclass(frozen=True, slots=True)
 class Twins:
-    """A policy and the untouched model it was made from."""
+    """A model with adapters and the untouched model it was made from."""
 
-    policy: ResidentPolicy
+    model: ResidentModel
     plain: Any
+
+    @property
+    def engine(self) -> LocalEngine:
+        """The engine that writes with the model."""
+        return LocalEngine(self.model)
 
     def vector(self, row: int) -> Tensor:
         """A copy of an adapter's flat vector that collects its own gradient."""
-        return self.policy.bank.parameters[row].detach().clone().requires_grad_()
+        return self.model.bank.parameters[row].detach().clone().requires_grad_()
 
     def logits(self, vector: Tensor | None, ids: Sequence[int]) -> Tensor:
         """(L, V) logits of one whole sequence under one adapter, or under none."""
@@ -85,7 +91,7 @@ class Twins:
         return out.logits[0]
 
     def _merged(self, vector: Tensor) -> dict[str, Tensor]:
-        bank, merged, start = self.policy.bank, {}, 0
+        bank, merged, start = self.model.bank, {}, 0
         for slot in bank.slots:
             rank = bank.spec.rank
             middle = start + rank * slot.inputs
@@ -119,7 +125,7 @@ def twins(
     spread: float = 0.3,
     spec: LoraSpec | None = None,
 ) -> Twins:
-    """A policy of random adapters over a random model, and its untouched twin."""
+    """Random adapters over a random model, and its untouched twin."""
     torch.set_num_threads(1)
     plain = plain_model(family).requires_grad_(False)
     model = copy.deepcopy(plain)
@@ -139,25 +145,25 @@ def twins(
         rows=256,
         tokens=4096,
     )
-    policy = ResidentPolicy(backbone, spec or LoraSpec(4, 6.0), adapters, 0)
+    made = ResidentModel.around(backbone, spec or LoraSpec(4, 6.0), adapters, 0)
     generator = torch.Generator().manual_seed(1)
     for row in range(adapters):
-        for _, _, up in policy.bank.factors(row):
+        for _, _, up in made.bank.factors(row):
             up.copy_(torch.randn(up.shape, generator=generator) * spread)
-    return Twins(policy, plain)
+    return Twins(made, plain)
 
 
-def bounded(policy: ResidentPolicy, **limits: int) -> Backbone:
-    """The policy's backbone under other limits of rows or tokens."""
-    return replace(policy.backbone, **limits)
+def bounded(model: ResidentModel, **limits: int) -> Backbone:
+    """The model's backbone under other limits of rows or tokens."""
+    return replace(model.backbone, **limits)
 
 
 class Watch:
     """Counts what passes through the decoder: shapes of the token ids of every forward call."""
 
-    def __init__(self, policy: ResidentPolicy) -> None:
+    def __init__(self, model: ResidentModel) -> None:
         self.shapes: list[tuple[int, int]] = []
-        self._handle = policy.backbone.model.get_decoder().register_forward_pre_hook(
+        self._handle = model.backbone.model.get_decoder().register_forward_pre_hook(
             self._note, with_kwargs=True
         )
 

@@ -96,7 +96,7 @@ def _parts(config):
     from neuromas.system.assemble import assemble
 
     assembly = assemble(config)
-    return assembly.network, assembly.policy, assembly.task
+    return assembly.network, assembly.model, assembly.task
 
 
 def test_questions_and_their_parts():
@@ -138,6 +138,6 @@ def test_parts_that_stood_alone_in_training_are_asked_alone(ask):
     )
     trained = Trained(Path("none"), assemble(config))
     turn = trained.trace("What is A + B? | What is 1 + 2? | What is 3 + 4?").turns[0]
-    prompt = trained.assembly.policy.codec.decode(turn.prefix_ids + turn.suffix_ids)
+    prompt = trained.assembly.network.engine.codec.decode(turn.prefix_ids + turn.suffix_ids)
     assert "What is 1 + 2?" in prompt
     assert ("What is A + B?" in prompt) != ask

@@ -34,10 +34,10 @@ def problems(count: int) -> list[Problem]:
     return [Problem(f"p{i}", f"Question number {i}?", str(i)) for i in range(count)]
 
 
-def network(policy, topology: Topology | str, share: str = "node", **limits) -> Network:
-    """A network over ``policy``; ``topology`` may be widths."""
+def network(engine, topology: Topology | str, share: str = "node", **limits) -> Network:
+    """A network over ``engine``; ``topology`` may be widths."""
     graph = Topology.parse(topology) if isinstance(topology, str) else topology
-    return Network(graph, policy, assign(graph, share), **limits)
+    return Network(graph, engine, assign(graph, share), **limits)
 
 
 def lines(prompt: str, start: str = "Node ") -> Sequence[str]:

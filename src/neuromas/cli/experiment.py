@@ -26,7 +26,8 @@ _SIDE_BY_SIDE = 1000
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Say what may be typed."""
-    parser.add_argument("path", metavar="EXPERIMENT.toml", help="base, arms, seeds and comparisons")
+    text = "base, arms, seeds and comparisons; or a recipe such as depth"
+    parser.add_argument("path", metavar="EXPERIMENT.toml", help=text)
     parser.add_argument(
         "--out", type=name, metavar="DIR", help="directory of the experiment (default runs/NAME)"
     )
@@ -133,7 +134,7 @@ class _Lines:
         elif cause:
             what = f"failed: {visible(cause)}"
         else:
-            last = max(1, len(cell.arm.stages))
+            last = cell.arm.last
             summary, _ = read_evaluation(Run(cell.run), cell.evaluation(last), ("accuracy",))
             took = f"in {_clock(event['seconds'])}" if event["seconds"] else "was already finished"
             what = f"{took}, accuracy {percent(summary['accuracy'])}"

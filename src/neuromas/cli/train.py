@@ -29,7 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "settings",
         nargs="*",
         metavar="CONFIG.toml | key=value",
-        help="a TOML file (without one the defaults are used), then overrides such as train.steps=40",
+        help="a TOML file or a recipe such as demo (else the defaults), then overrides: train.steps=40",
     )
     parser.add_argument(
         "--run", type=name, metavar="DIR", dest="directory", help="run directory (default runs/NAME)"

@@ -26,10 +26,13 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "prune": "write a trained network without one of its nodes or edges",
         "lineage": "ancestors, growth and cost of a network",
         "experiment": "train arms with seeds side by side and compare them; continues where it stopped",
+        "clean": "remove from a finished run what only training it on would need",
+        "recipes": "list the recipes that came along, or print one: neuromas recipes demo > mine.toml",
         "validate": "check a task without a model",
         "topology": "draw a topology and say what it costs",
         "prompts": "print what every node of a network reads for one problem, token by token",
         "tasks": "list tasks, or the options of one",
+        "schema": "JSON schema of a configuration or an experiment: editors complete TOML with it",
         "backbones": "list models that can be used here",
         "doctor": "what is installed, reachable, fast, and fits",
     }

@@ -12,10 +12,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from neuromas.config.aliases import guesses
+from neuromas.config.recipes import recipes
 from neuromas.config.sections import RENAMED, Config
 from neuromas.core.errors import ConfigError, cut, nearest, one_line, shown, unknown
-from neuromas.core.files import read_text
+from neuromas.core.files import is_file, read_text
 
+_FREE = (["task", "options"], ["train", "baseline_options"], ["engine", "options"])  # of what they name
 _LARGEST = 2**64  # of whole numbers anywhere
 _WHOLE_TEXT = "should be text without NUL and broken characters"
 _BROKEN = re.compile(r"[\x00\ud800-\udfff]")
@@ -28,9 +30,17 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Confi
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """A TOML file's table. Raises ConfigError with one line that says ``what`` could not be read."""
+    """A TOML file's table, or that of the shipped recipe of this name where there is no such file.
+
+    Raises ConfigError with one line that says ``what`` (config, experiment) could not be read.
+    """
+    place = path if is_file(path) else recipes(what).get(str(path), path)
     try:
-        return tomllib.loads(read_text(path, encoding="utf-8-sig"))
+        return tomllib.loads(read_text(place, encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        known = unknown("recipe", str(path), tuple(recipes(what)))
+        bare = f" ({known})" if path.name == str(path) and not path.suffix else ""
+        raise ConfigError(f"{what} {shown(str(path))}: {error.strerror}{bare}") from error
     except OSError as error:
         raise ConfigError(f"{what} {shown(str(path))}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -64,7 +74,7 @@ def check_keys(overrides: Sequence[str]) -> None:
     """Raises ConfigError for an override whose key does not exist, whatever the rest of the data will be."""
     for text in overrides:
         parts = _key(text.partition("=")[0])
-        free = parts[:2] in (["task", "options"], ["train", "baseline_options"]) and len(parts) > 2
+        free = parts[:2] in _FREE and len(parts) > 2
         if not free and "=" in text and parts[0] and _field(parts) is None:
             raise ConfigError(_unknown_key(parts))
 
@@ -79,6 +89,13 @@ def make_config(data: Mapping[str, Any]) -> Config:
         raise ConfigError(_explain(error)) from None
     check_plain(data)  # what a type says about its own key is clearer, so this comes last
     return config
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """What makes two runs runs of the same: all that is set, but how many checkpoints are kept of it."""
+    data = config.model_dump(mode="json")
+    data["run"].pop("keep")
+    return data
 
 
 def _renamed(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,6 +80,13 @@ class ModelConfig(Section):
     )
 
 
+class EngineConfig(Section):
+    """Who writes the messages; what learns is here, over `model`, whatever the engine."""
+
+    name: str = Field("local", description="local, scripted, that of a package, or your own module:Name")
+    options: dict[str, Any] = Field(default_factory=dict, description="those of the engine")
+
+
 class NetworkConfig(Section):
     """The architecture."""
 
@@ -257,11 +264,20 @@ class RunConfig(Section):
 
     directory: str = Field("", description="of the run; empty: runs/NAME, or what --run says")
     checkpoint_every: int = Field(10, ge=1, le=_MOST_STEPS, description="steps between checkpoints")
-    keep: int = Field(3, ge=1, description="newest checkpoints that stay, with what they lean on")
+    keep: int | None = Field(
+        None,
+        ge=1,
+        description="newest checkpoints that stay; none: 3 while training, then the last and the best",
+    )
     episodes: int = Field(2, ge=0, le=_MOST_EPISODES, description="episodes of a step that are kept as text")
     sinks: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field(
         (), strict=False, description="trackers that get the numbers, too"
     )
+
+    @property
+    def newest(self) -> int:
+        """How many of the newest checkpoints stay while the run trains, with what they lean on."""
+        return 3 if self.keep is None else self.keep
 
 
 class Config(Section):
@@ -269,6 +285,7 @@ class Config(Section):
 
     seed: int = Field(0, ge=0, description="of all draws: adapters, problems, samples")
     model: ModelConfig = ModelConfig()
+    engine: EngineConfig = EngineConfig()
     network: NetworkConfig = NetworkConfig()
     task: TaskConfig = TaskConfig()
     train: TrainConfig = TrainConfig()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from neuromas.core.task import Problem, Score
+from neuromas.core.task import Problem, Score, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +124,19 @@ def grouped(episodes: Sequence[Episode], samples: int) -> list[EpisodeGroup]:
         if len(group.episodes) != samples or len({one.problem.id for one in group.episodes}) > 1:
             raise ValueError(f"{len(episodes)} episodes are not {samples} of every problem")
     return groups
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A task that wants to see the whole episode, not its answer alone."""
+
+    def judge(self, episode: Episode) -> Score:
+        """The score of an episode whose nodes have all spoken; its ``score`` is still None."""
+        ...
+
+
+def judged(task: Task, episode: Episode) -> Score:
+    """What a complete episode earns: by the task's ``judge`` if it has one, else by its answer's ``score``."""
+    if isinstance(task, Judge):
+        return task.judge(episode)
+    return task.score(episode.problem, episode.answer)

@@ -22,6 +22,10 @@ class TaskError(NeuromasError):
     """A task or a data file that cannot be used."""
 
 
+class ContractError(TaskError):
+    """A task or reward function that does not do what one must: its author's to mend, so the run stops."""
+
+
 class ModelError(NeuromasError):
     """A backbone that cannot be found, loaded or trusted."""
 

@@ -23,7 +23,11 @@ ESTIMATORS = Registry(
 
 METHODS = Registry("method", "neuromas.methods", {})
 
-ENGINES = Registry("engine", "neuromas.engines", {})
+ENGINES = Registry(
+    "engine",
+    "neuromas.engines",
+    {"local": "neuromas.engines.local:build", "scripted": "neuromas.engines.scripted:build"},
+)
 
 PAGES = Registry("page", "neuromas.pages", {})
 

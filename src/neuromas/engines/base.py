@@ -1,12 +1,24 @@
-"""What a rollout asks of a model: one batch of requests in, one batch of generations out."""
+"""The contract of an engine: one batch of requests in, one batch of generations out.
+
+An engine writes; it knows nothing of rewards and gradients. It is named by ``engine.name`` and built by a
+function or class that is called with the configuration and the learner's model. It may share that model
+(``local``) or hold the adapters elsewhere: then ``publish`` brings them there.
+``neuromas.testing.check_engine`` holds any implementation against this contract.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from neuromas.core.errors import ModelError
 from neuromas.prompts.codec import Codec
+
+if TYPE_CHECKING:  # an engine needs no torch
+    from neuromas.config import Config
+    from neuromas.models.adapters import AdapterBank
+    from neuromas.models.resident import ResidentModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +38,35 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Sampled ids (end token included), their log-probabilities, and whether an end token came."""
+    """Sampled ids (end token included), their log-probabilities in nats, and whether an end token came."""
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     ended: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine declares of itself; a declared fact is checked, one that is not is not relied on.
+
+    ``logprobs``: every token comes with the log-probability it was drawn with; training needs them.
+    ``exact``: that is the probability the learner's own model gives it, up to rounding.
+    ``seeded``: equal requests are answered equally, whatever else is in the batch.
+    """
+
+    logprobs: bool = False
+    exact: bool = False
+    seeded: bool = False
+
+
 @runtime_checkable
-class Policy(Protocol):
-    """A model with resident adapters, or anything that answers like one."""
+class Engine(Protocol):
+    """A model whose adapters the nodes write with, or anything that answers like one."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What may be relied on."""
+        ...
 
     @property
     def codec(self) -> Codec:
@@ -48,7 +79,16 @@ class Policy(Protocol):
         ...
 
     def version(self, adapter: int) -> int:
-        """Number of updates the adapter has had."""
+        """The version of the adapter that messages are written with: that of the last ``publish``."""
+        ...
+
+    def publish(self, bank: AdapterBank) -> None:
+        """Write with these adapters from now on: ``bank.parameters`` and ``bank.versions``, row by row.
+
+        Called at the beginning and whenever an adapter, a version or the number of adapters may have
+        changed. A version says how often an adapter was updated, not what is in it: after going back to an
+        earlier state the same number may stand for other weights.
+        """
         ...
 
     def generate(
@@ -56,6 +96,21 @@ class Policy(Protocol):
     ) -> list[Generation]:
         """Write all messages. ``temperature`` 0 is greedy, whose log-probabilities are 0.
 
-        A message stops after a token in ``ends`` or after its ``max_new`` tokens.
+        A message stops after a token in ``ends`` or after its ``max_new`` tokens. Log-probabilities are in
+        nats, under the distribution that was drawn from (so after the temperature). Raises ModelError if
+        prompt and message do not fit into the context.
         """
         ...
+
+
+def check_room(requests: Sequence[Request], context: int) -> None:
+    """Raises ModelError if a request's prompt and message are longer than ``context`` tokens together."""
+    for one in requests:
+        needed = len(one.prefix) + len(one.suffix) + one.max_new
+        if needed > context:
+            raise ModelError(
+                f"a prompt with {one.max_new} new tokens takes {needed} tokens, the model holds {context}"
+            )
+
+
+Build = Callable[["Config", "ResidentModel"], Engine]  # what a name of the registry stands for

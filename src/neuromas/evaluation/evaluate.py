@@ -70,7 +70,7 @@ def evaluate(
 
 def _prompts(network: Network, episodes: Sequence[Episode]) -> dict[str, tuple[str, ...]]:
     """What every node read, as text without control tokens."""
-    decode = network.policy.codec.decode
+    decode = network.engine.codec.decode
     return {
         episode.problem.id: tuple(decode(turn.prefix_ids + turn.suffix_ids) for turn in episode.turns)
         for episode in episodes

@@ -10,7 +10,7 @@ from typing import Any
 
 import tomli_w
 
-from neuromas.config import Config, make_config
+from neuromas.config import Config, identity, make_config
 from neuromas.core.errors import RunError
 from neuromas.experiment.plan import Arm, Plan
 from neuromas.storage import MANIFEST, Run, read_json, write_atomic
@@ -66,7 +66,7 @@ class Cell:
         if self.arm.of:
             items = self.config.evaluate.test
             return f"vote-{self.arm.votes}-at-{self.arm.temperature}-stage-{self.stage}-of-{items}"
-        return LAST if stage == len(self.arm.stages) else f"stage-{stage}"
+        return LAST if stage == self.arm.last else f"stage-{stage}"
 
     def command(self) -> list[str]:
         """The command line of its process; writes the configuration it reads."""
@@ -82,7 +82,8 @@ class Cell:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One row for every stage: where its test evaluation is, as plain data for the report."""
-        shapes = [self.source.stages[self.stage - 1]] if self.arm.of else self.arm.stages
+        trained = self.config.growth.stages or ((self.config.network.topology, self.config.train.steps),)
+        shapes = trained[self.stage - 1 : self.stage] if self.arm.of else trained
         for stage, (shape, _) in enumerate(shapes, start=1):
             yield {
                 "task": self.task,
@@ -94,7 +95,7 @@ class Cell:
                 "run": str(self.run),
                 "evaluation": self.evaluation(stage),
                 "trained": self.stage if self.arm.of else stage,  # stage of the run that paid for it
-                "of": len(self.source.stages),
+                "of": self.source.last,
             }
 
 
@@ -107,7 +108,7 @@ def lay_out(plan: Plan, out: Path) -> list[Cell]:
     for seed in plan.seeds:
         for label in plan.labels():
             for arm in plan.arms:
-                source, stage = arm, len(arm.stages)
+                source, stage = arm, arm.last
                 if arm.of:
                     name, stage = plan.point(arm.of)
                     source = plan.arm(name)
@@ -116,7 +117,7 @@ def lay_out(plan: Plan, out: Path) -> list[Cell]:
     for cell in cells:
         if (cell.run / "config.json").is_file():
             found = make_config(Run.open(cell.run).read("config.json"))
-            if found.model_dump(mode="json") != cell.config.model_dump(mode="json"):
+            if identity(found) != identity(cell.config):
                 raise RunError(f"{cell.run} holds a run of another configuration; name another --out")
     return cells
 

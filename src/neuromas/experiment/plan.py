@@ -20,33 +20,53 @@ from neuromas.growth.stages import check_stages, settle
 from neuromas.tasks import make_task
 
 _WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-_SECTIONS = ("model", "network", "train", "growth", "evaluate")
+_SECTIONS = ("model", "network", "task", "train", "growth", "alarms", "evaluate", "run")
 Name = Annotated[str, Field(pattern=_WORD)]
-Table = Annotated[dict[str, Any], Field(default_factory=dict)]
+
+
+def _section(name: str) -> Any:
+    """A section of an arm: keys of a run's configuration that it has in place of the base's."""
+    return Field(default_factory=dict, description=f"keys of [{name}] in place of the base's")
 
 
 class Arm(Section):
-    """One way to a network: ``stages`` to train through, or ``of`` another arm's network that votes.
+    """One way to a network: one to train, as the base and the arm's sections say, or one that votes.
 
-    ``votes`` passes of ``of`` (``ARM`` or ``ARM:STAGE``) are sampled at ``temperature`` and the majority
-    answers. The sections override those of the base.
+    With ``stages`` it is trained through them. With ``of``, nothing is trained: ``votes`` passes of another
+    arm's network are sampled at ``temperature``, and the majority answers.
     """
 
-    name: Name
-    stages: tuple[Annotated[tuple[str, int], Field(strict=False)], ...] = Field((), strict=False)
-    of: str = ""
-    votes: int = Field(1, ge=1, le=1000)
-    temperature: float = Field(0.7, gt=0, le=10)
-    model: Table
-    network: Table
-    train: Table
-    growth: Table
-    evaluate: Table
+    name: Name = Field(description="in folders, tables and comparisons")
+    stages: tuple[Annotated[tuple[str, int], Field(strict=False)], ...] = Field(
+        (), strict=False, description="[shape, steps] of every stage; empty: network.topology, train.steps"
+    )
+    of: str = Field("", description="ARM or ARM:STAGE whose network votes, instead of training one")
+    votes: int = Field(1, ge=1, le=1000, description="passes that vote, with `of`")
+    temperature: float = Field(0.7, gt=0, le=10, description="at which these passes are sampled")
+    model: dict[str, Any] = _section("model")
+    network: dict[str, Any] = _section("network")
+    task: dict[str, Any] = _section("task")
+    train: dict[str, Any] = _section("train")
+    growth: dict[str, Any] = _section("growth")
+    alarms: dict[str, Any] = _section("alarms")
+    evaluate: dict[str, Any] = _section("evaluate")
+    run: dict[str, Any] = _section("run")
+
+    @property
+    def last(self) -> int:
+        """Number of its last stage, from 1."""
+        return max(1, len(self.stages))
 
     @model_validator(mode="after")
     def _possible(self) -> Arm:
-        if bool(self.stages) == bool(self.of):
-            raise ValueError(f"arm {self.name!r} needs either stages to train or another arm to be made of")
+        if self.stages and self.of:
+            raise ValueError(f"arm {self.name!r} has stages to train and is made of another arm; choose one")
+        for section, key, why in (
+            ("growth", "stages", "write stages beside the arm's name"),
+            ("run", "directory", "runs lie in the experiment's folder"),
+        ):
+            if key in getattr(self, section):
+                raise ValueError(f"arm {self.name!r}: {section}.{key} has no effect: {why}")
         if self.of:
             given = set(_SECTIONS) & self.model_fields_set
             if given or "votes" not in self.model_fields_set:
@@ -60,28 +80,38 @@ class Arm(Section):
 class TaskPlan(Section):
     """A task of the experiment; ``label`` names it in folders and tables."""
 
-    name: str
-    options: Table
-    label: str = ""
+    name: str = Field(description="see `neuromas tasks`")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="those of the task, see `neuromas tasks NAME`"
+    )
+    label: str = Field("", description="in folders and tables; empty: the task's name")
 
 
 class Compare(Section):
     """Two networks as ``ARM`` or ``ARM:STAGE``; the difference is second minus first."""
 
-    first: str
-    second: str
-    why: str = ""
+    first: str = Field(description="ARM, or ARM:STAGE for the network with which a stage ended")
+    second: str = Field(description="the same")
+    why: str = Field("", description="printed beside the result")
 
 
 class Plan(Section):
     """The whole experiment."""
 
-    name: Name
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), min_length=1, strict=False)
-    tasks: tuple[TaskPlan, ...] = Field((), strict=False)
-    base: Table
-    arms: tuple[Arm, ...] = Field(min_length=1, strict=False)
-    compare: tuple[Compare, ...] = Field((), strict=False)
+    name: Name = Field(description="of the folder below runs/, and in the drawing")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (0, 1, 2), min_length=1, strict=False, description="every arm is trained once with each"
+    )
+    tasks: tuple[TaskPlan, ...] = Field(
+        (), strict=False, description="every arm is trained on each; empty: the base's task"
+    )
+    base: dict[str, Any] = Field(
+        default_factory=dict, description="the configuration of all runs, but for seed and growth.stages"
+    )
+    arms: tuple[Arm, ...] = Field(min_length=1, strict=False, description="what is compared")
+    compare: tuple[Compare, ...] = Field(
+        (), strict=False, description="pairs to test, Holm-corrected together"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Plan:
@@ -91,7 +121,7 @@ class Plan(Section):
             raise ValueError("base.seed has no effect: an experiment has seeds")
         growth = self.base.get("growth", {})
         if isinstance(growth, Mapping) and "stages" in growth:
-            raise ValueError("base.growth.stages has no effect: every arm has stages of its own")
+            raise ValueError("base.growth.stages has no effect: arms have stages of their own")
         if self.tasks and "task" in self.base:
             raise ValueError("base.task has no effect where there are tasks")
         for arm in self.arms:
@@ -113,7 +143,7 @@ class Plan(Section):
     def point(self, text: str) -> tuple[str, int]:
         """Arm and stage (from 1; the last where none is named) of ``ARM:STAGE``. Raises ValueError."""
         name, given, stage = text.partition(":")
-        last = max(1, len(self.arm(name).stages))
+        last = self.arm(name).last
         if given and (not re.fullmatch(r"[1-9][0-9]{0,5}", stage) or int(stage) > last):
             raise ValueError(unknown(f"stage of arm {name!r}", stage, [str(k) for k in range(1, last + 1)]))
         return name, int(stage) if given else last
@@ -130,7 +160,9 @@ class Plan(Section):
                 data["task"] = {"name": task.name, "options": task.options}
         for section in _SECTIONS:
             data[section] = _merged(data.get(section, {}), getattr(arm, section))
-        if isinstance(data["growth"], dict):
+        if "options" in arm.task and "name" not in arm.task:  # some of the same task's
+            data["task"]["options"] = _merged(self._options(label), arm.task["options"])
+        if arm.stages and isinstance(data["growth"], dict):
             data["growth"]["stages"] = [list(stage) for stage in arm.stages]
         kept = self._checkpoints(arm)
         if kept:
@@ -143,8 +175,16 @@ class Plan(Section):
     def _checkpoints(self, arm: Arm) -> int:
         """How many checkpoints to keep so that the network an earlier stage ended with is still there."""
         points = [self.point(other.of) for other in self.arms if other.of]
-        wanted = any(name == arm.name and stage < len(arm.stages) for name, stage in points)
+        wanted = any(name == arm.name and stage < arm.last for name, stage in points)
         return sum(steps for _, steps in arm.stages) + 1 if wanted else 0
+
+    def _options(self, label: str) -> Any:
+        """Options of a task as the experiment gives them to all arms."""
+        for task in self.tasks:
+            if _label(task) == label:
+                return task.options
+        task = self.base.get("task", {})
+        return task.get("options", {}) if isinstance(task, Mapping) else {}
 
     def _task(self) -> str:
         """Name of the base's task."""
@@ -170,9 +210,10 @@ def make_plan(data: Mapping[str, Any]) -> Plan:
             raise ConfigError(f"task label {label!r} is not a folder's name; give the task a plain label")
     if len(set(labels)) < len(labels):
         raise ConfigError(f"two tasks are labelled {_twice(labels)!r}; give them labels of their own")
+    for label in labels:
+        asked = {arm.name: _rehearse(plan, arm, label) for arm in plan.arms if not arm.of}
+        _same_questions(asked, label)
     for arm in plan.arms:
-        for label in labels if arm.stages else ():
-            _rehearse(plan, arm, label)
         _check_votes(plan, arm, labels[0])
     return plan
 
@@ -189,14 +230,34 @@ def _check_votes(plan: Plan, arm: Arm, label: str) -> None:
         )
 
 
-def _rehearse(plan: Plan, arm: Arm, label: str) -> None:
-    """The arm's configuration, its task, and the way from stage to stage."""
+def _rehearse(plan: Plan, arm: Arm, label: str) -> tuple[str, str] | None:
+    """The arm's configuration, its task, and the way from stage to stage; the first test question and answer.
+
+    None where the arm has the task that all have: nothing needs to be drawn.
+    """
     config = plan.config(arm, label, plan.seeds[0])
-    make_task(config.task.name, config.task.options)
+    task = make_task(config.task.name, config.task.options)
     try:
         check_stages(config, None)
     except NeuromasError as error:
         raise type(error)(f"arm {arm.name!r}: {error}") from None
+    if not any(one.task for one in plan.arms):
+        return None
+    first = task.problem("test", 0)
+    return first.question, first.answer
+
+
+def _same_questions(asked: Mapping[str, tuple[str, str] | None], label: str) -> None:
+    """Raises ConfigError where arms would be tested on different questions under one label."""
+    kinds: dict[tuple[str, str] | None, str] = {}
+    for arm, first in asked.items():
+        kinds.setdefault(first, arm)
+    if len(kinds) > 1:
+        one, other = list(kinds.values())[:2]
+        raise ConfigError(
+            f"arms {one!r} and {other!r} ask different test questions under {label!r}: an arm's task may cut "
+            "or word the same questions in another way; for other questions list [[tasks]]"
+        )
 
 
 def _merged(section: Any, more: Mapping[str, Any]) -> Any:

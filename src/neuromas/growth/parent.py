@@ -13,7 +13,7 @@ from neuromas.core.errors import ConfigError, RunError, one_line
 from neuromas.growth.lineage import Lineage, describe
 from neuromas.growth.operators import Growth, remove_edge, remove_node
 from neuromas.models.bundle import read_manifest
-from neuromas.storage import MANIFEST, Run, replace_folder, sweep
+from neuromas.storage import MANIFEST, OPTIMISERS, Run, replace_folder, sweep
 from neuromas.system import trust
 from neuromas.system.assemble import Assembly, bundle_folder, load_bundle, save_bundle
 from neuromas.topology.files import says_question
@@ -24,7 +24,8 @@ class Heritage:
     """The network a run begins with: where it lies, after how many steps of its run, and its past.
 
     ``met`` counts the training problems its ancestors met, so that the heir meets others; ``born`` are the
-    adapters that began in a growth.
+    adapters that began in a growth. ``moments`` is the folder with AdamW's: that of the network itself, or
+    of its run's newest checkpoint, as a finished run keeps no others; None if there are none.
     """
 
     run: str
@@ -32,7 +33,7 @@ class Heritage:
     step: int
     met: int
     lineage: Lineage
-    optimisers: bool
+    moments: Path | None
     born: tuple[int, ...] = ()
 
     @classmethod
@@ -43,7 +44,8 @@ class Heritage:
         """
         folder = bundle_folder(path)
         manifest = read_manifest(folder)
-        newest = manifest if folder == path else read_manifest(Run.open(path).checkpoints()[-1])
+        last_folder = folder if folder == path else Run.open(path).checkpoints()[-1]
+        newest = manifest if folder == path else read_manifest(last_folder)
         lineage = Lineage.from_manifest(manifest, str(path))
         lineage = replace(lineage, spent=Lineage.from_manifest(newest, str(path)).spent)
         state, last = manifest.get("state", {}), newest.get("state", {})  # a pruned network has none
@@ -53,8 +55,12 @@ class Heritage:
             born = _born(manifest)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(f"{folder / MANIFEST} is damaged: {error!r}") from error
-        optimisers = "optimisers.safetensors" in manifest["files"]
-        return cls(str(path), folder, step, met, lineage, optimisers, born)
+        kept = [
+            place
+            for place, held in ((folder, manifest), (last_folder, newest))
+            if OPTIMISERS in held["files"]
+        ]
+        return cls(str(path), folder, step, met, lineage, next(iter(kept), None), born)
 
 
 def _born(manifest: Mapping[str, Any]) -> tuple[int, ...]:
@@ -110,7 +116,7 @@ def prune(path: Path, out: Path, node: str = "", edge: Sequence[str] = ()) -> Gr
 
 def _without(assembly: Assembly, change: Growth) -> tuple[Assembly, list[int]]:
     """The nodes that stay, with their adapters moved together, and the rows these had."""
-    network, bank = assembly.network, assembly.policy.bank
+    network, bank = assembly.network, assembly.model.bank
     rows = {node.name: row for row, node in enumerate(network.topology.nodes)}
     used = [network.assignment[rows[change.origin[node.name]]] for node in change.goal.nodes]
     kept = sorted(set(used))

@@ -30,7 +30,7 @@ class Grown:
 
 
 def transfer(assembly: Assembly, change: Growth, seed: int) -> Grown:
-    """The network on the transition's topology; new adapters are appended to the policy's bank.
+    """The network on the transition's topology; new adapters are appended to the model's bank.
 
     ``seed`` decides what is drawn for new adapters. Old nodes keep their adapter rows.
     """
@@ -42,13 +42,14 @@ def transfer(assembly: Assembly, change: Growth, seed: int) -> Grown:
         if node.name in change.origin
     }
     assignment = _assignment(network, change, share, before)
-    bank, first = assembly.policy.bank, len(assembly.policy.bank.parameters)
+    bank, first = assembly.model.bank, len(assembly.model.bank.parameters)
     rows = {node.name: row for row, node in enumerate(change.start.nodes)}
     new = tuple(range(first, max(assignment) + 1))
     for row in new:
         node = change.start.nodes[assignment.index(row)].name
         like = assignment[rows[change.like[node]]]
         bank.append(_begin(bank, like, settings, derive(seed, "grow", row)))
+    assembly.publish()
     topology = change.start if settings.gated else change.goal
     return Grown(replace(network, topology=topology, assignment=assignment), new, before)
 
@@ -101,12 +102,13 @@ def undo(assembly: Assembly, entry: Mapping[str, Any]) -> Grown:
 
     ``entry`` is the growth's line in the lineage. New adapters, which came last, are dropped from the bank.
     """
-    network, bank = assembly.network, assembly.policy.bank
+    network, bank = assembly.network, assembly.model.bank
     parent = Topology.from_dict(entry["topology"])
     rows = {node.name: row for row, node in enumerate(network.topology.nodes)}
     image = {old: rows[new] for new, old in entry["origin"].items()}
     assignment = tuple(network.assignment[image[node.name]] for node in parent.nodes)
     count = max(assignment) + 1
     del bank.parameters[count:], bank.ranks[count:], bank.versions[count:]
+    assembly.publish()
     before = {row: image[node.name] for row, node in enumerate(parent.nodes)}
     return Grown(replace(network, topology=parent, assignment=assignment), (), before)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neuromas.engines.local.resident import ResidentPolicy
 from neuromas.learner.scorer import Message, Row, TokenScores, microbatches, pack, score
 from neuromas.learning.losses import Weights, policy_loss
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.parallel import crew
+from neuromas.models.resident import ResidentModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class _Batch:
 
 
 def accumulate(
-    policy: ResidentPolicy,
+    model: ResidentModel,
     messages: Sequence[Message],
     weights: Weights,
     temperature: float,
@@ -87,7 +87,7 @@ def accumulate(
 
     ``messages[i].key`` is i. With ``earlier`` this is a further pass over a batch, clipped as in PPO.
     """
-    device, bank = policy.backbone.device, policy.bank
+    device, bank = model.backbone.device, model.bank
     first, count = _offsets(messages)
     shared = _Batch(
         Weights(weights.advantage.to(device), weights.scale.to(device)),
@@ -97,12 +97,12 @@ def accumulate(
         count,
         earlier,
     )
-    batches = _cut(policy, messages)
+    batches = _cut(model, messages)
     learned = Learned(0.0, torch.zeros(len(messages)), torch.zeros(count), 0)
     gradients: dict[int, Tensor] = {}
 
     def one(batch: Sequence[Row]) -> tuple[dict[int, Tensor], Learned]:
-        return _differentiate(policy, batch, shared)
+        return _differentiate(model, batch, shared)
 
     with crew(device, len(batches)) as each:
         for found, part in each(one, batches):
@@ -117,19 +117,19 @@ def accumulate(
     return learned
 
 
-def logprobs(policy: ResidentPolicy, messages: Sequence[Message], temperature: float) -> Tensor:
+def logprobs(model: ResidentModel, messages: Sequence[Message], temperature: float) -> Tensor:
     """Log-probabilities (T,) of all tokens of the messages under the present adapters; no gradients."""
     first, count = _offsets(messages)
-    batches = _cut(policy, messages)
+    batches = _cut(model, messages)
     heat = torch.full((len(messages),), temperature)
 
     def one(batch: Sequence[Row]) -> Tensor:
         with torch.no_grad():  # a worker begins without the caller's mode
-            scores = score(policy.backbone, policy.bank, batch, heat)
+            scores = score(model.backbone, model.bank, batch, heat)
             return _scatter(scores, first, scores.logprobs, count)
 
     total = torch.zeros(count)
-    with crew(policy.backbone.device, len(batches)) as each:
+    with crew(model.backbone.device, len(batches)) as each:
         for part in each(one, batches):
             total += part
     return total
@@ -141,11 +141,11 @@ def _offsets(messages: Sequence[Message]) -> tuple[Tensor, int]:
     return lengths.cumsum(0) - lengths, int(lengths.sum())
 
 
-def _cut(policy: ResidentPolicy, messages: Sequence[Message]) -> list[list[Row]]:
+def _cut(model: ResidentModel, messages: Sequence[Message]) -> list[list[Row]]:
     """Micro-batches, the longest first, so that the cores finish together."""
     # small batches leave the CPU's caches less often, and one in each core's hands takes no more memory
-    share = 4 if policy.backbone.device.type == "cpu" else 2
-    batches = list(microbatches(pack(messages), policy.backbone.tokens // share))
+    share = 4 if model.backbone.device.type == "cpu" else 2
+    batches = list(microbatches(pack(messages), model.backbone.tokens // share))
     batches.sort(key=_size, reverse=True)
     return batches
 
@@ -162,14 +162,14 @@ def _size(batch: Sequence[Row]) -> int:
 
 
 def _differentiate(
-    policy: ResidentPolicy, batch: Sequence[Row], shared: _Batch
+    model: ResidentModel, batch: Sequence[Row], shared: _Batch
 ) -> tuple[dict[int, Tensor], Learned]:
     """Gradients by adapter, and the sums, of one micro-batch."""
     objective, messages = shared.objective, len(shared.weights.scale)
     pulls = objective.pulls
     scores = score(
-        policy.backbone,
-        policy.bank,
+        model.backbone,
+        model.bank,
         batch,
         torch.full((messages,), shared.temperature),
         entropy_gradient=objective.entropy > 0.0,
@@ -188,7 +188,7 @@ def _differentiate(
         before=before,
     )
     rows = sorted({row.adapter for row in batch})
-    gradients = torch.autograd.grad(loss, [policy.bank.parameters[row] for row in rows])
+    gradients = torch.autograd.grad(loss, [model.bank.parameters[row] for row in rows])
     entropy = torch.zeros(messages).index_add(0, scores.keys.cpu(), scores.entropy.detach().float().cpu())
     spoken = _scatter(scores, shared.first, scores.logprobs, shared.count)
     sums = Learned(float(loss.detach()), entropy, spoken, sum(row.length for row in batch))

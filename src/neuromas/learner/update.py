@@ -16,12 +16,12 @@ from torch import Tensor
 from neuromas.config import TrainConfig
 from neuromas.core.episode import Turn
 from neuromas.core.errors import DivergedError, StaleSampleError
-from neuromas.engines.local.resident import ResidentPolicy
 from neuromas.learner.gradient import Earlier, Learned, Objective, accumulate, logprobs
 from neuromas.learner.scorer import Message
 from neuromas.learning.losses import Weights, clip_factor, gradient_norm, sampled_kl
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.parallel import alone
+from neuromas.models.resident import ResidentModel
 
 _MEASURED = 16  # messages of an adapter on which an update's KL is measured
 _SHORTENED = 12  # times at most that an update is shortened before it is undone
@@ -48,7 +48,7 @@ class Learner:
     ``anchor`` holds the adapters a stage inherited, where it is to stay near them.
     """
 
-    policy: ResidentPolicy
+    model: ResidentModel
     settings: TrainConfig
     rates: dict[int, float] = field(default_factory=dict)
     anchor: AdapterBank | None = None
@@ -56,7 +56,7 @@ class Learner:
 
     def __post_init__(self) -> None:
         if not self.optimisers:
-            self.optimisers = [self.optimiser(p) for p in self.policy.bank.parameters]
+            self.optimisers = [self.optimiser(p) for p in self.model.bank.parameters]
 
     def optimiser(self, parameter: torch.nn.Parameter) -> torch.optim.AdamW:
         """One AdamW for one adapter."""
@@ -78,7 +78,7 @@ class Learner:
         that moved too far is brought back. Raises StaleSampleError before anything has changed, DivergedError
         before a step with a gradient that is not finite.
         """
-        bank, settings = self.policy.bank, self.settings
+        bank, settings = self.model.bank, self.settings
         _check_fresh(bank, messages, temperature)
         said = [message for message, _ in messages]
         before = [p.detach().clone() for p in bank.parameters] if settings.max_kl else []
@@ -87,11 +87,11 @@ class Learner:
         def rate(row: int) -> float:
             return lr * self.rates.get(row, 1.0)
 
-        learned = accumulate(self.policy, said, weights, temperature, objective)
+        learned = accumulate(self.model, said, weights, temperature, objective)
         norms = self._step(rate)
         for _ in range(settings.passes - 1):
             earlier = Earlier(learned.logprobs, settings.ratio_clip)
-            accumulate(self.policy, said, weights, temperature, objective, earlier=earlier)
+            accumulate(self.model, said, weights, temperature, objective, earlier=earlier)
             self._step(rate)
         moved = self._hold_back(said, learned.logprobs, before, temperature) if settings.max_kl else {}
         self._count(said, norms)
@@ -99,20 +99,20 @@ class Learner:
 
     def imitate(self, said: Sequence[Message], weights: Weights, temperature: float, lr: float) -> None:
         """One supervised step on given messages, at ``lr`` for all: likelihood and nothing else."""
-        accumulate(self.policy, said, weights, temperature, Objective())
+        accumulate(self.model, said, weights, temperature, Objective())
         self._count(said, self._step(lambda row: lr))
 
     def _count(self, said: Sequence[Message], norms: Sequence[float]) -> None:
         """Another version of every adapter that was stepped."""
         for row in {message.adapter for message in said if norms[message.adapter] > 0.0}:
-            self.policy.bank.versions[row] += 1
+            self.model.bank.versions[row] += 1
 
     def _step(self, rate: Callable[[int], float]) -> list[float]:
         """Clip and step every adapter on its own; returns gradient norms before clipping.
 
         Raises DivergedError, before anything is changed, if a gradient is not finite.
         """
-        bank = self.policy.bank
+        bank = self.model.bank
         with alone():  # so that no update depends on the number of threads
             norms = [gradient_norm(parameter.grad) for parameter in bank.parameters]
             for row, norm in enumerate(norms):
@@ -135,11 +135,11 @@ class Learner:
         grows with the square of a small step, so the step is shortened by the square root of what it is over;
         a large step has saturated it, so this is done until it fits. Returns what was measured first.
         """
-        parameters, limit = self.policy.bank.parameters, self.settings.max_kl
+        parameters, limit = self.model.bank.parameters, self.settings.max_kl
         starts = torch.tensor([0, *(len(message.ids) for message in said)]).cumsum(0).tolist()
         chosen = [(said[i], spoken[starts[i] : starts[i + 1]]) for i in _spread(said)]
         moved: dict[str, float] = {}
-        far = _distances(self.policy, chosen, temperature)
+        far = _distances(self.model, chosen, temperature)
         for _ in range(_SHORTENED):
             moved = {str(row): kl for row, kl in far.items()} | moved
             over = {row: kl for row, kl in far.items() if not kl <= limit}
@@ -151,7 +151,7 @@ class Learner:
             chosen = [one for one in chosen if math.isfinite(over.get(one[0].adapter, math.nan))]
             if not chosen:
                 return moved
-            far = _distances(self.policy, chosen, temperature)
+            far = _distances(self.model, chosen, temperature)
         with torch.no_grad():
             for row in (row for row, kl in far.items() if not kl <= limit):
                 parameters[row].copy_(before[row])
@@ -169,12 +169,12 @@ def _check_fresh(bank: AdapterBank, messages: Sequence[tuple[Message, Turn]], te
 
 
 def _distances(
-    policy: ResidentPolicy, chosen: Sequence[tuple[Message, Tensor]], temperature: float
+    model: ResidentModel, chosen: Sequence[tuple[Message, Tensor]], temperature: float
 ) -> dict[int, float]:
     """Estimated KL in nats a token of every adapter, by messages and their log-probabilities before."""
     messages = [replace(message, key=key) for key, (message, _) in enumerate(chosen)]
     old = torch.cat([torch.zeros(0), *(spoken for _, spoken in chosen)])
-    each = sampled_kl(old, logprobs(policy, messages, temperature)).double()
+    each = sampled_kl(old, logprobs(model, messages, temperature)).double()
     rows = torch.tensor([message.adapter for message in messages for _ in message.ids])
     return {row: float(each[rows == row].mean()) for row in sorted({m.adapter for m in messages})}
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from neuromas.core.errors import RunError, one_line
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.embedded import file_digest
-from neuromas.storage import MANIFEST, read_json, write_atomic
+from neuromas.storage import MANIFEST, OPTIMISERS, read_json, write_atomic
 
 FORMAT = 1
 _WEIGHTS = "adapter_model.safetensors"
@@ -146,17 +146,28 @@ def save_optimisers(folder: Path, optimisers: Sequence[torch.optim.Optimizer]) -
     for row, optimiser in enumerate(optimisers):
         for state in optimiser.state_dict()["state"].values():
             tensors |= {f"{row}.{name}": value.cpu().contiguous() for name, value in state.items()}
-    path = folder / "optimisers.safetensors"
+    path = folder / OPTIMISERS
     _save(tensors, path)
     return {path.name: file_digest(path)}
 
 
-def load_optimisers(folder: Path, optimisers: Sequence[torch.optim.Optimizer]) -> None:
+def load_optimisers(folder: Path, optimisers: Sequence[torch.optim.Optimizer], required: bool = True) -> None:
     """Put saved AdamW states back, or none for an adapter that had not been stepped.
 
-    Raises RunError if a tensor is missing, of another shape or not a finite number; then none is put back.
+    A finished run has only those of its newest checkpoint: where they need not be (``required``), and are
+    not, the present ones stay.
+
+    Raises RunError if there is no file of them, or a tensor is missing, of another shape or not a finite
+    number; then none is put back.
     """
-    path = folder / "optimisers.safetensors"
+    path = folder / OPTIMISERS
+    if not path.exists():
+        if not required:
+            return
+        raise RunError(
+            f"{folder} has no optimiser states (any more), so nothing can be trained on from it; "
+            f"a new run can begin with its network: growth.parent={folder}"
+        )
     tensors = load_tensors(path)
     states = []
     for row, optimiser in enumerate(optimisers):

@@ -9,10 +9,11 @@
     checkpoints/start-2/, parent-2/                    a stage's first network; the one it was undone to
 
 Nothing here loads torch; tensors are written by ``models.bundle``. ``disk`` knows how a file or folder
-comes into being whole, ``run`` what a run is made of.
+comes into being whole, ``run`` what a run is made of, ``tidy`` what it can do without once it is finished.
 """
 
 from neuromas.storage.disk import read_json, replace_folder, sweep, write_atomic
 from neuromas.storage.run import MANIFEST, Run, reading
+from neuromas.storage.tidy import OPTIMISERS
 
-__all__ = ["MANIFEST", "Run", "read_json", "reading", "replace_folder", "sweep", "write_atomic"]
+__all__ = ["MANIFEST", "OPTIMISERS", "Run", "read_json", "reading", "replace_folder", "sweep", "write_atomic"]

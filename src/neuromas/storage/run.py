@@ -322,9 +322,15 @@ class Run:
         stay = {self.checkpoint(step) for step in needed} | {self.named(name) for name in named}
         others = [path for kind in _KINDS for path in (self.path / "checkpoints").glob(f"{kind}-*")]
         gone = [path for path in (*self.checkpoints()[:-keep], *others) if path not in stay]
-        with _guard(self.path / "checkpoints", alone=True) as alone:
-            for path in gone if alone else ():
+        with self.unread() as free:
+            for path in gone if free else ():
                 remove_folder(path)
+
+    @contextmanager
+    def unread(self) -> Iterator[bool]:
+        """Whether nobody reads a network here just now; if so, nobody begins to within the block."""
+        with _guard(self.path / "checkpoints", alone=True) as free:
+            yield free
 
 
 @contextmanager

@@ -9,11 +9,13 @@ from typing import Any
 
 from neuromas.config import Config, make_config
 from neuromas.core.errors import ConfigError, ModelError, PromptError, RunError, TopologyError, one_line
+from neuromas.core.parts import ENGINES
 from neuromas.core.task import Problem, Task
-from neuromas.engines.local.resident import ResidentPolicy
+from neuromas.engines.build import make_engine
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.backbone import Backbone, load_backbone
 from neuromas.models.bundle import load_adapters, read_manifest, save_adapters, write_manifest
+from neuromas.models.resident import ResidentModel
 from neuromas.prompts.build import question_for
 from neuromas.prompts.template import Template
 from neuromas.storage import MANIFEST, Run, read_json, reading
@@ -36,12 +38,16 @@ from neuromas.topology.graph import Topology
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """A network with its policy and its task, and the configuration they were made from."""
+    """A network, the model that learns, the task, and the configuration they were made from."""
 
     config: Config
     network: Network
-    policy: ResidentPolicy
+    model: ResidentModel
     task: Task
+
+    def publish(self) -> None:
+        """Let the engine write with the model's adapters as they are now."""
+        self.network.engine.publish(self.model.bank)
 
 
 def assemble(
@@ -67,7 +73,9 @@ def assemble(
     ranks = ranks or _ranks(config, max(assignment) + 1)
     prompts = choose_prompts(config, task, graph, run)
     rows = (assignment, ranks)
-    return _around(config, task, graph, prompts, rows=rows, backbone=backbone)
+    assembly = _around(config, task, graph, prompts, rows=rows, backbone=backbone)
+    assembly.publish()
+    return assembly
 
 
 def _around(
@@ -84,13 +92,14 @@ def _around(
     Raises ModelError where that cannot be.
     """
     assignment, ranks = rows
+    ENGINES.check(config.engine.name)  # before the backbone is loaded
     base = backbone or load_backbone(config.model.backbone, config.model.dtype, config.model.device)
     _check_style(config, base)
     spec = LoraSpec(config.model.rank, config.model.alpha, tuple(config.model.targets), ranks)
-    policy = ResidentPolicy(base, spec, max(assignment) + 1, config.seed)
+    model = ResidentModel.around(base, spec, max(assignment) + 1, config.seed)
     network = Network(
         topology=topology,
-        policy=policy,
+        engine=make_engine(config, model),
         assignment=assignment,
         style=config.network.style,
         message_tokens=config.network.message_tokens,
@@ -99,7 +108,7 @@ def _around(
         examples=prompts[1],
     )
     check_codec(network, config.model.backbone)
-    return Assembly(config, network, policy, task)
+    return Assembly(config, network, model, task)
 
 
 def _check_style(config: Config, backbone: Backbone) -> None:
@@ -155,18 +164,18 @@ def check_prompts(network: Network, task: Task, problems: Sequence[Problem]) -> 
 
 def save_bundle(folder: Path, assembly: Assembly, more: Mapping[str, Any], files: Mapping[str, str]) -> None:
     """Write the network: PEFT folders and the manifest. ``files`` are hashes of files already there."""
-    network, policy = assembly.network, assembly.policy
-    written = save_adapters(folder, policy.bank, policy.backbone.name)
+    network, model = assembly.network, assembly.model
+    written = save_adapters(folder, model.bank, model.backbone.name)
     prompts, copied = save_prompts(folder, network)
     about = {
         "topology": network.topology.to_dict(),
         "topology_digest": network.topology.digest,
         "assignment": list(network.assignment),
-        "versions": list(policy.bank.versions),
-        "ranks": list(policy.bank.ranks),
+        "versions": list(model.bank.versions),
+        "ranks": list(model.bank.ranks),
         **prompts,
         "answer_format": assembly.task.answer_format,
-        "backbone": {"name": policy.backbone.name, "digest": policy.backbone.digest},
+        "backbone": {"name": model.backbone.name, "digest": model.backbone.digest},
         "config": assembly.config.model_dump(mode="json"),
         **more,
     }
@@ -239,7 +248,7 @@ def _load_bundle(
     if config is None:
         task: Task = _saved_task(folder, saved, form)
         config = saved if model is None else _changed(saved, backbone=model)
-        trust.check(config, folder, (trust.BACKBONE,), [trust.BACKBONE] if model else [])
+        trust.check(config, folder, (trust.BACKBONE, trust.ENGINE), [trust.BACKBONE] if model else [])
     else:
         config = _same_adapters(folder, saved, config)
         check_same_prompts(folder, saved, config, prompts[0])
@@ -249,12 +258,13 @@ def _load_bundle(
     config = config if device is None else _changed(config, device=device)
     rows = (assignment, ranks)
     assembly = _around(config, task, topology, prompts, rows=rows, backbone=backbone)
-    if not assembly.policy.backbone.is_the_one(identity["digest"]):
+    if not assembly.model.backbone.is_the_one(identity["digest"]):
         raise RunError(
             f"{folder}: trained over backbone {identity['name']!r} ({identity['digest']}), "
-            f"but {config.model.backbone!r} is now {assembly.policy.backbone.digest}"
+            f"but {config.model.backbone!r} is now {assembly.model.backbone.digest}"
         )
-    load_adapters(folder, assembly.policy.bank, manifest["versions"])
+    load_adapters(folder, assembly.model.bank, manifest["versions"])
+    assembly.publish()
     return assembly
 
 

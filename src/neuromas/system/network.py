@@ -1,4 +1,4 @@
-"""A network: a topology whose nodes are adapters of one policy, with the limits they write under."""
+"""A network: a topology whose nodes are adapters of one engine, with the limits they write under."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from neuromas.core.choices import SHARES
 from neuromas.core.errors import ConfigError, unknown
 from neuromas.core.task import Problem
-from neuromas.engines.base import Policy
+from neuromas.engines.base import Engine
 from neuromas.prompts.build import Wording
 from neuromas.prompts.template import Template, built_in, ends
 from neuromas.topology.graph import Topology
@@ -18,7 +18,7 @@ class Network:
     """What a rollout needs. ``assignment[node]`` is the adapter row of each node."""
 
     topology: Topology
-    policy: Policy
+    engine: Engine
     assignment: tuple[int, ...]
     style: str = "plain"
     message_tokens: int = 16
@@ -36,7 +36,7 @@ class Network:
 
     def ends(self, node: int) -> frozenset[int]:
         """Tokens that end the node's message."""
-        return ends(self.policy.codec, self.stop(node))
+        return ends(self.engine.codec, self.stop(node))
 
     def budget(self, node: int) -> int:
         """Most tokens the node may write, its end token included."""

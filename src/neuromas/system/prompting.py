@@ -64,7 +64,7 @@ def _check_shown(template: Template, topologies: Sequence[Topology], examples: i
 def check_codec(network: Network, backbone: str) -> None:
     """Raises PromptError where this tokenizer can never fulfil a stop rule."""
     try:
-        check_reached(network.template, network.topology, network.style, network.policy.codec)
+        check_reached(network.template, network.topology, network.style, network.engine.codec)
     except PromptError as error:
         raise PromptError(f"{error} (backbone {shown(backbone)})") from None
 

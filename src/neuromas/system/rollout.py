@@ -58,10 +58,10 @@ class _Pass:
 
 def check_prompt(network: Network, task: Task, problem: Problem, node: int) -> None:
     """Raises PromptError if the node could not be asked even with nothing but empty messages to read."""
-    topology, codec = network.topology, network.policy.codec
+    topology, codec = network.topology, network.engine.codec
     empty = [""] * len(topology.incoming(node))
     prompt = build_prompt(topology, node, problem, empty, codec, wording=network.wording(task.answer_format))
-    check_fits(topology, node, prompt, network.budget(node), network.policy.context)
+    check_fits(topology, node, prompt, network.budget(node), network.engine.context)
 
 
 def rollout(
@@ -126,7 +126,7 @@ def _generate(
     found: dict[int, Generation] = {}
     for rule in dict.fromkeys(ends.values()):
         rows = [row for row, node in enumerate(nodes) if ends[node] == rule]
-        spoken = network.policy.generate([requests[row] for row in rows], temperature, rule)
+        spoken = network.engine.generate([requests[row] for row in rows], temperature, rule)
         found.update(zip(rows, spoken, strict=True))
     return [found[row] for row in range(len(requests))]
 
@@ -145,7 +145,7 @@ def _turn(
 ) -> Turn:
     """The record of one message. Text that an end token carries before its line break is kept."""
     request, out = spoken
-    text = network.policy.codec.decode(out.ids)
+    text = network.engine.codec.decode(out.ids)
     if out.ended:
         text = ended_text(text, network.stop(node))  # only at what ended it: other breaks are text
     return Turn(
@@ -158,7 +158,7 @@ def _turn(
         ended=out.ended,
         temperature=temperature,
         adapter=request.adapter,
-        version=network.policy.version(request.adapter),
+        version=network.engine.version(request.adapter),
         cut_inputs=cut,
     )
 
@@ -182,7 +182,7 @@ def _open(topology: Topology, node: int, one: _Pass, seed: int) -> list[bool]:
 
 def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> tuple[Prompt, int]:
     """The node's prompt and how many incoming messages their edges cut."""
-    topology, codec = network.topology, network.policy.codec
+    topology, codec = network.topology, network.engine.codec
     cut = 0
     messages: list[str | None] = []
     for edge, open_ in zip(topology.incoming(node), _open(topology, node, one, seed), strict=True):
@@ -197,7 +197,7 @@ def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> t
         messages.append(text)
     wording = network.wording(task.answer_format)
     prompt = build_prompt(topology, node, one.problem, messages, codec, wording=wording)
-    check_fits(topology, node, prompt, network.budget(node), network.policy.context)
+    check_fits(topology, node, prompt, network.budget(node), network.engine.context)
     return prompt, cut
 
 

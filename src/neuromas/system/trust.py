@@ -16,10 +16,11 @@ from pathlib import Path
 
 from neuromas.config import Config
 from neuromas.core.errors import RunError, one_line
+from neuromas.core.parts import ENGINES
 from neuromas.tasks.files import DATA_TASKS, FIELD_OPTIONS
 from neuromas.topology.files import SUFFIXES
 
-BACKBONE, TASK = "model.backbone", "task"
+BACKBONE, ENGINE, TASK = "model.backbone", "engine", "task"
 _BACKBONES = ("smollm2-135m", "tiny")
 _TASKS = ("max", "lookup", "recall", "arithmetic", "hier")  # generated; so are all that begin with gym/
 
@@ -29,6 +30,9 @@ def outside(config: Config) -> dict[str, str]:
     found: dict[str, str] = {}
     if config.model.backbone not in _BACKBONES:
         found[BACKBONE] = config.model.backbone
+    if not ENGINES.is_builtin(config.engine.name):
+        found[f"{ENGINE}.name"] = config.engine.name
+    found |= {f"{ENGINE}.options.{key}": str(value) for key, value in config.engine.options.items()}
     if config.task.name not in _TASKS and not config.task.name.startswith("gym/"):
         fields = {option.name for option in FIELD_OPTIONS}
         sources = {key: value for key, value in config.task.options.items() if key not in fields}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from neuromas.core.errors import TaskError, unknown
+from neuromas.core.errors import TaskError, did_you_mean, nearest, shown
 from neuromas.core.task import Task
 from neuromas.tasks import gym
 from neuromas.tasks.options import Family, Option, bounds, read_options
@@ -52,10 +52,7 @@ class TaskInfo:
 
 
 def task_names(generators: bool = True) -> tuple[str, ...]:
-    """The names that ``make_task`` accepts; without ``generators`` only the families built in here.
-
-    Naming the generators imports reasoning-gym, which takes a few seconds.
-    """
+    """The names that ``make_task`` accepts; without ``generators`` only the families built in here."""
     return tuple(FAMILIES) + (gym.gym_names() if generators else ())
 
 
@@ -71,7 +68,7 @@ def task_info(name: str) -> TaskInfo:
         return TaskInfo(name, family.description, options)
     bare = name.removeprefix(gym.PREFIX)
     if name not in gym.gym_names():
-        raise TaskError(unknown("task", name, task_names()))
+        raise TaskError(_unknown(name))
     listed = (OptionInfo(key, repr(value), "", "") for key, value in gym.gym_options(bare).items())
     return TaskInfo(name, f"reasoning-gym's generator {bare}", tuple(listed))
 
@@ -85,6 +82,14 @@ def make_task(name: str, options: Mapping[str, Any]) -> Task:
     if name in FAMILIES:
         family = FAMILIES[name]
         return family.build(read_options(name, family.options, options), options)
-    if name.startswith(gym.PREFIX):
+    if name in gym.gym_names() or name.removeprefix(gym.PREFIX) in gym.LEFT_OUT:
         return gym.build(name, options)
-    raise TaskError(unknown("task", name, (*task_names(generators=False), "gym/<generator>")))
+    raise TaskError(_unknown(name))
+
+
+def _unknown(name: str) -> str:
+    """One line on a task that does not exist: the nearest, not the hundred there are."""
+    known = {full.removeprefix(gym.PREFIX): full for full in reversed(task_names())}  # built-in ones last
+    near = nearest(name.removeprefix(gym.PREFIX), known)
+    hint = did_you_mean(known[one] for one in near)
+    return f"unknown task {shown(name)}{hint} (`neuromas tasks` lists what there is)"

@@ -44,7 +44,7 @@ _LEADING_YESNO = re.compile(r"(yes|no|true|false)(?=\s*(?:$|[.,;:!\n]))", re.IGN
 _YESNO = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 
 
-def plain(text: str) -> str:
+def trimmed(text: str) -> str:
     """Text without surrounding white space and without one closing full stop."""
     return text.strip().removesuffix(".").rstrip()
 
@@ -59,7 +59,7 @@ def exact_number(gold: str, text: str, tolerance: float = 0.0) -> Score:
 
     ``tolerance`` > 0 also accepts numbers that differ by at most that much.
     """
-    said = plain(text) if len(text) <= MAX_CHARS else ""
+    said = trimmed(text) if len(text) <= MAX_CHARS else ""
     if len(said) > 40 or not _NUMBER.fullmatch(said):
         return FAILED
     near = tolerance > 0 and abs(float(said) - float(gold)) <= tolerance + 1e-9
@@ -68,7 +68,7 @@ def exact_number(gold: str, text: str, tolerance: float = 0.0) -> Score:
 
 def exact_word(gold: str, text: str) -> Score:
     """1 if the whole text is the word ``gold``, in any case; more than one word is a parse failure."""
-    said = plain(text) if len(text) <= MAX_CHARS else ""
+    said = trimmed(text) if len(text) <= MAX_CHARS else ""
     if not said or len(said.split()) != 1:
         return FAILED
     return Score(float(said.casefold() == gold.casefold()), said.casefold())

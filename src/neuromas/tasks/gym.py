@@ -10,6 +10,8 @@ the answer as Python; those never see the text (see ``EXACT``) or only a checked
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib.util
 import io
 import json
 import random
@@ -19,12 +21,13 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from fractions import Fraction
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from neuromas.core.errors import TaskError, one_line, shown, unknown
 from neuromas.core.task import AnswerKind, Problem, Score, Task
-from neuromas.tasks.checking import FAILED, MAX_CHARS, plain
+from neuromas.tasks.checking import FAILED, MAX_CHARS, trimmed
 from neuromas.tasks.formulas import as_fraction, expression, is_number
 from neuromas.tasks.generated import GeneratedTask
 from neuromas.tasks.options import MAX_SEED
@@ -34,6 +37,8 @@ SHARES = (0.5, 0.25, 0.25)  # held-out problems cost 4 draws on average, and som
 TRIES = 400
 OWN_OPTIONS: Mapping[str, Any] = MappingProxyType({"seed": 0, "partial": False})
 _LOCK = threading.RLock()  # generators use the global generators of random and numpy, and print
+
+_REGISTERED = re.compile(r'^register_dataset\(\s*(\w+|"\w+"),', re.MULTILINE)
 
 # Generators left out, with the reason.
 LEFT_OUT: Mapping[str, str] = MappingProxyType(
@@ -96,9 +101,26 @@ _ODD_NUMBER = re.compile(r"[\d._]e[+-]?[\d_]{3,}|\b(?:nan|inf|infinity)j?\b", re
 REBUILT = frozenset({"acre", "gsm_symbolic", "list_functions", "survo"})
 
 
+@functools.cache
 def gym_names() -> tuple[str, ...]:
-    """The names of all usable generators, sorted, with the prefix ``gym/``. Imports reasoning-gym."""
-    return tuple(f"{PREFIX}{name}" for name in sorted(_registry()) if name not in LEFT_OUT)
+    """The names of all usable generators, sorted, with the prefix ``gym/``.
+
+    They are read in reasoning-gym's sources: importing it, with sympy and the rest, takes a second or two.
+    """
+    return tuple(f"{PREFIX}{name}" for name in sorted(_written() or _registry()) if name not in LEFT_OUT)
+
+
+def _written() -> set[str]:
+    """The names that reasoning-gym's sources register; none where they cannot be read like that."""
+    spec = importlib.util.find_spec("reasoning_gym")
+    names = set()
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for path in Path(folder).rglob("*.py"):
+            text = path.read_text("utf-8", errors="replace")
+            for given in _REGISTERED.findall(text):
+                named = re.search(rf'^{given}\s*=\s*"(\w+)"', text, re.MULTILINE)
+                names.add(named[1] if named else given.strip('"'))
+    return names
 
 
 def gym_options(name: str) -> dict[str, Any]:
@@ -184,7 +206,7 @@ class GymSource:
         said = text.strip()
         if not said or len(said) > max(MAX_CHARS, 2 * len(problem.answer)):
             return FAILED
-        if plain(said) == plain(problem.answer):
+        if trimmed(said) == trimmed(problem.answer):
             return Score(1.0, said)
         if self.name in CLOSE:
             return Score(float(_near(problem.answer, said, CLOSE[self.name][0])), said)

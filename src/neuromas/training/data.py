@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from neuromas.core.errors import TaskError
+from neuromas.core.errors import ConfigError, TaskError
 from neuromas.core.task import Split
 from neuromas.system.assemble import Assembly, check_prompts, check_task
 from neuromas.tasks.stream import training_problems
@@ -18,6 +18,11 @@ def check_data(assembly: Assembly, goals: Sequence[Topology]) -> None:
     Better now than after an hour of training. Raises NeuromasError.
     """
     config, task = assembly.config, assembly.task
+    if config.train.steps and not assembly.network.engine.capabilities.logprobs:
+        raise ConfigError(
+            f"engine.name = {config.engine.name!r} gives no log-probabilities, without which nothing is "
+            "learned: such a network can be asked and evaluated (train.steps = 0)"
+        )
     wanted: list[tuple[Split, int]] = [("train", config.train.problems), ("test", config.evaluate.test)]
     if config.evaluate.every or len(goals) > 1 or config.growth.parent:  # growth says what it changed
         wanted.append(("validation", config.evaluate.validation))

@@ -34,7 +34,7 @@ def teach(
         problems = training_problems(assembly.task, trainer.seed, place, settings.train.problems)
         sampled += restate(trainer, assembly.task, change, new, problems)
     for row in new:
-        trainer.optimisers[row] = trainer.optimiser(trainer.learner.policy.bank.parameters[row])
+        trainer.optimisers[row] = trainer.optimiser(trainer.learner.model.bank.parameters[row])
     return sampled
 
 

@@ -1,4 +1,4 @@
-"""What a run takes back when it goes on from a checkpoint: the lines that were written after it."""
+"""What a run takes back when it goes on from a checkpoint, and what it no longer keeps when it ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.core.errors import RunError
-from neuromas.storage import Run
+from neuromas.storage import MANIFEST, Run, read_json
+from neuromas.storage.tidy import leftovers, remove
 from neuromas.system.saved_state import is_line, read_state
 from neuromas.training.best import Best
 
@@ -22,6 +23,19 @@ def leans_on(run: Run, manifest: Mapping[str, Any]) -> list[Path]:
     best = Best.read(state.best)
     names = [] if best is None else [best.folder]
     return [run.named(name) for name in (*names, *([f"start-{state.stage.index + 1}"] if anchored else []))]
+
+
+def settle_down(run: Run, handed_on: str, keep: int | None) -> None:
+    """Leave a run that ends what it hands on and what it could be trained on from; see ``storage.tidy``.
+
+    Only the newest checkpoint keeps its optimiser states. All stays where ``run.keep`` is set, or while
+    somebody reads a network here.
+    """
+    if keep is not None:
+        return
+    newest = run.checkpoints()[-1]
+    needed = {path.name for path in leans_on(run, read_json(newest / MANIFEST))}
+    remove(run, leftovers(run, run.named(handed_on), needed, resumable=True))
 
 
 def forget(run: Run, step: int) -> None:

@@ -33,7 +33,7 @@ from neuromas.training.data import check_data
 from neuromas.training.evaluations import Watch, final_tests, keep_test, validation
 from neuromas.training.guard import Guard
 from neuromas.training.restate import teach
-from neuromas.training.rewind import forget, leans_on, lost
+from neuromas.training.rewind import forget, leans_on, lost, settle_down
 from neuromas.training.step import Trainer, train_step
 from neuromas.training.trackers import Mirrors, check_sinks, open_sinks
 
@@ -85,7 +85,7 @@ class _Session:
     def __init__(self, assembly: Assembly, run: Run, watch: Watch) -> None:
         self.assembly, self.run, self.watch = assembly, run, watch
         self.config = assembly.config
-        self.trainer = Trainer(assembly.network, assembly.policy, self.config.train, self.config.seed)
+        self.trainer = Trainer(assembly.network, assembly.model, self.config.train, self.config.seed)
         self.best: Best | None = None
         self.seconds = 0.0
         self.goals = check_stages(self.config, None)
@@ -104,8 +104,8 @@ class _Session:
         self.ancestor = {"run": parent.run, "step": parent.step, "best": parent.step}
         self.trainer.seed = derive(self.config.seed, "heir", self.lineage.spent.steps)  # other draws than its
         self.stage = Stage(-1, 0, 0, born=parent.born)
-        if parent.optimisers and self.config.growth.optimiser == "keep":
-            load_optimisers(parent.folder, self.trainer.optimisers)
+        if parent.moments and self.config.growth.optimiser == "keep":
+            load_optimisers(parent.moments, self.trainer.optimisers)
 
     def restore(self, checkpoint: Path) -> None:
         """Take over a checkpoint's optimisers, estimator and place; forget lines written after it."""
@@ -136,8 +136,7 @@ class _Session:
         trainer.lr = self.stage.rate(self.config) * 0.5**self.guard.halved
         trainer.anchor = None
         if self.config.train.anchor and stage.start is not None:
-            first = self.run.named(self.stage.first)
-            trainer.anchor = inherited(first, self.assembly.policy.bank, stage.new)
+            trainer.anchor = inherited(self.run.named(stage.first), self.assembly.model.bank, stage.new)
 
     def go(self) -> Run:
         """Train to the end, then evaluate the best checkpoint; or stop early with a checkpoint."""
@@ -202,7 +201,7 @@ class _Session:
         before = validation(assembly)
         grown = transfer(assembly, change, derive(trainer.seed, "stage", index))
         kept = trainer.optimisers if growth.optimiser == "keep" else []
-        trainer.optimisers = [*kept, *map(trainer.optimiser, assembly.policy.bank.parameters[len(kept) :])]
+        trainer.optimisers = [*kept, *map(trainer.optimiser, assembly.model.bank.parameters[len(kept) :])]
         many = len(trainer.optimisers)
         adapters, steps = (many - len(grown.new), many), shapes(config)[index][1]
         self.stage = self.stage.followed_by(change, adapters, trainer.step, steps)
@@ -343,9 +342,9 @@ class _Session:
         """Remove checkpoints that are no longer needed."""
         # the log knows all ends of stages, the lineage only those that led to the present network
         named = {str(row.get("folder")) for row in self.run.lines("growth.jsonl")}
-        for kept in self.run.checkpoints()[-self.config.run.keep :]:  # the newest may be damaged some day
+        for kept in self.run.checkpoints()[-self.config.run.newest :]:  # the newest may be damaged some day
             named |= {path.name for path in leans_on(self.run, read_json(kept / MANIFEST))}
-        self.run.prune(self.config.run.keep, self.lineage.steps, named)
+        self.run.prune(self.config.run.newest, self.lineage.steps, named)
 
     def _status(self, finished: bool, folder: str = "") -> None:
         step, folder = (None, folder) if self.best is None else (self.best.step, folder or self.best.folder)
@@ -356,6 +355,7 @@ class _Session:
         """Test what the last stage hands on."""
         ended = self._end_stage()
         final_tests(self.assembly, self.run, self.watch)
+        settle_down(self.run, ended["folder"], self.config.run.keep)
         self._status(finished=True, folder=ended["folder"])
         self.watch({"event": "finished", "step": ended["best"]})
 
@@ -379,7 +379,7 @@ class _Session:
         if self.stage.gated(self.config.growth):
             before = undo(self.assembly, self.lineage.entries[-1])
             self._take(before)
-            del self.trainer.optimisers[len(self.assembly.policy.bank.parameters) :]
+            del self.trainer.optimisers[len(self.assembly.model.bank.parameters) :]
             self.lineage, self.stage = self.lineage.undone(), stage.undone(len(self.trainer.optimisers))
             folder, what = f"parent-{stage.index + 1}", f"{self.assembly.network.topology} as before it grew"
             self.run.save_named(folder, self._fill)
@@ -391,5 +391,6 @@ class _Session:
     def _load(self, folder: str) -> None:
         """Adapters and optimisers of a checkpoint of this stage; the graph and the place stay."""
         checkpoint = self.run.named(folder)
-        load_adapters(checkpoint, self.assembly.policy.bank, read_manifest(checkpoint)["versions"])
-        load_optimisers(checkpoint, self.trainer.optimisers)
+        load_adapters(checkpoint, self.assembly.model.bank, read_manifest(checkpoint)["versions"])
+        self.assembly.publish()
+        load_optimisers(checkpoint, self.trainer.optimisers, required=False)

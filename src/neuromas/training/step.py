@@ -18,7 +18,6 @@ from neuromas.core.episode import Episode, EpisodeGroup, Turn, grouped
 from neuromas.core.errors import DivergedError
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Task
-from neuromas.engines.local.resident import ResidentPolicy
 from neuromas.learner.scorer import Message
 from neuromas.learner.update import Learner
 from neuromas.learning.credit import check_state, make_estimator
@@ -26,6 +25,7 @@ from neuromas.learning.estimators.base import Advantages, Estimator
 from neuromas.learning.losses import Weights
 from neuromas.learning.schedule import factor
 from neuromas.models.adapters import AdapterBank
+from neuromas.models.resident import ResidentModel
 from neuromas.system.network import Network
 from neuromas.system.rollout import Sampling, rollout
 from neuromas.training.measures import Clock, learned_report, message_report, reward_report
@@ -40,7 +40,7 @@ class Trainer:
     """
 
     network: Network
-    policy: InitVar[ResidentPolicy]
+    model: InitVar[ResidentModel]
     settings: TrainConfig
     seed: int
     step: int = 0
@@ -51,10 +51,10 @@ class Trainer:
     estimator_state: dict[int, Any] = field(default_factory=dict)
     learner: Learner = field(init=False)
 
-    def __post_init__(self, policy: ResidentPolicy) -> None:
+    def __post_init__(self, model: ResidentModel) -> None:
         self.lr, self.span = self.lr or self.settings.lr, self.span or self.settings.steps
         self.estimator = make_estimator(self.settings)
-        self.learner = Learner(policy, self.settings)
+        self.learner = Learner(model, self.settings)
 
     @property
     def rates(self) -> dict[int, float]:
@@ -86,6 +86,10 @@ class Trainer:
     def optimiser(self, parameter: torch.nn.Parameter) -> torch.optim.AdamW:
         """One AdamW for one adapter."""
         return self.learner.optimiser(parameter)
+
+    def publish(self) -> None:
+        """Let the engine write with what was learned."""
+        self.network.engine.publish(self.learner.model.bank)
 
     def temperature(self) -> float:
         """Sampling temperature of the coming step: constant, or linear to ``final_temperature``."""
@@ -218,6 +222,7 @@ def learn(trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: W
         update = trainer.learner.update(messages, weights, trainer.temperature(), trainer.scheduled())
     except DivergedError as error:
         raise _diverged(trainer, str(error)) from error
+    trainer.publish()
     return learned_report(update, [turn for _, turn in messages], len(trainer.network.assignment))
 
 
@@ -227,3 +232,4 @@ def imitate(trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights:
         trainer.learner.imitate([m for m, _ in messages], weights, trainer.temperature(), trainer.lr)
     except DivergedError as error:
         raise _diverged(trainer, str(error)) from error
+    trainer.publish()

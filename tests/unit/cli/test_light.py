@@ -25,6 +25,8 @@ MISTAKES = [
     ["train", "none.toml"],
     ["train", "--resume", "none"],
     ["train", "network.topology=2-2"],
+    ["train", "task.name=maxx"],
+    ["validate", "gym/chainsum"],
     ["evaluate", "none"],
     ["evaluate", "none", "--itmes", "3"],
     ["ask", "none", "hello"],
@@ -38,8 +40,11 @@ MISTAKES = [
 LOOKS = [
     ["topology", "2-2-1"],
     ["topology", "2-1", "--backbone", "tiny"],
+    ["tasks"],
     ["tasks", "max"],
     ["validate", "max", "--items", "5"],
+    ["schema"],
+    ["schema", "experiment"],
 ]
 
 
@@ -87,3 +92,12 @@ def test_every_command_is_a_module_that_adds_and_runs(verb):
     assert callable(module.add)
     assert callable(module.run)
     assert module.__doc__.startswith(f"``neuromas {verb}``")
+
+
+def test_a_task_is_guessed_without_a_page_of_names(cli_line):
+    for typed, meant in (("maxx", "max"), ("chain_sum", "gym/chain_sum"), ("gym/chainsum", "gym/chain_sum")):
+        for words in (["tasks", typed], ["validate", typed], ["train", f"task.name={typed}"]):
+            said = cli_line(*words)
+            assert f"did you mean {meant!r}? (`neuromas tasks` lists" in said
+            assert len(said) < 150
+    assert "did you mean" not in cli_line("tasks", "qqqqqq")

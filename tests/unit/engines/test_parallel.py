@@ -11,13 +11,13 @@ from reference import twins
 from test_sampler import SOMETIMES, requests, text
 
 from neuromas.engines.base import Request
-from neuromas.engines.local.resident import ResidentPolicy
 from neuromas.engines.local.sampler import _parts, generate
 from neuromas.learner import gradient
 from neuromas.learner.gradient import Objective, accumulate
 from neuromas.learner.scorer import Message
 from neuromas.learning.losses import Weights
 from neuromas.models.parallel import alone, crew
+from neuromas.models.resident import ResidentModel
 
 CPU = torch.device("cpu")
 
@@ -39,11 +39,9 @@ def pair():
 BOTH = Objective(0.1, 0.2)
 
 
-def narrow(policy: ResidentPolicy) -> ResidentPolicy:
-    """The same policy with micro-batches of 160 tokens: one or two rows."""
-    other = object.__new__(ResidentPolicy)
-    other.backbone, other.bank = replace(policy.backbone, tokens=640), policy.bank
-    return other
+def narrow(model: ResidentModel) -> ResidentModel:
+    """The same model with micro-batches of 160 tokens: one or two rows."""
+    return ResidentModel(replace(model.backbone, tokens=640), model.bank)
 
 
 def update(pair, threads, objective=BOTH):
@@ -53,9 +51,9 @@ def update(pair, threads, objective=BOTH):
         Message(key, key % 3, text(60 + key, key), (), tuple(range(key, key + 5))) for key in range(16)
     ]
     sign = torch.linspace(-1.0, 1.0, len(messages))
-    policy = narrow(pair.policy)
-    learned = accumulate(policy, messages, Weights(sign, torch.full_like(sign, 0.1)), 0.9, objective)
-    grads = [parameter.grad.clone() for parameter in policy.bank.parameters]
+    model = narrow(pair.model)
+    learned = accumulate(model, messages, Weights(sign, torch.full_like(sign, 0.1)), 0.9, objective)
+    grads = [parameter.grad.clone() for parameter in model.bank.parameters]
     assert torch.get_num_threads() == threads
     return grads, learned
 
@@ -91,7 +89,7 @@ def test_an_update_does_not_depend_on_who_finishes_first(pair, monkeypatch):
 
 
 def test_an_error_in_a_worker_surfaces_and_changes_nothing(pair, monkeypatch):
-    for parameter in pair.policy.bank.parameters:
+    for parameter in pair.model.bank.parameters:
         parameter.grad = None
     real, lock, calls = gradient.score, threading.Lock(), []
 
@@ -106,7 +104,7 @@ def test_an_error_in_a_worker_surfaces_and_changes_nothing(pair, monkeypatch):
     with pytest.raises(MemoryError, match="no more"):
         update(pair, 2)
     assert torch.get_num_threads() == 2
-    assert all(parameter.grad is None for parameter in pair.policy.bank.parameters)
+    assert all(parameter.grad is None for parameter in pair.model.bank.parameters)
 
 
 def test_an_interrupted_caller_drops_what_has_not_begun():
@@ -150,7 +148,7 @@ def test_nothing_to_share_out_needs_no_thread():
 
 
 def test_each_thread_selects_for_itself(pair):
-    bank, meeting = pair.policy.bank, threading.Barrier(2, timeout=10)
+    bank, meeting = pair.model.bank, threading.Barrier(2, timeout=10)
     torch.set_num_threads(2)
 
     def select(row):
@@ -172,10 +170,10 @@ def test_each_thread_selects_for_itself(pair):
 @pytest.mark.parametrize("limits", [{}, {"rows": 1}, {"rows": 9, "tokens": 20}])
 def test_what_is_said_does_not_depend_on_the_number_of_threads(pair, threads, limits):
     batch = [replace(one, seed=one.seed + 100 * i) for i in range(4) for one in requests()]
-    backbone = replace(pair.policy.backbone, **limits)
-    alone = generate(backbone, pair.policy.bank, batch, 1.0, SOMETIMES)
+    backbone = replace(pair.model.backbone, **limits)
+    alone = generate(backbone, pair.model.bank, batch, 1.0, SOMETIMES)
     torch.set_num_threads(threads)
-    together = generate(backbone, pair.policy.bank, batch, 1.0, SOMETIMES)
+    together = generate(backbone, pair.model.bank, batch, 1.0, SOMETIMES)
     assert [(o.ids, o.ended) for o in alone] == [(o.ids, o.ended) for o in together]
     for a, b in zip(alone, together, strict=True):
         assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)

@@ -51,7 +51,7 @@ def requests(limit=7):
 
 
 def sample(pair, batch, temperature=1.0, ends=SOMETIMES, **limits):
-    return generate(bounded(pair.policy, **limits), pair.policy.bank, batch, temperature, ends)
+    return generate(bounded(pair.model, **limits), pair.model.bank, batch, temperature, ends)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 2.5])
@@ -163,7 +163,7 @@ def test_end_tokens_limits_and_their_logprobs():
 def test_one_token_answers_need_no_decoding_step():
     pair = pair_of("llama")
     batch = [replace(one, suffix=(), max_new=1) for one in requests()]
-    with Watch(pair.policy) as watch:
+    with Watch(pair.model) as watch:
         out = sample(pair, batch)
     assert [len(o.ids) for o in out] == [1] * len(batch)
     assert len(watch.shapes) == 1
@@ -174,11 +174,11 @@ def test_prompts_are_read_in_one_pass_and_what_they_share_once():
     prefix = text(30, 0)
     tails = [(place, *text(3, place)) for place in range(4)]  # they part at their first token
     batch = [Request(0, prefix, tail, 3, seed) for seed, tail in enumerate([*tails, *tails])]
-    with Watch(pair.policy) as watch:
+    with Watch(pair.model) as watch:
         sample(pair, batch, ends=NEVER)
     assert watch.shapes[0] == (1, 30 + 4 * 4)
     assert [length for _, length in watch.shapes[1:]] == [1, 1]  # then one token at a time
-    with Watch(pair.policy) as watch:  # nothing is shared with another adapter
+    with Watch(pair.model) as watch:  # nothing is shared with another adapter
         sample(pair, [*batch, Request(1, prefix, (), 3, 9)], ends=NEVER)
     assert watch.shapes[0] == (2, 46)
 
@@ -199,7 +199,7 @@ def test_finished_rows_leave():
         Request(place % 3, text(6, place // 4), text(2, 9), 2 + 10 * (place == 5), place)
         for place in range(16)
     ]
-    with Watch(pair.policy) as watch:
+    with Watch(pair.model) as watch:
         out = sample(pair, batch, ends=NEVER)
     steps = [rows for rows, length in watch.shapes if length == 1]
     assert len(steps) == 11
@@ -212,12 +212,12 @@ def test_finished_rows_leave():
 
 def test_sampling_leaves_no_trace():
     pair = pair_of("llama")
-    before = [p.detach().clone() for p in pair.policy.bank.parameters]
+    before = [p.detach().clone() for p in pair.model.bank.parameters]
     sample(pair, requests())
-    assert pair.policy.bank.active is None
-    assert pair.policy.bank.versions == [0, 0, 0]
-    assert all(p.grad is None for p in pair.policy.bank.parameters)
-    assert all(torch.equal(a, b) for a, b in zip(before, pair.policy.bank.parameters, strict=True))
+    assert pair.model.bank.active is None
+    assert pair.model.bank.versions == [0, 0, 0]
+    assert all(p.grad is None for p in pair.model.bank.parameters)
+    assert all(torch.equal(a, b) for a, b in zip(before, pair.model.bank.parameters, strict=True))
 
 
 # The draw itself

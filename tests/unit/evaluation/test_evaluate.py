@@ -10,7 +10,7 @@ import pytest
 
 from neuromas.core.errors import ConfigError, PromptError, TaskError
 from neuromas.core.task import Problem, Score
-from neuromas.engines.scripted import ScriptedPolicy
+from neuromas.engines.scripted import ScriptedEngine
 from neuromas.evaluation.evaluate import Item, _causes, evaluate, summarise, vote
 from neuromas.statistics import bootstrap_mean, wilson
 from neuromas.system.network import Network
@@ -41,7 +41,7 @@ class Letters:
 def network(script, shape="2-1", **more):
     topology = Topology.parse(shape)
     assignment = tuple(range(len(topology.nodes)))
-    return Network(topology, ScriptedPolicy(script), assignment, **more)
+    return Network(topology, ScriptedEngine(script), assignment, **more)
 
 
 def says(*answers):
@@ -86,7 +86,7 @@ def test_an_item_tells_what_happened():
 def test_prompt_tokens_count_what_every_node_read():
     net = network(says("A", "B", "B"))
     result = evaluate(net, Letters(), "test", 1)
-    requests = [request for call in net.policy.calls for request in call.requests]
+    requests = [request for call in net.engine.calls for request in call.requests]
     assert result.items[0].prompt_tokens == sum(len(r.prefix) + len(r.suffix) for r in requests)
 
 

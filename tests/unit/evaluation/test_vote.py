@@ -8,7 +8,7 @@ import pytest
 
 from neuromas.core.errors import ConfigError, TaskError
 from neuromas.core.task import Problem, Score
-from neuromas.engines.scripted import ScriptedPolicy
+from neuromas.engines.scripted import ScriptedEngine
 from neuromas.evaluation.evaluate import evaluate, vote
 from neuromas.system.network import Network
 from neuromas.topology.graph import Topology
@@ -47,7 +47,7 @@ def network(*answers):
         asked[i] += 1
         return answers[i][asked[i] - 1]
 
-    return Network(Topology.parse("1-1"), ScriptedPolicy(script), (0, 1))
+    return Network(Topology.parse("1-1"), ScriptedEngine(script), (0, 1))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_all_passes_are_paid_for():
     assert item.messages == ("hint", "1", "hint", "22", "hint", "22")
     assert item.message_tokens == (5, 2, 5, 3, 5, 3)
     assert (item.new_tokens, result.summary["calls"], result.summary["nodes"]) == (23, 6, 2)
-    requests = [request for call in net.policy.calls for request in call.requests]
+    requests = [request for call in net.engine.calls for request in call.requests]
     assert item.prompt_tokens == sum(len(r.prefix) + len(r.suffix) for r in requests)
     assert (result.summary["votes"], result.summary["temperature"]) == (3, 0.7)
 
@@ -130,16 +130,16 @@ def test_passes_are_drawn_apart_and_by_the_seed():
     def seeds(seed):
         net = network(("1",) * 3)
         vote(net, Numbers("1"), "test", 9, votes=3, temperature=0.5, seed=seed)
-        assert {call.temperature for call in net.policy.calls} == {0.5}
-        return [request.seed for call in net.policy.calls for request in call.requests]
+        assert {call.temperature for call in net.engine.calls} == {0.5}
+        return [request.seed for call in net.engine.calls for request in call.requests]
 
     assert len(set(seeds(0))) == 6
     assert seeds(0) == seeds(0)
     assert not set(seeds(0)) & set(seeds(1))
 
 
-def test_passes_of_a_real_sampler_differ(tiny_policy):
-    net = Network(Topology.parse("1-1"), tiny_policy(2), (0, 1), message_tokens=4, answer_tokens=4)
+def test_passes_of_a_real_sampler_differ(tiny_engine):
+    net = Network(Topology.parse("1-1"), tiny_engine(2), (0, 1), message_tokens=4, answer_tokens=4)
     (item,) = vote(net, Numbers("1"), "test", 1, votes=3, temperature=1.0).items
     assert len({item.messages[k : k + 2] for k in (0, 2, 4)}) == 3
 

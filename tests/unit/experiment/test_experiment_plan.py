@@ -45,6 +45,28 @@ def plan(**more):
 # -- the file
 
 
+def test_a_plain_arm_needs_no_stages_and_may_change_any_section():
+    """It is trained as ``neuromas train`` would: the base's topology for the base's steps."""
+    arms = [
+        {"name": "plain"},
+        {"name": "wide", "network": {"topology": "3-1"}, "run": {"keep": 1}, "alarms": {"zero": 0}},
+        {"name": "whole", "task": {"options": {"parts": 3}}, "train": {"steps": 4}},
+        {"name": "voting", "of": "plain", "votes": 3},
+    ]
+    base = PLAN["base"] | {"train": {"steps": 5}, "task": {"name": "max", "options": {"n": 6}}}
+    found = plan(base=base, arms=arms, compare=[{"first": "plain", "second": "wide:1"}])
+    cells = {cell.arm.name: cell for cell in lay_out(found, Path("out")) if cell.seed == 3}
+    plain, wide, whole = (cells[name].config for name in ("plain", "wide", "whole"))
+    assert (plain.network.topology, plain.train.steps, plain.growth.stages) == ("2-1", 5, ())
+    assert (wide.network.topology, wide.run.keep, wide.alarms.zero, wide.train.steps) == ("3-1", 1, 0, 5)
+    assert whole.task.options == {"n": 6, "parts": 3}, "those of the same task are put together"
+    assert whole.train.steps == 4
+    (row,) = cells["plain"].rows()
+    assert (row["stage"], row["of"], row["shape"], row["evaluation"]) == (1, 1, "2-1", "test-after")
+    (vote,) = cells["voting"].rows()
+    assert (vote["shape"], vote["trained"], vote["votes"]) == ("2-1", 1, 3)
+
+
 def test_the_recipe_is_an_experiment():
     found = load_plan(RECIPE)
     cells = lay_out(found, Path("out"))
@@ -80,7 +102,7 @@ def test_a_cell_is_the_base_with_the_arms_own():
     assert grown.config.growth.stages == (("1-1", 2), ("2-1", 3))
     assert [row["evaluation"] for row in grown.rows()] == ["stage-1", "test-after"]
     assert small.config.run.keep == 4, "an earlier stage votes: its best checkpoint must stay"
-    assert grown.config.run.keep == 3
+    assert grown.config.run.keep is None
     assert (clones.needs, clones.run, clones.stage) == ("max/small/seed-3", small.run, 1)
 
 
@@ -122,13 +144,18 @@ ARM = {"name": "a", "stages": [["1-1", 1]]}
         ({"arms": [{"stages": [["1-1", 1]]}]}, "arms[1].name is missing"),
         ({"arms": [ARM | {"init": "gate"}]}, "unknown key 'arms[1].init'"),
         ({"arms": [ARM | {"name": ".."}]}, "arms[1].name = '..'"),
-        ({"arms": [{"name": "a"}]}, "arm 'a' needs either stages"),
-        ({"arms": [ARM | {"of": "small"}]}, "arm 'a' needs either stages"),
+        ({"arms": [ARM | {"of": "small"}]}, "arm 'a' has stages to train and is made of another arm"),
+        ({"arms": [ARM | {"growth": {"stages": []}}]}, "growth.stages has no effect: write stages beside"),
+        ({"arms": [ARM | {"run": {"directory": "x"}}]}, "run.directory has no effect: runs lie in"),
+        ({"arms": [ARM | {"train": {"learning_rate": 1}}]}, "did you mean 'train.lr'?"),
+        (
+            {"arms": [ARM, {"name": "b", "task": {"options": {"n": 4}}}]},
+            "arms 'a' and 'b' ask different test questions under 'max'",
+        ),
         ({"arms": [ARM | {"votes": 3}]}, "arm 'a': votes and temperature are for arms made of another"),
         ({"arms": [ARM | {"growth": {"init": "gat"}}]}, "arm 'a': unknown value of growth.init: 'gat'"),
         ({"arms": [ARM | {"train": {"stepz": 1}}]}, "arm 'a': unknown key 'train.stepz'"),
         ({"arms": [ARM | {"train": {"steps": 9}}]}, "arm 'a': train.steps = 9, but growth.stages make it 1"),
-        ({"arms": [ARM | {"task": {"name": "max"}}]}, "unknown key 'arms[1].task'"),
         ({"arms": [{"name": "a", "stages": [["1-1"]]}]}, "arms[1].stages[1]"),
         ({"arms": [{"name": "a", "stages": [["1-1", -1]]}]}, "arm 'a': growth.stages"),
         ({"arms": [{"name": "a", "stages": [["2-1", 1], ["1-1", 1]]}]}, "arm 'a': growth stage 2: 2-1 can"),

@@ -15,6 +15,7 @@ from neuromas.config import TrainConfig
 from neuromas.core.errors import DivergedError, StaleSampleError
 from neuromas.core.parts import ESTIMATORS
 from neuromas.learning.losses import Weights, clip_factor, gradient_norm, policy_loss
+from neuromas.models.resident import ResidentModel
 from neuromas.system.rollout import WRONG, Sampling, rollout
 from neuromas.training.step import Trainer, credit, learn, train_step
 
@@ -56,17 +57,17 @@ def fresh(spread=0.3):
     """Twins as new: one pair is built and put back to its start for every test."""
     if "pair" not in START:
         pair = START["pair"] = twins(adapters=3)
-        START["vectors"] = [p.detach().clone() for p in pair.policy.bank.parameters]
+        START["vectors"] = [p.detach().clone() for p in pair.model.bank.parameters]
     pair = START["pair"]
     with torch.no_grad():
-        for parameter, vector in zip(pair.policy.bank.parameters, START["vectors"], strict=True):
+        for parameter, vector in zip(pair.model.bank.parameters, START["vectors"], strict=True):
             parameter.copy_(vector)
             parameter.grad = None
         if not spread:
             for row in range(3):
-                for _, _, up in pair.policy.bank.factors(row):
+                for _, _, up in pair.model.bank.factors(row):
                     up.zero_()
-    pair.policy.bank.versions = [0, 0, 0]
+    pair.model.bank.versions = [0, 0, 0]
     return pair
 
 
@@ -74,9 +75,9 @@ def trainer_of(pair, topology="2-1", share="node", **options):
     """A trainer whose optimisers record; no limits, no warm-up, learning rate 1 unless asked for."""
     free = {"lr": 1.0, "warmup": 0, "clip": 0.0, "max_kl": 0.0}
     settings = {**free, "problems": PROBLEMS, "samples": SAMPLES, **options}
-    net = network(pair.policy, topology, share, message_tokens=6, answer_tokens=5)
-    trainer = Trainer(net, pair.policy, TrainConfig(**settings), seed=3)
-    trainer.optimisers = [Recorder(parameter) for parameter in pair.policy.bank.parameters]
+    net = network(pair.engine, topology, share, message_tokens=6, answer_tokens=5)
+    trainer = Trainer(net, pair.model, TrainConfig(**settings), seed=3)
+    trainer.optimisers = [Recorder(parameter) for parameter in pair.model.bank.parameters]
     return trainer
 
 
@@ -179,7 +180,7 @@ def assert_hand_computed(pair, trainer):
     norms = [float(torch.linalg.vector_norm(g)) for g in expected]
     assert report["gradient_norm"] == pytest.approx(norms, rel=1e-3, abs=1e-6)
     for row, (start, gradient) in enumerate(zip(before, expected, strict=True)):
-        after = pair.policy.bank.parameters[row].detach()
+        after = pair.model.bank.parameters[row].detach()
         torch.testing.assert_close(
             after, start - gradient, rtol=1e-4, atol=1e-4 * float(gradient.abs().max())
         )
@@ -193,7 +194,7 @@ def test_the_gradient_of_every_baseline(kind):
     trainer.estimator_state = {0: 0.25, 1: 0.5, 2: 0.75} if kind == "ema" else {}
     report = assert_hand_computed(pair, trainer)
     assert min(report["gradient_norm"]) > 1e-3
-    assert pair.policy.bank.versions == [1, 1, 1]
+    assert pair.model.bank.versions == [1, 1, 1]
     assert report["sampler_drift"] < 1e-4
 
 
@@ -221,14 +222,10 @@ def test_the_gradient_at_another_temperature():
 def test_the_gradient_in_many_microbatches():
     pair = fresh()
     trainer = trainer_of(pair)
-    small = replace(pair.policy.backbone, tokens=200)
-    whole, pair.policy.backbone = pair.policy.backbone, small
-    try:
-        with Watch(pair.policy) as watch:
-            assert_hand_computed(pair, trainer)
-        assert len(watch.shapes) > 10
-    finally:
-        pair.policy.backbone = whole
+    trainer.learner.model = ResidentModel(replace(pair.model.backbone, tokens=200), pair.model.bank)
+    with Watch(pair.model) as watch:
+        assert_hand_computed(pair, trainer)
+    assert len(watch.shapes) > 10
 
 
 def gain_of(pair, settings):
@@ -325,7 +322,7 @@ def test_a_step_of_failures_changes_nothing():
     assert all(episode.failure == "scorer: ValueError: always" for episode in episodes)
     assert (report["reward"], report["parse_failures"], report["failed_episodes"]) == (0.0, 1.0, 12)
     assert report["learned_messages"] == report["learned_tokens"] == report["forwarded_tokens"] == 0
-    assert pair.policy.bank.versions == [0, 0, 0]
+    assert pair.model.bank.versions == [0, 0, 0]
     assert trainer.step == 1
 
 
@@ -362,8 +359,8 @@ def test_a_step_without_signal_forwards_nothing():
     report, _ = train_step(trainer, ToyTask(lambda problem, text: 0.5), problems(PROBLEMS))
     assert (report["silent_groups"], report["learned_messages"], report["forwarded_tokens"]) == (1.0, 0, 0)
     assert (report["gradient_norm"], report["entropy"], report["loss"]) == ([0.0] * 3, None, 0.0)
-    assert pair.policy.bank.versions == [0, 0, 0]
-    assert all(torch.equal(a, b) for a, b in zip(before, pair.policy.bank.parameters, strict=True))
+    assert pair.model.bank.versions == [0, 0, 0]
+    assert all(torch.equal(a, b) for a, b in zip(before, pair.model.bank.parameters, strict=True))
 
 
 def test_stale_samples_are_refused():
@@ -372,15 +369,15 @@ def test_stale_samples_are_refused():
     episodes = spoken(trainer)
     messages, weights = credit(trainer, episodes)
     before = [pair.vector(row) for row in range(3)]
-    pair.policy.bank.versions[1] = 1
+    pair.model.bank.versions[1] = 1
     with pytest.raises(StaleSampleError, match=r"adapter 1 was drawn at version 0, .* at version 1"):
         learn(trainer, messages, weights)
-    pair.policy.bank.versions[1] = 0
+    pair.model.bank.versions[1] = 0
     trainer.settings = trainer.settings.model_copy(update={"temperature": 0.9})
     with pytest.raises(StaleSampleError, match=r"temperature 1\.0"):
         learn(trainer, messages, weights)
     trainer.settings = trainer.settings.model_copy(update={"temperature": 1.0})
-    assert all(torch.equal(a, b) for a, b in zip(before, pair.policy.bank.parameters, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, pair.model.bank.parameters, strict=True))
     learn(trainer, messages, weights)
     with pytest.raises(StaleSampleError):  # the same samples cannot be used twice
         learn(trainer, messages, weights)
@@ -397,13 +394,13 @@ def only(messages, weights, keep):
 @pytest.mark.parametrize("node", [0, 1, 2])
 def test_messages_of_one_node_change_its_adapter_alone(node):
     pair = fresh()
-    trainer = Trainer(trainer_of(pair).network, pair.policy, TrainConfig(samples=SAMPLES), seed=3)  # AdamW
+    trainer = Trainer(trainer_of(pair).network, pair.model, TrainConfig(samples=SAMPLES), seed=3)  # AdamW
     messages, weights = credit(trainer, spoken(trainer))
     before = [pair.vector(row) for row in range(3)]
     learn(trainer, *only(messages, weights, lambda turn: turn.node == node))
-    same = [torch.equal(a, b) for a, b in zip(before, pair.policy.bank.parameters, strict=True)]
+    same = [torch.equal(a, b) for a, b in zip(before, pair.model.bank.parameters, strict=True)]
     assert same == [row != node for row in range(3)]
-    assert pair.policy.bank.versions == [int(row == node) for row in range(3)]
+    assert pair.model.bank.versions == [int(row == node) for row in range(3)]
 
 
 def test_a_nodes_gradient_does_not_depend_on_what_others_are_credited():
@@ -434,16 +431,16 @@ def test_a_nodes_gradient_does_not_depend_on_what_others_are_credited():
 )
 def test_a_full_step_moves_every_adapter_that_should_move(topology, share, moved):
     pair = fresh()
-    net = network(pair.policy, topology, share, message_tokens=6, answer_tokens=5)
-    trainer = Trainer(net, pair.policy, TrainConfig(samples=SAMPLES, lr=1e-2), seed=3)
+    net = network(pair.engine, topology, share, message_tokens=6, answer_tokens=5)
+    trainer = Trainer(net, pair.model, TrainConfig(samples=SAMPLES, lr=1e-2), seed=3)
     before = [pair.vector(row).detach() for row in range(3)]
     train_step(trainer, ToyTask(judged), problems(PROBLEMS))
-    after = pair.policy.bank.parameters
+    after = pair.model.bank.parameters
     assert [not torch.equal(a, b) for a, b in zip(before, after, strict=True)] == moved
-    assert pair.policy.bank.versions == [int(m) for m in moved]
+    assert pair.model.bank.versions == [int(m) for m in moved]
     for row, which in enumerate(moved):
         if which:  # every factor of every layer takes part
-            sizes = pair.policy.bank.sizes(pair.policy.bank.spec.rank)
+            sizes = pair.model.bank.sizes(pair.model.bank.spec.rank)
             pieces = torch.split((after[row].detach() - before[row]), sizes)
             assert all(float(piece.abs().max()) > 1e-5 for piece in pieces)
     assert all(parameter.grad is None for parameter in after)
@@ -474,9 +471,9 @@ def test_a_gradient_that_is_no_number_is_not_applied():
     bad = torch.tensor([math.inf if turn.node == 0 else 1.0 for _, turn in messages])
     with pytest.raises(DivergedError, match=r"diverged at step 0: the gradient of adapter 0 .* train.lr = 1"):
         learn(trainer, messages, Weights(weights.advantage * bad, weights.scale))
-    after = pair.policy.bank.parameters
+    after = pair.model.bank.parameters
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True)), "no adapter was stepped"
-    assert pair.policy.bank.versions == [0, 0, 0]
+    assert pair.model.bank.versions == [0, 0, 0]
 
 
 def test_divergence_is_nothing_where_the_adapters_are_nothing():
@@ -491,7 +488,7 @@ def test_divergence_is_nothing_where_the_adapters_are_nothing():
 def steps_of(pair, count, **options):
     """Reports of some steps with the real optimisers, all rewards equal."""
     settings = TrainConfig(samples=SAMPLES, lr=0.02, warmup=0, **options)
-    trainer = Trainer(trainer_of(pair).network, pair.policy, settings, seed=3)
+    trainer = Trainer(trainer_of(pair).network, pair.model, settings, seed=3)
     task = ToyTask(lambda problem, text: 1.0)
     return [train_step(trainer, task, problems(PROBLEMS))[0] for _ in range(count)]
 
@@ -607,7 +604,7 @@ def test_the_reported_entropy_is_the_mean_over_tokens():
 def test_steps_repeat_bit_by_bit():
     def run():
         pair = fresh()
-        trainer = Trainer(trainer_of(pair).network, pair.policy, TrainConfig(samples=SAMPLES), seed=5)
+        trainer = Trainer(trainer_of(pair).network, pair.model, TrainConfig(samples=SAMPLES), seed=5)
         reports = [train_step(trainer, ToyTask(judged), problems(PROBLEMS))[0] for _ in range(3)]
         return [r["loss"] for r in reports], [pair.vector(row).detach() for row in range(3)]
 
@@ -637,9 +634,9 @@ def test_clipping_and_norms():
 def test_learning_is_seen(topology):
     """Reward 1 if the answer starts with n-z or N-Z, by chance one in six; 32 answers a step."""
     pair = fresh(spread=0.0)
-    net = network(pair.policy, topology, message_tokens=3, answer_tokens=2)
+    net = network(pair.engine, topology, message_tokens=3, answer_tokens=2)
     settings = TrainConfig(steps=30, problems=2, samples=16, lr=0.03, warmup=0)
-    trainer = Trainer(net, pair.policy, settings, seed=1)
+    trainer = Trainer(net, pair.model, settings, seed=1)
     task = ToyTask(lambda problem, text: float(text[:1].lower() >= "n" and text[:1].isascii()))
     rewards = [train_step(trainer, task, problems(2))[0]["reward"] for _ in range(30)]
     # the standard error of a mean of ten steps is below 0.03

@@ -22,7 +22,7 @@ def pair_of(family) -> Twins:
     """One pair of twins for each family, its gradients cleared."""
     if family not in BUILT:
         BUILT[family] = twins(family)
-    for parameter in BUILT[family].policy.bank.parameters:
+    for parameter in BUILT[family].model.bank.parameters:
         parameter.grad = None
     return BUILT[family]
 
@@ -64,7 +64,7 @@ def packed_scores(pair, items, temperature=1.0, *, tokens=4096, weigh=None, path
     heat = torch.full((len(items),), temperature)
     found = {}
     for batch in microbatches(pack(items), tokens):
-        out = score(pair.policy.backbone, pair.policy.bank, batch, heat, **PATHS[path])
+        out = score(pair.model.backbone, pair.model.bank, batch, heat, **PATHS[path])
         assert len(out.references) == (path in ("reference", "both"))
         if weigh is not None:
             weigh(out).backward()
@@ -125,11 +125,11 @@ def test_gradients_equal_an_unpacked_backward(pair, tokens, path):
 
     packed_scores(pair, items, temperature, tokens=tokens, weigh=weigh, path=path)
     expected = expected_gradients(pair, items, numbers.tolist(), temperature)
-    for parameter, gradient in zip(pair.policy.bank.parameters[:2], expected[:2], strict=True):
+    for parameter, gradient in zip(pair.model.bank.parameters[:2], expected[:2], strict=True):
         scale = float(gradient.abs().max())
         assert scale > 0.1
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=2e-5 * scale)
-    unused = pair.policy.bank.parameters[2].grad
+    unused = pair.model.bank.parameters[2].grad
     assert unused is None or not unused.any()
 
 
@@ -137,7 +137,7 @@ def test_the_entropy_carries_gradient_only_if_asked_for():
     pair = pair_of("llama")
     (batch,) = microbatches(pack(keyed(messages())[:3]), 4096)
     for asked in (False, True):
-        out = score(pair.policy.backbone, pair.policy.bank, batch, torch.ones(3), entropy_gradient=asked)
+        out = score(pair.model.backbone, pair.model.bank, batch, torch.ones(3), entropy_gradient=asked)
         assert out.entropy.requires_grad == asked
         assert out.logprobs.requires_grad
 
@@ -180,7 +180,7 @@ def test_each_message_has_its_own_temperature(path):
     items = [Message(key, 0, text(9, 0), (), text(3, key)) for key in range(3)]
     items += [Message(key, 1, text(9, 0), text(2, key), text(3, key)) for key in (3, 4)]
     (batch,) = microbatches(pack(items), 4096)
-    out = score(pair.policy.backbone, pair.policy.bank, batch, torch.tensor(heat), **PATHS[path])
+    out = score(pair.model.backbone, pair.model.bank, batch, torch.tensor(heat), **PATHS[path])
     for message, temperature in zip(items, heat, strict=True):
         vector, prompt = pair.vector(message.adapter), message.prefix + message.suffix
         expected = pair.logprobs(vector, prompt, message.ids, temperature)
@@ -203,11 +203,11 @@ def test_whatever_is_shared_is_forwarded_once():
     pair = pair_of("llama")
     prefix, length = text(50, 0), 50 + 8 * (3 + 4)
     items = [Message(key, 0, prefix, (key, *text(2, key)), text(5, 50 + key)) for key in range(8)]
-    with Watch(pair.policy) as watch:
+    with Watch(pair.model) as watch:
         packed_scores(pair, items)
     # the last token of a message is predicted and not read
     assert watch.shapes == [(1, length)]
-    with Watch(pair.policy) as watch:  # another adapter shares nothing
+    with Watch(pair.model) as watch:  # another adapter shares nothing
         packed_scores(pair, [*items, Message(8, 1, prefix, (), text(8, 9))])
     assert watch.shapes == [(2, length)]
     # common messages read and common first tokens count once as well
@@ -218,7 +218,7 @@ def test_whatever_is_shared_is_forwarded_once():
 def test_logits_are_formed_where_a_token_was_sampled_and_nowhere_else():
     pair, seen = pair_of("llama"), []
     items = keyed(messages())
-    head = pair.policy.backbone.model.get_output_embeddings()
+    head = pair.model.backbone.model.get_output_embeddings()
     handle = head.register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape)))
     packed_scores(pair, items)
     handle.remove()

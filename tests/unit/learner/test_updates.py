@@ -147,11 +147,11 @@ def test_passes_are_those_of_a_plain_ppo():
     start = [pair.vector(row).detach() for row in range(3)]
     learn(trainer, messages, weights)
     assert [len(optimiser.seen) for optimiser in trainer.optimisers] == [3, 3, 3]
-    for row, parameter in enumerate(pair.policy.bank.parameters):
+    for row, parameter in enumerate(pair.model.bank.parameters):
         moved = float((expected[row] - start[row]).detach().abs().max())
         assert moved > 1e-3
         torch.testing.assert_close(parameter.detach(), expected[row].detach(), rtol=0, atol=2e-3 * moved)
-    assert pair.policy.bank.versions == [1, 1, 1]
+    assert pair.model.bank.versions == [1, 1, 1]
 
 
 def test_one_pass_is_the_plain_step_bit_by_bit():
@@ -160,7 +160,7 @@ def test_one_pass_is_the_plain_step_bit_by_bit():
     for options in ({}, {"passes": 1, "ratio_clip": 0.9, "max_kl": 1e6, "schedule": "constant"}):
         pair = fresh()
         settings = TrainConfig(samples=4, problems=PROBLEMS, lr=1e-3, **{"max_kl": 0.0, **options})
-        trainer = Trainer(trainer_of(pair).network, pair.policy, settings, seed=3)
+        trainer = Trainer(trainer_of(pair).network, pair.model, settings, seed=3)
         reports = [train_step(trainer, ToyTask(judged), problems(PROBLEMS))[0] for _ in range(2)]
         found.append(([r["loss"] for r in reports], [pair.vector(row).detach() for row in range(3)]))
     assert found[0][0] == found[1][0]
@@ -172,10 +172,10 @@ def test_one_pass_is_the_plain_step_bit_by_bit():
 
 def moved_from(pair, seed=9):
     """The present adapters, which then move on at random; returns what they were."""
-    start = [p.detach().clone() for p in pair.policy.bank.parameters]
+    start = [p.detach().clone() for p in pair.model.bank.parameters]
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in pair.policy.bank.parameters:
+        for parameter in pair.model.bank.parameters:
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.03)
     return start
 
@@ -184,7 +184,7 @@ def test_the_pull_of_the_anchor_against_plain_forwards():
     pair = fresh()
     start = moved_from(pair)
     trainer = trainer_of(pair, anchor=0.7)
-    trainer.anchor = pair.policy.bank.holding([start[0], start[1], None])  # the last one is new
+    trainer.anchor = pair.model.bank.holding([start[0], start[1], None])  # the last one is new
     episodes = spoken(trainer, lambda problem, text: 1.0)
     messages, weights = credit(trainer, episodes)
     assert len(messages) == 36, "it acts on messages without advantage, too"
@@ -206,7 +206,7 @@ def test_the_pull_of_the_anchor_against_plain_forwards():
             gradients(trainer)[row], slope, rtol=1e-3, atol=1e-4 * float(slope.abs().max())
         )
     assert report["gradient_norm"][2] == 0.0, "a new node is not held to anything"
-    assert pair.policy.bank.versions == [1, 1, 0]
+    assert pair.model.bank.versions == [1, 1, 0]
 
 
 @pytest.mark.parametrize("options", [{"anchor": 1.0}, {"kl": 1.0}])
@@ -215,23 +215,23 @@ def test_a_pull_is_exactly_nothing_at_its_place(options):
     pair = fresh(spread=0.3 if "anchor" in options else 0.0)
     trainer = trainer_of(pair, **options)
     if "anchor" in options:
-        trainer.anchor = pair.policy.bank.holding([p.detach().clone() for p in pair.policy.bank.parameters])
+        trainer.anchor = pair.model.bank.holding([p.detach().clone() for p in pair.model.bank.parameters])
     before = [pair.vector(row) for row in range(3)]
     report, _ = train_step(trainer, ToyTask(lambda problem, text: 1.0), problems(PROBLEMS))
     assert report["learned_messages"] == 36
     assert report["gradient_norm"] == [0.0, 0.0, 0.0]
-    assert all(torch.equal(a, b) for a, b in zip(before, pair.policy.bank.parameters, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, pair.model.bank.parameters, strict=True))
 
 
 def test_an_anchor_keeps_a_network_near_and_does_not_move_itself():
     ends = []
     for strength in (0.0, 30.0):
         pair = fresh()
-        start = [p.detach().clone() for p in pair.policy.bank.parameters]
+        start = [p.detach().clone() for p in pair.model.bank.parameters]
         options = {"lr": 0.02, "max_kl": 0.0, "warmup": 0, "anchor": strength}
         settings = TrainConfig(samples=4, problems=PROBLEMS, **options)
-        trainer = Trainer(trainer_of(pair).network, pair.policy, settings, seed=3)
-        trainer.anchor = pair.policy.bank.holding([vector.clone() for vector in start])
+        trainer = Trainer(trainer_of(pair).network, pair.model, settings, seed=3)
+        trainer.anchor = pair.model.bank.holding([vector.clone() for vector in start])
         for _ in range(6):
             _, episodes = train_step(trainer, ToyTask(judged), problems(PROBLEMS))
         for vector, held in zip(start, trainer.anchor.parameters, strict=True):
@@ -252,7 +252,7 @@ def exact_kl(pair, before, episodes):
             for turn in episode.turns:
                 row, prompt = turn.adapter, turn.prefix_ids + turn.suffix_ids
                 old = pair.distributions(before[row], prompt, turn.ids, turn.temperature)
-                new = pair.distributions(pair.policy.bank.parameters[row], prompt, turn.ids, turn.temperature)
+                new = pair.distributions(pair.model.bank.parameters[row], prompt, turn.ids, turn.temperature)
                 sums[row] += float((old.exp() * (old - new)).sum())
                 counts[row] += len(turn.ids)
     return [total / max(1, count) for total, count in zip(sums, counts, strict=True)]
@@ -264,14 +264,14 @@ def exact_kl(pair, before, episodes):
 def test_an_update_moves_no_adapter_much_further_than_the_limit(rate, limit):
     pair = fresh()
     settings = TrainConfig(samples=4, problems=PROBLEMS, lr=rate, warmup=0, max_kl=limit)
-    trainer = Trainer(trainer_of(pair).network, pair.policy, settings, seed=3)
-    before = [p.detach().clone() for p in pair.policy.bank.parameters]
+    trainer = Trainer(trainer_of(pair).network, pair.model, settings, seed=3)
+    before = [p.detach().clone() for p in pair.model.bank.parameters]
     report, episodes = train_step(trainer, ToyTask(judged), problems(PROBLEMS))
     assert max(report["kl"].values()) > limit
     found = exact_kl(pair, before, episodes)
     assert max(found) < 2 * limit, found
     for row in range(3):
-        assert torch.isfinite(pair.policy.bank.parameters[row]).all()
+        assert torch.isfinite(pair.model.bank.parameters[row]).all()
     if rate < 1.0:
         assert min(found) > limit / 20, "held back, not undone"
 
@@ -281,7 +281,7 @@ def test_adapters_within_the_limit_are_left_as_they_are():
     for limit in (0.0, 0.05):
         pair = fresh()
         settings = TrainConfig(samples=4, problems=PROBLEMS, lr=0.1, warmup=0, max_kl=limit)
-        trainer = Trainer(trainer_of(pair).network, pair.policy, settings, seed=3)
+        trainer = Trainer(trainer_of(pair).network, pair.model, settings, seed=3)
         trainer.rates = {1: 1e-3}
         report, _ = train_step(trainer, ToyTask(judged), problems(PROBLEMS))
         found.append([pair.vector(row).detach() for row in range(3)])
@@ -292,11 +292,11 @@ def test_adapters_within_the_limit_are_left_as_they_are():
 def test_a_rate_beyond_all_numbers_leaves_adapters_that_are_finite():
     pair = fresh()
     settings = TrainConfig(samples=4, problems=PROBLEMS, lr=1e30, warmup=0)
-    trainer = Trainer(trainer_of(pair).network, pair.policy, settings, seed=3)
-    before = [p.detach().clone() for p in pair.policy.bank.parameters]
+    trainer = Trainer(trainer_of(pair).network, pair.model, settings, seed=3)
+    before = [p.detach().clone() for p in pair.model.bank.parameters]
     for _ in range(2):
         train_step(trainer, ToyTask(judged), problems(PROBLEMS))
-    assert all(torch.equal(a, b) for a, b in zip(before, pair.policy.bank.parameters, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, pair.model.bank.parameters, strict=True))
 
 
 @pytest.mark.parametrize("options", [{}, {"passes": 2}, {"max_kl": 0.05, "passes": 2}])
@@ -305,7 +305,7 @@ def test_without_a_limit_divergence_is_an_error_and_never_silent(options, worth)
     """Also where all answers of the broken network are wrong, so that there is nothing to learn from."""
     pair = fresh()
     settings = TrainConfig(samples=4, problems=PROBLEMS, lr=1e30, warmup=0, **{"max_kl": 0.0, **options})
-    trainer = Trainer(trainer_of(pair).network, pair.policy, settings, seed=3)
+    trainer = Trainer(trainer_of(pair).network, pair.model, settings, seed=3)
 
     def steps():
         for step in range(3):
@@ -350,14 +350,14 @@ def test_signs_cannot_cancel_in_the_drift():
 def test_imitation_is_likelihood_at_the_stages_rate_and_nothing_else():
     pair = fresh()
     trainer = trainer_of(pair, warmup=50, kl=1.0, entropy=1.0, anchor=1.0, lr=0.5)
-    trainer.anchor = pair.policy.bank.holding([0.5 * p.detach() for p in pair.policy.bank.parameters])
+    trainer.anchor = pair.model.bank.holding([0.5 * p.detach() for p in pair.model.bank.parameters])
     trainer.lr, trainer.rates = 0.25, {0: 0.5, 1: 0.0}
     episodes = spoken(trainer, lambda problem, text: 1.0)
     messages, weights = credit(trainer, episodes)
     weights = Weights(torch.ones_like(weights.advantage), weights.scale)
     said = [message for message, _ in messages]
-    plain = accumulate(pair.policy, said, weights, 1.0, Objective())
-    expected = [None if p.grad is None else p.grad.clone() for p in pair.policy.bank.parameters]
+    plain = accumulate(pair.model, said, weights, 1.0, Objective())
+    expected = [None if p.grad is None else p.grad.clone() for p in pair.model.bank.parameters]
     imitate(trainer, messages, weights)
     assert plain.loss > 0
     for row in (0, 2):
@@ -368,6 +368,6 @@ def test_imitation_is_likelihood_at_the_stages_rate_and_nothing_else():
 def test_helpers_start_from_the_same_adapters():
     """``fresh`` puts back what a test before has changed: without that no comparison above holds."""
     pair = fresh()
-    for parameter, vector in zip(pair.policy.bank.parameters, START["vectors"], strict=True):
+    for parameter, vector in zip(pair.model.bank.parameters, START["vectors"], strict=True):
         assert torch.equal(parameter, vector)
     assert all(not torch.equal(a, b) for a, b in pairwise(START["vectors"]))

@@ -26,7 +26,7 @@ def pair():
 def uneven():
     """Three adapters of ranks 2, 8 and 5 side by side."""
     made = twins(adapters=3, spec=LoraSpec(4, 6.0, ranks=(2, 8, 5)))
-    assert made.policy.bank.ranks == [2, 8, 5]
+    assert made.model.bank.ranks == [2, 8, 5]
     return made
 
 
@@ -41,26 +41,26 @@ def forward(backbone, ids):
     return backbone.hidden(ids, position, plan)
 
 
-def logits(policy, ids, rows):
+def logits(resident, ids, rows):
     """(R, L, V) under these adapters."""
-    with policy.bank.select(rows, torch.float32):
-        return policy.backbone.logits(forward(policy.backbone, ids))
+    with resident.bank.select(rows, torch.float32):
+        return resident.backbone.logits(forward(resident.backbone, ids))
 
 
-def peft_node(policy, row):
+def peft_node(resident, row):
     """Real PEFT with the factors of one adapter."""
     from peft import LoraConfig, get_peft_model
 
-    spec = policy.bank.spec
+    spec = resident.bank.spec
     config = LoraConfig(
-        r=policy.bank.ranks[row],
+        r=resident.bank.ranks[row],
         lora_alpha=spec.alpha,
         target_modules=list(spec.targets),
         lora_dropout=0.0,
         bias="none",
     )
     model = get_peft_model(tiny_model(), config).eval()
-    for slot, down, up in policy.bank.factors(row):
+    for slot, down, up in resident.bank.factors(row):
         layer = model.get_submodule(f"base_model.model.{slot.path}")
         with torch.no_grad():
             layer.lora_A["default"].weight.copy_(down)
@@ -72,37 +72,37 @@ def peft_node(policy, row):
 @pytest.mark.parametrize("rows", [[0, 1, 2], [0, 0, 1, 1, 2, 2], [2, 0, 2, 2, 1], [1, 1], [2, 1, 0]])
 @pytest.mark.parametrize("which", ["pair", "uneven"])
 def test_logits_and_gradients_are_pefts_node_by_node(request, which, rows):
-    policy = request.getfixturevalue(which).policy
-    for parameter in policy.bank.parameters:
+    resident = request.getfixturevalue(which).model
+    for parameter in resident.bank.parameters:
         parameter.grad = None
     ids = tokens(len(rows))
     probe = torch.randn(len(rows), LENGTH, 257, generator=torch.Generator().manual_seed(3))
-    ours = logits(policy, ids, rows)
+    ours = logits(resident, ids, rows)
     (ours * probe).sum().backward()
     for row in sorted(set(rows)):
         own = [i for i, r in enumerate(rows) if r == row]
-        model = peft_node(policy, row)
+        model = peft_node(resident, row)
         theirs = model(input_ids=ids[own], use_cache=False).logits
         torch.testing.assert_close(ours[own], theirs, rtol=1e-5, atol=2e-5)
         (theirs * probe[own]).sum().backward()
-        gradient = policy.bank.parameters[row].grad
-        pieces = torch.split(gradient, policy.bank.sizes(policy.bank.ranks[row]))
-        for i, slot in enumerate(policy.bank.slots):
+        gradient = resident.bank.parameters[row].grad
+        pieces = torch.split(gradient, resident.bank.sizes(resident.bank.ranks[row]))
+        for i, slot in enumerate(resident.bank.slots):
             layer = model.get_submodule(f"base_model.model.{slot.path}")
             for piece, factor in ((pieces[2 * i], layer.lora_A), (pieces[2 * i + 1], layer.lora_B)):
                 expected = factor["default"].weight.grad
                 scale = float(expected.abs().max())
                 torch.testing.assert_close(piece.view_as(expected), expected, rtol=1e-5, atol=1e-5 * scale)
     for row in set(range(3)) - set(rows):
-        gradient = policy.bank.parameters[row].grad
+        gradient = resident.bank.parameters[row].grad
         assert gradient is None or not gradient.any()
-    for parameter in policy.bank.parameters:
+    for parameter in resident.bank.parameters:
         parameter.grad = None
 
 
 def test_adapters_differ_and_rows_do_not_leak(pair):
     ids = tokens(1).expand(4, LENGTH)
-    out = logits(pair.policy, ids, [0, 1, 2, 0]).detach()
+    out = logits(pair.model, ids, [0, 1, 2, 0]).detach()
     torch.testing.assert_close(out[0], out[3], rtol=1e-5, atol=1e-5)
     for a, b in ((0, 1), (0, 2), (1, 2)):
         assert (out[a] - out[b]).abs().max() > 0.1
@@ -111,18 +111,18 @@ def test_adapters_differ_and_rows_do_not_leak(pair):
 def test_unselected_is_the_backbone(pair):
     ids = tokens(2)
     expected = pair.plain(input_ids=ids, use_cache=False).logits
-    torch.testing.assert_close(logits(pair.policy, ids, None), expected, rtol=1e-5, atol=2e-5)
-    fresh = twins(adapters=2, spread=0.0).policy
+    torch.testing.assert_close(logits(pair.model, ids, None), expected, rtol=1e-5, atol=2e-5)
+    fresh = twins(adapters=2, spread=0.0).model
     torch.testing.assert_close(logits(fresh, ids, [0, 1]), expected, rtol=1e-5, atol=2e-5)
 
 
 def test_selection_nests_and_is_restored(pair):
-    bank, ids = pair.policy.bank, tokens(1)
+    bank, ids = pair.model.bank, tokens(1)
 
     def now():
-        return forward(pair.policy.backbone, ids).detach()
+        return forward(pair.model.backbone, ids).detach()
 
-    none, zero, one = [logits(pair.policy, ids, rows).detach() for rows in (None, [0], [1])]
+    none, zero, one = [logits(pair.model, ids, rows).detach() for rows in (None, [0], [1])]
     out = []
     assert bank.active is None
     with bank.select([0], torch.float32):
@@ -137,17 +137,17 @@ def test_selection_nests_and_is_restored(pair):
             raise ZeroDivisionError
         out.append(now())
     out.append(now())
-    seen = [pair.policy.backbone.logits(hidden).detach() for hidden in out]
+    seen = [pair.model.backbone.logits(hidden).detach() for hidden in out]
     for found, expected in zip(seen, [zero, one, none, one, zero, zero, none], strict=True):
         assert torch.equal(found, expected)
     assert bank.active is None
 
 
 def test_the_backbone_is_frozen(pair):
-    logits(pair.policy, tokens(2), [0, 1]).sum().backward()
-    assert all(p.grad is None and not p.requires_grad for p in pair.policy.backbone.model.parameters())
-    assert len(list(pair.policy.backbone.model.parameters())) == len(list(pair.plain.parameters()))
-    for parameter in pair.policy.bank.parameters:
+    logits(pair.model, tokens(2), [0, 1]).sum().backward()
+    assert all(p.grad is None and not p.requires_grad for p in pair.model.backbone.model.parameters())
+    assert len(list(pair.model.backbone.model.parameters())) == len(list(pair.plain.parameters()))
+    for parameter in pair.model.bank.parameters:
         parameter.grad = None
 
 

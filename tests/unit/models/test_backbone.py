@@ -146,10 +146,12 @@ def test_bad_dtype_and_device_are_named():
 def test_the_embedded_model_speaks_english():
     """A greedy continuation that random or badly unpacked weights would not produce."""
     from neuromas.engines.base import Request
-    from neuromas.engines.local.resident import ResidentPolicy
+    from neuromas.engines.local.engine import LocalEngine
     from neuromas.models.adapters import LoraSpec
+    from neuromas.models.resident import ResidentModel
 
-    policy = ResidentPolicy(load_backbone(EMBEDDED, "float32", "cpu"), LoraSpec(), 1, 0)
-    prompt = policy.codec.encode("The capital of France is")
-    (out,) = policy.generate([Request(0, prompt, (), 2, 0)], 0.0, frozenset())
-    assert policy.codec.decode(out.ids).strip().startswith("Paris")
+    model = ResidentModel.around(load_backbone(EMBEDDED, "float32", "cpu"), LoraSpec(), 1, 0)
+    engine = LocalEngine(model)
+    prompt = engine.codec.encode("The capital of France is")
+    (out,) = engine.generate([Request(0, prompt, (), 2, 0)], 0.0, frozenset())
+    assert engine.codec.decode(out.ids).strip().startswith("Paris")

@@ -46,10 +46,10 @@ def trained() -> tuple[Assembly, Trainer]:
     """A 2-1 network after two steps, so that every adapter has moved."""
     config = make_config(small())
     assembly = assemble(config)
-    trainer = Trainer(assembly.network, assembly.policy, config.train, config.seed)
+    trainer = Trainer(assembly.network, assembly.model, config.train, config.seed)
     for step in range(2):
         train_step(trainer, assembly.task, [assembly.task.problem("train", 2 * step + i) for i in range(2)])
-    assert min(assembly.policy.bank.versions) > 0
+    assert min(assembly.model.bank.versions) > 0
     return assembly, trainer
 
 
@@ -86,9 +86,9 @@ def refused(folder) -> str:
 
 def test_saved_and_loaded_is_the_same_network(trained, saved):
     loaded = load_bundle(saved)
-    bank = trained[0].policy.bank
-    assert loaded.policy.bank.versions == bank.versions
-    for mine, theirs in zip(loaded.policy.bank.parameters, bank.parameters, strict=True):
+    bank = trained[0].model.bank
+    assert loaded.model.bank.versions == bank.versions
+    for mine, theirs in zip(loaded.model.bank.parameters, bank.parameters, strict=True):
         assert torch.equal(mine, theirs)
     assert loaded.network.topology == trained[0].network.topology
     assert loaded.config == trained[0].config
@@ -99,10 +99,10 @@ def test_saved_and_loaded_is_the_same_network(trained, saved):
 def test_real_peft_loads_every_node_and_agrees(saved, node):
     """Log-probabilities of what we draw with a node are those of PEFT over transformers' own forward pass."""
     peft = PeftModel.from_pretrained(tiny_model(), saved / "adapters" / f"adapter-{node:02d}")
-    policy = load_bundle(saved).policy
+    engine = load_bundle(saved).network.engine
     prompt = tuple(range(65, 105))
     requests = [Request(node, prompt, (), 12, seed) for seed in range(4)]
-    for message in policy.generate(requests, 1.0, frozenset()):
+    for message in engine.generate(requests, 1.0, frozenset()):
         ids = torch.tensor([prompt + message.ids])
         target = torch.tensor(message.ids)
         with torch.inference_mode():
@@ -286,7 +286,7 @@ def test_a_device_this_machine_cannot_have(saved):
 
 def test_optimisers_return_bitwise(trained, saved):
     fresh = assemble(make_config(small()))
-    trainer = Trainer(fresh.network, fresh.policy, fresh.config.train, 0)
+    trainer = Trainer(fresh.network, fresh.model, fresh.config.train, 0)
     load_optimisers(saved, trainer.optimisers)
     for mine, theirs in zip(trainer.optimisers, trained[1].optimisers, strict=True):
         (a,), (b,) = mine.state.values(), theirs.state.values()
@@ -315,7 +315,7 @@ def test_optimiser_states_of_another_network(copy, name, change, says):
     changed = {**tensors, name: change(tensors.get(name))}
     save_file({key: value.contiguous() for key, value in changed.items() if value is not None}, path)
     fresh = assemble(make_config(small()))
-    trainer = Trainer(fresh.network, fresh.policy, fresh.config.train, 0)
+    trainer = Trainer(fresh.network, fresh.model, fresh.config.train, 0)
     with pytest.raises(RunError, match=rf"optimisers.safetensors: adapter 1.*{says}") as caught:
         load_optimisers(copy, trainer.optimisers)
     assert len(str(caught.value).splitlines()) == 1
@@ -370,7 +370,7 @@ def test_a_training_state_that_cannot_be(copy, changes, says):
 
 def test_an_optimiser_that_never_stepped_has_no_state(tmp_path):
     assembly = assemble(make_config(small()))
-    trainer = Trainer(assembly.network, assembly.policy, assembly.config.train, 0)
+    trainer = Trainer(assembly.network, assembly.model, assembly.config.train, 0)
     save_optimisers(tmp_path, trainer.optimisers)
     load_optimisers(tmp_path, trainer.optimisers)
     assert all(not optimiser.state for optimiser in trainer.optimisers)
@@ -397,15 +397,15 @@ def test_a_complete_bundle_is_believed(saved):
 def test_ranks_of_their_own_are_saved_and_checked(tmp_path):
     config = make_config(small(model={"ranks": [2, 4, 3]}))
     made = assemble(config)
-    assert made.policy.bank.ranks == [2, 4, 3]
+    assert made.model.bank.ranks == [2, 4, 3]
     folder = tmp_path / "network"
     folder.mkdir()
     save_bundle(folder, made, {}, {})
     again = load_bundle(folder)
-    assert again.policy.bank.ranks == [2, 4, 3]
+    assert again.model.bank.ranks == [2, 4, 3]
     assert all(
         torch.equal(a, b)
-        for a, b in zip(made.policy.bank.parameters, again.policy.bank.parameters, strict=True)
+        for a, b in zip(made.model.bank.parameters, again.model.bank.parameters, strict=True)
     )
     for row, rank in enumerate((2, 4, 3)):
         config_file = folder / "adapters" / f"adapter-{row:02d}" / "adapter_config.json"

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from neuromas.engines.base import Request
-from neuromas.engines.local.resident import ResidentPolicy
+from neuromas.engines.local.engine import LocalEngine
 from neuromas.learner.scorer import Message, pack, score
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.backbone import load_backbone
+from neuromas.models.resident import ResidentModel
 
 pytestmark = [
     pytest.mark.gpu,
@@ -17,8 +18,8 @@ pytestmark = [
 ]
 
 
-def policy(device):
-    made = ResidentPolicy(load_backbone("tiny", "float32", device), LoraSpec(4, 8.0), 2, 0)
+def resident(device):
+    made = ResidentModel.around(load_backbone("tiny", "float32", device), LoraSpec(4, 8.0), 2, 0)
     generator = torch.Generator().manual_seed(1)
     for parameter in made.bank.parameters:
         noise = torch.randn(parameter.shape, generator=generator) * 0.3
@@ -36,19 +37,20 @@ def requests():
 
 
 def test_greedy_messages_agree():
-    ours, theirs = (policy(device).generate(requests(), 0.0, frozenset({256})) for device in ("cuda", "cpu"))
+    engines = [LocalEngine(resident(device)) for device in ("cuda", "cpu")]
+    ours, theirs = (engine.generate(requests(), 0.0, frozenset({256})) for engine in engines)
     assert [one.ids for one in ours] == [one.ids for one in theirs]
 
 
 def test_scores_and_gradients_agree():
-    spoken = policy("cpu").generate(requests(), 1.0, frozenset({256}))
+    spoken = LocalEngine(resident("cpu")).generate(requests(), 1.0, frozenset({256}))
     messages = [
         Message(i, r.adapter, r.prefix, r.suffix, g.ids)
         for i, (r, g) in enumerate(zip(requests(), spoken, strict=True))
     ]
     results = []
     for device in ("cuda", "cpu"):
-        made = policy(device)
+        made = resident(device)
         scores = score(made.backbone, made.bank, pack(messages), torch.ones(len(messages)))
         scores.logprobs.sum().backward()
         results.append((scores.logprobs.detach().cpu(), [p.grad.cpu() for p in made.bank.parameters]))

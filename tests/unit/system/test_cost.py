@@ -94,7 +94,7 @@ def test_one_node_by_hand():
     assert one.peak_bytes == pytest.approx(0.40e9 + 16 * 1792 + 2 * (26816 + packed + kept), abs=1e-3)
 
 
-def test_torch_counts_the_same_operations(tiny_policy):
+def test_torch_counts_the_same_operations(tiny_engine):
     """Forward and backward of one message through the real scorer, product by product."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -102,14 +102,14 @@ def test_torch_counts_the_same_operations(tiny_policy):
     from neuromas.learner.scorer import Message, pack, score
     from neuromas.system.cost import _forward, _pairs
 
-    policy = tiny_policy(1)
+    model = tiny_engine(1).model
     call = Reading(prefix=9, suffix=5, new=4)
     n, rank = call.prompt + call.new - 1, 4
     message = Message(0, 0, tuple(range(9)), tuple(range(20, 25)), (1, 2, 3, 4))
     body, low, seen, head = _forward(TINY, rank * TINY.per_rank(ALL[:4]), call, 1)
     seen *= n * n / _pairs(n)  # the masked half is multiplied, too
     with FlopCounterMode(display=False) as forward:
-        scores = score(policy.backbone, policy.bank, pack([message]), torch.ones(1))
+        scores = score(model.backbone, model.bank, pack([message]), torch.ones(1))
     assert forward.get_total_flops() == body + low + seen + head
     with FlopCounterMode(display=False) as backward:
         scores.logprobs.sum().backward()

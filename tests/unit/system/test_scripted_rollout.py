@@ -11,7 +11,7 @@ from toys import ToyTask, lines, network, problems
 from neuromas.core.errors import ConfigError, PromptError
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Score
-from neuromas.engines.scripted import ScriptedPolicy
+from neuromas.engines.scripted import ScriptedEngine
 from neuromas.system.rollout import WRONG, Sampling, rollout
 from neuromas.topology.graph import Topology
 
@@ -29,19 +29,19 @@ def say(prompt, adapter):
 
 
 def run(topology, script=say, count=1, samples=1, **options):
-    """Episodes, and the policy that was asked."""
-    policy = ScriptedPolicy(script, context=options.pop("context", 1 << 16))
+    """Episodes, and the engine that was asked."""
+    engine = ScriptedEngine(script, context=options.pop("context", 1 << 16))
     sampling = Sampling(1.0, options.pop("seed", 7), options.pop("intervention", "none"))
     task = options.pop("task", TASK)
     asked = options.pop("problems", None) or problems(count)
-    net = network(policy, topology, **options)
-    return rollout(net, task, asked, samples, sampling), policy
+    net = network(engine, topology, **options)
+    return rollout(net, task, asked, samples, sampling), engine
 
 
 def test_layers_speak_in_order_each_as_one_batch():
-    episodes, policy = run("2-2-1", count=3, samples=2)
-    assert [sorted({r.adapter for r in call.requests}) for call in policy.calls] == [[0, 1], [2, 3], [4]]
-    assert [len(call.requests) for call in policy.calls] == [12, 12, 6]
+    episodes, engine = run("2-2-1", count=3, samples=2)
+    assert [sorted({r.adapter for r in call.requests}) for call in engine.calls] == [[0, 1], [2, 3], [4]]
+    assert [len(call.requests) for call in engine.calls] == [12, 12, 6]
     assert [(e.problem.id, e.sample) for e in episodes] == [(f"p{p}", k) for p in range(3) for k in range(2)]
     for episode in episodes:
         assert [turn.node for turn in episode.turns] == [0, 1, 2, 3, 4]
@@ -62,11 +62,11 @@ def test_every_node_reads_its_predecessors_and_nobody_else(topology, count, samp
     def script(prompt, adapter):
         return f"m{adapter}"
 
-    episodes, policy = run(topology, script, samples=samples, problems=asked, message_tokens=600)
-    assert len(policy.calls) == topology.depth
+    episodes, engine = run(topology, script, samples=samples, problems=asked, message_tokens=600)
+    assert len(engine.calls) == topology.depth
     for episode in episodes:
         for node, turn in enumerate(episode.turns):
-            told = policy.codec.decode(turn.prefix_ids + turn.suffix_ids)
+            told = engine.codec.decode(turn.prefix_ids + turn.suffix_ids)
             read = [line.partition(": ")[2] for line in lines(told)]
             budgets = [600 if e.budget is None else e.budget for e in topology.incoming(node)]
             sources = [e.source for e in topology.incoming(node)]
@@ -76,28 +76,28 @@ def test_every_node_reads_its_predecessors_and_nobody_else(topology, count, samp
 
 def test_skip_edges():
     skip = Topology.build(["a", "b", "c"], [("a", "b"), ("a", "c"), ("b", "c")])
-    _, policy = run(skip)
-    assert lines(policy.calls[1].prompts[0]) == ["Node 1: m0p0"]
-    assert lines(policy.calls[2].prompts[0]) == ["Node 1.1: m0p0", "Node 2.1: m1p0"]
+    _, engine = run(skip)
+    assert lines(engine.calls[1].prompts[0]) == ["Node 1: m0p0"]
+    assert lines(engine.calls[2].prompts[0]) == ["Node 1.1: m0p0", "Node 2.1: m1p0"]
 
 
 @pytest.mark.parametrize(
     ("share", "rows"), [("node", [0, 1, 2, 3, 4]), ("layer", [0, 0, 1, 1, 2]), ("all", [0] * 5)]
 )
 def test_shared_adapters(share, rows):
-    episodes, policy = run("2-2-1", share=share)
-    policy.versions[1] = 5
+    episodes, engine = run("2-2-1", share=share)
+    engine.versions[1] = 5
     assert [turn.adapter for turn in episodes[0].turns] == rows
     assert [turn.text for turn in episodes[0].turns] == [f"m{row}p0" for row in rows]
 
 
 def test_turns_carry_what_they_were_drawn_with():
-    policy = ScriptedPolicy(say)
-    policy.versions.update({0: 3, 1: 8})
-    (episode,) = rollout(network(policy, "1-1"), TASK, problems(1), 1, Sampling(0.5, 1))
+    engine = ScriptedEngine(say)
+    engine.versions.update({0: 3, 1: 8})
+    (episode,) = rollout(network(engine, "1-1"), TASK, problems(1), 1, Sampling(0.5, 1))
     assert [turn.version for turn in episode.turns] == [3, 8]
     assert [turn.temperature for turn in episode.turns] == [0.5, 0.5]
-    requests = [call.requests[0] for call in policy.calls]
+    requests = [call.requests[0] for call in engine.calls]
     assert [(r.prefix, r.suffix) for r in requests] == [(t.prefix_ids, t.suffix_ids) for t in episode.turns]
     for turn in episode.turns:
         assert turn.ids == (*turn.text.encode(), 256)
@@ -112,29 +112,29 @@ def test_edge_budgets_cut_and_are_counted():
     def script(prompt, adapter):
         return "abcdefgh" if adapter == 0 else "xyz"
 
-    episodes, policy = run(graph, script, message_tokens=16)
+    episodes, engine = run(graph, script, message_tokens=16)
     (episode,) = episodes
-    assert lines(policy.calls[1].prompts[0]) == ["Node 1: abc"]
-    assert lines(policy.calls[2].prompts[0]) == ["Node 1.1: abcdefgh", "Node 2.1: xyz"]
+    assert lines(engine.calls[1].prompts[0]) == ["Node 1: abc"]
+    assert lines(engine.calls[2].prompts[0]) == ["Node 1.1: abcdefgh", "Node 2.1: xyz"]
     assert [turn.cut_inputs for turn in episode.turns] == [0, 1, 0]
     assert [turn.truncated for turn in episode.turns] == [False] * 3
-    assert policy.calls[0].requests[0].max_new == 16  # as much as the widest of its edges takes
-    assert policy.calls[1].requests[0].max_new == 9
+    assert engine.calls[0].requests[0].max_new == 16  # as much as the widest of its edges takes
+    assert engine.calls[1].requests[0].max_new == 9
     assert episode.turns[0].text == "abcdefgh"  # the record is what was written, not what was read
 
 
 def test_the_end_token_is_not_part_of_what_is_read():
     graph = Topology.build(["a", "b", "c"], [("a", "b", 3), ("a", "c"), ("b", "c")])
-    (episode,), policy = run(graph, lambda prompt, adapter: "abc")
-    assert lines(policy.calls[1].prompts[0]) == ["Node 1: abc"]
+    (episode,), engine = run(graph, lambda prompt, adapter: "abc")
+    assert lines(engine.calls[1].prompts[0]) == ["Node 1: abc"]
     assert [turn.cut_inputs for turn in episode.turns] == [0, 0, 0]
 
 
 def test_a_message_as_long_as_its_edge_is_not_cut():
     graph = Topology.build(["a", "b"], [("a", "b", 4)])
     for text, truncated in (("abc", False), ("abcd", True)):  # the end token needs room as well
-        (episode,), policy = run(graph, lambda prompt, adapter, text=text: text)
-        assert lines(policy.calls[1].prompts[0]) == [f"Node 1: {text}"]
+        (episode,), engine = run(graph, lambda prompt, adapter, text=text: text)
+        assert lines(engine.calls[1].prompts[0]) == [f"Node 1: {text}"]
         assert [turn.cut_inputs for turn in episode.turns] == [0, 0]
         assert episode.turns[0].truncated == truncated
 
@@ -150,25 +150,25 @@ def test_truncation_is_counted_and_is_no_parse_failure():
 
 
 def test_a_plain_message_ends_with_its_line():
-    (episode,), policy = run("1-1", lambda prompt, adapter: "first\nNode 9: second")
-    assert policy.calls[0].ends == frozenset({10, 13, 256})
+    (episode,), engine = run("1-1", lambda prompt, adapter: "first\nNode 9: second")
+    assert engine.calls[0].ends == frozenset({10, 13, 256})
     assert [turn.text for turn in episode.turns] == ["first", "first"]
     assert episode.turns[0].ids == (*b"first", 10)
     assert not episode.turns[0].truncated
-    assert lines(policy.calls[1].prompts[0]) == ["Node 1: first"]
+    assert lines(engine.calls[1].prompts[0]) == ["Node 1: first"]
 
 
 def test_only_a_line_break_ends_a_line():
-    (episode,), policy = run("1-1", lambda prompt, adapter: "a\x0cb\u2028c")
+    (episode,), engine = run("1-1", lambda prompt, adapter: "a\x0cb\u2028c")
     assert episode.turns[0].text == "a\x0cb\u2028c"
-    assert lines(policy.calls[1].prompts[0]) == ["Node 1: a b c"]
+    assert lines(engine.calls[1].prompts[0]) == ["Node 1: a b c"]
 
 
 def test_a_chat_message_has_many_lines_but_is_read_as_one():
-    (episode,), policy = run("1-1", lambda prompt, adapter: "first\n\nsecond", style="chat")
-    assert policy.calls[0].ends == frozenset({256})
+    (episode,), engine = run("1-1", lambda prompt, adapter: "first\n\nsecond", style="chat")
+    assert engine.calls[0].ends == frozenset({256})
     assert episode.answer == "first\n\nsecond"
-    assert "[node 1] first second\n" in policy.calls[1].prompts[0]
+    assert "[node 1] first second\n" in engine.calls[1].prompts[0]
 
 
 class Breaks(Exception):
@@ -191,22 +191,22 @@ def test_a_failing_scorer_is_data_with_its_cause():
 def test_a_problem_that_cannot_be_prompted_fails_alone():
     poor = Problem("poor", "Question number 9?", "", parts=("one",))
     rich = Problem("rich", "Question number 8?", "", parts=("one", "two"))
-    episodes, policy = run(Topology.parse("2-1", "split"), problems=[poor, rich], samples=2)
+    episodes, engine = run(Topology.parse("2-1", "split"), problems=[poor, rich], samples=2)
     assert ["share 1/2" in (e.failure or "") for e in episodes] == [True, True, False, False]
     assert [e.score is None for e in episodes] == [True, True, False, False]
     assert [e.turns for e in episodes[:2]] == [(), ()]
-    assert [len(call.requests) for call in policy.calls] == [4, 2]  # nothing was asked in vain
+    assert [len(call.requests) for call in engine.calls] == [4, 2]  # nothing was asked in vain
 
 
 def test_a_prompt_that_overflows_fails_its_own_sample_and_names_the_node():
     def script(prompt, adapter):
         return "long " * 6 if number(prompt) == "1" else "s"
 
-    episodes, policy = run("1-1", script, count=3, message_tokens=40, context=110)
+    episodes, engine = run("1-1", script, count=3, message_tokens=40, context=110)
     assert [e.failure is None for e in episodes] == [True, False, True]
     assert episodes[1].failure.startswith("node '2.1': a prompt of ")
     assert [len(e.turns) for e in episodes] == [2, 1, 2]
-    assert len(policy.calls[1].requests) == 2
+    assert len(engine.calls[1].requests) == 2
 
 
 def test_no_problem_at_all_can_be_prompted():
@@ -220,16 +220,16 @@ def test_no_problems_no_episodes():
 
 
 def test_blanked_messages_are_spoken_but_not_read():
-    episodes, policy = run("2-1", count=2, intervention="blank")
+    episodes, engine = run("2-1", count=2, intervention="blank")
     assert [turn.text for turn in episodes[0].turns] == ["m0p0", "m1p0", "m2p0"]
-    for prompt in policy.calls[1].prompts:
+    for prompt in engine.calls[1].prompts:
         assert lines(prompt) == ["Node 1: ", "Node 2: "]
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
 def test_shuffled_messages_come_from_another_problem(count):
-    _, policy = run("2-2-1", count=count, samples=3, intervention="shuffle")
-    for call in policy.calls[1:]:
+    _, engine = run("2-2-1", count=count, samples=3, intervention="shuffle")
+    for call in engine.calls[1:]:
         for prompt in call.prompts:
             donors = {line.partition("p")[2] for line in lines(prompt)}
             writers = [line.partition("m")[2][0] for line in lines(prompt)]
@@ -237,14 +237,14 @@ def test_shuffled_messages_come_from_another_problem(count):
             assert len(donors) == 1  # all messages of one pass are of the same other pass
             assert writers in (["0", "1"], ["2", "3"])  # each from the node it seems to be from
     # every problem's message is read elsewhere, none is lost
-    donors = [lines(prompt)[0].partition("p")[2] for prompt in policy.calls[2].prompts]
+    donors = [lines(prompt)[0].partition("p")[2] for prompt in engine.calls[2].prompts]
     assert sorted(donors) == sorted(str(i) for i in range(count) for _ in range(3))
 
 
 def test_shuffling_keeps_the_sample():
     ticket = iter(range(100))
-    _, policy = run("1-1", lambda p, adapter: f"t{next(ticket)}", count=3, samples=4, intervention="shuffle")
-    shown = [int(lines(prompt)[0].partition("t")[2]) for prompt in policy.calls[1].prompts]
+    _, engine = run("1-1", lambda p, adapter: f"t{next(ticket)}", count=3, samples=4, intervention="shuffle")
+    shown = [int(lines(prompt)[0].partition("t")[2]) for prompt in engine.calls[1].prompts]
     assert sorted(shown) == list(range(12))
     assert [t % 4 for t in shown] == [0, 1, 2, 3] * 3
     assert all(t // 4 != place // 4 for place, t in enumerate(shown))
@@ -256,11 +256,11 @@ def test_shuffling_when_some_samples_have_failed():
     def script(prompt, adapter):  # one message is too long for its reader
         return "long " * 6 if adapter == 0 and next(ticket) == 3 else f"p{number(prompt)}"
 
-    episodes, policy = run(
+    episodes, engine = run(
         "1-1-1", script, count=2, samples=2, message_tokens=40, context=125, intervention="shuffle"
     )
     assert [e.failure is None for e in episodes].count(True) == 3
-    for prompt in policy.calls[2].prompts:
+    for prompt in engine.calls[2].prompts:
         assert lines(prompt) == [f"Node 1: p{1 - int(number(prompt))}"]
 
 
@@ -271,8 +271,8 @@ def test_one_problem_cannot_be_shuffled():
         Sampling(1.0, 0, "shufle")
 
 
-def seeds(policy):
-    return [request.seed for call in policy.calls for request in call.requests]
+def seeds(engine):
+    return [request.seed for call in engine.calls for request in call.requests]
 
 
 def test_same_seed_same_episodes():
@@ -294,15 +294,15 @@ def test_a_seed_depends_on_the_place_alone():
 
 def test_shuffling_is_fixed_by_the_seed():
     def shown(seed):
-        _, policy = run("1-1", count=6, intervention="shuffle", seed=seed)
-        return tuple(lines(prompt)[0] for prompt in policy.calls[1].prompts)
+        _, engine = run("1-1", count=6, intervention="shuffle", seed=seed)
+        return tuple(lines(prompt)[0] for prompt in engine.calls[1].prompts)
 
     assert shown(1) == shown(1)
     assert len({shown(seed) for seed in range(8)}) > 1
 
 
-def test_sampled_episodes_of_the_tiny_model_repeat(tiny_policy):
-    net = network(tiny_policy(adapters=3), "2-1", message_tokens=6, answer_tokens=6)
+def test_sampled_episodes_of_the_tiny_model_repeat(tiny_engine):
+    net = network(tiny_engine(adapters=3), "2-1", message_tokens=6, answer_tokens=6)
     first = rollout(net, TASK, problems(2), 3, Sampling(1.0, 5))
     assert rollout(net, TASK, problems(2), 3, Sampling(1.0, 5)) == first
     assert rollout(net, TASK, problems(2), 3, Sampling(1.0, 6)) != first
@@ -312,8 +312,8 @@ def test_sampled_episodes_of_the_tiny_model_repeat(tiny_policy):
 def test_a_problem_met_twice_in_a_batch_draws_anew():
     from neuromas.system.network import Network
 
-    policy = ScriptedPolicy(lambda prompt, adapter: "x")
-    network = Network(Topology.parse("1"), policy, (0,))
+    engine = ScriptedEngine(lambda prompt, adapter: "x")
+    network = Network(Topology.parse("1"), engine, (0,))
     problem = Problem("p", "q", "x")
 
     class Any:
@@ -324,4 +324,4 @@ def test_a_problem_met_twice_in_a_batch_draws_anew():
 
     episodes = rollout(network, Any(), [problem, problem], 2, Sampling(1.0, 0))
     assert [episode.sample for episode in episodes] == [0, 1, 2, 3]
-    assert len({request.seed for batch in policy.calls for request in batch.requests}) == 4
+    assert len({request.seed for batch in engine.calls for request in batch.requests}) == 4

@@ -159,3 +159,7 @@ def test_drawing_runs_no_collected_programs():
     # codeio executes thousands of foreign snippets; one was seen to write a file into the working directory
     with pytest.raises(TaskError, match="'gym/codeio' is left out: it runs collected programs"):
         make_task("gym/codeio", {})
+
+
+def test_names_read_in_the_sources_are_those_that_are_registered():
+    assert gym._written() == set(gym._registry())

@@ -102,7 +102,7 @@ def episodes(network: Network) -> list[dict[str, tuple]]:
     ]
 
 
-def assert_old_nodes_write_the_same(policy, old: Topology, change, share: str = "node") -> None:
+def assert_old_nodes_write_the_same(engine, old: Topology, change, share: str = "node") -> None:
     limits = {"message_tokens": 4, "answer_tokens": 4}
     before = assign(old, share)
     place = {node.name: row for row, node in enumerate(old.nodes)}
@@ -111,24 +111,24 @@ def assert_old_nodes_write_the_same(policy, old: Topology, change, share: str = 
         before[place[change.origin[node.name]]] if node.name in change.origin else next(spare)
         for node in change.start.nodes
     )
-    mine = episodes(Network(old, policy, before, **limits))
-    theirs = episodes(Network(change.start, policy, after, **limits))
+    mine = episodes(Network(old, engine, before, **limits))
+    theirs = episodes(Network(change.start, engine, after, **limits))
     for one, other in zip(mine, theirs, strict=True):
         for name, was in change.origin.items():
             assert other[name] == one[was], (change.steps, name)
         assert not any(other[name][3] for name in change.new), "nobody hears a new node"
 
 
-def test_every_operator_on_the_real_model(tiny_policy):
-    policy = tiny_policy(adapters=9)
+def test_every_operator_on_the_real_model(tiny_engine):
+    engine = tiny_engine(adapters=9)
     for shape, question in (("2-1", "all"), ("1-1-1", "first")):
         old = Topology.parse(shape, question)
         for change in any_operators(old):
-            assert_old_nodes_write_the_same(policy, old, change)
+            assert_old_nodes_write_the_same(engine, old, change)
 
 
-def test_random_networks_on_the_real_model(tiny_policy):
-    policy = tiny_policy(adapters=12)
+def test_random_networks_on_the_real_model(tiny_engine):
+    engine = tiny_engine(adapters=12)
 
     @settings(max_examples=5)
     @given(random_topologies(max_nodes=4), st.data())
@@ -139,47 +139,47 @@ def test_random_networks_on_the_real_model(tiny_policy):
         for _ in range(2):
             changes = any_operators(topology)
             change = changes[data.draw(st.integers(0, len(changes) - 1))]
-            assert_old_nodes_write_the_same(policy, topology, change)
+            assert_old_nodes_write_the_same(engine, topology, change)
             topology = change.goal
 
     check()
 
 
-def test_the_goal_is_not_the_old_network(tiny_policy):
+def test_the_goal_is_not_the_old_network(tiny_engine):
     """The comparison can fail: open gates change what the output reads."""
-    policy = tiny_policy(adapters=9)
+    engine = tiny_engine(adapters=9)
     change = insert_layer(Topology.parse("2-1"), 1)
     with pytest.raises(AssertionError):
-        assert_old_nodes_write_the_same(policy, Topology.parse("2-1"), replace(change, start=change.goal))
+        assert_old_nodes_write_the_same(engine, Topology.parse("2-1"), replace(change, start=change.goal))
 
 
 # -- transfer
 
 
-def made(tiny_policy, shape="2-1", share="node", **growth) -> Assembly:
+def made(tiny_engine, shape="2-1", share="node", **growth) -> Assembly:
     old = Topology.parse(shape)
     rows_of = assign(old, share)
-    policy = tiny_policy(adapters=max(rows_of) + 1)
+    engine = tiny_engine(adapters=max(rows_of) + 1)
     config = staged([[shape, 1]], growth, network={"share": share})
-    network = Network(old, policy, rows_of, message_tokens=4, answer_tokens=4)
-    return Assembly(config, network, policy, Parity())
+    network = Network(old, engine, rows_of, message_tokens=4, answer_tokens=4)
+    return Assembly(config, network, engine.model, Parity())
 
 
 def factors(assembly: Assembly, row: int) -> tuple[torch.Tensor, torch.Tensor]:
     """All A and all B of an adapter."""
-    pieces = list(assembly.policy.bank.factors(row))
+    pieces = list(assembly.model.bank.factors(row))
     return torch.cat([p[1].reshape(-1) for p in pieces]), torch.cat([p[2].reshape(-1) for p in pieces])
 
 
 @pytest.mark.parametrize("init", ["zero", "clone", "gate", "clone+gate"])
-def test_how_new_adapters_begin(tiny_policy, init):
-    first, again, other = (made(tiny_policy, init=init, noise=0.01) for _ in range(3))
-    before = [p.detach().clone() for p in first.policy.bank.parameters]
+def test_how_new_adapters_begin(tiny_engine, init):
+    first, again, other = (made(tiny_engine, init=init, noise=0.01) for _ in range(3))
+    before = [p.detach().clone() for p in first.model.bank.parameters]
     change = grow(first.network.topology, Topology.parse("3-1-1"))
     grown = transfer(first, change, 5)
     transfer(again, change, 5)
     transfer(other, change, 6)
-    bank = first.policy.bank
+    bank = first.model.bank
     assert grown.new == (3, 4)
     assert grown.network.assignment == (0, 1, 3, 4, 2)
     assert grown.before == {0: 0, 1: 1, 4: 2}
@@ -188,8 +188,8 @@ def test_how_new_adapters_begin(tiny_policy, init):
     assert grown.network.topology == (change.start if init.endswith("gate") else change.goal)
     names = [node.name for node in change.goal.nodes]
     for row, name in zip(grown.new, change.new, strict=True):
-        assert torch.equal(bank.parameters[row], again.policy.bank.parameters[row]), "seeded"
-        assert not torch.equal(bank.parameters[row], other.policy.bank.parameters[row])
+        assert torch.equal(bank.parameters[row], again.model.bank.parameters[row]), "seeded"
+        assert not torch.equal(bank.parameters[row], other.model.bank.parameters[row])
         down, up = factors(first, row)
         if init.startswith("clone"):
             old_down, old_up = factors(first, grown.network.assignment[names.index(change.like[name])])
@@ -210,29 +210,29 @@ def test_how_new_adapters_begin(tiny_policy, init):
         ("node", "2-2-1", (0, 1, 3, 4, 2), (3, 4)),
     ],
 )
-def test_sharing_goes_on(tiny_policy, share, to, assignment, new):
-    assembly = made(tiny_policy, share=share)
+def test_sharing_goes_on(tiny_engine, share, to, assignment, new):
+    assembly = made(tiny_engine, share=share)
     grown = transfer(assembly, grow(assembly.network.topology, Topology.parse(to)), 1)
     assert (grown.network.assignment, grown.new) == (assignment, new)
-    assert len(assembly.policy.bank.parameters) == max(assignment) + 1
+    assert len(assembly.model.bank.parameters) == max(assignment) + 1
 
 
-def test_restating_teaches_new_adapters_and_no_others(tiny_policy, monkeypatch):
+def test_restating_teaches_new_adapters_and_no_others(tiny_engine, monkeypatch):
     """A new layer that has adapters of its own, beside a new node that shares an old one."""
-    assembly = made(tiny_policy, "1-1", share="layer", init="passthrough+gate")
+    assembly = made(tiny_engine, "1-1", share="layer", init="passthrough+gate")
     links = [("a", "b"), ("a", "o")]
     old = Topology.build(["a", "b", "o"], [*links, ("b", "o")])
     more = [*links, ("a2", "b"), ("b", "n"), ("n", "o")]
     goal = Topology.build(["a", "a2", "b", "n", "o"], more)
-    policy = tiny_policy(adapters=3)
-    assembly = replace(assembly, policy=policy, network=Network(old, policy, (0, 1, 2), "plain", 4, 4))
+    engine = tiny_engine(adapters=3)
+    assembly = replace(assembly, model=engine.model, network=Network(old, engine, (0, 1, 2), "plain", 4, 4))
     change = grow(old, goal)
     grown = transfer(assembly, change, 1)
     assert grown.new == (3,)
     assert grown.network.assignment == (0, 0, 1, 3, 2)
-    before = [p.detach().clone() for p in policy.bank.parameters]
+    before = [p.detach().clone() for p in engine.model.bank.parameters]
     update = {"lr": 0.02, "kl": 0.0, "baseline": "rloo"}
-    trainer = Trainer(grown.network, policy, assembly.config.train.model_copy(update=update), 0)
+    trainer = Trainer(grown.network, engine.model, assembly.config.train.model_copy(update=update), 0)
     losses, real = [], learning.accumulate
 
     def accumulate(*args):
@@ -248,19 +248,19 @@ def test_restating_teaches_new_adapters_and_no_others(tiny_policy, monkeypatch):
         assert (cost.steps, cost.calls) == (0, 10)
         assert cost.new_tokens > 0
     assert losses[-1] < 0.7 * losses[0], "the lessons are the same: their writers learn nothing"
-    changed = [not torch.equal(a, b) for a, b in zip(before, policy.bank.parameters, strict=False)]
+    changed = [not torch.equal(a, b) for a, b in zip(before, engine.model.bank.parameters, strict=False)]
     assert changed == [False, False, False, True]
-    assert policy.bank.versions == [0, 0, 0, 12]
+    assert engine.model.bank.versions == [0, 0, 0, 12]
 
 
-def test_unheard_messages_carry_no_gradient_and_change_nothing(tiny_policy):
+def test_unheard_messages_carry_no_gradient_and_change_nothing(tiny_engine):
     """With closed gates old adapters take the very step they would take alone; new ones take none."""
-    grown, alone = made(tiny_policy), made(tiny_policy)
+    grown, alone = made(tiny_engine), made(tiny_engine)
     change = grow(grown.network.topology, Topology.parse("2-2-1"))
     network = transfer(grown, change, 1).network
     update = {"lr": 0.02, "kl": 0.0, "baseline": "none", "samples": 3}
     train = grown.config.train.model_copy(update=update)
-    trainers = [Trainer(network, grown.policy, train, 0), Trainer(alone.network, alone.policy, train, 0)]
+    trainers = [Trainer(network, grown.model, train, 0), Trainer(alone.network, alone.model, train, 0)]
     greedy = Sampling(1e-4, 0)  # as good as greedy: draws depend on a node's row, which has moved
     problems = training_problems(Parity(), 0, 0, 4)
     found = [rollout(t.network, Parity(), problems, 3, greedy) for t in trainers]
@@ -268,17 +268,17 @@ def test_unheard_messages_carry_no_gradient_and_change_nothing(tiny_policy):
     assert chosen[0]
     assert {m.adapter for m, _ in chosen[0]} == {0, 1, 2}
     assert [m.ids for m, _ in chosen[0]] == [m.ids for m, _ in chosen[1]]
-    before = [p.detach().clone() for p in grown.policy.bank.parameters]
+    before = [p.detach().clone() for p in grown.model.bank.parameters]
     train_step(trainers[0], Parity(), problems)
-    assert [torch.equal(a, b) for a, b in zip(before, grown.policy.bank.parameters, strict=True)] == [
+    assert [torch.equal(a, b) for a, b in zip(before, grown.model.bank.parameters, strict=True)] == [
         *([False] * 3),
         *([True] * 2),
     ]
 
 
-def test_saved_optimisers_come_back_and_those_never_stepped_are_empty(tiny_policy, tmp_path):
-    assembly = made(tiny_policy)
-    trainer = Trainer(assembly.network, assembly.policy, assembly.config.train, 0)
+def test_saved_optimisers_come_back_and_those_never_stepped_are_empty(tiny_engine, tmp_path):
+    assembly = made(tiny_engine)
+    trainer = Trainer(assembly.network, assembly.model, assembly.config.train, 0)
     save_optimisers(tmp_path, trainer.optimisers[:0])
     train_step(trainer, Parity(), training_problems(Parity(), 0, 0, 2))
     assert all(one.state_dict()["state"] for one in trainer.optimisers)
@@ -402,7 +402,7 @@ def test_patience_ends_a_stage(tmp_path, monkeypatch):
     def evaluate(network, task, split, count, **more):
         result = real(network, task, split, count, **more)
         if split == "validation":
-            result.summary["accuracy"] = accuracies.get(max(network.policy.bank.versions), 0.5)
+            result.summary["accuracy"] = accuracies.get(max(network.engine.model.bank.versions), 0.5)
         return result
 
     monkeypatch.setattr(testing, "evaluate", evaluate)
@@ -581,8 +581,8 @@ def test_a_pruned_network_answers_and_keeps_its_adapters(whole, tmp_path):
     old = load_bundle(best)
     for row, name in enumerate(names):
         place = [n.name for n in old.network.topology.nodes].index(name)
-        mine = assembly.policy.bank.parameters[assembly.network.assignment[row]]
-        assert torch.equal(mine, old.policy.bank.parameters[old.network.assignment[place]])
+        mine = assembly.model.bank.parameters[assembly.network.assignment[row]]
+        assert torch.equal(mine, old.model.bank.parameters[old.network.assignment[place]])
     (episode,) = rollout(
         assembly.network, Parity(), training_problems(Parity(), 0, 0, 1), 1, Sampling(0.0, 0)
     )

@@ -134,7 +134,7 @@ def test_a_kept_checkpoint_keeps_what_it_leans_on(tmp_path, monkeypatch):
 
     def rising(assembly):
         result = real(assembly)
-        result.summary["accuracy"] = sum(assembly.policy.bank.versions) / 100
+        result.summary["accuracy"] = sum(assembly.model.bank.versions) / 100
         return result
 
     monkeypatch.setattr(session, "validation", rising)

@@ -260,9 +260,9 @@ def test_the_best_checkpoint_is_kept_and_tested(tmp_path, monkeypatch):
     def evaluate(network, task, split, count, **more):
         result = real(network, task, split, count, **more)
         if split == "validation":
-            result.summary["accuracy"] = accuracies[max(network.policy.bank.versions)]
+            result.summary["accuracy"] = accuracies[max(network.engine.model.bank.versions)]
         else:
-            tested.append(tuple(network.policy.bank.versions))
+            tested.append(tuple(network.engine.model.bank.versions))
         return result
 
     monkeypatch.setattr(testing, "evaluate", evaluate)
@@ -278,7 +278,7 @@ def test_the_best_checkpoint_is_kept_and_tested(tmp_path, monkeypatch):
     assert run.read("status.json")["best"] == 4
     assert [path.name for path in run.checkpoints()] == ["step-000004", "step-000008"]
     assert tested == [(0, 0, 0), (4, 4, 4), (4, 4, 4), (4, 4, 4)]
-    assert assembling.load_bundle(run.path).policy.bank.versions == [4, 4, 4]
+    assert assembling.load_bundle(run.path).model.bank.versions == [4, 4, 4]
     accuracies[8] = 0.9
     again = start(config, tmp_path / "tie", Watch())
     assert again.read("status.json")["best"] == 8

@@ -46,7 +46,7 @@ def judge_by(monkeypatch, accuracy):
 
     def validation(assembly):
         result = real(assembly)
-        versions = assembly.policy.bank.versions
+        versions = assembly.model.bank.versions
         moved = tuple(versions[row] for row in assembly.network.assignment)
         result.summary["accuracy"] = accuracy(len(assembly.network.topology.nodes), moved)
         return result
@@ -71,7 +71,7 @@ def told(run):
 def answers(run):
     """Adapters and graph of what the run hands on."""
     assembly = load_bundle(run.path)
-    vectors = [p.detach() for p in assembly.policy.bank.parameters]
+    vectors = [p.detach() for p in assembly.model.bank.parameters]
     return vectors, str(assembly.network.topology), assembly
 
 
@@ -108,7 +108,7 @@ def test_a_stage_ends_above_at_or_below_its_start(tmp_path, monkeypatch, accurac
 
 def rows_in_order(folder):
     """Adapter vectors of a folder in the bank's own order."""
-    return [p.detach() for p in load_bundle(folder).policy.bank.parameters]
+    return [p.detach() for p in load_bundle(folder).model.bank.parameters]
 
 
 def test_without_validation_there_are_no_candidates(tmp_path, monkeypatch):

@@ -40,7 +40,7 @@ def generate(
     temperature: float,
     ends: frozenset[int],
 ) -> list[Generation]:
-    """See ``Policy.generate``. At most ``backbone.rows`` requests are decoded side by side.
+    """See ``Engine.generate``. At most ``backbone.rows`` requests are decoded side by side.
 
     On a CPU with several threads the batch is cut into parts, each decoded by its own; a request's text
     does not depend on the cut but for the rounding of products of other shapes.

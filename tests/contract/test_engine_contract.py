@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from neuromas.engines.base import Generation
-from neuromas.engines.scripted import ScriptedPolicy, check_policy
+from neuromas.engines.scripted import ScriptedEngine
+from neuromas.testing import check_engine
 
 
 def recite(prompt, adapter):
@@ -17,20 +18,21 @@ def recite(prompt, adapter):
 
 
 def test_scripted_policy_keeps_the_contract():
-    check_policy(ScriptedPolicy(recite), (0, 1, 5))
+    check_engine(ScriptedEngine(recite), (0, 1, 5))
 
 
-def test_resident_policy_keeps_the_contract(tiny_policy):
-    check_policy(tiny_policy(adapters=2), (0, 1))
+def test_resident_policy_keeps_the_contract(tiny_engine):
+    check_engine(tiny_engine(adapters=2), (0, 1))
 
 
 def test_the_check_needs_no_torch():
-    code = "import sys, neuromas.engines.scripted; print('torch' in sys.modules or 'numpy' in sys.modules)"
+    parts = "neuromas.engines.scripted, neuromas.engines.conformance, neuromas.testing"
+    code = f"import sys, {parts}; print('torch' in sys.modules or 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
-class Wrong(ScriptedPolicy):
+class Wrong(ScriptedEngine):
     """A scripted policy with one fault: ``fault(policy, requests, messages, ends, temperature)``."""
 
     def __init__(self, fault):
@@ -77,7 +79,7 @@ def past_the_end(policy, requests, out, ends, heat):
 
 def deaf_to_ends(policy, requests, out, ends, heat):
     usual = ends <= policy.codec.line_end_ids
-    return out if usual and ends else ScriptedPolicy.generate(policy, requests, heat, frozenset())
+    return out if usual and ends else ScriptedEngine.generate(policy, requests, heat, frozenset())
 
 
 @pytest.mark.parametrize(
@@ -105,11 +107,11 @@ def deaf_to_ends(policy, requests, out, ends, heat):
 )
 def test_the_check_finds_each_breach(fault, says):
     with pytest.raises(AssertionError, match=says):
-        check_policy(Wrong(fault))
+        check_engine(Wrong(fault))
 
 
 def test_the_check_wants_the_whole_interface():
-    with pytest.raises(AssertionError, match="codec, context, version"):
-        check_policy(object())
+    with pytest.raises(AssertionError, match="an engine has what"):
+        check_engine(object())
     with pytest.raises(AssertionError, match="context of 3"):
-        check_policy(ScriptedPolicy(recite, context=3))
+        check_engine(ScriptedEngine(recite, context=3))

@@ -1,0 +1,47 @@
+"""The engine a configuration names, built around the learner's model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from neuromas.core.errors import ConfigError, NeuromasError, one_line, unknown
+from neuromas.core.parts import ENGINES
+from neuromas.engines.base import Build, Engine
+
+if TYPE_CHECKING:
+    from neuromas.config import Config
+    from neuromas.models.resident import ResidentModel
+
+
+def make_engine(config: Config, model: ResidentModel) -> Engine:
+    """The engine ``engine.name``, whose adapters are still to be published.
+
+    Raises ConfigError in one line if there is none of that name or it cannot be built.
+    """
+    name = config.engine.name
+    build: Build = ENGINES.get(name)
+    try:
+        engine = build(config, model)
+        if not isinstance(engine, Engine):
+            raise TypeError("it is no Engine (see neuromas.engines.base)")
+    except NeuromasError:
+        raise
+    except Exception as error:  # foreign code: whatever it raises, it cannot be used
+        raise ConfigError(f"engine {name!r} cannot be built: {one_line(error)[:300]}") from error
+    return engine
+
+
+def read_options(config: Config, known: Mapping[str, Any]) -> dict[str, Any]:
+    """``engine.options``, with the defaults of ``known`` where they are silent.
+
+    Raises ConfigError for an option that is not known or is of another type than its default.
+    """
+    name, given = config.engine.name, config.engine.options
+    for key, value in given.items():
+        if key not in known:
+            raise ConfigError(f"engine {name!r}: {unknown('option', key, known)}")
+        if type(value) is not type(known[key]):
+            kind = type(known[key]).__name__
+            raise ConfigError(f"engine {name!r}: engine.options.{key} = {value!r} should be of type {kind}")
+    return {**known, **given}
