@@ -25,6 +25,7 @@ _THINKING: Mapping[str, Any] = {
 }
 _WORD = "/no_think"  # the switch of templates that look for it in the system text
 _DAY = datetime(2024, 7, 26)  # that of Llama's own templates where no clock is at hand
+_CLOCK = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
 _TRACKED = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")  # a tag of transformers, unknown to jinja
 
 
@@ -32,12 +33,15 @@ class ChatTemplate:
     """One tokenizer's template. ``render`` is what makes text of messages and variables."""
 
     def __init__(self, source: str, render: Callable[..., Any]) -> None:
+        # transformers hands its templates a clock; a prompt that changes by the day is not the one trained
+        self._source = _CLOCK.sub(lambda found: repr(_DAY.strftime(found[2])), source)
         self._render = render
         self.variables = _variables(source)
         """What the template reads besides the messages."""
         switches = {name: value for name, value in _THINKING.items() if name in self.variables}
         self._says_off = not switches and _WORD in source
-        self._given = {**switches, "strftime_now": _DAY.strftime, "date_string": _DAY.strftime("%d %b %Y")}
+        day = {"date_string": _DAY.strftime("%d %b %Y")} if "date_string" in self.variables else {}
+        self._given = {**switches, **day}
         self.has_system = self._has_system()
         """Whether it has a place for a system text; else that stands before the user's."""
 
@@ -64,7 +68,8 @@ class ChatTemplate:
             return False
 
     def _text(self, messages: list[dict[str, str]]) -> str:
-        return str(self._render(messages, tokenize=False, add_generation_prompt=True, **self._given))
+        given = {"chat_template": self._source, "tokenize": False, "add_generation_prompt": True}
+        return str(self._render(messages, **given, **self._given))
 
 
 def _turn(role: str, content: str) -> dict[str, str]:
