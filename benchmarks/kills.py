@@ -46,7 +46,8 @@ from neuromas.experiment import running
 from neuromas.models import bundle
 from neuromas.storage import Run
 from neuromas.system import provenance
-from neuromas.training import session
+from neuromas.training.callbacks import Callback, StepEnd
+from neuromas.training.run import resume, start
 
 CONFIG = {
     "seed": 3,
@@ -132,9 +133,9 @@ BOARD = Board()
 def go(path: Path) -> None:
     """What ``neuromas train CONFIG --run PATH --continue`` does."""
     if (path / "config.json").is_file():
-        session.resume(path, _watch)
+        resume(path, _Training())
     else:
-        session.start(settings(), path, _watch)
+        start(settings(), path, _Training())
 
 
 def settings() -> Config:
@@ -142,8 +143,8 @@ def settings() -> Config:
     return make_config(CONFIG)
 
 
-def _watch(event: Any) -> None:
-    if event["event"] == "step":
+class _Training(Callback):
+    def on_step_end(self, event: StepEnd) -> None:
         BOARD.put(phase="training")
 
 
@@ -521,7 +522,7 @@ def run() -> int:
     started = time.monotonic()
     with place() as folder:
         trials = Trials(folder)
-        session.start(settings(), folder / "warm", lambda event: None)  # children need not warm up
+        start(settings(), folder / "warm")  # children need not warm up
         kills(trials, args.kills, args.seed)
         if args.every:
             operations(trials, "kill before every operation", die, 0)

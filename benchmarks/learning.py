@@ -62,15 +62,16 @@ def _row(recipe: Path, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     import neuromas
     from neuromas.report.tables import paired
     from neuromas.storage import Run
-    from neuromas.training import session
+    from neuromas.training.callbacks import Watching
+    from neuromas.training.run import resume, start
 
     config = neuromas.load_config(recipe, [f"seed={seed}", *args.set])
     path = args.runs / f"{recipe.stem}-{seed}"
     started = time.perf_counter()
     if not (path / "config.json").is_file():
-        session.start(config, path, _say)
+        start(config, path, Watching(_say))
     elif not (path / "status.json").is_file() or not Run.open(path).read("status.json")["finished"]:
-        session.resume(path, _say)
+        resume(path, Watching(_say))
     run = Run.open(path)
     if run.read("config.json") != config.model_dump(mode="json"):
         raise SystemExit(f"{path} holds a run of another configuration")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-DOCS = ("growth", "numbers", "tasks", "durability", "training", "config")
+DOCS = ("results", "growth", "numbers", "tasks", "durability", "training", "config")
 PAGES = [HERE.parent / "README.md", *(HERE.parent / "docs" / f"{name}.md" for name in DOCS)]
 EXPERIMENTS = ("depth", "growth", "remedies")
 WORDS = {
@@ -46,6 +46,7 @@ def main() -> int:
 def render(text: str) -> str:
     """A page's text with every marked part made anew from the results."""
     parts: dict[str, Callable[[], str]] = {"demo": _demo, "learning": _learning, "speed": _speed}
+    parts |= {"demo-short": _demo_short, "results": _results}
     parts |= {"simulated": _simulated, "power": _power, "validate": _validate, "kills": _kills}
     parts |= {"seven": _seven, "config": _config}
     for name in EXPERIMENTS:
@@ -124,6 +125,56 @@ def _demo() -> str:
     return "```\n" + (HERE / "results" / "demo-0.txt").read_text("utf-8").rstrip() + "\n```"
 
 
+def _demo_short() -> str:
+    """The same without what the README has no room for: the first question, and fewer rows."""
+    head, _, rest = (HERE / "results" / "demo-0.txt").read_text("utf-8").partition('\nquestion "')
+    rows = ("before  ", "accuracy", "constant", "gain", "messages")
+    table = [line for line in head.splitlines() if line.strip().startswith(rows)]
+    question = 'question "' + rest.partition('\nquestion "')[0].rstrip()
+    return "\n".join(["```", *table, "", question, "```"])
+
+
+def _results() -> str:
+    """One line a result, each with its page."""
+    lines = []
+    rows = [r for p in sorted((HERE / "results").glob("learning*.json")) for r in _load(p.name)["rows"]]
+    for recipe in dict.fromkeys(row["recipe"] for row in rows):
+        own = [row for row in rows if row["recipe"] == recipe]
+        after = " / ".join(f"{100 * row['test-after']['accuracy']:.1f}" for row in own)
+        blank = max(100 * row["test-after-blank"]["accuracy"] for row in own)
+        before = " / ".join(dict.fromkeys(f"{100 * row['test-before']['accuracy']:.1f}" for row in own))
+        lines.append(
+            f"- `{recipe}`: {before} → {after} % on {own[0]['items']} held-out items in {len(own)} seed(s), "
+            f"messages blanked at most {blank:.1f} % ([table](docs/results.md#what-it-learned))"
+        )
+    for name, pairs in (("depth", ("scratch-7:2", "small:3")), ("growth", ("scratch-7:2", "small:3"))):
+        points = {f"{p['arm']}:{p['stage']}": p["accuracy"] for p in _load(f"{name}.json")["points"]}
+        last = max(key for key in points if key.startswith("grown:"))
+        scratch, small = (f"{100 * points[key]:.1f} %" for key in pairs)
+        lines.append(
+            f"- Growing, `{name}`: seven grown nodes {100 * points[last]:.1f} %, from scratch with equal "
+            f"calls {scratch}, the small network with equal calls {small}, means of three seeds "
+            "([all arms](docs/growth.md))"
+        )
+    ratio = {name: f"{entry['ratio']:.3g}" for name, entry in _load("cpu.json")["results"].items()}
+    lines.append(
+        f"- Speed on two cores: {ratio['rollout']} times the rollout and {ratio['step']} times the step of "
+        f"PEFT node by node, {ratio['trl']} times TRL, {ratio['comlrl']} times CoMLRL; seven nodes need "
+        f"{ratio['memory']} times the memory of one ([table](docs/results.md#how-fast-it-is))"
+    )
+    cells = _load("statistics.json")["acceptance"]
+    span = _span([one["rejects"]["in_use"] for one in cells])
+    lines.append(
+        f"- Statistics: where nothing differs the test rejects in {span} % of trials ([how](docs/numbers.md))"
+    )
+    kills = _load("kills.json")["counts"].values()
+    runs, faults = (sum(counts.get(key, 0) for counts in kills) for key in ("runs", "faults"))
+    lines.append(
+        f"- Durability: {runs} runs killed or starved of disk, {faults} faults ([how](docs/durability.md))"
+    )
+    return "\n".join(lines)
+
+
 def _percent(entry: dict[str, Any]) -> str:
     low, high = entry["interval"]["low"], entry["interval"]["high"]
     return f"{100 * entry['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
@@ -134,7 +185,7 @@ def _learning() -> str:
     files = [_load(path.name) for path in sorted((HERE / "results").glob("learning*.json"))]
     lines = [
         "Held-out accuracy in percent with 95 % Wilson intervals; p from the exact McNemar test of this one "
-        "network before and after (see [what the numbers mean](docs/numbers.md)).",
+        "network before and after (see [what the numbers mean](numbers.md)).",
         "",
         "| recipe | seed | items | before | after | blanked | shuffled | constant answer | p | training |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -376,7 +427,7 @@ def _speed() -> str:
     lines += [
         "",
         "Peers run as they come. `generate` loses much of its time to one strided product (see "
-        "[the peers' page](benchmarks/peers/README.md)); with that repaired "
+        "[the peers' page](../benchmarks/peers/README.md)); with that repaired "
         f"(where it was timed) the ratios are {', '.join(repaired)}.",
         "",
         str(data.get("note", "")),

@@ -25,12 +25,13 @@ prepare_process()
 
 from neuromas.config import Config, apply_overrides, make_config  # noqa: E402
 from neuromas.growth.lineage import Lineage  # noqa: E402
-from neuromas.growth.parent import heir_config  # noqa: E402
+from neuromas.growth.parent import child_config  # noqa: E402
 from neuromas.models.bundle import read_manifest  # noqa: E402
 from neuromas.storage import MANIFEST, Run, replace_folder  # noqa: E402
 from neuromas.system.assemble import assemble, bundle_folder, load_bundle, save_bundle  # noqa: E402
 from neuromas.system.provenance import about  # noqa: E402
-from neuromas.training.session import resume, start  # noqa: E402
+from neuromas.training.callbacks import Watching  # noqa: E402
+from neuromas.training.run import resume, start  # noqa: E402
 
 ROOT = Path("runs/seven")
 RESULT = Path(__file__).parent / "results" / "seven.json"
@@ -74,23 +75,23 @@ def prepare() -> None:
     two = ["network.question=split", "task.options.depth=2", "task.options.parts=2"]
     _copies(ROOT / "one", ROOT / "three-copies", "2-1", (0, 0, 0), [*NINE, *two])
     learn = ["train.lr=3e-4", "train.temperature=0.7", "growth.inherited_rate=1.0"]  # a new task for copies
-    _run(ROOT / "three", heir_config(ROOT / "three-copies", "2-1", 30, learn))
+    _run(ROOT / "three", child_config(ROOT / "three-copies", "2-1", 30, learn))
     four = ["task.options.depth=3", "task.options.parts=4", "train.lr=1e-3", "train.temperature=1.0"]
     _copies(ROOT / "three", ROOT / "seven", "tree:2,2", (0, 1, 0, 1, 2, 2, 2), four)
 
 
 def train(seed: int, name: str, settings: Sequence[str]) -> None:
     """The seven nodes on their task: the default settings, but for the variant's own."""
-    config = heir_config(ROOT / "seven", "tree:2,2", STEPS, [f"seed={seed}", *settings])
+    config = child_config(ROOT / "seven", "tree:2,2", STEPS, [f"seed={seed}", *settings])
     _run(ROOT / "trained" / f"{name}-{seed}", config)
 
 
 def _run(directory: Path, config: Config) -> None:
     """Train, or go on, or leave what is finished."""
     if not (directory / "config.json").is_file():
-        start(config, directory, _say)
+        start(config, directory, Watching(_say))
     elif not Run.open(directory).finished:
-        resume(directory, _say)
+        resume(directory, Watching(_say))
 
 
 def _copies(source: Path, out: Path, shape: str, rows: Sequence[int], settings: Sequence[str]) -> None:

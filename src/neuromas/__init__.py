@@ -1,6 +1,7 @@
 """NeuroMAS: multi-agent language systems as neural networks, trained jointly by reinforcement learning.
 
 This is the one door. Importing it loads no torch; each name is loaded when it is first used.
+``dir(neuromas)`` lists them; ``help()`` of any says what it takes, gives and raises.
 """
 
 from __future__ import annotations
@@ -11,37 +12,68 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neuromas.api import Trained, load, train
     from neuromas.config import Config, load_config, make_config
+    from neuromas.core.episode import Episode, EpisodeGroup, Turn
     from neuromas.core.errors import NeuromasError
+    from neuromas.core.task import Problem, Score, Task
+    from neuromas.evaluation.evaluate import Evaluation
+    from neuromas.operations import (
+        Comparison,
+        Drawing,
+        compare,
+        draw,
+        evaluate,
+        grow,
+        prune,
+        rollout,
+        validate,
+    )
     from neuromas.tasks import make_task
     from neuromas.topology.files import load_topology
     from neuromas.topology.graph import Topology
 
 __version__ = "0.2.0"
 
-_WHERE = {
-    "Config": "neuromas.config",
-    "NeuromasError": "neuromas.core.errors",
-    "Topology": "neuromas.topology.graph",
-    "Trained": "neuromas.api",
-    "load": "neuromas.api",
-    "load_config": "neuromas.config",
-    "load_topology": "neuromas.topology.files",
-    "make_config": "neuromas.config",
-    "make_task": "neuromas.tasks",
-    "train": "neuromas.api",
+_NAMES = {
+    "neuromas.api": "Trained load train",
+    "neuromas.config": "Config load_config make_config",
+    "neuromas.core.episode": "Episode EpisodeGroup Turn",
+    "neuromas.core.errors": "NeuromasError",
+    "neuromas.core.task": "Problem Score Task",
+    "neuromas.evaluation.evaluate": "Evaluation",
+    "neuromas.operations": "Comparison Drawing compare draw evaluate grow prune rollout validate",
+    "neuromas.tasks": "make_task",
+    "neuromas.topology.files": "load_topology",
+    "neuromas.topology.graph": "Topology",
 }
+_WHERE = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
+    "Comparison",
     "Config",
+    "Drawing",
+    "Episode",
+    "EpisodeGroup",
+    "Evaluation",
     "NeuromasError",
+    "Problem",
+    "Score",
+    "Task",
     "Topology",
     "Trained",
+    "Turn",
+    "compare",
+    "draw",
+    "evaluate",
+    "grow",
     "load",
     "load_config",
     "load_topology",
     "make_config",
     "make_task",
+    "prune",
+    "rollout",
     "train",
+    "validate",
 ]
 
 
@@ -50,3 +82,8 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'neuromas' has no attribute {name!r}")
     return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return sorted([*__all__, "__version__", "testing"])

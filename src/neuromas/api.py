@@ -9,18 +9,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from neuromas.config import Config, identity, make_config
-from neuromas.core.errors import ConfigError, RunError
-from neuromas.core.task import Problem
+from neuromas.core.errors import ConfigError, RunError, unknown
+from neuromas.core.task import SPLITS, Problem, Split, Task
 from neuromas.models.process import prepare
+from neuromas.operations import check_messages
 from neuromas.report.pages.run import run_report
 from neuromas.storage import Run
 from neuromas.tasks.saved import AskedTask
+from neuromas.topology.graph import Topology
 
 prepare()
 
@@ -28,17 +29,44 @@ from neuromas.core.episode import Episode  # noqa: E402
 from neuromas.evaluation.evaluate import Evaluation, evaluate  # noqa: E402
 from neuromas.growth.stages import settle  # noqa: E402
 from neuromas.system.assemble import Assembly, check_run, check_task, load_bundle, trust_run  # noqa: E402  (torch after the process settings)
+from neuromas.system.network import Network  # noqa: E402
 from neuromas.system.rollout import Sampling, rollout  # noqa: E402
-from neuromas.training.evaluations import Watch  # noqa: E402
-from neuromas.training.session import resume, start  # noqa: E402
+from neuromas.training.callbacks import Callback, Watch, Watching  # noqa: E402
+from neuromas.training.run import resume as _resume  # noqa: E402
+from neuromas.training.run import start  # noqa: E402
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Trained:
     """A trained network and, if it has one, its run directory."""
 
     path: Path
     assembly: Assembly
+
+    def __repr__(self) -> str:
+        config = self.assembly.config
+        return f"Trained({self.path}: {config.task.name}, {self.topology}, {config.model.backbone})"
+
+    @property
+    def network(self) -> Network:
+        """The network: topology, engine, and which adapter every node uses."""
+        return self.assembly.network
+
+    @property
+    def topology(self) -> Topology:
+        """Who reads whom."""
+        return self.assembly.network.topology
+
+    @property
+    def task(self) -> Task:
+        """The task it was trained on; its data are opened when they are first asked for."""
+        return self.assembly.task
+
+    def problems(self, split: str = "test", count: int = 10) -> list[Problem]:
+        """The first ``count`` problems of a split, or all of a smaller one. Raises ConfigError, TaskError."""
+        wanted = check_split(split)
+        size = self.task.size(wanted)
+        return [self.task.problem(wanted, i) for i in range(count if size is None else min(count, size))]
 
     def ask(self, question: str) -> str:
         """The network's greedy answer. Raises RunError if there is none."""
@@ -63,32 +91,37 @@ class Trained:
 
     def evaluate(self, split: str = "test", items: int = 200, messages: str = "none") -> Evaluation:
         """Greedy evaluation; ``messages`` is ``none``, ``blank`` or ``shuffle``."""
-        if split not in ("train", "validation", "test"):
-            raise ConfigError(f"unknown split {split!r} (valid: train, validation, test)")
+        wanted = check_split(split)
+        check_messages(messages)
         task, network = self.assembly.task, self.assembly.network
         check_task(network.topology, task)
-        return evaluate(network, task, split, items, intervention=messages)  # type: ignore[arg-type]
+        return evaluate(network, task, wanted, items, intervention=messages)
 
     def report(self) -> str:
         """Before and after, message controls and examples, as text."""
         return run_report(Run.open(self.path))
 
 
-def train(config: Config, directory: str | Path, watch: Watch | None = None) -> Trained:
+def train(
+    config: Config,
+    directory: str | Path,
+    watch: Watch | None = None,
+    *,
+    callbacks: Sequence[Callback] = (),
+) -> Trained:
     """Train a new run, or resume the interrupted one of this configuration in ``directory``.
 
-    ``watch`` is called with every event (``step``, ``validation``, ``stage``, ``finished``).
-    Raises NeuromasError with one line on anything a user can mend, KeyboardInterrupt after Ctrl-C
-    (the checkpoint is saved; the same call continues it).
+    ``callbacks`` are told of every step, validation, growth and so on, see ``Callback``; ``watch``, of 0.2.0,
+    is a function that gets the same as dictionaries. Raises NeuromasError with one line on anything a user
+    can mend, KeyboardInterrupt after Ctrl-C (the checkpoint is saved; the same call continues it).
     """
-    path = Path(directory)
-    see = watch or _ignore
+    path, told = Path(directory), [*([Watching(watch)] if watch else []), *callbacks]
     if (path / "config.json").is_file():
         check_same(Run.open(path), config)
         check_run(path, config)
-        run = resume(path, see)
+        run = _resume(path, *told)
     else:
-        run = start(config, path, see)
+        run = start(config, path, *told)
     if not run.finished:  # Ctrl-C ended it after a step; a script's next lines must not take it for trained
         raise KeyboardInterrupt(f"{path} was interrupted; call train again to continue it")
     return load(path)
@@ -114,6 +147,13 @@ def load(
     return Trained(Path(path), load_bundle(Path(path), device, model=backbone))
 
 
+def check_split(split: str) -> Split:
+    """The split of that name. Raises ConfigError."""
+    if split not in SPLITS:
+        raise ConfigError(unknown("split", split, SPLITS))
+    return split
+
+
 def read_question(text: str, shares: int) -> Problem:
     """A question without a gold answer; its parts are separated by ``|`` where ``shares`` > 0.
 
@@ -128,7 +168,3 @@ def read_question(text: str, shares: int) -> Problem:
         form = "what is asked" + " | part" * shares
         raise ConfigError(f"this network hands out the question in {shares} parts; write it as '{form}'")
     return Problem(id="ask", question=text, answer="", parts=tuple(parts), stem=stem)
-
-
-def _ignore(event: Mapping[str, Any]) -> None:
-    """The watcher of nobody."""

@@ -1,16 +1,41 @@
-"""Checks to be run on parts of one's own, in one's own tests."""
+"""Conformance checks for parts of your own: one call in a test tells whether a part keeps its contract.
+
+>>> from neuromas.testing import check_estimator
+>>> from my_estimators import Mine
+>>> check_estimator(Mine())
+
+Each raises AssertionError in one line that says what is broken. Importing this loads nothing heavy.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neuromas.engines.base import Engine
+    from neuromas.learner.conformance import check_engine, tiny_resident_model
+    from neuromas.learning.conformance import check_estimator
+
+_WHERE = {
+    "check_engine": "neuromas.learner.conformance",
+    "check_estimator": "neuromas.learning.conformance",
+    "tiny_resident_model": "neuromas.learner.conformance",
+}
+
+__all__ = [
+    "check_engine",
+    "check_estimator",
+    "tiny_resident_model",
+]
 
 
-def check_engine(engine: Engine, adapters: Sequence[int] = (0,)) -> None:
-    """Raises AssertionError, saying what is wrong, if ``engine`` breaks the contract of ``Engine``."""
-    from neuromas.engines.conformance import check_engine as check
+def __getattr__(name: str) -> Any:
+    """Load a check when it is first asked for."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'neuromas.testing' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)
 
-    check(engine, adapters)
+
+def __dir__() -> list[str]:
+    """The checks there are."""
+    return sorted(__all__)

@@ -296,13 +296,21 @@ USES = [
     ("grow", "run", "--to", "3-1", "--steps", "1", "--run", "heir"),
     ("train", "--resume", "run"),
     ("compare", "run:test-before", "run"),
+    ("runs", "."),
+    ("show", "run"),
+    ("show", "run", "--item", "max-test-0-1"),
+    ("report", "run", "--json"),
+    ("report", "run", "--page", "lineage", "--markdown"),
 ]
 
 
 NEWEST = "checkpoints/step-000001"
 PLACES = {
     "JSON": ["config.json", "status.json", "run.json", "evaluations/test-after.json"],
-    "lines": ["metrics.jsonl", "validation.jsonl", "growth.jsonl", "evaluations/test-after.jsonl"],
+    "lines": [
+        *("metrics.jsonl", "validation.jsonl", "growth.jsonl"),
+        *("evaluations/test-after.jsonl", "evaluations/test-after.prompts.jsonl"),
+    ],
 }
 
 
@@ -363,7 +371,7 @@ COMMANDS = [
     "validate",
     "topology",
 ]
-COMMANDS += ["tasks", "backbones"]
+COMMANDS += ["tasks", "backbones", "runs", "show", "report"]
 FLAGS = [
     "--run",
     "--resume",

@@ -195,19 +195,19 @@ def _bounded() -> Iterator[None]:
 def _brief() -> Iterator[None]:
     """Whatever is accepted runs for a step or two, on the tiny model alone; no cell of an experiment runs."""
     from neuromas.experiment import running
-    from neuromas.training import session
+    from neuromas.training import run as training
 
-    start = session.start
+    start = training.start
 
-    def begin(config: Any, directory: Path, watch: Any, *rest: Any) -> Any:
+    def begin(config: Any, directory: Path, *callbacks: Any) -> Any:
         small = shortened(config)
         if small is None:
             raise SystemExit(0)
-        return start(small, directory, watch, *rest)
+        return start(small, directory, *callbacks)
 
     nothing = running.Outcome()
     with (
-        mock.patch.object(session, "start", begin),
+        mock.patch.object(training, "start", begin),
         mock.patch.object(running, "run_cells", return_value=nothing),
         mock.patch.dict(os.environ, {"HF_HUB_OFFLINE": "1"}),
     ):

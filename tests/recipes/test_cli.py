@@ -98,17 +98,17 @@ def test_settings_may_stand_anywhere_and_a_recipe_first(cli, tmp_path):
 
 
 def test_continue_starts_resumes_and_then_only_reports(cli, tmp_path, monkeypatch):
-    from neuromas.training import session
+    from neuromas.training import loop, run
 
     path = str(tmp_path / "run")
-    real = session.train_step
+    real = loop.train_step
 
     def once(trainer, *rest):
         if trainer.step == 1:
             raise KeyboardInterrupt
         return real(trainer, *rest)
 
-    monkeypatch.setattr(session, "train_step", once)
+    monkeypatch.setattr(loop, "train_step", once)
     status, _, err = cli("train", *SMALL, "--run", path, "--continue")
     assert status == 130
     assert f"neuromas: interrupted; continue with: neuromas train --resume {path}\n" in err
@@ -117,7 +117,7 @@ def test_continue_starts_resumes_and_then_only_reports(cli, tmp_path, monkeypatc
     assert status == 0
     assert "step 2/2" in err
     assert "step 1/2" not in err
-    monkeypatch.setattr(session, "resume", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(run, "resume", lambda *a: pytest.fail("trained again"))
     status, again, _ = cli("train", *SMALL, "--run", path, "--continue")
     assert status == 0
     assert "already trained" in again
@@ -492,22 +492,22 @@ def test_ctrl_c_while_a_command_is_still_loading(cli, monkeypatch):
 
 
 def test_out_of_memory_is_one_line(refused, tmp_path, monkeypatch):
-    from neuromas.training import session
+    from neuromas.training import run
 
     def full(*args):
         raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB\nand more")
 
-    monkeypatch.setattr(session, "start", full)
+    monkeypatch.setattr(run, "start", full)
     assert "out of memory; lower train.problems" in refused("train", *SMALL, "--run", str(tmp_path / "run"))
 
 
 def test_what_is_not_expected_is_not_hidden(cli, monkeypatch):
-    from neuromas.training import session
+    from neuromas.training import run
 
     def broken(*args):
         raise RuntimeError("a bug of ours")
 
-    monkeypatch.setattr(session, "start", broken)
+    monkeypatch.setattr(run, "start", broken)
     with pytest.raises(RuntimeError, match="a bug of ours"):
         cli("train", *SMALL)
 

@@ -129,6 +129,7 @@ def test_its_data_are_not_opened_to_ask_and_refused_to_evaluate(run, cli, refuse
         ({"run": {"sinks": ["wandb"]}}, "run.sinks = 'wandb'"),
         ({"growth": {"parent": "/somewhere"}}, "growth.parent = '/somewhere'"),
         ({"network": {"topology": "/dev/zero.json"}}, "network.topology = '/dev/zero.json'"),
+        ({"train": {"baseline": "evil:Estimator"}}, "train.baseline = 'evil:Estimator'"),
     ],
 )
 def test_a_run_that_would_go_on_by_anothers_choice(run, refused, sections, says):
@@ -138,6 +139,23 @@ def test_a_run_that_would_go_on_by_anothers_choice(run, refused, sections, says)
     shutil.rmtree(run / "checkpoints")
     (run / "checkpoints").mkdir()
     assert says in refused("train", "--resume", run), "also where it has no checkpoint"
+
+
+def test_a_module_it_names_is_imported_for_nobody(run, cli, refused, monkeypatch):
+    """Also by commands that have no use for it, and where the module lies in the user's own folder."""
+    (run.parent / "evil.py").write_text("open('imported', 'w').close()")
+    monkeypatch.chdir(run.parent)
+    poison(run, train={"baseline": "evil:Estimator"})
+    assert cli("ask", run, "2 + 2?")[0] == cli("evaluate", run, "--items", 2)[0] == 0
+    assert cli("prune", run, "--node", "1.1", "--out", "pruned")[0] == 0
+    interrupted(run)
+    grow = ("grow", run, "--to", "3-1", "--steps", 1, "--run", "grown")
+    for command in (("train", "--resume", run), grow):
+        assert "--trust" in refused(*command)
+    assert not Path("imported").exists()
+    assert cli(*grow, "train.baseline=rloo")[0] == 0
+    assert "cannot be imported" in refused("train", "--resume", run, "--trust"), "allowed, and empty"
+    assert Path("imported").exists()
 
 
 def test_a_checkpoint_does_not_choose_beside_its_run(run, refused):

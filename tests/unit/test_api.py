@@ -11,7 +11,7 @@ from neuromas import api
 from neuromas.api import read_question
 from neuromas.config import make_config
 from neuromas.core.errors import ConfigError, NeuromasError, RunError
-from neuromas.training import session
+from neuromas.training import loop
 
 SMALL = [
     "model.backbone=tiny",
@@ -56,7 +56,7 @@ def test_every_public_name_is_there():
 
 
 def test_train_again_returns_what_is_there(trained, monkeypatch):
-    monkeypatch.setattr(session, "train_step", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(loop, "train_step", lambda *a: pytest.fail("trained again"))
     events = []
     again = neuromas.train(trained.assembly.config, str(trained.path), events.append)
     assert events == []

@@ -29,11 +29,11 @@ def run(args: argparse.Namespace) -> int:
 
     check_keys(args.settings)
     there(args.path)
-    from neuromas.growth.parent import heir_config
-    from neuromas.training import session
+    from neuromas.growth.parent import child_config
+    from neuromas.training.run import start
 
     allow(args, Path(args.path))
-    config = heir_config(Path(args.path), args.to, args.steps, args.settings)
+    config = child_config(Path(args.path), args.to, args.steps, args.settings)
     shape = "".join(c if c.isalnum() or c in "-." else "_" for c in args.to)
     directory = Path(args.directory or f"{Path(args.path)}-to-{shape}")
-    return train_in(directory, lambda watch: session.start(config, directory, watch))
+    return train_in(directory, lambda progress: start(config, directory, progress))

@@ -1,25 +1,33 @@
-"""The progress bar: step, reward, seconds left; plain lines where there is no terminal."""
+"""The progress bar and the live table below it; plain lines where there is no terminal."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
+from neuromas.cli.live import LiveBar, LiveTable
 from neuromas.report.lineage import told
 from neuromas.report.terminal import visible
+from neuromas.training.callbacks import (
+    AlarmRaised,
+    Callback,
+    Grown,
+    Interrupted,
+    Noted,
+    StepEnd,
+    TrainStarted,
+    Validated,
+)
 
 
-class Progress:
-    """A ``session.Watch`` that draws."""
+class Progress(Callback):
+    """Draws what a run tells."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
-        self._bar = Bar(
+        self._bar = LiveBar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -37,36 +45,49 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._bar.table = None  # the table goes with the training, the bar stays
         self._bar.stop()
 
-    def __call__(self, event: Mapping[str, Any]) -> None:
-        """Show one event of a session."""
-        kind = event["event"]
-        if kind == "step":
-            self._step(event)
-        elif kind == "validation" and event["accuracy"] is not None:
-            self._accuracy = f"validation {100 * event['accuracy']:.0f} %"
-            self._say(f"step {event['step']}: {self._accuracy}")
-        elif kind == "grown":
-            self._say(f"grown to {told(event)}")
-        elif kind in ("stage", "alarm", "guard"):
-            self._say(str(event["text"]))
-        elif kind == "interrupted":
-            self._say(f"interrupted; checkpoint of step {event['step']} saved")
+    def on_train_start(self, event: TrainStarted) -> None:
+        if event.config.run.show:
+            self._bar.table = LiveTable(event.config.run.show)
 
-    def _step(self, event: Mapping[str, Any]) -> None:
+    def on_validation(self, event: Validated) -> None:
+        if event.accuracy is not None:
+            self._accuracy = f"validation {100 * event.accuracy:.0f} %"
+            self._say(f"step {event.step}: {self._accuracy}")
+        if self._bar.table is not None:
+            self._bar.table.validated(event)
+
+    def on_growth(self, event: Grown) -> None:
+        self._say(f"grown to {told(event.entry)}")
+
+    def on_alarm(self, event: AlarmRaised) -> None:
+        self._say(f"alarm {event.name}: {event.text}")
+        if self._bar.table is not None:
+            self._bar.table.alarm(event)
+
+    def on_note(self, event: Noted) -> None:
+        self._say(event.text)
+
+    def on_interrupt(self, event: Interrupted) -> None:
+        self._say(f"interrupted; checkpoint of step {event.step} saved")
+
+    def on_step_end(self, event: StepEnd) -> None:
         """Move the bar; without a terminal print a line with the seconds left."""
-        done, steps, now = event["step"] + 1, event["steps"], time.monotonic()
+        done, steps, now = event.step, event.steps, time.monotonic()
         if self._first is None:
-            self._first = (now - sum(event["seconds"].values()), done - 1)
+            self._first = (now - sum(event.report["seconds"].values()), done - 1)
         left = (now - self._first[0]) / (done - self._first[1]) * (steps - done)
-        reward = "–" if event["reward"] is None else f"{event['reward']:.2f}"
+        reward = "–" if event.report["reward"] is None else f"{event.report['reward']:.2f}"
         note = f"reward {reward} {self._accuracy}"
         if self._bar.disable:
             self._say(f"step {done}/{steps}  reward {reward}  {left:.0f} s left")
             return
         if self._task is None:
             self._task = self._bar.add_task("training", total=steps, note=note)
+        if self._bar.table is not None:
+            self._bar.table.step(event)
         self._bar.update(self._task, completed=done, note=note)
 
     def _say(self, text: str) -> None:

@@ -80,7 +80,7 @@ def _fitting(paths: Sequence[str]) -> str:
 
 def _list() -> int:
     """All pages: what they read, and their options."""
-    from neuromas.report.pages import PAGES
+    from neuromas.core.parts import PAGES
 
     for page_name in PAGES.names():
         page = PAGES.get(page_name)

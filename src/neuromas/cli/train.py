@@ -54,11 +54,11 @@ def run(args: argparse.Namespace) -> int:
     config = settle(_config(args.settings))
     task_info(config.task.name)
     directory = Path(args.directory or config.run.directory or f"runs/{_name(config)}")
-    from neuromas.training import session
-
     if args.carry_on and (directory / "config.json").is_file():
         return _carry_on(args, directory, config)
-    return train_in(directory, lambda watch: session.start(config, directory, watch))
+    from neuromas.training.run import start
+
+    return train_in(directory, lambda progress: start(config, directory, progress))
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -69,18 +69,18 @@ def _resume(args: argparse.Namespace) -> int:
         )
     directory = Run.open(Path(args.resume)).path
     from neuromas.system.assemble import check_run
-    from neuromas.training import session
+    from neuromas.training.run import resume
 
     allow(args, directory)
     check_run(directory)
-    return train_in(directory, lambda watch: session.resume(directory, watch))
+    return train_in(directory, lambda progress: resume(directory, progress))
 
 
 def _carry_on(args: argparse.Namespace, directory: Path, config: Config) -> int:
     """Go on with the run of this configuration, or report it where it is finished."""
     from neuromas.api import check_same
     from neuromas.system.assemble import check_run
-    from neuromas.training import session
+    from neuromas.training.run import resume
 
     there = Run.open(directory)
     check_same(there, config)
@@ -92,7 +92,7 @@ def _carry_on(args: argparse.Namespace, directory: Path, config: Config) -> int:
         report = run_report(there)
         print(f"{visible(str(directory))} is already trained; remove it to train afresh\n\n{report}")
         return 0
-    return train_in(directory, lambda watch: session.resume(directory, watch))
+    return train_in(directory, lambda progress: resume(directory, progress))
 
 
 def _config(settings: Sequence[str]) -> Config:

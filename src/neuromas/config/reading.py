@@ -17,7 +17,6 @@ from neuromas.config.sections import RENAMED, Config
 from neuromas.core.errors import ConfigError, cut, nearest, one_line, shown, unknown
 from neuromas.core.files import is_file, read_text
 
-_FREE = (["task", "options"], ["train", "baseline_options"], ["engine", "options"])  # of what they name
 _LARGEST = 2**64  # of whole numbers anywhere
 _WHOLE_TEXT = "should be text without NUL and broken characters"
 _BROKEN = re.compile(r"[\x00\ud800-\udfff]")
@@ -70,11 +69,14 @@ def guess_keys(key: str) -> list[str]:
     return guesses(key, key_names())
 
 
+_FREE = (("task", "options"), ("engine", "options"), ("train", "baseline_options"))  # tables of any keys
+
+
 def check_keys(overrides: Sequence[str]) -> None:
     """Raises ConfigError for an override whose key does not exist, whatever the rest of the data will be."""
     for text in overrides:
         parts = _key(text.partition("=")[0])
-        free = parts[:2] in _FREE and len(parts) > 2
+        free = tuple(parts[:2]) in _FREE and len(parts) > 2
         if not free and "=" in text and parts[0] and _field(parts) is None:
             raise ConfigError(_unknown_key(parts))
 

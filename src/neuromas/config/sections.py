@@ -270,8 +270,17 @@ class RunConfig(Section):
         description="newest checkpoints that stay; none: 3 while training, then the last and the best",
     )
     episodes: int = Field(2, ge=0, le=_MOST_EPISODES, description="episodes of a step that are kept as text")
+    show: int = Field(
+        10,
+        ge=0,
+        le=_MOST_STEPS,
+        description="steps between sampled episodes in the live table and in trackers; 0: neither",
+    )
     sinks: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field(
-        (), strict=False, description="trackers that get the numbers, too"
+        (), strict=False, description="trackers that get numbers, test results and sampled messages, too"
+    )
+    project: str = Field(
+        "neuromas", pattern=r"^[A-Za-z0-9_.-]{1,128}$", description="project of wandb and trackio"
     )
 
     @property

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from neuromas.core.errors import shown
 from neuromas.core.task import Problem, Score, Task
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Turn:
     """What one node read and wrote.
 
@@ -33,13 +34,16 @@ class Turn:
     cut_inputs: int = 0
     heard: bool = True
 
+    def __repr__(self) -> str:
+        return f"Turn(node={self.node}, {len(self.ids)} tokens: {shown(self.text, 60)})"
+
     @property
     def truncated(self) -> bool:
         """True if the token budget ended the message, not the node."""
         return not self.ended
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Episode:
     """All turns of one pass, in topological order, and the terminal score.
 
@@ -55,6 +59,13 @@ class Episode:
     score: Score | None
     failure: str | None = None
     answered: bool = True
+
+    def __repr__(self) -> str:
+        score = "no score" if self.score is None else f"score {self.score.value:g}"
+        failure = f", failed: {self.failure}" if self.failure else ""
+        return (
+            f"Episode({self.problem.id}, {len(self.turns)} turns, {score}, {shown(self.answer, 60)}{failure})"
+        )
 
     @property
     def answer(self) -> str:
@@ -93,11 +104,16 @@ class Episode:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class EpisodeGroup:
     """The G episodes of one problem, in the order of their samples: what is compared with each other."""
 
     episodes: tuple[Episode, ...]
+
+    def __repr__(self) -> str:
+        scores = ", ".join("none" if score is None else f"{score:g}" for score in self.scores[:8])
+        more = ", …" if len(self.episodes) > 8 else ""
+        return f"EpisodeGroup({self.problem.id}, {len(self.episodes)} episodes, scores {scores}{more})"
 
     @property
     def problem(self) -> Problem:
@@ -136,7 +152,7 @@ class Judge(Protocol):
 
 
 def judged(task: Task, episode: Episode) -> Score:
-    """What a complete episode earns: by the task's ``judge`` if it has one, else by its answer's ``score``."""
+    """What a complete episode earns: by the task's ``judge`` if it has one, else by its answer alone."""
     if isinstance(task, Judge):
         return task.judge(episode)
     return task.score(episode.problem, episode.answer)

@@ -29,7 +29,18 @@ ENGINES = Registry(
     {"local": "neuromas.engines.local:build", "scripted": "neuromas.engines.scripted:build"},
 )
 
-PAGES = Registry("page", "neuromas.pages", {})
+PAGES = Registry(
+    "page",
+    "neuromas.pages",
+    {
+        "run": "neuromas.report.pages.run:PAGE",
+        "runs": "neuromas.report.pages.runs:PAGE",
+        "show": "neuromas.report.pages.show:PAGE",
+        "compare": "neuromas.report.pages.compare:PAGE",
+        "experiment": "neuromas.report.pages.experiment:PAGE",
+        "lineage": "neuromas.report.pages.lineage:PAGE",
+    },
+)
 
 TASKS = Registry("task", "neuromas.tasks", {})
 

@@ -41,7 +41,7 @@ class Item:
     first_option: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Evaluation:
     """All items, their summary as plain data, and by item what every node that spoke had read.
 
@@ -51,6 +51,13 @@ class Evaluation:
     items: tuple[Item, ...]
     summary: dict[str, Any]
     prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        accuracy, interval = self.summary["accuracy"], self.summary["interval"]
+        if accuracy is None or interval is None:
+            return f"Evaluation({len(self.items)} items, nothing scored)"
+        low, high = 100 * interval["low"], 100 * interval["high"]
+        return f"Evaluation({100 * accuracy:.1f} % [{low:.1f}, {high:.1f}] of {len(self.items)} items)"
 
 
 def evaluate(

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from neuromas.config import MOST_PASSES, Config, Section, check_plain, make_config, read_toml
 from neuromas.core.errors import ConfigError, NeuromasError, TopologyError, cut, shown, unknown
 from neuromas.growth.stages import check_stages, settle
+from neuromas.learning.credit import make_estimator
 from neuromas.tasks import make_task
 
 _WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -231,13 +232,14 @@ def _check_votes(plan: Plan, arm: Arm, label: str) -> None:
 
 
 def _rehearse(plan: Plan, arm: Arm, label: str) -> tuple[str, str] | None:
-    """The arm's configuration, its task, and the way from stage to stage; the first test question and answer.
+    """The arm's configuration, task, estimator and way through its stages; first test question and answer.
 
     None where the arm has the task that all have: nothing needs to be drawn.
     """
     config = plan.config(arm, label, plan.seeds[0])
     task = make_task(config.task.name, config.task.options)
     try:
+        make_estimator(config.train)
         check_stages(config, None)
     except NeuromasError as error:
         raise type(error)(f"arm {arm.name!r}: {error}") from None

@@ -78,8 +78,8 @@ class Lineage:
     spent: Budget = Budget()
 
     @classmethod
-    def from_manifest(cls, manifest: Mapping[str, Any], heir_of: str) -> Lineage:
-        """The lineage a checkpoint holds; with ``heir_of`` it goes on in a run of its own.
+    def from_manifest(cls, manifest: Mapping[str, Any], child_of: str) -> Lineage:
+        """The lineage a checkpoint holds; with ``child_of`` it goes on in a run of its own.
 
         Raises RunError if it is damaged.
         """
@@ -89,7 +89,7 @@ class Lineage:
                 Topology.from_dict(entry.topology)
         except (KeyError, RunError, TopologyError) as error:
             raise RunError(f"a network's lineage is missing or damaged ({one_line(error)})") from error
-        entries = tuple({**entry, "run": entry["run"] or heir_of} for entry in manifest["lineage"])
+        entries = tuple({**entry, "run": entry["run"] or child_of} for entry in manifest["lineage"])
         return cls(entries, Budget(**past.spent.model_dump()))
 
     def to_dict(self) -> dict[str, Any]:

@@ -20,24 +20,24 @@ from neuromas.topology.files import says_question
 
 
 @dataclass(frozen=True, slots=True)
-class Heritage:
+class ParentRun:
     """The network a run begins with: where it lies, after how many steps of its run, and its past.
 
-    ``met`` counts the training problems its ancestors met, so that the heir meets others; ``born`` are the
-    adapters that began in a growth. ``moments`` is the folder with AdamW's: that of the network itself, or
-    of its run's newest checkpoint, as a finished run keeps no others; None if there are none.
+    ``problems_seen`` counts the training problems its ancestors met, so that the child meets others; ``born``
+    are the adapters that began in a growth. ``moments`` is the folder with AdamW's: that of the network
+    itself, or of its run's newest checkpoint, as a finished run keeps no others; None if there are none.
     """
 
     run: str
     folder: Path
     step: int
-    met: int
+    problems_seen: int
     lineage: Lineage
     moments: Path | None
     born: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, path: Path) -> Heritage:
+    def of(cls, path: Path) -> ParentRun:
         """That of a run (its best checkpoint), a checkpoint or a network folder. Raises RunError.
 
         A run has paid for all of its training, also for what came after its best checkpoint.
@@ -51,7 +51,7 @@ class Heritage:
         state, last = manifest.get("state", {}), newest.get("state", {})  # a pruned network has none
         try:
             step = int(state.get("step", lineage.spent.steps))
-            met = int(last.get("cursor", step * manifest["config"]["train"]["problems"]))
+            seen = int(last.get("cursor", step * manifest["config"]["train"]["problems"]))
             born = _born(manifest)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(f"{folder / MANIFEST} is damaged: {error!r}") from error
@@ -60,7 +60,7 @@ class Heritage:
             for place, held in ((folder, manifest), (last_folder, newest))
             if OPTIMISERS in held["files"]
         ]
-        return cls(str(path), folder, step, met, lineage, next(iter(kept), None), born)
+        return cls(str(path), folder, step, seen, lineage, next(iter(kept), None), born)
 
 
 def _born(manifest: Mapping[str, Any]) -> tuple[int, ...]:
@@ -69,7 +69,7 @@ def _born(manifest: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(int(row) for row in manifest.get("born", grown.get("born", grown.get("new", ()))))
 
 
-def heir_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = ()) -> Config:
+def child_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = ()) -> Config:
     """The configuration of a run that grows the network at ``path`` to ``shape``: the parent's, and this.
 
     What it names is the parent's choice unless an override names it again (see ``trust``). Raises RunError

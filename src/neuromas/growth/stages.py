@@ -36,7 +36,7 @@ class Stage:
         """The stage after this one; ``adapters`` is how many there were before its change and are now."""
         new = tuple(range(*adapters))
         index, born = self.index + 1, (*self.born, *new)
-        grew = bool(change.steps) or index == 0  # in the first stage of an heir all is inherited
+        grew = bool(change.steps) or index == 0  # in the first stage of a child all is inherited
         inherited = tuple(range(adapters[0])) if grew else self.inherited
         return Stage(index, since, steps, change.start, change.goal, new, born, inherited)
 

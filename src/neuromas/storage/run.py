@@ -16,6 +16,7 @@ from neuromas.storage.disk import (
     ERRORS,
     clear,
     flush,
+    json_lines,
     read_json,
     read_whole,
     refuse_links,
@@ -118,8 +119,7 @@ class Run:
 
         A checkpoint brings them to the disk.
         """
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        path = self.path / name
+        text, path = json_lines(rows), self.path / name
         if name in self._ends and _end(path) != self._ends[name]:
             raise RunError(
                 f"{path} was removed or changed by somebody else while the run is working; "
@@ -155,9 +155,8 @@ class Run:
         path = self.path / name
         if path.exists():
             kept = [row for row in self.lines(name) if wanted(row)]
-            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
             with clear(self.path):
-                write_atomic(path, text)
+                write_atomic(path, json_lines(kept))
             self._ends[name] = _end(path)
 
     def missing_steps(self, until: int) -> int:
@@ -173,16 +172,14 @@ class Run:
     ) -> None:
         """Summary and per-item lines of one evaluation; beside them, by item, what every node read."""
         refuse_links(self.path)
-        text = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
-        read = ({"id": name, "prompts": list(texts)} for name, texts in (prompts or {}).items())
         folder = self.path / "evaluations"
+        read = [{"id": item, "prompts": list(texts)} for item, texts in (prompts or {}).items()]
         with clear(self.path):
             folder.mkdir(exist_ok=True)
             (folder / f"{name}{_PROMPTS}").unlink(missing_ok=True)  # never those of an older evaluation
-            write_atomic(folder / f"{name}.jsonl", text)
-            if prompts:
-                lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in read)
-                write_atomic(folder / f"{name}{_PROMPTS}", lines)
+            write_atomic(folder / f"{name}.jsonl", json_lines(items))
+            if read:
+                write_atomic(folder / f"{name}{_PROMPTS}", json_lines(read))
         self.write(f"evaluations/{name}.json", summary)
 
     def prompts(self, name: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from neuromas.topology.files import load_topology
 from neuromas.topology.graph import Topology
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Assembly:
     """A network, the model that learns, the task, and the configuration they were made from."""
 
@@ -44,6 +44,12 @@ class Assembly:
     network: Network
     model: ResidentModel
     task: Task
+
+    def __repr__(self) -> str:
+        about = self.config
+        return (
+            f"Assembly({about.task.name}, {self.network.topology}, {about.model.backbone}, seed {about.seed})"
+        )
 
     def publish(self) -> None:
         """Let the engine write with the model's adapters as they are now."""

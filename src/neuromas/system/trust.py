@@ -1,10 +1,10 @@
 """What a saved network may choose by itself, and what only this user may.
 
-A network comes with its configuration, and a stranger's may name any path, any model to download and any
-tracker. What lies inside this package (the embedded and the tiny model, generated problems) is free. All
-else must have been named by this user: what a configuration of the user's own names is noted in one small
-file of the user's, so that runs trained here go on as ever; for what came from elsewhere ``--trust`` notes
-it too, after the refusal has said what it is.
+A network comes with its configuration, and a stranger's may name any path, any model to download, any
+tracker and any module to import. What lies inside this package (the embedded and the tiny model, generated
+problems, built-in estimators) is free. All else must have been named by this user: what a configuration of
+the user's own names is noted in one small file of the user's, so that runs trained here go on as ever; for
+what came from elsewhere ``--trust`` notes it too, after the refusal has said what it is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from neuromas.config import Config
 from neuromas.core.errors import RunError, one_line
-from neuromas.core.parts import ENGINES
+from neuromas.core.parts import ENGINES, ESTIMATORS
 from neuromas.tasks.files import DATA_TASKS, FIELD_OPTIONS
 from neuromas.topology.files import SUFFIXES
 
@@ -39,6 +39,8 @@ def outside(config: Config) -> dict[str, str]:
         found |= {f"{TASK}.options.{key}": str(value) for key, value in sources.items()}
         if config.task.name not in DATA_TASKS:
             found[f"{TASK}.name"] = config.task.name
+    if not ESTIMATORS.is_builtin(config.train.baseline):
+        found["train.baseline"] = config.train.baseline
     shapes = [shape for shape, _ in config.growth.stages] or [config.network.topology]
     if config.network.prompt:
         found["network.prompt"] = config.network.prompt

@@ -215,7 +215,8 @@ class Watching(Callback):
         self._watch({"event": "grown", **event.entry})
 
     def on_alarm(self, event: AlarmRaised) -> None:
-        self._watch({"step": event.step, "event": "alarm", "text": event.text, "name": event.name})
+        text = f"alarm {event.name}: {event.text}"
+        self._watch({"step": event.step, "event": "alarm", "text": text, "name": event.name})
 
     def on_note(self, event: Noted) -> None:
         self._watch({"step": event.step, "event": event.kind, "text": event.text})

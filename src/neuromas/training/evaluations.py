@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import Any
-
 from neuromas.evaluation.evaluate import Evaluation, evaluate
-from neuromas.storage import Run
 from neuromas.system.assemble import Assembly
+from neuromas.training.log import RunLog
 
-Watch = Callable[[Mapping[str, Any]], None]
 _NETWORKS = {
     "test-before": "untrained network",
     "test-after": "trained network",
@@ -24,27 +19,25 @@ def validation(assembly: Assembly) -> Evaluation:
     return evaluate(assembly.network, assembly.task, "validation", assembly.config.evaluate.validation)
 
 
-def keep_test(assembly: Assembly, run: Run, watch: Watch, name: str, messages: str = "none") -> None:
+def keep_test(assembly: Assembly, log: RunLog, name: str, messages: str = "none") -> None:
     """One test evaluation into the run directory, unless it is there (those of the end are made anew)."""
-    if (run.path / "evaluations" / f"{name}.json").is_file() and not name.startswith("test-after"):
+    if (log.run.path / "evaluations" / f"{name}.json").is_file() and not name.startswith("test-after"):
         return
     what = _NETWORKS.get(name, f"network of {name}")
     if name == "test-before" and assembly.config.growth.parent:
         what = "network that is to grow"
-    watch({"event": "stage", "text": f"evaluating the {what} on {_items(assembly)} test questions"})
+    log.say(f"evaluating the {what} on {_items(assembly)} test questions")
     count = assembly.config.evaluate.test
-    result = evaluate(assembly.network, assembly.task, "test", count, intervention=messages)
-    items = [asdict(item) for item in result.items]
-    run.write_evaluation(name, result.summary, items, result.prompts)
+    log.tested(name, evaluate(assembly.network, assembly.task, "test", count, intervention=messages))
 
 
-def final_tests(assembly: Assembly, run: Run, watch: Watch) -> None:
+def final_tests(assembly: Assembly, log: RunLog) -> None:
     """The trained network with its messages as they are, blanked, and shuffled."""
-    keep_test(assembly, run, watch, "test-after")
+    keep_test(assembly, log, "test-after")
     if assembly.network.topology.edges:
-        keep_test(assembly, run, watch, "test-after-blank", "blank")
+        keep_test(assembly, log, "test-after-blank", "blank")
         if _items(assembly) > 1:  # one question has no other to swap messages with
-            keep_test(assembly, run, watch, "test-after-shuffle", "shuffle")
+            keep_test(assembly, log, "test-after-shuffle", "shuffle")
 
 
 def _items(assembly: Assembly) -> int:

@@ -51,10 +51,13 @@ class Guard:
         """Plain data for a checkpoint; reports are in the run's log."""
         return {"on": sorted(self.on), "since": self.since, "halved": self.halved}
 
-    def take(self, data: Mapping[str, Any], rows: list[Report]) -> None:
-        """Go on from ``to_dict``'s form and the run's reports. Raises KeyError, TypeError or ValueError."""
+    def take(self, data: Mapping[str, Any]) -> None:
+        """Go on from ``to_dict``'s form. Raises KeyError, TypeError or ValueError."""
         self.on, self.since = {str(name) for name in data["on"]}, int(data["since"])
         self.halved = int(data["halved"])
+
+    def recall(self, rows: list[Report]) -> None:
+        """See again what the run's reports said since the last restart."""
         self.first, self.rows = [], []
         self._keep([row for row in rows if row["step"] >= self.since])
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuromas.config import Config, load_config, make_config, read_value
+from neuromas.config import Config, check_keys, load_config, make_config, read_value
 from neuromas.core.errors import ConfigError
 
 RECIPES = Path(__file__).parents[3] / "recipes"
@@ -71,6 +71,39 @@ def test_a_group_baseline_needs_a_group(baseline):
     assert "train.samples = 1" in said
     assert repr(baseline) in said
     assert make_config({"train": {"samples": 1, "baseline": "ema"}}).train.samples == 1
+
+
+def test_the_old_name_of_a_key_is_read(tmp_path):
+    """0.1.0 and 0.2.0 wrote ``train.length_price``: in files, in runs, and on command lines."""
+    old = make_config({"train": {"length_price": 0.25}})
+    assert old == make_config({"train": {"length_penalty": 0.25}})
+    assert "length_price" not in old.model_dump()["train"]
+    assert overridden("train.length_price=0.25") == old
+    file = tmp_path / "old.toml"
+    file.write_text("[train]\nlength_price = 0.5\n")
+    assert load_config(file).train.length_penalty == 0.5
+    for key in ("length_price", "length_penalty"):
+        assert load_config(file, [f"train.{key}=0.25"]) == old
+        check_keys([f"train.{key}=0.25"])
+    assert "length_price is the old name of train.length_penalty" in refusal(
+        {"train": {"length_price": 0.25, "length_penalty": 0.25}}
+    )
+    assert refusal({"train": {"length_price": -1}}).startswith("train.length_penalty = -1")
+
+
+def test_the_schema_knows_old_names():
+    keys = Config.model_json_schema()["$defs"]["TrainConfig"]["properties"]
+    assert keys["length_price"]["deprecated"]
+    assert "train.length_penalty" in keys["length_price"]["description"]
+    assert "deprecated" not in keys["length_penalty"]
+
+
+def test_a_part_is_named_by_a_short_name_or_an_address():
+    assert overridden("train.baseline=my.module:Name").train.baseline == "my.module:Name"
+    given = overridden("train.baseline_options.level=0.5", "train.baseline=m:N").train.baseline_options
+    assert given == {"level": 0.5}
+    check_keys(["train.baseline_options.level=0.5"])
+    assert "module:Name" in refusal({"train": {"baseline": "my module:Name"}})
 
 
 def test_a_whole_number_may_stand_for_a_number():

@@ -155,6 +155,7 @@ ARM = {"name": "a", "stages": [["1-1", 1]]}
         ({"arms": [ARM | {"votes": 3}]}, "arm 'a': votes and temperature are for arms made of another"),
         ({"arms": [ARM | {"growth": {"init": "gat"}}]}, "arm 'a': unknown value of growth.init: 'gat'"),
         ({"arms": [ARM | {"train": {"stepz": 1}}]}, "arm 'a': unknown key 'train.stepz'"),
+        ({"arms": [ARM | {"train": {"baseline": "none_such:Name"}}]}, "arm 'a': estimator 'none_such:Name'"),
         ({"arms": [ARM | {"train": {"steps": 9}}]}, "arm 'a': train.steps = 9, but growth.stages make it 1"),
         ({"arms": [{"name": "a", "stages": [["1-1"]]}]}, "arms[1].stages[1]"),
         ({"arms": [{"name": "a", "stages": [["1-1", -1]]}]}, "arm 'a': growth.stages"),

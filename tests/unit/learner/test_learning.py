@@ -14,6 +14,7 @@ from toys import ToyTask, network, problems
 from neuromas.config import TrainConfig
 from neuromas.core.errors import DivergedError, StaleSampleError
 from neuromas.core.parts import ESTIMATORS
+from neuromas.core.task import Score
 from neuromas.learning.losses import Weights, clip_factor, gradient_norm, policy_loss
 from neuromas.models.resident import ResidentModel
 from neuromas.system.rollout import WRONG, Sampling, rollout
@@ -642,3 +643,46 @@ def test_learning_is_seen(topology):
     # the standard error of a mean of ten steps is below 0.03
     assert sum(rewards[:3]) / 3 < 0.35
     assert sum(rewards[-10:]) / 10 > 0.5
+
+
+# -- rewards of single nodes
+
+
+def with_nodes(episodes, own):
+    """The same episodes; ``own(place, value)`` gives each its nodes' rewards."""
+    return [
+        episode
+        if episode.score is None
+        else replace(episode, score=replace(episode.score, nodes=own(place, episode.score.value)))
+        for place, episode in enumerate(episodes)
+    ]
+
+
+def test_equal_rewards_of_all_nodes_are_the_shared_one():
+    trainer = trainer_of(fresh(), length_penalty=0.5)
+    episodes = unfinished(spoken(trainer))
+    shared, weights = credit(trainer, episodes)
+    told = credit(trainer, with_nodes(episodes, lambda place, value: (value,) * 3))
+    assert [message for message, _ in told[0]] == [message for message, _ in shared]
+    assert torch.equal(told[1].advantage, weights.advantage)
+
+
+def test_each_node_learns_from_its_own_reward():
+    trainer = trainer_of(fresh())
+    episodes = with_nodes(
+        spoken(trainer, lambda problem, text: 0.5),
+        lambda place, value: (0.5, float(place % SAMPLES == 0), value),
+    )
+    messages, weights = credit(trainer, episodes)
+    assert {turn.node for _, turn in messages} == {1}, "the others' rewards agree"
+    assert weights.advantage.tolist() == pytest.approx([1.0, -1 / 3, -1 / 3, -1 / 3] * PROBLEMS)
+    report, _ = train_step(trainer, ToyTask(lambda p, t: Score(0.5, t, nodes=(0.0, 0.5, 1.0))), problems(3))
+    assert report["reward"] == 0.5, "what is reported is the terminal reward"
+
+
+@pytest.mark.parametrize("nodes", [(1.0,), (1.0, 1.0, float("nan")), (1.0,) * 4, 3])
+def test_rewards_that_are_not_one_for_each_node_fail_as_a_scorer_does(nodes):
+    trainer = trainer_of(fresh())
+    episodes = spoken(trainer, lambda problem, text: Score(1.0, text, nodes=nodes))
+    assert all(episode.score == WRONG for episode in episodes)
+    assert all(episode.failure.startswith("scorer: ") for episode in episodes)

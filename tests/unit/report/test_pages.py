@@ -15,8 +15,9 @@ from neuromas.cli import main
 from neuromas.config import Config
 from neuromas.core import registry
 from neuromas.core.errors import ConfigError, NeuromasError, RunError
+from neuromas.core.parts import PAGES
 from neuromas.report.blocks import Text
-from neuromas.report.pages import PAGES, Page, build_page
+from neuromas.report.pages import Page, build_page
 from neuromas.report.pages.compare import compare_sides
 from neuromas.report.writers import WRITERS, as_text
 from neuromas.storage import Run

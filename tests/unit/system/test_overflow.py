@@ -16,7 +16,7 @@ from neuromas.models.backbone import load_backbone
 from neuromas.report.pages.run import run_report
 from neuromas.storage import Run
 from neuromas.system import assemble as assembling
-from neuromas.training.session import start
+from neuromas.training.run import start
 from parity import Parity, small
 
 CONTEXT = 84  # tokens; the output node's prompt has 60 to 110, by what it is told
@@ -42,7 +42,7 @@ def run(tmp_path_factory) -> Run:
     backbone = replace(load_backbone("tiny", "float32", "cpu"), context=CONTEXT)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(assembling, "make_task", lambda name, options: Generous())
-        return start(config, tmp_path_factory.mktemp("overflow") / "run", lambda event: None, backbone)
+        return start(config, tmp_path_factory.mktemp("overflow") / "run", backbone=backbone)
 
 
 def test_training_pays_nothing_for_what_overflowed(run):

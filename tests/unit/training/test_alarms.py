@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from test_session import KilledError, Watch, lines, manifest
 from toys import ToyTask
 
 from neuromas.cli import main
@@ -14,10 +13,11 @@ from neuromas.learning.alarms import alarms, fallen
 from neuromas.storage import Run
 from neuromas.system import assemble as assembling
 from neuromas.training import evaluations as testing
-from neuromas.training import session
+from neuromas.training import loop
 from neuromas.training.guard import Guard
-from neuromas.training.session import resume, start
+from neuromas.training.run import resume, start
 from parity import small
+from watched import KilledError, Watch, lines, manifest
 
 LIMITS = AlarmsConfig(window=3, zero=4)
 FINE = {
@@ -130,11 +130,13 @@ def test_a_guard_comes_back_from_its_checkpoint():
     for row in seen[:4]:
         whole.see(row)
     again = Guard(LIMITS)
-    again.take(whole.to_dict(), seen[:4])
+    again.take(whole.to_dict())
+    again.recall(seen[:4])
     assert again == whole
     whole.restart(4, restored=True)
     assert (whole.halved, whole.on, whole.rows) == (1, set(), [])
-    again.take(whole.to_dict(), seen[:5])
+    again.take(whole.to_dict())
+    again.recall(seen[:5])
     assert [row["step"] for row in again.rows] == [4]
     whole.restart(5, restored=False)
     assert whole.halved == 0
@@ -172,7 +174,7 @@ def falling(monkeypatch, accuracies):
         result.summary["accuracy"] = left.pop(0) if len(left) > 1 else left[0]
         return result
 
-    monkeypatch.setattr(session, "validation", validation)
+    monkeypatch.setattr(loop, "validation", validation)
 
 
 def config(guard, **more):

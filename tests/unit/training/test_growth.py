@@ -14,7 +14,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from test_session import KilledError, Watch, lines, manifest
 from topologies import any_operators, random_topologies
 from toys import ToyTask
 
@@ -23,7 +22,7 @@ from neuromas.core.errors import ConfigError, NeuromasError, RunError
 from neuromas.core.task import Problem
 from neuromas.growth.lineage import Budget, Lineage
 from neuromas.growth.operators import at, grow, insert_layer
-from neuromas.growth.parent import Heritage, heir_config, prune
+from neuromas.growth.parent import ParentRun, child_config, prune
 from neuromas.growth.stages import Stage
 from neuromas.growth.transfer import transfer
 from neuromas.learner import update as learning
@@ -36,10 +35,12 @@ from neuromas.system.rollout import Sampling, rollout
 from neuromas.tasks.stream import training_problems
 from neuromas.topology.graph import Topology
 from neuromas.training import evaluations as testing
+from neuromas.training.callbacks import Watching
 from neuromas.training.restate import restate
-from neuromas.training.session import resume, start
+from neuromas.training.run import resume, start
 from neuromas.training.step import Trainer, credit, train_step
 from parity import Parity, small
+from watched import KilledError, Watch, at_step, lines, manifest
 
 STAGES = [["1-1", 2], ["2-1", 3], ["2-2-1", 3]]
 PROBLEMS = [Problem(f"p{i}", f"Number {i}?", "x", parts=("a b", "c d", "e f")) for i in range(2)]
@@ -440,19 +441,14 @@ def test_killed_around_a_growth_and_resumed(whole, tmp_path, kind, number):
             raise KilledError
 
     with pytest.raises(KilledError):
-        start(staged(), path, watch)
+        start(staged(), path, Watching(watch))
     resume(path, Watch())
     assert_same(whole[0], path)
 
 
 def test_interrupted_at_the_end_of_a_stage_and_resumed(whole, tmp_path):
     path = tmp_path / "run"
-
-    def watch(event):
-        if event["event"] == "step" and event["step"] == 1:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    run = start(staged(), path, watch)
+    run = start(staged(), path, at_step(1, lambda: os.kill(os.getpid(), signal.SIGINT)))
     assert not run.finished
     assert not (path / "growth.jsonl").exists()
     resume(path, Watch())
@@ -465,12 +461,12 @@ def test_interrupted_at_the_end_of_a_stage_and_resumed(whole, tmp_path):
 def test_an_heir_goes_on_from_its_parent(whole, tmp_path):
     parent = tmp_path / "parent"
     start(staged([["1-1", 2]]), parent, Watch())
-    config = heir_config(parent, "2-1", 3, ["growth.init=zero"])
+    config = child_config(parent, "2-1", 3, ["growth.init=zero"])
     assert (config.growth.parent, config.growth.stages) == (str(parent), (("2-1", 3),))
     watch = Watch()
     run = start(config, tmp_path / "heir", watch)
     assert "network that is to grow" in watch.of("stage")[0]["text"]
-    heritage, told = Heritage.of(parent), manifest(run.checkpoint(3))
+    heritage, told = ParentRun.of(parent), manifest(run.checkpoint(3))
     entry = told["lineage"][0]
     assert (entry["run"], entry["step"], entry["to"]) == (str(parent), heritage.step, "2-1")
     assert told["spent"]["steps"] == 2 + 3, "all of the parent's steps, not those of its best alone"
@@ -486,7 +482,7 @@ def test_an_heir_goes_on_from_its_parent(whole, tmp_path):
     path = tmp_path / "killed"  # killed before its first checkpoint, then at a step
     seen = []
     with pytest.raises(KilledError):
-        start(config, path, lambda event: (_ for _ in ()).throw(KilledError))
+        start(config, path, Watching(lambda event: (_ for _ in ()).throw(KilledError)))
     assert not Run(path).checkpoints()
     for kill in (1, None):
         watch = Watch(kill=kill)
@@ -498,10 +494,10 @@ def test_an_heir_goes_on_from_its_parent(whole, tmp_path):
         seen += watch.of("step")
     assert_same(run.path, path)
 
-    grandchild = start(heir_config(run.path, "2-1-1", 1), tmp_path / "grandchild", Watch())
+    grandchild = start(child_config(run.path, "2-1-1", 1), tmp_path / "grandchild", Watch())
     entries = manifest(grandchild.checkpoint(1))["lineage"]
     assert [entry["run"] for entry in entries] == [str(parent), str(run.path)]
-    assert entries[1]["spent"]["steps"] == Heritage.of(run.path).lineage.spent.steps
+    assert entries[1]["spent"]["steps"] == ParentRun.of(run.path).lineage.spent.steps
 
 
 def damage(folder: Path, **change) -> None:
@@ -540,13 +536,13 @@ def test_a_parent_that_does_not_fit_is_one_line(whole, tmp_path, monkeypatch, ca
     if "validation" in says:
         monkeypatch.setattr(assembling, "make_task", lambda name, options: Gap())
     with pytest.raises(NeuromasError, match=says) as error:
-        start(heir_config(folder, "2-1", 2, overrides), tmp_path / "heir", Watch())
+        start(child_config(folder, "2-1", 2, overrides), tmp_path / "heir", Watch())
     assert "\n" not in str(error.value)
     assert not (tmp_path / "heir").exists()
     if not overrides:
         damage(folder, config=...)
         with pytest.raises(RunError):
-            heir_config(folder, "2-1", 2)
+            child_config(folder, "2-1", 2)
 
 
 @pytest.mark.parametrize(
@@ -573,7 +569,7 @@ def test_a_pruned_network_answers_and_keeps_its_adapters(whole, tmp_path):
     out = tmp_path / "pruned"
     change = prune(whole[0], out, node="1.2")
     assert change.steps == ("remove node 1.2",)
-    best = Heritage.of(whole[0]).folder
+    best = ParentRun.of(whole[0]).folder
     kept = [row for row, name in enumerate(("1.1", "3.1", "1.2", "2.1", "2.2")) if name != "1.2"]
     assert all(torch.equal(a, rows(best)[row]) for a, row in zip(rows(out), kept, strict=True))
     assembly = load_bundle(out)
@@ -595,7 +591,7 @@ def test_a_pruned_network_answers_and_keeps_its_adapters(whole, tmp_path):
         with pytest.raises(NeuromasError):
             prune(whole[0], tmp_path / "none", **wrong)
     assert not (tmp_path / "none").exists()
-    heir = start(heir_config(out, "2-2-1", 1, ["evaluate.every=0"]), tmp_path / "heir", Watch())
+    heir = start(child_config(out, "2-2-1", 1, ["evaluate.every=0"]), tmp_path / "heir", Watch())
     assert heir.finished
 
 

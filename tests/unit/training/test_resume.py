@@ -17,22 +17,25 @@ from neuromas.system import assemble as assembling
 from neuromas.system import provenance
 from neuromas.system.provenance import check_unchanged, digests
 from neuromas.system.saved_state import is_line
-from neuromas.training import session
-from neuromas.training.session import resume, start
+from neuromas.training import loop
+from neuromas.training.callbacks import Watching
+from neuromas.training.run import resume, start
 from parity import Parity, small
+from watched import at_step
 
 
 class StoppedError(Exception):
     """Stands for a process that is gone."""
 
 
-class Stop:
+class Stop(Watching):
     """Records what is told; ``at`` raises after the step of that number (0-based)."""
 
     def __init__(self, at: int | None = None) -> None:
+        super().__init__(self._see)
         self.at, self.told = at, []
 
-    def __call__(self, event) -> None:
+    def _see(self, event) -> None:
         if event["event"] == "stage":
             self.told.append(event["text"])
         if event["event"] == "step" and event["step"] == self.at:
@@ -130,14 +133,14 @@ def test_a_kill_between_a_checkpoint_and_the_removal_of_older_ones(tmp_path, mon
 def test_a_kept_checkpoint_keeps_what_it_leans_on(tmp_path, monkeypatch):
     """The newest is damaged, and the best state of the one before is no longer the best: still there."""
     monkeypatch.setattr(assembling, "make_task", lambda name, options: Parity())
-    real = session.validation
+    real = loop.validation
 
     def rising(assembly):
         result = real(assembly)
         result.summary["accuracy"] = sum(assembly.model.bank.versions) / 100
         return result
 
-    monkeypatch.setattr(session, "validation", rising)
+    monkeypatch.setattr(loop, "validation", rising)
     config = make_config(
         small(train={"steps": 10, "entropy": 0.01}, run={"keep": 2, "checkpoint_every": 1, "episodes": 1})
     )
@@ -191,9 +194,7 @@ def test_a_report_of_this_version_is_one(halves):
 
 
 def test_lines_deleted_while_a_run_works_stop_it(half):
-    def watch(event):
-        if event["event"] == "step":
-            (half.path / "metrics.jsonl").unlink()
+    watch = at_step(None, (half.path / "metrics.jsonl").unlink)
 
     with pytest.raises(RunError, match=r"metrics\.jsonl was removed or changed by somebody else"):
         resume(half.path, watch)
@@ -246,9 +247,7 @@ def test_asking_while_training_removes_checkpoints(half, monkeypatch, place):
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_a_request_to_end_saves_the_step(half, kind):
-    def watch(event):
-        if event["event"] == "step":
-            os.kill(os.getpid(), kind)
+    watch = at_step(None, lambda: os.kill(os.getpid(), kind))
 
     before = signal.getsignal(kind)
     run = resume(half.path, watch)

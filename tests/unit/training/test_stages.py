@@ -5,20 +5,21 @@ from __future__ import annotations
 import pytest
 import torch
 from test_growth import assert_same, rows
-from test_session import KilledError, Watch, lines, manifest
 
 from neuromas.config import make_config
 from neuromas.experiment.cells import stage_folder
-from neuromas.growth.parent import Heritage, heir_config, prune
+from neuromas.growth.parent import ParentRun, child_config, prune
 from neuromas.report.reading import origins
 from neuromas.storage import Run
 from neuromas.system import assemble as assembling
 from neuromas.system.assemble import load_bundle
 from neuromas.training import evaluations as testing
+from neuromas.training import loop
 from neuromas.training import restate as restating
-from neuromas.training import session
-from neuromas.training.session import resume, start
+from neuromas.training.callbacks import Watching
+from neuromas.training.run import resume, start
 from parity import Parity, small
+from watched import KilledError, Watch, lines, manifest
 
 STAGES = [["1-1", 2], ["2-1", 4], ["2-2-1", 4]]
 
@@ -51,7 +52,7 @@ def judge_by(monkeypatch, accuracy):
         result.summary["accuracy"] = accuracy(len(assembly.network.topology.nodes), moved)
         return result
 
-    monkeypatch.setattr(session, "validation", validation)
+    monkeypatch.setattr(loop, "validation", validation)
 
 
 def worse(nodes, moved):
@@ -94,7 +95,7 @@ def test_a_stage_ends_above_at_or_below_its_start(tmp_path, monkeypatch, accurac
         result.summary["accuracy"] = left.pop(0)
         return result
 
-    monkeypatch.setattr(session, "validation", validation)
+    monkeypatch.setattr(loop, "validation", validation)
     run = start(staged([["1-1", 4]]), tmp_path / "run", Watch())
     status = run.read("status.json")
     assert (status["best"], status["checkpoint"]) == (best, f"step-{best:06d}")
@@ -192,15 +193,15 @@ def test_shared_adapters_are_taken_back_too(tmp_path, monkeypatch, share):
 def test_heirs_hand_on_their_parent_and_are_asked_and_grown_in_turn(tmp_path, monkeypatch):
     judge_by(monkeypatch, worse)
     parent = start(staged([["1-1", 2]], growth={"lr": [0.02]}), tmp_path / "parent", Watch())
-    heir = start(heir_config(parent.path, "2-1", 4), tmp_path / "heir", Watch())
+    heir = start(child_config(parent.path, "2-1", 4), tmp_path / "heir", Watch())
     vectors, shape, _ = answers(heir)
     assert shape == "1-1"
     assert same(vectors, answers(parent)[0])
     assert heir.read("status.json")["checkpoint"] == "parent-1"
-    heritage = Heritage.of(heir.path)
+    heritage = ParentRun.of(heir.path)
     assert heritage.lineage.spent.steps == 6, "all of both runs"
-    assert heritage.met == 6
-    third = start(heir_config(heir.path, "2-1", 1), tmp_path / "third", Watch())
+    assert heritage.problems_seen == 6
+    third = start(child_config(heir.path, "2-1", 1), tmp_path / "third", Watch())
     assert third.finished
 
 
@@ -209,9 +210,13 @@ def test_an_heir_counts_all_of_its_parents_training(tmp_path, monkeypatch):
     parent = start(staged([["1-1", 6]]), tmp_path / "parent", Watch())
     assert parent.read("status.json")["best"] == 0
     calls = sum(row["calls"] for row in parent.lines("metrics.jsonl"))
-    heritage = Heritage.of(parent.path)
-    assert (heritage.lineage.spent.steps, heritage.lineage.spent.calls, heritage.met) == (6, calls, 6)
-    heir = start(heir_config(parent.path, "2-1", 2), tmp_path / "heir", Watch())
+    heritage = ParentRun.of(parent.path)
+    assert (heritage.lineage.spent.steps, heritage.lineage.spent.calls, heritage.problems_seen) == (
+        6,
+        calls,
+        6,
+    )
+    heir = start(child_config(parent.path, "2-1", 2), tmp_path / "heir", Watch())
     assert manifest(heir.checkpoint(2))["lineage"][0]["spent"]["calls"] == calls
 
 
@@ -225,11 +230,11 @@ def test_frozen_nodes_stay_frozen_in_all_later_stages_and_heirs(tmp_path):
     versions = [manifest(run.checkpoint(step))["versions"] for step in (4, 6)]
     assert [v[2:] for v in versions] == [[0], [0, 0, 0]]
     assert versions[1][0] > versions[0][0] > 0, "the first nodes go on learning"
-    heir = start(heir_config(run.path, "2-2-2-1", 2), tmp_path / "heir", Watch())
+    heir = start(child_config(run.path, "2-2-2-1", 2), tmp_path / "heir", Watch())
     assert manifest(heir.checkpoint(2))["versions"][2:] == [0] * 5
     assert all(torch.equal(a, b) for a, b in zip(rows(run.checkpoint(6))[2:], rows(heir.checkpoint(2))[2:5]))  # noqa: B905
     prune(run.path, tmp_path / "pruned", node="1.2")
-    late = start(heir_config(tmp_path / "pruned", "2-2-1", 2), tmp_path / "late", Watch())
+    late = start(child_config(tmp_path / "pruned", "2-2-1", 2), tmp_path / "late", Watch())
     frozen = manifest(late.checkpoint(2))["versions"]
     assert frozen[2:] == [0, 0, 0], "also after a node was pruned"
 
@@ -285,13 +290,13 @@ def test_restating_is_at_the_full_rate_of_its_own_stage(tmp_path, monkeypatch, w
 
 def test_every_stage_has_its_rate_and_inherited_nodes_theirs(tmp_path, monkeypatch):
     seen = []
-    real = session.train_step
+    real = loop.train_step
 
     def step(trainer, *rest):
         seen.append([round(trainer.rate(row), 6) for row in range(len(trainer.optimisers))])
         return real(trainer, *rest)
 
-    monkeypatch.setattr(session, "train_step", step)
+    monkeypatch.setattr(loop, "train_step", step)
     growth = {"lr": [0.01, 0.02], "inherited_rate": 0.5, "first": 0.5, "old_rate": 0.25}
     start(staged([["1-1", 1], ["2-1", 2]], growth, evaluate={"every": 0}), tmp_path / "run", Watch())
     assert seen == [[0.01, 0.01], [0.0025, 0.0025, 0.02], [0.01, 0.01, 0.02]]
@@ -360,7 +365,7 @@ def test_killed_at_any_event_and_resumed_is_the_same_run(whole, tmp_path, monkey
                 raise KilledError
 
         with pytest.raises(KilledError):
-            start(eventful(), path, watch)
+            start(eventful(), path, Watching(watch))
         resume(path, Watch())
         assert_same(run.path, path)
         assert lines(run.path / "events.jsonl") == lines(path / "events.jsonl"), number

@@ -6,21 +6,21 @@ import json
 
 import pytest
 import torch
-from test_session import Watch
 
 from neuromas.config import make_config
 from neuromas.core.errors import RunError
-from neuromas.growth.parent import Heritage
+from neuromas.growth.parent import ParentRun
 from neuromas.growth.stages import settle
 from neuromas.models.bundle import load_optimisers, read_manifest
 from neuromas.storage import OPTIMISERS, Run, reading
 from neuromas.storage.tidy import leftovers, remove
 from neuromas.system import assemble as assembling
 from neuromas.system.assemble import load_bundle
-from neuromas.training.rewind import settle_down
-from neuromas.training.session import start
+from neuromas.training.checkpoints import settle_down
+from neuromas.training.run import start
 from neuromas.training.step import Trainer
 from parity import Parity, small
+from watched import Watch
 
 # steps 0 to 4 with a checkpoint each; explicit numbers keep all of them as they are
 ALL = {"checkpoint_every": 1, "keep": 99}
@@ -82,7 +82,7 @@ def test_a_kill_between_manifest_and_file_is_made_good(whole):
     manifest = json.loads((folder / "network.json").read_text())
     del manifest["files"][OPTIMISERS]
     (folder / "network.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
-    assert Heritage.of(whole.path).moments == whole.checkpoint(4), "nobody vouches for the file"
+    assert ParentRun.of(whole.path).moments == whole.checkpoint(4), "nobody vouches for the file"
     settle_down(whole, "step-000002", keep=None)
     assert with_states(whole) == ["step-000004"]
     read_manifest(folder)
@@ -96,12 +96,12 @@ def test_while_somebody_reads_all_stays(whole):
 
 
 def test_an_heir_takes_the_moments_of_the_best_or_else_of_the_newest(whole):
-    assert Heritage.of(whole.path).moments == whole.checkpoint(2)
+    assert ParentRun.of(whole.path).moments == whole.checkpoint(2)
     settle_down(whole, "step-000002", keep=None)
-    heritage = Heritage.of(whole.path)
+    heritage = ParentRun.of(whole.path)
     assert (heritage.folder, heritage.moments) == (whole.checkpoint(2), whole.checkpoint(4))
     remove(whole, leftovers(whole, whole.handed_on, (), resumable=False))
-    assert Heritage.of(whole.path).moments is None
+    assert ParentRun.of(whole.path).moments is None
 
 
 def test_without_states_nothing_is_trained_on_and_going_back_keeps_the_present_ones(whole):

@@ -1,6 +1,7 @@
-"""Report pages: one file a page, one line in ``PAGES``. A page reads what lies on disk and gives blocks.
+"""Report pages: one file a page, one line in ``core.parts.PAGES``.
 
-A package offers pages of its own in the entry-point group ``neuromas.pages``; ``module:NAME`` names one, too.
+A page reads what lies on disk and gives blocks. A package offers pages of its own in the entry-point group
+``neuromas.pages``; ``module:NAME`` names one, too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from neuromas.core.errors import ConfigError, shown, unknown
-from neuromas.core.registry import Registry
+from neuromas.core.parts import PAGES
 from neuromas.report.blocks import Block
 
 
@@ -27,20 +28,6 @@ class Page:
     reads: str
     build: Callable[[Sequence[Path], Mapping[str, str]], Sequence[Block]]
     options: Mapping[str, str] = field(default_factory=dict)
-
-
-PAGES = Registry(
-    "page",
-    "neuromas.pages",
-    {
-        "run": "neuromas.report.pages.run:PAGE",
-        "runs": "neuromas.report.pages.runs:PAGE",
-        "show": "neuromas.report.pages.show:PAGE",
-        "compare": "neuromas.report.pages.compare:PAGE",
-        "experiment": "neuromas.report.pages.experiment:PAGE",
-        "lineage": "neuromas.report.pages.lineage:PAGE",
-    },
-)
 
 
 def build_page(name: str, paths: Sequence[Path], options: Mapping[str, str] | None = None) -> Sequence[Block]:

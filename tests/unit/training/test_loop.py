@@ -21,10 +21,10 @@ from neuromas.system import provenance
 from neuromas.system.provenance import about
 from neuromas.tasks.stream import training_problems
 from neuromas.training import evaluations as testing
-from neuromas.training import session
 from neuromas.training import trackers as tracking
-from neuromas.training.session import resume, start
+from neuromas.training.run import resume, start
 from parity import Parity, small
+from watched import KilledError, Watch, at_step, lines, manifest
 
 
 @pytest.fixture(autouse=True)
@@ -32,42 +32,27 @@ def parity(monkeypatch):
     monkeypatch.setattr(assembling, "make_task", lambda name, options: Parity())
 
 
-class KilledError(Exception):
-    """Stands for a process that is gone: nothing of ours runs after it."""
-
-
-class Watch:
-    """Records events; ``kill`` raises after the step of that number (0-based)."""
-
-    def __init__(self, kill: int | None = None) -> None:
-        self.events: list[dict] = []
-        self.kill = kill
-
-    def __call__(self, event) -> None:
-        self.events.append(dict(event))
-        if event["event"] == "step" and event["step"] == self.kill:
-            raise KilledError
-
-    def of(self, kind: str) -> list[dict]:
-        return [event for event in self.events if event["event"] == kind]
+@pytest.fixture(autouse=True, scope="module")
+def own_estimator(tmp_path_factory):
+    """One of a user's own that remembers more than a number: the median of the last rewards."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "own_running.py").write_text(
+        "import statistics\n"
+        "from neuromas.learning.estimators.base import Estimator, less\n"
+        "class Median(Estimator):\n"
+        "    def advantages(self, rewards_PG, state):\n"
+        "        last = [] if state is None else state['last']\n"
+        "        now = [*last, *(r for group in rewards_PG for r in group if r is not None)][-7:]\n"
+        "        return less(rewards_PG, statistics.median(last or [0.5])), {'last': now}\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield
 
 
 def settings(baseline="rloo", **more):
     train = {"baseline": baseline, "entropy": 0.01, "kl": 0.02, "final_temperature": 0.8}
     return make_config(small(train=train, **more))
-
-
-def lines(path: Path) -> list[dict]:
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
-
-
-def manifest(folder: Path) -> dict:
-    data = json.loads((folder / MANIFEST).read_text("utf-8"))
-    data["state"].pop("seconds")
-    for spent in (data["spent"], *(entry["spent"] for entry in data["lineage"])):
-        spent.pop("seconds")
-    return data
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -97,7 +82,7 @@ def whole(tmp_path_factory):
 
     def get(baseline: str) -> Path:
         if baseline not in made:
-            made[baseline] = tmp_path_factory.mktemp(baseline) / "run"
+            made[baseline] = tmp_path_factory.mktemp("whole") / "run"
             start(settings(baseline), made[baseline], Watch())
         return made[baseline]
 
@@ -137,7 +122,7 @@ def test_the_commit_is_that_of_this_checkout(monkeypatch, tmp_path):
     assert about()["commit"].endswith("+changed")
 
 
-@pytest.mark.parametrize("baseline", ["rloo", "ema"])
+@pytest.mark.parametrize("baseline", ["rloo", "ema", "own_running:Median"])
 @pytest.mark.parametrize("last", [2, 3])  # the step that ends before, and the one that ends at, a checkpoint
 def test_killed_and_resumed_is_the_run_that_never_stopped(whole, tmp_path, baseline, last):
     """Checkpoints are due after steps 2, 4 and 6, so a kill in step index 2 loses one step's work."""
@@ -174,9 +159,7 @@ def test_interrupted_by_a_signal_and_resumed(whole, tmp_path):
 
     path = tmp_path / "run"
 
-    def watch(event):
-        if event["event"] == "step" and event["step"] == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+    watch = at_step(2, lambda: os.kill(os.getpid(), signal.SIGINT))
 
     before = signal.getsignal(signal.SIGINT)
     run = start(settings(), path, watch)
@@ -195,9 +178,7 @@ def test_a_signal_in_the_last_step_still_stops(tmp_path):
     import os
     import signal
 
-    def watch(event):
-        if event["event"] == "step" and event["step"] == 5:
-            os.kill(os.getpid(), signal.SIGINT)
+    watch = at_step(5, lambda: os.kill(os.getpid(), signal.SIGINT))
 
     run = start(settings(), tmp_path / "run", watch)
     assert not run.finished
@@ -370,11 +351,11 @@ def test_a_network_that_cannot_run_is_found_before_the_run_is_made(tmp_path, net
     assert not (tmp_path / "run").exists()
 
 
-# -- sinks
+# -- trackers
 
 
 class Recorder:
-    """A sink; ``fails`` makes its log or close raise."""
+    """A tracker; ``fails`` makes its log or close raise."""
 
     def __init__(self, fails: str = "") -> None:
         self.fails, self.logged, self.closed = fails, [], 0
@@ -391,21 +372,21 @@ class Recorder:
 
 
 @pytest.mark.parametrize("fails", ["", "log", "close"])
-def test_a_run_does_not_depend_on_its_sinks(whole, tmp_path, monkeypatch, fails):
-    expected = lines(whole("rloo") / "metrics.jsonl")  # made before the sinks are
+def test_a_run_does_not_depend_on_its_trackers(whole, tmp_path, monkeypatch, fails):
+    expected = lines(whole("rloo") / "metrics.jsonl")  # made before the trackers are
     good, other = Recorder(), Recorder(fails)
-    monkeypatch.setattr(session, "open_sinks", lambda names, run, config: [other, good])
+    monkeypatch.setattr(tracking, "open_trackers", lambda names, run, config: [other, good])
     watch = Watch()
     run = start(settings(), tmp_path / "run", watch)
     assert lines(run.path / "metrics.jsonl") == expected
     assert [step for step, _ in good.logged] == [0, 1, 2, 3, 4, 4, 5, 6]  # validation at 4 and 6
     assert good.closed == 1
-    told = [event["text"] for event in watch.of("stage") if "sink" in event["text"]]
+    told = [event["text"] for event in watch.of("stage") if "tracker failed" in event["text"]]
     assert len(told) == (1 if fails else 0)
     assert all("\n" not in text for text in told)
 
 
-def test_a_sink_that_is_not_installed_is_found_before_the_run_is_made(tmp_path, monkeypatch):
+def test_a_tracker_that_is_not_installed_is_found_before_the_run_is_made(tmp_path, monkeypatch):
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"'wandb', which is not installed: pip install wandb"):
         start(settings(run={"sinks": ["wandb"]}), tmp_path / "run", Watch())

@@ -1,0 +1,91 @@
+"""The loop of a run: evaluate, then step after step until the stages end, then test the best state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from neuromas.core.interrupt import Interrupt
+from neuromas.growth.lineage import Budget
+from neuromas.storage import Run
+from neuromas.tasks.stream import training_problems
+from neuromas.training.alarms import answer
+from neuromas.training.callbacks import Callback, Callbacks
+from neuromas.training.checkpoints import Checkpointer, settle_down
+from neuromas.training.evaluations import final_tests, keep_test, validation
+from neuromas.training.log import RunLog
+from neuromas.training.stages import StageController
+from neuromas.training.state import TrainState
+from neuromas.training.step import train_step
+from neuromas.training.trackers import Trackers
+
+
+class Loop:
+    """One process's share of a run: ``state`` from where it stands to the end."""
+
+    def __init__(self, state: TrainState, run: Run, callbacks: Sequence[Callback]) -> None:
+        self.state, self.run = state, run
+        self.callbacks = Callbacks([Trackers(state.config.run.sinks, self._say), *callbacks], run.path)
+        self.log = RunLog(run, state, self.callbacks)
+        self.checkpoints = Checkpointer(run, state)
+        self.stages = StageController(state, self.checkpoints, self.log, validation)
+
+    def _say(self, text: str) -> None:
+        self.log.say(text)
+
+    def train(self, notes: Sequence[str] = ()) -> Run:
+        """Train to the end, then test the best state; or stop early with a checkpoint. ``notes`` go first."""
+        with self.callbacks:
+            self.log.started()
+            for text in notes:
+                self.log.say(text)
+            with Interrupt() as interrupt:
+                self._before()
+                while not interrupt.asked and self.stages.goes_on():
+                    self._step()
+                if interrupt.asked:
+                    self.checkpoints.save_last()
+                    self.log.interrupted()
+                    return self.run
+            self._finish()
+        return self.run
+
+    def _before(self) -> None:
+        """Evaluate the untrained network once; where validation chooses, it is the first candidate."""
+        state = self.state
+        keep_test(state.assembly, self.log, "test-before")
+        if state.step == 0 and not self.run.checkpoints():
+            if state.stage.index == 0:
+                self.log.stage()
+                if state.config.evaluate.every:
+                    self.stages.first_candidate(validation(state.assembly))
+            self.checkpoints.save()
+
+    def _step(self) -> None:
+        """One update and what is due after it."""
+        started = time.perf_counter()
+        state, config, trainer = self.state, self.state.config, self.state.trainer
+        self.stages.set_gates()
+        problems = training_problems(state.base.task, trainer.seed, state.place, config.train.batch)
+        report, episodes = train_step(trainer, state.base.task, problems)
+        self.stages.set_gates()
+        spent = time.perf_counter() - started
+        state.seconds += spent
+        state.lineage = state.lineage.paid(Budget.of(report, spent))
+        self.log.step(report, episodes)
+        raised = state.guard.see(report)
+        every = config.evaluate.every
+        due = bool(every) and (state.step % every == 0 or state.over)
+        if due:
+            raised += self.stages.judge(validation(state.assembly))
+        answer(raised, self.stages)
+        if due or state.over or state.step % config.run.checkpoint_every == 0:
+            self.checkpoints.save()
+
+    def _finish(self) -> None:
+        """Test what the last stage hands on."""
+        ended = self.stages.end()
+        final_tests(self.state.assembly, self.log)
+        settle_down(self.run, ended["folder"], self.state.config.run.keep)
+        self.checkpoints.write_status(finished=True, folder=ended["folder"])
+        self.log.finished(ended["best"])

@@ -1,0 +1,177 @@
+"""The stages of a run: gates and rates of the coming step, growth from one to the next, and how one ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from neuromas.core.seeds import derive
+from neuromas.evaluation.evaluate import Evaluation
+from neuromas.growth.lineage import Budget, changed, describe
+from neuromas.growth.operators import Growth, grow
+from neuromas.growth.parent import ParentRun
+from neuromas.growth.stages import Stage, check_stages, shapes
+from neuromas.growth.transfer import inherited, transfer, undo
+from neuromas.learning.alarms import Alarm
+from neuromas.models.bundle import load_optimisers
+from neuromas.system.assemble import Assembly
+from neuromas.training.checkpoints import Checkpointer
+from neuromas.training.evaluations import keep_test
+from neuromas.training.log import RunLog
+from neuromas.training.restate import teach
+from neuromas.training.state import Best, TrainState
+
+Validate = Callable[[Assembly], Evaluation]
+
+
+class StageController:
+    """Leads the state from stage to stage. ``validate`` answers the validation problems."""
+
+    def __init__(self, state: TrainState, checkpoints: Checkpointer, log: RunLog, validate: Validate) -> None:
+        self.state, self.checkpoints, self.log, self.validate = state, checkpoints, log, validate
+        self.goals = check_stages(state.config, None)
+
+    def begin(self, parent: ParentRun | None) -> None:
+        """Begin at the first stage; as the child of a trained network before it, with fresh draws."""
+        if parent is None:
+            self.settle()
+            return
+        state = self.state
+        state.lineage, state.problems_seen = parent.lineage, parent.problems_seen
+        state.ancestor = {"run": parent.run, "step": parent.step, "best": parent.step}
+        # a shared seed must not repeat the parent's problems and draws
+        state.trainer.seed = derive(state.config.seed, "heir", state.lineage.spent.steps)
+        state.stage = Stage(-1, 0, 0, born=parent.born)
+        if parent.moments and state.config.growth.optimiser == "keep":
+            load_optimisers(parent.moments, state.trainer.optimisers)
+
+    def settle(self) -> None:
+        """Give the trainer what belongs to the stage: its place, rate, schedule and anchor."""
+        state, trainer, stage = self.state, self.state.trainer, self.state.stage
+        trainer.since, trainer.span = stage.since, stage.steps
+        trainer.lr = stage.rate(state.config) * 0.5**state.guard.halved
+        trainer.anchor = None
+        if state.config.train.anchor and stage.start is not None:
+            first = self.log.run.named(stage.first)
+            trainer.anchor = inherited(first, state.base.model.bank, stage.new)
+
+    def set_gates(self) -> None:
+        """Gates and learning rates of the coming step."""
+        stage, trainer, growth = self.state.stage, self.state.trainer, self.state.config.growth
+        topology = stage.topology(trainer.step, growth)
+        if topology is not None and topology != trainer.network.topology:
+            trainer.network = replace(trainer.network, topology=topology)
+        trainer.rates = stage.rates(trainer.step, growth, len(trainer.optimisers))
+
+    def goes_on(self) -> bool:
+        """Whether a step is left; grows the network where a stage has ended and another follows."""
+        while self.state.over or self._patience_is_over():
+            if self.state.stage.index + 1 == len(self.goals):
+                return False
+            self._grow()
+        return True
+
+    def _patience_is_over(self) -> bool:
+        """Whether the last validations of the stage, as many as patience has, were all below its best."""
+        growth, stage, best = self.state.config.growth, self.state.stage, self.state.best
+        if not growth.patience or best is None:
+            return False
+        rows = self.log.run.lines("validation.jsonl")
+        return best.outlasted(rows, lambda step: stage.opening(step, growth) == 1.0) >= growth.patience
+
+    # -- growth
+
+    def _grow(self) -> None:
+        """End the stage at its best state and begin the next with the grown network."""
+        state, growth, index = self.state, self.state.config.growth, self.state.stage.index + 1
+        best = self.end()
+        if index:
+            keep_test(state.assembly, self.log, f"stage-{index}")
+        topology = state.trainer.network.topology
+        change = grow(topology, self.goals[index], growth.positions)
+        entry = describe(change, topology, state.lineage.spent, state.step)
+        entry |= best if index else state.ancestor
+        before = self.validate(state.assembly)
+        self._change(change)
+        after = self.validate(state.assembly) if change.steps else before
+        entry |= {"init": growth.init, "positions": growth.positions, "optimiser": growth.optimiser}
+        entry |= changed(before, after)
+        state.lineage = state.lineage.grown(entry)
+        state.best = None
+        if state.config.evaluate.every:
+            self.first_candidate(after)
+        self.checkpoints.save_named(state.stage.first)
+        self.settle()
+        self.log.grown(entry)
+        self.log.stage()
+
+    def _change(self, change: Growth) -> None:
+        """Go on in the next stage with the grown network, new nodes begun as configured."""
+        state, trainer, config = self.state, self.state.trainer, self.state.config
+        growth, index = config.growth, state.stage.index + 1
+        grown = transfer(state.assembly, change, derive(trainer.seed, "stage", index))
+        kept = trainer.optimisers if growth.optimiser == "keep" else []
+        trainer.optimisers = [*kept, *map(trainer.optimiser, state.base.model.bank.parameters[len(kept) :])]
+        many = len(trainer.optimisers)
+        adapters, steps = (many - len(grown.new), many), shapes(config)[index][1]
+        state.stage = state.stage.followed_by(change, adapters, trainer.step, steps)
+        state.guard.restart(trainer.step, restored=False)
+        state.follow(grown.network, grown.before)
+        if growth.init.startswith("passthrough") and grown.new:
+            first = state.problems_seen + config.train.steps * config.train.batch  # training meets others
+            trainer.lr = state.stage.rate(config)
+            spent = teach(trainer, state.assembly, change, state.stage.new, first)
+            state.lineage = state.lineage.paid(Budget.of_episodes(spent))
+
+    # -- the best state of a stage
+
+    def first_candidate(self, result: Evaluation) -> None:
+        """The stage's first state is a candidate for its best: training may make it worse."""
+        state, accuracy = self.state, result.summary["accuracy"]
+        state.best = None if accuracy is None else Best(accuracy, state.step, state.stage.first)
+        self.log.first_validated(result)
+
+    def judge(self, result: Evaluation) -> list[Alarm]:
+        """Validation accuracy decides which state is a stage's best; a tie goes to the later one.
+
+        While gates are opening the network is not yet what the stage is for. Returns alarms that went on.
+        """
+        state, accuracy = self.state, result.summary["accuracy"]
+        best = None if state.best is None else state.best.accuracy
+        settled = state.stage.opening(state.step, state.config.growth) == 1.0
+        raised = state.guard.see_validation(accuracy, best) if settled else []
+        is_best = accuracy is not None and settled and (best is None or accuracy >= best)
+        if is_best:
+            state.best = Best(accuracy, state.step, self.log.run.checkpoint(state.step).name)
+        self.log.validated(result, is_best)
+        return raised
+
+    def end(self) -> dict[str, Any]:
+        """Go back to the stage's best state, if it has one; returns its step and its folder.
+
+        Where that is the first state, the stage made its network worse: a line says so, and if it began with
+        a growth through gates, the network before it, which answered the same, is handed on.
+        """
+        best, step = self.state.best, self.state.step
+        if best is None:
+            return {"best": step, "folder": self.log.run.checkpoint(step).name}
+        if best.step != step:
+            self.checkpoints.load(best.folder)
+        fell = self.state.stage.since == best.step < step
+        return {"best": best.step, "folder": self._hand_on_start(best) if fell else best.folder}
+
+    def _hand_on_start(self, best: Best) -> str:
+        """Say that a stage ended below its start; the folder of what is handed on."""
+        state, stage, folder, what = self.state, self.state.stage, best.folder, "its start"
+        if stage.gated(state.config.growth):
+            before, bank = undo(state.assembly, state.lineage.entries[-1]), state.base.model.bank
+            state.follow(before.network, before.before)
+            del state.trainer.optimisers[len(bank.parameters) :]
+            state.lineage, state.stage = state.lineage.undone(), stage.undone(len(bank.parameters))
+            folder, what = f"parent-{stage.index + 1}", f"{before.network.topology} as before it grew"
+            self.checkpoints.save_named(folder)
+        which = f"stage {stage.index + 1} ({shapes(state.config)[stage.index][0]})"
+        fell = best.ended_below(list(self.log.run.lines("validation.jsonl")))
+        self.log.note("stage", f"{which} {fell}: {what} is handed on")
+        return folder

@@ -1,0 +1,135 @@
+"""Where a run stands: all that changes while it trains, and what of it a checkpoint holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from neuromas.config import Config
+from neuromas.growth.lineage import Lineage
+from neuromas.growth.stages import Stage, shapes
+from neuromas.system.assemble import Assembly
+from neuromas.system.network import Network
+from neuromas.training.guard import Guard
+from neuromas.training.step import Trainer
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best state of a stage so far: validation accuracy in [0, 1], step, name of its checkpoint."""
+
+    accuracy: float
+    step: int
+    folder: str
+
+    def to_list(self) -> list[Any]:
+        """Plain data for a checkpoint."""
+        return [self.accuracy, self.step, self.folder]
+
+    @classmethod
+    def read(cls, data: Any) -> Best | None:
+        """Read ``to_list``'s form, or 0.1.0's without a folder, once ``saved_state`` checked it."""
+        if data is None:
+            return None
+        accuracy, step, *folder = data
+        return cls(accuracy, step, folder[0] if folder else f"step-{step:06d}")
+
+    def ended_below(self, validations: Sequence[Mapping[str, Any]]) -> str:
+        """How a stage ended that did not get above this state, by the run's validations."""
+        last = [row["accuracy"] for row in validations if row["step"] > self.step][-1:]
+        shown = f"{100 * last[0]:.1f} %" if last and last[0] is not None else "nothing"
+        return f"ended with {shown} on validation, below its start with {100 * self.accuracy:.1f} %"
+
+    def outlasted(self, validations: Iterable[Mapping[str, Any]], settled: Callable[[int], bool]) -> int:
+        """How many validations came after this state; those do not count in which gates were opening.
+
+        A network on its way to the stage's could not have become the best one.
+        """
+        return sum(1 for row in validations if row["step"] > self.step and settled(row["step"]))
+
+
+@dataclass(slots=True)
+class TrainState:
+    """All that changes while a run trains; whoever changes it is handed the whole.
+
+    ``trainer`` owns the network, its adapters and optimisers, the step, the seed of all draws and what the
+    estimator remembers. ``problems_seen`` counts the training problems that ancestors in other runs met, and
+    ``ancestor`` names the last of these. ``seconds`` were spent on steps.
+    """
+
+    base: Assembly  # its configuration, model and task; its network is only the first one
+    trainer: Trainer
+    guard: Guard
+    stage: Stage
+    best: Best | None = None
+    lineage: Lineage = field(default_factory=Lineage)
+    problems_seen: int = 0
+    ancestor: dict[str, Any] = field(default_factory=lambda: {"run": ""})
+    seconds: float = 0.0
+
+    @classmethod
+    def new(cls, assembly: Assembly) -> TrainState:
+        """That of a run that has not begun."""
+        config = assembly.config
+        trainer = Trainer(assembly.network, assembly.model, config.train, config.seed)
+        return cls(assembly, trainer, Guard(config.alarms), Stage(0, 0, shapes(config)[0][1]))
+
+    @property
+    def config(self) -> Config:
+        """The run's configuration."""
+        return self.base.config
+
+    @property
+    def step(self) -> int:
+        """Updates made."""
+        return self.trainer.step
+
+    @property
+    def assembly(self) -> Assembly:
+        """The network as it is, with configuration, model and task."""
+        return replace(self.base, network=self.trainer.network)
+
+    @property
+    def place(self) -> int:
+        """Where in the stream of training problems the coming step begins."""
+        return self.problems_seen + self.step * self.config.train.batch
+
+    @property
+    def over(self) -> bool:
+        """Whether the stage has had all its steps."""
+        return self.step >= self.stage.since + self.stage.steps
+
+    def follow(self, network: Network, before: Mapping[int, int]) -> None:
+        """Go on with a network whose nodes were those of ``before``: what the estimator remembers follows."""
+        kept = self.trainer.estimator_state
+        self.trainer.remember({row: kept[old] for row, old in before.items() if old in kept})
+        self.trainer.network = network
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state in a checkpoint's manifest; lineage, adapters and optimisers lie beside it."""
+        trainer = self.trainer
+        return {
+            "step": trainer.step,
+            "cursor": self.place,
+            "seed": trainer.seed,  # all draws are functions of the seed and the step
+            "ema": {str(node): kept for node, kept in trainer.estimator_state.items()},  # of any estimator
+            "best": None if self.best is None else self.best.to_list(),
+            "seconds": self.seconds,
+            "stage": self.stage.to_dict(),
+            "guard": self.guard.to_dict(),
+            "ancestor": self.ancestor,
+        }
+
+    def take(self, manifest: Mapping[str, Any]) -> None:
+        """Go on from a manifest's state and lineage. Raises KeyError, TypeError, ValueError or RunError."""
+        data, trainer = manifest["state"], self.trainer
+        trainer.step, trainer.seed = int(data["step"]), int(data["seed"])
+        trainer.remember(data["ema"])
+        self.best = Best.read(data["best"])
+        self.seconds = float(data["seconds"])
+        self.problems_seen = int(data["cursor"]) - trainer.step * self.config.train.batch
+        self.ancestor = dict(data.get("ancestor", self.ancestor))
+        self.stage = Stage.from_dict(data["stage"])
+        self.lineage = Lineage.from_manifest(manifest, "")
+        self.guard.take(data.get("guard", {"on": [], "since": trainer.step, "halved": 0}))  # 0.1.0 had none

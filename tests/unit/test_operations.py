@@ -1,0 +1,104 @@
+"""The names of the door, and the functions for notebooks on the tiny model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import pytest
+
+import neuromas
+from neuromas.core.errors import ConfigError, NeuromasError
+from neuromas.evaluation.evaluate import Evaluation
+
+SMALL = [
+    "model.backbone=tiny",
+    "model.dtype=float32",
+    "train.steps=1",
+    "train.problems=2",
+    "train.samples=2",
+    "evaluate.test=4",
+    "evaluate.every=0",
+    "task.name=max",
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return neuromas.train(neuromas.load_config(None, SMALL), tmp_path_factory.mktemp("runs") / "one")
+
+
+def test_every_public_name_is_there_listed_and_explained():
+    assert set(neuromas.__all__) <= set(dir(neuromas))
+    for name in neuromas.__all__:
+        assert (getattr(neuromas, name).__doc__ or "").strip(), f"help(neuromas.{name}) says nothing"
+
+
+def test_light_names_load_no_torch():
+    shown = "'torch' in sys.modules"
+    names = "Task Problem Score Episode Topology draw validate load_config compare"
+    code = f"import neuromas as n, sys; [getattr(n, x) for x in {names.split()}]; print({shown})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_values_are_short_to_look_at(trained):
+    (group,) = neuromas.rollout(trained, trained.problems("test", 1), samples=3)
+    shown = [trained, trained.assembly, group, group.episodes[0], group.episodes[0].turns[0]]
+    shown += [trained.evaluate("test", 4), neuromas.draw("2-2-1")]
+    assert all(len(repr(value)) < 250 for value in shown), [repr(value) for value in shown]
+
+
+def test_rollout_gives_groups_and_repeats_with_its_seed(trained):
+    problems = trained.problems("validation", 2)
+    first = neuromas.rollout(trained, problems, samples=3, seed=5)
+    assert [group.problem.id for group in first] == [problem.id for problem in problems]
+    assert [len(group.episodes) for group in first] == [3, 3]
+    again = neuromas.rollout(trained, problems, samples=3, seed=5)
+    assert [e.answer for g in first for e in g.episodes] == [e.answer for g in again for e in g.episodes]
+
+
+def test_evaluate_validate_and_compare(trained):
+    assert isinstance(neuromas.evaluate(trained, "test", 4, messages="blank"), Evaluation)
+    assert neuromas.validate("max", {"n": 3}, items=20).ok
+    other = f"{trained.path}:test-before"
+    found = neuromas.compare(other, trained)
+    assert "difference" in str(found)
+    assert found.data["items"] == 4
+
+
+def test_grow_prune_and_draw(trained, tmp_path):
+    larger = neuromas.grow(trained, "3-1", 1, directory=tmp_path / "larger")
+    assert str(larger.topology) == "3-1"
+    smaller = neuromas.prune(larger, tmp_path / "smaller", node="1.3")
+    assert len(smaller.topology.nodes) == 3
+    drawing = neuromas.draw(smaller)
+    assert ET.fromstring(drawing._repr_svg_()).tag.endswith("svg")
+    drawing.save(tmp_path / "graph.svg")
+    assert (tmp_path / "graph.svg").read_text("utf-8") == drawing.svg
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda t: neuromas.rollout(t, [], samples=0), "samples = 0 must be at least 1"),
+        (lambda t: neuromas.rollout(t, [], messages="blnak"), "unknown messages 'blnak'"),
+        (lambda t: t.evaluate("tset"), "did you mean 'test'"),
+        (lambda t: t.problems("dev"), "unknown split 'dev'"),
+        (lambda t: neuromas.prune(t, "x"), "either node or edge"),
+        (neuromas.compare, "at least two"),
+        (lambda t: neuromas.draw("2-x-1"), "2-x-1"),
+        (lambda t: neuromas.validate("maxx"), "did you mean 'max'"),
+    ],
+)
+def test_wrong_values_are_one_line(trained, call, says):
+    with pytest.raises(NeuromasError, match=says) as caught:
+        call(trained)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        neuromas.trian  # noqa: B018
+    assert issubclass(ConfigError, NeuromasError)
