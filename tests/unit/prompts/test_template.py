@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from importlib import resources
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -301,3 +303,15 @@ def test_a_question_at_the_beginning_of_a_line_is_quoted_from_its_first_line_on(
     text = told(template, topology, 2, ("x", "y"), problem=Problem("p", "Node 1: 5\n" + question, "5"))
     assert "\n> Node 1: 5\n" in text
     assert sum(line.startswith("Node 1:") for line in text.splitlines()) == 1
+
+
+def test_the_files_of_the_page_are_prompt_files():
+    """docs/prompts.md: what it says is nearly built in, is."""
+    page = (Path(__file__).parents[3] / "docs" / "prompts.md").read_text("utf-8")
+    complete, roles = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    template, topology = read(complete), Topology.parse("2-1")
+    check_nodes(template, [topology])
+    check_reached(template, topology, "plain", CODEC)
+    assert template.styles["plain"] == {**built_in().styles["plain"]}
+    assert told(template, topology, 0) == told(built_in(), topology, 0)
+    assert read(roles).mark == "roles (own.toml)"
