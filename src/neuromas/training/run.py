@@ -14,8 +14,10 @@ from neuromas.growth.stages import check_stages, settle
 from neuromas.learning.credit import make_estimator
 from neuromas.models.backbone import Backbone
 from neuromas.storage import Run
-from neuromas.system.assemble import Assembly, assemble, load_bundle
+from neuromas.system.assemble import Assembly, assemble
+from neuromas.system.prompting import keep_copy, prompt_facts
 from neuromas.system.provenance import about, check_unchanged, code_changed, code_of, digests
+from neuromas.system.saving import load_bundle
 from neuromas.system.trust import note_if_possible
 from neuromas.training.callbacks import Callback
 from neuromas.training.changes import (
@@ -51,19 +53,21 @@ def start(
     sources = digests(config)  # before they are read: what changes in between is noticed
     assembly, parent = _beginning(config, backbone, task)
     check_data(assembly, check_stages(config, assembly.network.topology if parent else None))
-    facts = {**about(), "inputs": sources, **code_of(assembly.task)}
+    prompts = prompt_facts(assembly.network, config.network.prompt)
+    facts = {**about(), "inputs": sources, **code_of(assembly.task), **prompts}
     with Run.begin(directory, config.model_dump(mode="json"), facts) as run:
+        keep_copy(run.path, assembly.network.template)
         loop = Loop(TrainState.new(assembly), run, callbacks)
         loop.stages.begin(parent)
         return loop.train()
 
 
 def _beginning(
-    config: Config, backbone: Backbone | None, task: Task | None
+    config: Config, backbone: Backbone | None, task: Task | None, run: Path | None = None
 ) -> tuple[Assembly, ParentRun | None]:
-    """The network with which a run begins: a new one, or its parent's."""
+    """The network with which a run begins: a new one, or its parent's; ``run`` is one that has begun."""
     if not config.growth.parent:
-        return assemble(config, backbone=backbone, task=task), None
+        return assemble(config, backbone=backbone, task=task, run=run), None
     parent = ParentRun.of(Path(config.growth.parent))
     return load_bundle(parent.folder, backbone=backbone, config=config, task=task), parent
 
@@ -90,7 +94,7 @@ def resume(
         check_unchanged(run.path, run.read("run.json"))
         checkpoint, damaged = newest_intact(run)
         if checkpoint is None:
-            assembly, parent = _beginning(config, backbone, task)
+            assembly, parent = _beginning(config, backbone, task, run.path)
             loop = Loop(TrainState.new(assembly), run, callbacks)
             loop.stages.begin(parent)
             before = config
