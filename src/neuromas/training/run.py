@@ -16,7 +16,8 @@ from neuromas.storage import Run
 from neuromas.system.assemble import Assembly, assemble, load_bundle
 from neuromas.system.provenance import about, check_unchanged, digests
 from neuromas.system.trust import note_if_possible
-from neuromas.training.callbacks import Callback
+from neuromas.tasks.saved import opened
+from neuromas.training.callbacks import Callback, check_callbacks
 from neuromas.training.changes import (
     Changes,
     changed_config,
@@ -35,6 +36,7 @@ from neuromas.training.trackers import check_trackers
 
 def start(config: Config, directory: Path, *callbacks: Callback, backbone: Backbone | None = None) -> Run:
     """Train a new run in ``directory``. Returns when it is finished or was interrupted."""
+    check_callbacks(callbacks)
     check_trackers(config.run.trackers)
     make_estimator(config.train)
     config = settle(config)
@@ -67,6 +69,7 @@ def resume(
     ``changes``. Raises RunError if a file it reads is not what it was at the start, ConfigError naming key
     and both values for an override that would make it another run; then nothing is changed.
     """
+    check_callbacks(callbacks)
     run = Run.open(directory)
     if run.finished and not _wanted(run, overrides)[1]:
         return run
@@ -82,7 +85,9 @@ def resume(
         else:
             assembly = load_bundle(checkpoint, backbone=backbone)
             before = assembly.config
-            loop = Loop(TrainState.new(replace(assembly, config=config)), run, callbacks)
+            loop = Loop(
+                TrainState.new(replace(assembly, config=config, task=opened(assembly.task))), run, callbacks
+            )
             loop.checkpoints.take(checkpoint)
             loop.stages.settle()
         notes = _changed(loop, before, found)
