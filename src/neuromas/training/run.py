@@ -19,7 +19,8 @@ from neuromas.system.prompting import keep_copy, prompt_facts
 from neuromas.system.provenance import about, check_unchanged, code_changed, code_of, digests
 from neuromas.system.saving import load_bundle
 from neuromas.system.trust import note_if_possible
-from neuromas.training.callbacks import Callback
+from neuromas.tasks.saved import opened
+from neuromas.training.callbacks import Callback, check_callbacks
 from neuromas.training.changes import (
     Changes,
     changed_config,
@@ -47,6 +48,7 @@ def start(
 
     ``task`` is an object of the user's in the place of the configured task.
     """
+    check_callbacks(callbacks)
     check_trackers(config.run.trackers)
     make_estimator(config.train)
     config = settle(config)
@@ -86,6 +88,7 @@ def resume(
     reads is not what it was at the start, ConfigError naming key and both values for an override that would
     make it another run; then nothing is changed.
     """
+    check_callbacks(callbacks)
     run = Run.open(directory)
     if run.finished and not _wanted(run, overrides)[1]:
         return run
@@ -101,7 +104,9 @@ def resume(
         else:
             assembly = load_bundle(checkpoint, backbone=backbone, task=task)
             before = assembly.config
-            loop = Loop(TrainState.new(replace(assembly, config=config)), run, callbacks)
+            loop = Loop(
+                TrainState.new(replace(assembly, config=config, task=opened(assembly.task))), run, callbacks
+            )
             loop.checkpoints.take(checkpoint)
             loop.stages.settle()
         notes = _changed(loop, before, found)
