@@ -17,7 +17,6 @@ from neuromas.methods.base import Allowance, Bench, Method
 from neuromas.methods.self_consistency import SelfConsistency
 from neuromas.system.network import Network
 
-
 _MOST_CALLS = 1_000_000  # of one evaluation
 
 
