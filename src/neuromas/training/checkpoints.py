@@ -40,7 +40,7 @@ class Checkpointer:
     def _fill(self, folder: Path) -> None:
         """Everything needed to go on: adapters, optimisers, state, lineage."""
         state = self._state
-        files = save_optimisers(folder, state.trainer.optimisers)
+        files = save_optimisers(folder, state.trainer.learner.optimisers)
         more = {"state": state.to_dict(), **state.lineage.to_dict()}
         save_bundle(folder, state.assembly, more, files)
 
@@ -56,14 +56,14 @@ class Checkpointer:
             state.guard.recall(list(self._run.lines("metrics.jsonl")))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise RunError(f"{checkpoint} holds a network but no training state ({error!r})") from error
-        load_optimisers(checkpoint, state.trainer.optimisers)
+        load_optimisers(checkpoint, state.trainer.learner.optimisers)
 
     def load(self, name: str) -> None:
         """Adapters and optimisers of a checkpoint of this stage; the graph and the place stay."""
         folder, trainer = self._run.named(name), self._state.trainer
         load_adapters(folder, self._state.base.model.bank, read_manifest(folder)["versions"])
         trainer.publish()
-        load_optimisers(folder, trainer.optimisers, required=False)
+        load_optimisers(folder, trainer.learner.optimisers, required=False)
 
     def prune(self) -> None:
         """Remove checkpoints that are no longer needed."""
