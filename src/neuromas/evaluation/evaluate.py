@@ -73,7 +73,7 @@ def evaluate(
     episodes = rollout(network, task, problems, 1, Sampling(0.0, seed, intervention))
     items = tuple(_item(task, episode) for episode in episodes)
     summary = {"split": split, "intervention": intervention, "nodes": len(network.topology.nodes)}
-    summary |= _identity(task, problems)
+    summary |= _identity(problems)
     prompts = _prompts(network, episodes) if intervention == "none" else {}
     return Evaluation(items, summary | summarise(items) | _majority(task, problems), prompts)
 
@@ -106,7 +106,7 @@ def vote(
     groups = [episodes[place : place + votes] for place in range(0, len(episodes), votes)]
     items = tuple(_elected(task, group) for group in groups)
     summary = {"split": split, "intervention": "none", "nodes": len(network.topology.nodes)}
-    summary |= _identity(task, problems)
+    summary |= _identity(problems)
     voting = {"votes": votes, "temperature": temperature}
     return Evaluation(items, summary | voting | summarise(items) | _majority(task, problems))
 
@@ -120,10 +120,10 @@ def _problems(task: Task, split: Split, count: int) -> list[Problem]:
     return problems
 
 
-def _identity(task: Task, problems: Sequence[Problem]) -> dict[str, Any]:
-    """What was asked: the task's name, and a digest of the questions and their gold answers in order."""
+def _identity(problems: Sequence[Problem]) -> dict[str, Any]:
+    """What was asked: a digest of the questions and their gold answers in order."""
     asked = json.dumps([(problem.id, problem.question, problem.answer) for problem in problems])
-    return {"data": {"task": task.name, "digest": hashlib.sha256(asked.encode()).hexdigest()[:16]}}
+    return {"data": {"digest": hashlib.sha256(asked.encode()).hexdigest()[:16]}}
 
 
 def _elected(task: Task, group: Sequence[Episode]) -> Item:

@@ -13,7 +13,7 @@ from neuromas.storage import Run
 from neuromas.system.assemble import Assembly, assemble, load_bundle
 from neuromas.system.provenance import about, check_unchanged, digests
 from neuromas.training.callbacks import Callback
-from neuromas.training.checkpoints import forget, lost, newest_intact
+from neuromas.training.checkpoints import forget, lost, newest_intact, unreadable
 from neuromas.training.data import check_data
 from neuromas.training.loop import Loop
 from neuromas.training.state import TrainState
@@ -54,6 +54,7 @@ def resume(directory: Path, *callbacks: Callback, backbone: Backbone | None = No
         config = make_config(run.read("config.json"))
         check_unchanged(run.path, run.read("run.json"))
         checkpoint, damaged = newest_intact(run)
+        torn = unreadable(run)
         if checkpoint is None:
             assembly, parent = _beginning(config, backbone)
             loop = Loop(TrainState.new(assembly), run, callbacks)
@@ -64,4 +65,4 @@ def resume(directory: Path, *callbacks: Callback, backbone: Backbone | None = No
             loop.checkpoints.restore(checkpoint)
             loop.stages.settle()
             loop.checkpoints.prune()  # a kill may have come just before that
-        return loop.train(lost(run, loop.state.step, damaged))
+        return loop.train([*lost(run, loop.state.step, damaged), *torn])
