@@ -30,7 +30,7 @@ from neuromas.training.changes import (
     schedule_notes,
     told,
 )
-from neuromas.training.checkpoints import lost, newest_intact
+from neuromas.training.checkpoints import lost, newest_intact, unreadable
 from neuromas.training.data import check_data
 from neuromas.training.loop import Loop
 from neuromas.training.state import TrainState
@@ -96,6 +96,7 @@ def resume(
         config, found = _wanted(run, overrides)
         check_unchanged(run.path, run.read("run.json"))
         checkpoint, damaged = newest_intact(run)
+        torn = unreadable(run)
         if checkpoint is None:
             assembly, parent = _beginning(config, backbone, task, run.path)
             loop = Loop(TrainState.new(assembly), run, callbacks)
@@ -112,7 +113,7 @@ def resume(
         notes = _changed(loop, before, found)
         loop.checkpoints.rewind()  # a kill may have come just before older checkpoints were removed
         changed = code_changed(run.path, run.read("run.json"), assembly.task)
-        return loop.train([*changed, *lost(run, loop.state.step, damaged), *notes], told(found))
+        return loop.train([*changed, *lost(run, loop.state.step, damaged), *torn, *notes], told(found))
 
 
 def _wanted(run: Run, overrides: Sequence[str]) -> tuple[Config, Changes]:
