@@ -18,7 +18,10 @@ from neuromas.core.registry import Registry
 _MOST_STEPS = 10_000_000
 _MOST_EPISODES = 65_536  # of one step; each is held with its prompts and messages
 MOST_PASSES = 100_000  # of one evaluation: items times votes
-RENAMED = {"train.length_price": "train.length_penalty"}  # keys that earlier versions wrote, and theirs now
+RENAMED = {  # keys that earlier versions wrote, and theirs now
+    "train.length_price": "train.length_penalty",
+    "run.sinks": "run.trackers",
+}
 
 
 def named_in(registry: Registry) -> AfterValidator:
@@ -107,10 +110,21 @@ class NetworkConfig(Section):
 class TaskConfig(Section):
     """Which problems."""
 
-    name: str = Field("max", description="see `neuromas tasks`")
+    name: str = Field("max", description="see `neuromas tasks`; module:Name for one of your own")
     options: dict[str, Any] = Field(
         default_factory=dict, description="those of the task, see `neuromas tasks NAME`"
     )
+    reward: str = Field("", description="module:function that training pays by; empty: the task's own score")
+    rewards: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(
+        default_factory=dict,
+        description="several rewards and their weights; `correct` is the task's own score",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> TaskConfig:
+        if self.reward and self.rewards:
+            raise ValueError("task.reward and task.rewards are both given; list all rewards in task.rewards")
+        return self
 
 
 class TrainConfig(Section):
@@ -276,7 +290,7 @@ class RunConfig(Section):
         le=_MOST_STEPS,
         description="steps between sampled episodes in the live table and in trackers; 0: neither",
     )
-    sinks: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field(
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field(
         (), strict=False, description="trackers that get numbers, test results and sampled messages, too"
     )
     project: str = Field(

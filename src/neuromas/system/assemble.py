@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.config import Config, make_config
-from neuromas.core.errors import ConfigError, ModelError, PromptError, RunError, TopologyError, one_line
+from neuromas.core.errors import (
+    ConfigError,
+    ContractError,
+    ModelError,
+    PromptError,
+    RunError,
+    TaskError,
+    one_line,
+)
 from neuromas.core.parts import ENGINES
 from neuromas.core.task import Problem, Task
 from neuromas.engines.build import make_engine
@@ -20,6 +28,7 @@ from neuromas.prompts.build import question_for
 from neuromas.prompts.template import Template
 from neuromas.storage import MANIFEST, Run, read_json, reading
 from neuromas.system import trust
+from neuromas.system.manifest import read_answer_format, read_assignment, read_network, read_ranks
 from neuromas.system.network import Network, assign
 from neuromas.system.prompting import (
     check_codec,
@@ -29,8 +38,9 @@ from neuromas.system.prompting import (
     save_prompts,
 )
 from neuromas.system.rollout import check_prompt
-from neuromas.system.saved_state import check_state
 from neuromas.tasks import make_task
+from neuromas.tasks.own import GIVEN, given_name, missing, own, probe
+from neuromas.tasks.rewards import is_foreign, paid
 from neuromas.tasks.saved import SavedTask
 from neuromas.topology.files import load_topology
 from neuromas.topology.graph import Topology
@@ -64,15 +74,17 @@ def assemble(
     ranks: tuple[int, ...] = (),
     *,
     run: Path | None = None,
+    task: Task | None = None,
 ) -> Assembly:
     """Build everything a run needs. Raises NeuromasError with one line on anything impossible.
 
     ``topology``, ``assignment`` and ``ranks`` override the configured ones (a grown network has its own);
-    ``run`` is a run that goes on, which has its own copy of the prompt file.
+    ``run`` is a run that goes on, which has its own copy of the prompt file; ``task`` is an object of the
+    user's, which the configuration cannot name.
     The configuration is the user's own: what it names is noted as theirs (see ``trust``).
     """
     trust.note_if_possible(config)
-    task = make_task(config.task.name, config.task.options)
+    task = configured_task(config, task)
     graph = topology or load_topology(config.network.topology, config.network.question)
     check_task(graph, task)
     assignment = assignment or assign(graph, config.network.share)
@@ -82,6 +94,21 @@ def assemble(
     assembly = _around(config, task, graph, prompts, rows=rows, backbone=backbone)
     assembly.publish()
     return assembly
+
+
+def configured_task(config: Config, given: Task | None = None) -> Task:
+    """The task that a configuration names, or an object in its place, paid as the configuration says.
+
+    Raises TaskError, ConfigError or ContractError in one line.
+    """
+    task = make_task(config.task.name, config.task.options) if given is None else own(given)
+    return paid(task, config.task.reward, config.task.rewards)
+
+
+def own_config(config: Config, task: Task) -> Config:
+    """The configuration of a run on a task that was handed over as an object."""
+    named = {"name": given_name(own(task)), "options": {}}
+    return make_config({**dict(config), "task": {**dict(config.task), **named}})
 
 
 def _around(
@@ -142,10 +169,12 @@ def _ranks(config: Config, adapters: int) -> tuple[int, ...]:
 
 
 def check_task(topology: Topology, task: Task) -> None:
-    """The task's first problem must have as many parts as the topology hands out.
+    """The task's first problem has as many parts as the topology hands out; one's own keeps its contract.
 
-    Raises ConfigError naming task and topology.
+    Raises ConfigError naming task and topology, ContractError.
     """
+    if is_foreign(task):
+        probe(task, len(topology.nodes))
     problem = task.problem("train", 0)
     try:
         for node in range(len(topology.nodes)):
@@ -194,16 +223,20 @@ def load_bundle(
     backbone: Backbone | None = None,
     config: Config | None = None,
     model: str | None = None,
+    *,
+    task: Task | None = None,
 ) -> Assembly:
     """A saved network, ready to answer. ``path`` is a run (its best checkpoint) or a checkpoint.
 
     ``model`` is where its backbone lies now, if not under the name that was saved.
+    ``task`` is the object it was trained on, if that was one and is wanted again.
     ``config`` takes the place of the saved configuration: a run that goes on from the network has its own.
     The task's data are opened when they are first asked for. Raises RunError if the bundle is damaged,
     belongs to another backbone or prompt template, or names a model that this user never named.
     """
     with reading(path):  # training may go on beside us, and remove old checkpoints
-        return _load_bundle(bundle_folder(path), device=device, backbone=backbone, config=config, model=model)
+        given = _Given(device, backbone, model, task)
+        return _load_bundle(bundle_folder(path), given, config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,45 +258,57 @@ def read_saved(path: Path, named: bool = False) -> SavedNetwork:
     with reading(path):
         folder = bundle_folder(path)
         manifest = read_manifest(folder)
-        saved, topology = _read(folder, manifest)
-        trust.check(saved, folder, (trust.BACKBONE,), [trust.BACKBONE] if named else [])
+        saved, topology = read_network(folder, manifest)
+        trust.check(saved, folder, (trust.BACKBONE, trust.ENGINE), [trust.BACKBONE] if named else [])
         try:
-            form = _answer_format(manifest)
+            form = read_answer_format(manifest)
         except ValueError as error:
             raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
         return SavedNetwork(
-            saved, topology, _saved_task(folder, saved, form), *kept_prompts(folder, manifest, saved)
+            saved,
+            topology,
+            _saved_task(folder, saved, form, None, len(topology.nodes)),
+            *kept_prompts(folder, manifest, saved),
         )
 
 
-def _load_bundle(
-    folder: Path, *, device: str | None, backbone: Backbone | None, config: Config | None, model: str | None
-) -> Assembly:
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What whoever loads a network has at hand instead of what it names."""
+
+    device: str | None
+    backbone: Backbone | None
+    model: str | None
+    task: Task | None
+
+
+def _load_bundle(folder: Path, given: _Given, config: Config | None) -> Assembly:
     """The network in a folder."""
     manifest = read_manifest(folder)
-    saved, topology = _read(folder, manifest)
+    saved, topology = read_network(folder, manifest)
     adapters = len(manifest["versions"])
     try:
-        assignment = _assigned(manifest["assignment"], len(topology.nodes), adapters)
-        ranks = _saved_ranks(manifest.get("ranks"), adapters, saved.model.rank)
+        assignment = read_assignment(manifest["assignment"], len(topology.nodes), adapters)
+        ranks = read_ranks(manifest.get("ranks"), adapters, saved.model.rank)
         identity = {key: str(manifest["backbone"][key]) for key in ("name", "digest")}
-        form = _answer_format(manifest)
+        form = read_answer_format(manifest)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
     prompts = kept_prompts(folder, manifest, saved)
     if config is None:
-        task: Task = _saved_task(folder, saved, form)
-        config = saved if model is None else _changed(saved, backbone=model)
-        trust.check(config, folder, (trust.BACKBONE, trust.ENGINE), [trust.BACKBONE] if model else [])
+        task: Task = _saved_task(folder, saved, form, given.task, len(topology.nodes))
+        config = saved if given.model is None else _changed(saved, backbone=given.model)
+        named = [trust.BACKBONE] if given.model else []
+        trust.check(config, folder, (trust.BACKBONE, trust.ENGINE), named)
     else:
         config = _same_adapters(folder, saved, config)
         check_same_prompts(folder, saved, config, prompts[0])
         trust.note_if_possible(config)
-        task = make_task(config.task.name, config.task.options)
+        task = configured_task(config, given.task)
         check_task(topology, task)
-    config = config if device is None else _changed(config, device=device)
+    config = config if given.device is None else _changed(config, device=given.device)
     rows = (assignment, ranks)
-    assembly = _around(config, task, topology, prompts, rows=rows, backbone=backbone)
+    assembly = _around(config, task, topology, prompts, rows=rows, backbone=given.backbone)
     if not assembly.model.backbone.is_the_one(identity["digest"]):
         raise RunError(
             f"{folder}: trained over backbone {identity['name']!r} ({identity['digest']}), "
@@ -279,39 +324,27 @@ def _changed(config: Config, **model: str) -> Config:
     return make_config({**dict(config), "model": {**dict(config.model), **model}})
 
 
-def _read(folder: Path, manifest: Mapping[str, Any]) -> tuple[Config, Topology]:
-    """Configuration and topology of a manifest, and that its training state fits them. Raises RunError."""
-    try:
-        saved = make_config(manifest["config"])
-        topology = Topology.from_dict(manifest["topology"])
-        if manifest["topology_digest"] != topology.digest:
-            raise ValueError(f"topology_digest {manifest['topology_digest']!r} is not that of its topology")
-    except (KeyError, TypeError, ValueError, ConfigError, TopologyError) as error:
-        raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
-    if "state" in manifest:
-        stages = list(saved.growth.stages) or [(saved.network.topology, saved.train.steps)]
-        try:
-            check_state(manifest["state"], stages, len(manifest["versions"]), len(topology.nodes))
-        except (RunError, TopologyError) as error:
-            said = one_line(error)
-            raise RunError(f"{folder} holds a network but no training state to go on from: {said}") from error
-    return saved, topology
-
-
-def _answer_format(manifest: Mapping[str, Any]) -> str | None:
-    """What the output node was told of the answer's form; None in networks of 0.1.0. Raises ValueError."""
-    form = manifest.get("answer_format")
-    if form is not None and not (isinstance(form, str) and len(form) <= 1000):
-        raise ValueError(f"answer_format = {str(form)[:60]!r} is not a text of at most 1000 characters")
-    return form
-
-
-def _saved_task(folder: Path, config: Config, answer_format: str | None) -> SavedTask:
-    """The task the network was trained on; its data are this user's choice, not the bundle's."""
+def _saved_task(
+    folder: Path, config: Config, answer_format: str | None, given: Task | None, nodes: int
+) -> SavedTask:
+    """The task the network was trained on; its data and code are this user's choice, not the bundle's."""
 
     def make() -> Task:
-        trust.check(config, folder, (trust.TASK,))
-        return make_task(config.task.name, config.task.options)
+        if given is None and config.task.name.startswith(GIVEN):
+            raise missing(config.task.name)
+        trust.check(config, folder, (trust.REWARDS, trust.CODE) if given else (trust.TASK,))
+        try:
+            task = configured_task(config, given)
+        except ContractError:
+            raise
+        except TaskError as error:
+            raise TaskError(
+                f"{error}: the network answers without its data, to evaluate it they are needed; put them "
+                "back (a relative path begins where you stand), or name others with --task"
+            ) from error
+        if is_foreign(task):
+            probe(task, nodes)
+        return task
 
     return SavedTask(config.task.name, answer_format, make)
 
@@ -351,22 +384,6 @@ def _same_adapters(folder: Path, saved: Config, config: Config) -> Config:
         if was != now:
             raise RunError(f"{folder}: its adapters have model.{key} = {was!r}, not the configured {now!r}")
     return config
-
-
-def _assigned(data: Any, nodes: int, adapters: int) -> tuple[int, ...]:
-    """The adapter row of every node, each row used. Raises ValueError."""
-    rows = tuple(data)
-    if len(rows) != nodes or set(rows) != set(range(adapters)) or any(type(row) is not int for row in rows):
-        raise ValueError(f"assignment {list(rows)[:20]} does not give {adapters} adapters to {nodes} nodes")
-    return rows
-
-
-def _saved_ranks(data: Any, adapters: int, usual: int) -> tuple[int, ...]:
-    """The rank of every adapter; of a network saved before ranks could differ, the usual one. ValueError."""
-    ranks = (usual,) * adapters if data is None else tuple(data)
-    if len(ranks) != adapters or any(type(rank) is not int or not 1 <= rank <= 512 for rank in ranks):
-        raise ValueError(f"ranks {list(ranks)[:20]} are not those of {adapters} adapters")
-    return ranks
 
 
 def bundle_folder(path: Path) -> Path:

@@ -210,7 +210,6 @@ def test_a_plan_is_refused_in_one_line(more, says):
 
 
 def test_a_control_with_roles_is_an_arm_whose_prompts_are_checked_first(tmp_path):
-    """The mark of its prompts stands in the experiment's table."""
     path = tmp_path / "roles.toml"
     path.write_text('[nodes.leaves]\nrole = "You are a careful reader."\n')
     arms = [
@@ -220,15 +219,20 @@ def test_a_control_with_roles_is_an_arm_whose_prompts_are_checked_first(tmp_path
     found = plan(arms=arms, compare=[{"first": "plain", "second": "roles"}])
     cells = {cell.arm.name: cell for cell in lay_out(found, tmp_path / "out") if cell.seed == 3}
     assert cells["roles"].config.network.prompt == str(path)
-    for cell, facts in ((cells["plain"], {}), (cells["roles"], {"prompt": {"mark": "roles (roles.toml)"}})):
-        finish(cell)
-        Run(cell.run).write("run.json", facts)
-    text = experiment_text(results([row for cell in cells.values() for row in cell.rows()], []))
-    assert "2-1 [prompts: roles (roles.toml)]" in text
-    assert text.count("prompts:") == 1
     path.write_text('[nodes."7/1"]\nrole = "You are nobody."\n')
     with pytest.raises(NeuromasError, match=r"arm 'roles': roles.toml: unknown node in nodes '7/1'"):
         plan(arms=arms)
+
+
+def test_the_mark_of_prompts_stands_in_the_table():
+    old = Path(__file__).parents[2] / "golden" / "experiment-0.1.0.json"
+    found = json.loads(old.read_text("utf-8"))
+    assert "prompts:" not in experiment_text(found)
+    for seed in found["points"][0]["seeds"]:
+        seed["prompts"] = "prompts: roles (roles.toml)"
+    text = experiment_text(found)
+    assert f"{found['points'][0]['shape']} [prompts: roles (roles.toml)]" in text
+    assert text.count("prompts:") == 1
 
 
 def test_a_file_that_is_none(tmp_path):
