@@ -110,7 +110,7 @@ def _of_config(args: argparse.Namespace) -> _Told:
 def _of_run(args: argparse.Namespace) -> _Told:
     """What a saved network's nodes are told."""
     from neuromas.prompts.build import Wording
-    from neuromas.system.assemble import read_saved
+    from neuromas.system.saving import read_saved
 
     path = Path(args.settings[0])
     if args.settings[1:]:

@@ -14,9 +14,10 @@ from neuromas.growth.stages import check_stages, settle
 from neuromas.learning.credit import make_estimator
 from neuromas.models.backbone import Backbone
 from neuromas.storage import Run
-from neuromas.system.assemble import Assembly, assemble, load_bundle
+from neuromas.system.assemble import Assembly, assemble
 from neuromas.system.prompting import keep_copy, prompt_facts
 from neuromas.system.provenance import about, check_unchanged, code_changed, code_of, digests
+from neuromas.system.saving import load_bundle
 from neuromas.system.trust import note_if_possible
 from neuromas.training.callbacks import Callback
 from neuromas.training.changes import (
@@ -52,8 +53,8 @@ def start(
     sources = digests(config)  # before they are read: what changes in between is noticed
     assembly, parent = _beginning(config, backbone, task)
     check_data(assembly, check_stages(config, assembly.network.topology if parent else None))
-    prompt = prompt_facts(assembly.network, config.network.prompt)
-    facts = {**about(), "inputs": sources, **prompt, **code_of(assembly.task)}
+    prompts = prompt_facts(assembly.network, config.network.prompt)
+    facts = {**about(), "inputs": sources, **code_of(assembly.task), **prompts}
     with Run.begin(directory, config.model_dump(mode="json"), facts) as run:
         keep_copy(run.path, assembly.network.template)
         loop = Loop(TrainState.new(assembly), run, callbacks)
