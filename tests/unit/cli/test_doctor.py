@@ -18,7 +18,7 @@ from neuromas.cli.doctor import gpu_hints
         ("NVIDIA A100, 450.80", "12.8", 0, None, "torch (CUDA 12.8) cannot use it"),
     ],
 )
-def test_a_gpu_that_is_not_used_is_explained(monkeypatch, card, built_for, seen, hidden, says):
+def test_a_gpu_that_is_not_used_is_explained(monkeypatch, *, card, built_for, seen, hidden, says):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if hidden is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
