@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         validate,
     )
     from neuromas.tasks import make_task
+    from neuromas.tasks.rewards import reward, rewards
     from neuromas.topology.files import load_topology
     from neuromas.topology.graph import Topology
     from neuromas.training.callbacks import (
@@ -55,6 +56,7 @@ _NAMES = {
     "neuromas.evaluation.evaluate": "Evaluation",
     "neuromas.operations": "Comparison Drawing compare draw evaluate grow prune rollout validate",
     "neuromas.tasks": "make_task",
+    "neuromas.tasks.rewards": "reward rewards",
     "neuromas.topology.files": "load_topology",
     "neuromas.topology.graph": "Topology",
     "neuromas.training.callbacks": (
@@ -100,6 +102,8 @@ __all__ = [
     "make_task",
     "prune",
     "resume",
+    "reward",
+    "rewards",
     "rollout",
     "train",
     "validate",

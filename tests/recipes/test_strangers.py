@@ -228,12 +228,13 @@ def test_every_family_of_tasks_is_free_or_named():
         return trust.outside(make_config({"task": {"name": name, "options": options}}))
 
     free = {name for name in FAMILIES if not outside(name, x="y")}
-    assert set(FAMILIES) - free == {"file", "hub"}
+    assert set(FAMILIES) - free == {"file", "hub", "verifiers"}
     assert outside("gym/chain_sum", x="y") == {}
     options = {"path": "a.csv", "train": "b.csv", "question": "q", "strict": True, "later": 3}
     named = {f"task.options.{key}": str(options[key]) for key in ("path", "train", "later")}
     assert outside("file", **options) == named
     assert outside("hub", dataset="x/y") == {"task.options.dataset": "x/y"}
+    assert outside("verifiers/x", most=3) == {"task.options.most": "3", "task.name": "verifiers/x"}
     assert outside("new", path="x") == {"task.options.path": "x", "task.name": "new"}
 
 

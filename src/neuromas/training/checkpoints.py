@@ -10,8 +10,8 @@ from neuromas.core.errors import RunError
 from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
 from neuromas.storage import MANIFEST, Run, read_json
 from neuromas.storage.tidy import leftovers, remove
-from neuromas.system.assemble import save_bundle
 from neuromas.system.saved_state import is_line, read_state
+from neuromas.system.saving import save_bundle
 from neuromas.training.state import Best, TrainState
 
 
