@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     there(args.path)
     from neuromas.experiment.cells import stage_folder
     from neuromas.report.tables import summary_lines
-    from neuromas.system.assemble import bundle_folder, check_task, load_bundle
+    from neuromas.system.assemble import check_task
+    from neuromas.system.saving import bundle_folder, load_bundle
     from neuromas.tasks import make_task
 
     folder = stage_folder(Path(args.path), args.stage) if args.stage else Path(args.path)

@@ -25,7 +25,8 @@ class Item:
     """What happened on one problem; a line of the per-item file.
 
     ``failure`` is the cause if the rollout failed: ``score`` is 0 where the network itself caused it, and
-    None where the question could not be asked.
+    None where the question could not be asked. ``score`` is what the task itself says of the answer; where
+    reward functions make the reward, ``reward`` is that and ``rewards`` has each of them.
     """
 
     id: str
@@ -41,6 +42,8 @@ class Item:
     new_tokens: int
     failure: str | None
     first_option: float | None
+    reward: float | None = None
+    rewards: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -113,7 +116,7 @@ def _item(task: Task, episode: Episode) -> Item:
         gold=problem.answer,
         answer=episode.answer,
         parsed=None if score is None else score.parsed,
-        score=None if score is None else score.value,
+        score=None if score is None else score.accuracy,
         messages=tuple(turn.text for turn in episode.turns),
         message_tokens=tuple(len(turn.ids) for turn in episode.turns),
         truncated=tuple(turn.truncated for turn in episode.turns),
@@ -121,6 +124,8 @@ def _item(task: Task, episode: Episode) -> Item:
         new_tokens=episode.new_tokens,
         failure=episode.failure,
         first_option=_first_option(task, problem),
+        reward=score.value if score is not None and score.rewards else None,
+        rewards=dict(score.rewards) if score is not None and score.rewards else None,
     )
 
 
@@ -166,7 +171,18 @@ def summarise(items: Sequence[Item]) -> dict[str, Any]:
         "new_tokens": sum(item.new_tokens for item in items) / len(items),
         "message_tokens": [_mean_at(items, n, "message_tokens") for n in range(nodes)],
         "truncated": [_mean_at(items, n, "truncated") for n in range(nodes)],
+        **_rewards(items),
     }
+
+
+def _rewards(items: Sequence[Item]) -> dict[str, Any]:
+    """Mean reward and mean of each reward function, where there are such; what failed has earned 0."""
+    names = next((list(item.rewards) for item in items if item.rewards), [])
+    known = [item for item in items if item.score is not None]
+    if not names:
+        return {}
+    means = {name: sum((i.rewards or {}).get(name, 0.0) for i in known) / len(known) for name in names}
+    return {"reward": sum(item.reward or 0.0 for item in known) / len(known), "rewards": means}
 
 
 def _causes(failures: Sequence[str]) -> dict[str, int]:

@@ -12,13 +12,13 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 
 from neuromas.core.episode import Episode, EpisodeGroup, Turn, grouped
-from neuromas.core.errors import PromptError, one_line
+from neuromas.core.errors import ContractError, PromptError, one_line
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem
 from neuromas.engines.base import Generation, Request
 from neuromas.methods.base import Bench, Method
-from neuromas.prompts.build import one_line as as_one_line
-from neuromas.prompts.build import quote, structure
+from neuromas.prompts.boundary import one_line as as_one_line
+from neuromas.prompts.boundary import quote, structure
 from neuromas.prompts.codec import Codec
 from neuromas.system.rollout import WRONG, scored
 
@@ -118,6 +118,8 @@ class _Pass:
             self.said = str(end.value)
         except PromptError as error:
             self.failure = one_line(error)
+        except ContractError:  # the task's fault, not the method's: see ``rollout.scored``
+            raise
         except Exception as error:  # what a method makes of an odd text must not end the others' answers
             self.failure = f"method: {type(error).__name__}: {one_line(error)}"
 

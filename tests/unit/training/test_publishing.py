@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from test_session import KilledError, Watch, lines
 from test_stages import eventful, judge_by, swinging
 
 from neuromas.config import make_config
 from neuromas.system import assemble as assembling
-from neuromas.training.session import resume, start
+from neuromas.training.callbacks import Watching
+from neuromas.training.run import resume, start
 from parity import Parity
+from watched import KilledError, Watch, lines
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +45,6 @@ def test_a_run_with_growth_going_back_and_undoing_is_the_same_with_copies(tmp_pa
             raise KilledError
 
     with pytest.raises(KilledError):
-        start(served(), tmp_path / "resumed", watch)
+        start(served(), tmp_path / "resumed", Watching(watch))
     resume(tmp_path / "resumed", Watch())
     assert drawn(tmp_path / "resumed") == drawn(tmp_path / "local")
