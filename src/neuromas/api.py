@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neuromas.config import Config, identity, make_config
-from neuromas.core.errors import ConfigError, RunError, unknown
+from neuromas.core.errors import ConfigError, RunError, shown, unknown
 from neuromas.core.task import SPLITS, Problem, Split, Task
 from neuromas.models.process import prepare
 from neuromas.operations import check_messages
@@ -40,6 +40,7 @@ from neuromas.system.assemble import (  # noqa: E402  (torch after the process s
 from neuromas.system.network import Network  # noqa: E402
 from neuromas.system.rollout import Sampling, rollout  # noqa: E402
 from neuromas.training.callbacks import Callback, Watch, Watching  # noqa: E402
+from neuromas.training.changes import differences  # noqa: E402
 from neuromas.training.run import resume as _resume  # noqa: E402
 from neuromas.training.run import start  # noqa: E402
 
@@ -136,19 +137,47 @@ def train(
     if (path / "config.json").is_file():
         check_same(Run.open(path), config)
         check_run(path, config)
-        run = _resume(path, *told, task=task)
-    else:
-        run = start(config, path, *told, task=task)
-    if not run.finished:  # Ctrl-C ended it after a step; a script's next lines must not take it for trained
-        raise KeyboardInterrupt(f"{path} was interrupted; call train again to continue it")
-    return load(path, task=task)
+        return _trained(_resume(path, *told, task=task), task)
+    return _trained(start(config, path, *told, task=task), task)
+
+
+def resume(
+    directory: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    callbacks: Sequence[Callback] = (),
+    task: Task | None = None,
+) -> Trained:
+    """Go on with a run as it was configured, or with ``overrides`` that give it more steps or stages.
+
+    >>> neuromas.resume("runs/mine", ["train.steps=200"])
+
+    A finished run without such overrides is only loaded. Where schedules are constant, a run of 100 steps
+    that goes on to 200 is the run of 200 (docs/training.md). ``task`` is the object it was begun with, if
+    there was one. Raises ConfigError naming key and both values for an override that would make it another
+    run, else as ``train``.
+    """
+    path = Path(directory)
+    check_run(path)
+    return _trained(_resume(path, *callbacks, overrides=overrides, task=task), task)
+
+
+def _trained(run: Run, task: Task | None) -> Trained:
+    """The network of a finished run. Raises KeyboardInterrupt where it is none: a script must not go on."""
+    if not run.finished:
+        raise KeyboardInterrupt(f"{run.path} was interrupted; call it again to go on")
+    return load(run.path, task=task)
 
 
 def check_same(run: Run, config: Config) -> None:
-    """Raises RunError if the run was started with another configuration."""
+    """Raises RunError naming the first key that differs if the run was started with another configuration."""
     was, wanted = make_config(run.read("config.json")), settle(config)
     if identity(was) != identity(wanted):
-        raise RunError(f"{run.path} holds a run of another configuration; name another directory")
+        key, (old, new) = next((k, v) for k, v in differences(was, wanted).items() if k != "run.keep")
+        raise RunError(
+            f"{run.path} holds a run of another configuration: {key} = {shown(old)} there, "
+            f"{shown(new)} here; name another directory"
+        )
 
 
 def load(

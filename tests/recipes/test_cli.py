@@ -117,7 +117,7 @@ def test_continue_starts_resumes_and_then_only_reports(cli, tmp_path, monkeypatc
     assert status == 0
     assert "step 2/2" in err
     assert "step 1/2" not in err
-    monkeypatch.setattr(run, "resume", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(run, "resume", lambda *a, **k: pytest.fail("trained again"))
     status, again, _ = cli("train", *SMALL, "--run", path, "--continue")
     assert status == 0
     assert "already trained" in again
@@ -185,8 +185,8 @@ def test_evaluate_on_another_task(run, cli):
         "evaluate", str(run), "--task", "max", "n=5", "--items", "2", "rank=2", "--split", "validation"
     )
     assert status == 0, err
-    assert "kept as 'max-validation-2-none'" in out
-    items = Run.open(run).evaluation("max-validation-2-none")[1]
+    (kept,) = re.findall(r"kept as '(max-[0-9a-f]{8}-validation-2-none)'", out)
+    items = Run.open(run).evaluation(kept)[1]
     assert "second largest" in items[0]["question"]
 
 
@@ -355,7 +355,9 @@ def test_help_and_version(cli):
         ("train train.samples=1", "needs at least 2 samples"),
         ("train none.toml", "config 'none.toml': No such file"),
         ("train --resume none", "run 'none' does not exist"),
-        ("train --resume a seed=3", "--resume takes the run's own configuration"),
+        ("train --resume a demo.toml", "--resume takes the run's own configuration"),
+        ("train --resume none train.stesp=3", "did you mean 'train.steps'"),
+        ("train --resume none train.steps=3", "run 'none' does not exist"),
         ("train task.name=maxx", "did you mean 'max'?"),
         ("train task.options.m=3", "unknown option of task 'max' 'm'"),
         ("train network.topology=2-2", "the one output node"),
@@ -367,7 +369,7 @@ def test_help_and_version(cli):
         ("train model.device=mps", "should be auto, cpu, cuda or cuda:N"),
         ("train task.options.n=1 task.options.parts=1 task.options.digits=1", "too few different questions"),
         ("train --run /proc/none/run", "cannot write /proc/none/run"),
-        (f"train --run {__file__}", "File exists"),
+        (f"train --run {__file__}", "is not a folder"),
         ("evaluate none", "run 'none' does not exist"),
         ("evaluate RUN --split tset", "invalid choice: 'tset'"),
         ("evaluate RUN --items 0", "not a whole number of at least 1"),

@@ -79,10 +79,10 @@ def test_train_obeys_the_file(cli, text, expected, recorded):
 def test_the_default_directory_is_named_by_what_is_read(cli):
     status, _, err = cli("train", *ONE, f"network.topology={net(SPLIT)}")
     assert status == 0, err
-    assert Path("runs/max-net-split-seed0").is_dir()
+    assert Path("runs/max-net-split-tiny-seed0").is_dir()
     status, _, err = cli("train", *ONE)
     assert status == 0, err
-    assert Path("runs/max-2-1-all-seed0").is_dir(), "as version 0.1.0 named it"
+    assert Path("runs/max-2-1-tiny-seed0").is_dir()
 
 
 @pytest.mark.parametrize("mode", ["all", "first"])

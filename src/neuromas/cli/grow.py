@@ -8,6 +8,7 @@ from pathlib import Path
 from neuromas.cli.network import RUN, add_trust, allow, there
 from neuromas.cli.options import name, whole
 from neuromas.cli.watching import train_in
+from neuromas.storage import check_free
 
 _STEPS = 10_000_000
 
@@ -29,11 +30,12 @@ def run(args: argparse.Namespace) -> int:
 
     check_keys(args.settings)
     there(args.path)
+    shape = "".join(c if c.isalnum() or c in "-." else "_" for c in args.to)
+    directory = Path(args.directory or f"{Path(args.path)}-to-{shape}")
+    check_free(directory)  # before torch is loaded
     from neuromas.growth.parent import child_config
     from neuromas.training.run import start
 
     allow(args, Path(args.path))
     config = child_config(Path(args.path), args.to, args.steps, args.settings)
-    shape = "".join(c if c.isalnum() or c in "-." else "_" for c in args.to)
-    directory = Path(args.directory or f"{Path(args.path)}-to-{shape}")
     return train_in(directory, lambda progress: start(config, directory, progress))

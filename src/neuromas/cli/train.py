@@ -14,7 +14,7 @@ from neuromas.cli.watching import train_in
 from neuromas.core.errors import ConfigError
 from neuromas.core.files import is_file
 from neuromas.report.terminal import visible
-from neuromas.storage import Run
+from neuromas.storage import Run, check_free, run_name
 
 if TYPE_CHECKING:
     from neuromas.config import Config
@@ -34,7 +34,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run", type=name, metavar="DIR", dest="directory", help="run directory (default runs/NAME)"
     )
-    parser.add_argument("--resume", type=name, metavar="RUN", help="continue an interrupted run")
+    parser.add_argument(
+        "--resume", type=name, metavar="RUN", help="continue a run; a finished one with more: train.steps=200"
+    )
     parser.add_argument(
         "--continue",
         action="store_true",
@@ -53,27 +55,32 @@ def run(args: argparse.Namespace) -> int:
 
     config = settle(_config(args.settings))
     task_info(config.task.name)
-    directory = Path(args.directory or config.run.directory or f"runs/{_name(config)}")
+    directory = Path(args.directory or config.run.directory or f"runs/{run_name(config)}")
     if args.carry_on and (directory / "config.json").is_file():
         return _carry_on(args, directory, config)
+    check_free(directory)  # before torch is loaded
     from neuromas.training.run import start
 
     return train_in(directory, lambda progress: start(config, directory, progress))
 
 
 def _resume(args: argparse.Namespace) -> int:
-    """Go on with an interrupted run. Raises ConfigError where its configuration would be changed."""
-    if args.settings or args.directory or args.carry_on:
+    """Go on with a run, as it was configured or with more steps or stages."""
+    from neuromas.config import check_keys
+
+    if args.directory or args.carry_on or not all("=" in word for word in args.settings):
         raise ConfigError(
-            "--resume takes the run's own configuration; give no config, key=value, --run or --continue"
+            "--resume takes the run's own configuration; give no config, --run or --continue, only key=value "
+            "that lets it go on, such as train.steps=200"
         )
+    check_keys(args.settings)
     directory = Run.open(Path(args.resume)).path
     from neuromas.system.assemble import check_run
     from neuromas.training.run import resume
 
     allow(args, directory)
     check_run(directory)
-    return train_in(directory, lambda progress: resume(directory, progress))
+    return train_in(directory, lambda progress: resume(directory, progress, overrides=args.settings))
 
 
 def _carry_on(args: argparse.Namespace, directory: Path, config: Config) -> int:
@@ -103,10 +110,3 @@ def _config(settings: Sequence[str]) -> Config:
     if not first or (_OVERRIDE.match(first) and not is_file(first)):
         return load_config(None, settings)
     return load_config(first, settings[1:])
-
-
-def _name(config: Config) -> str:
-    """A directory name that says what is trained."""
-    task = config.task.name.replace("/", "-")
-    shape = Path(config.network.topology).stem
-    return f"{task}-{shape}-{config.network.question}-seed{config.seed}"

@@ -17,7 +17,10 @@ from neuromas.core.registry import Registry
 _MOST_STEPS = 10_000_000
 _MOST_EPISODES = 65_536  # of one step; each is held with its prompts and messages
 MOST_PASSES = 100_000  # of one evaluation: items times votes
-RENAMED = {"train.length_price": "train.length_penalty"}  # keys that earlier versions wrote, and theirs now
+RENAMED = {  # keys that earlier versions wrote, and theirs now
+    "train.length_price": "train.length_penalty",
+    "run.sinks": "run.trackers",
+}
 
 
 def named_in(registry: Registry) -> AfterValidator:
@@ -282,7 +285,7 @@ class RunConfig(Section):
         le=_MOST_STEPS,
         description="steps between sampled episodes in the live table and in trackers; 0: neither",
     )
-    sinks: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field(
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field(
         (), strict=False, description="trackers that get numbers, test results and sampled messages, too"
     )
     project: str = Field(

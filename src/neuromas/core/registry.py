@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
+from inspect import Parameter, signature
 from typing import Any, TypeVar
 
 from neuromas.core.errors import ConfigError, one_line, plain, shown, unknown
@@ -98,14 +99,20 @@ def origin(address: str) -> str | None:
     return next((place for place in places if place), None)
 
 
+def arguments(part: Any) -> list[str]:
+    """Names of what a class or function may be called with by name: the options of a part."""
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    return [name for name, one in signature(part).parameters.items() if one.kind in named]
+
+
 def load(address: str, kind: str) -> Any:
     """Import what ``module:Attribute`` names; modules beside the user's working directory are found.
 
     Raises ConfigError in one line with the cause, whatever the module raises while it is imported.
     """
     module, _, attribute = address.partition(":")
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
+    here, ours = os.getcwd(), module.startswith("neuromas.")  # what is ours opens no door to the folder
+    if not ours and here not in sys.path and "" not in sys.path:
         sys.path.append(here)  # last: a file of the user's must not stand before an installed package
     try:
         found: Any = importlib.import_module(module)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from neuromas.core.episode import Episode
-from neuromas.core.errors import ConfigError, TaskError
 from neuromas.core.task import Problem, Split, Task
+from neuromas.evaluation.heldout import about_network, first_problems
+from neuromas.prompts.codec import Codec
 from neuromas.statistics import bootstrap_mean, wilson
 from neuromas.system.network import Network
 from neuromas.system.rollout import Sampling, rollout
 from neuromas.tasks.cheats import best_constant
-from neuromas.tasks.formulas import canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Item:
 class Evaluation:
     """All items, their summary as plain data, and by item what every node that spoke had read.
 
-    Prompts are there where messages were left as they are and one pass answered.
+    Prompts are there where messages were left as they are.
     """
 
     items: tuple[Item, ...]
@@ -70,77 +72,39 @@ def evaluate(
 
     ``intervention`` is that of ``rollout.Sampling``. Raises TaskError if the split is empty.
     """
-    problems = _problems(task, split, count)
+    problems = first_problems(task, split, count)
     episodes = rollout(network, task, problems, 1, Sampling(0.0, seed, intervention))
+    summary = {"split": split, "intervention": intervention} | about_network(network)
+    codec = network.engine.codec if intervention == "none" else None
+    return evaluation(task, episodes, summary, codec)
+
+
+def evaluation(
+    task: Task, episodes: Sequence[Episode], summary: Mapping[str, Any], codec: Codec | None = None
+) -> Evaluation:
+    """Items and statistics of answers, whoever gave them: one episode a problem, with all its turns.
+
+    ``summary`` is what else is to be said of them; ``codec`` reads their prompts, where these are kept.
+    """
+    problems = [episode.problem for episode in episodes]
     items = tuple(_item(task, episode) for episode in episodes)
-    summary = {"split": split, "intervention": intervention, "nodes": len(network.topology.nodes)}
-    prompts = _prompts(network, episodes) if intervention == "none" else {}
-    return Evaluation(items, summary | summarise(items) | _majority(task, problems), prompts)
+    prompts = {} if codec is None else _prompts(codec, episodes)
+    said = {**summary, **_identity(task, problems), **summarise(items), **_majority(task, problems)}
+    return Evaluation(items, said, prompts)
 
 
-def _prompts(network: Network, episodes: Sequence[Episode]) -> dict[str, tuple[str, ...]]:
+def _prompts(codec: Codec, episodes: Sequence[Episode]) -> dict[str, tuple[str, ...]]:
     """What every node read, as text without control tokens."""
-    decode = network.engine.codec.decode
     return {
-        episode.problem.id: tuple(decode(turn.prefix_ids + turn.suffix_ids) for turn in episode.turns)
-        for episode in episodes
+        one.problem.id: tuple(codec.decode(turn.prefix_ids + turn.suffix_ids) for turn in one.turns)
+        for one in episodes
     }
 
 
-def vote(
-    network: Network, task: Task, split: Split, count: int, *, votes: int, temperature: float, seed: int = 0
-) -> Evaluation:
-    """``votes`` independently sampled passes of one network a problem; the most frequent answer counts.
-
-    Answers that cannot be parsed are no votes, a tie goes to the answer that came first, and the text
-    first given for it is scored. An item's messages, tokens and calls are those of all its passes.
-    Raises ConfigError where several passes at temperature 0 could only agree.
-    """
-    if votes < 1 or not 0.0 <= temperature <= 10.0 or (temperature == 0.0 and votes > 1):
-        raise ConfigError(
-            f"{votes} votes at temperature {temperature}: needs at least 1 vote, and a temperature above 0 "
-            "up to 10 for passes to differ"
-        )
-    problems = _problems(task, split, count)
-    episodes = rollout(network, task, problems, votes, Sampling(temperature, seed))
-    groups = [episodes[place : place + votes] for place in range(0, len(episodes), votes)]
-    items = tuple(_elected(task, group) for group in groups)
-    summary = {"split": split, "intervention": "none", "nodes": len(network.topology.nodes)}
-    voting = {"votes": votes, "temperature": temperature}
-    return Evaluation(items, summary | voting | summarise(items) | _majority(task, problems))
-
-
-def _problems(task: Task, split: Split, count: int) -> list[Problem]:
-    """The first ``count`` problems of a split. Raises TaskError if there are none."""
-    size = task.size(split)
-    problems = [task.problem(split, i) for i in range(count if size is None else min(count, size))]
-    if not problems:
-        raise TaskError(f"task {task.name!r} has no {split} problems")
-    return problems
-
-
-def _elected(task: Task, group: Sequence[Episode]) -> Item:
-    """The item of the pass that first gave the most frequent answer, with the cost of all passes.
-
-    Numbers are one answer in any writing ("1,000", "$1000"); the most frequent writing of it is scored.
-    """
-    items = [_item(task, episode) for episode in group]
-    said = [item.parsed for item in items if item.parsed is not None]
-    votes, writings = Counter(map(canonical, said)), Counter(said)
-    if said:  # max: of equals the first
-        winner = canonical(max(said, key=lambda answer: votes[canonical(answer)]))
-        writing = max((answer for answer in said if canonical(answer) == winner), key=writings.__getitem__)
-        chosen = next(item for item in items if item.parsed == writing)
-    else:
-        chosen = next((item for item in items if item.failure is None), items[0])
-    return replace(
-        chosen,
-        messages=tuple(text for item in items for text in item.messages),
-        message_tokens=tuple(count for item in items for count in item.message_tokens),
-        truncated=tuple(cut for item in items for cut in item.truncated),
-        prompt_tokens=sum(item.prompt_tokens for item in items),
-        new_tokens=sum(item.new_tokens for item in items),
-    )
+def _identity(task: Task, problems: Sequence[Problem]) -> dict[str, Any]:
+    """What was asked: the task's name, and a digest of the questions and their gold answers in order."""
+    asked = json.dumps([(problem.id, problem.question, problem.answer) for problem in problems])
+    return {"data": {"task": task.name, "digest": hashlib.sha256(asked.encode()).hexdigest()[:16]}}
 
 
 def _item(task: Task, episode: Episode) -> Item:

@@ -12,8 +12,23 @@ Nothing here loads torch; tensors are written by ``models.bundle``. ``disk`` kno
 comes into being whole, ``run`` what a run is made of, ``tidy`` what it can do without once it is finished.
 """
 
+from neuromas.storage.beginning import check_free
 from neuromas.storage.disk import read_json, replace_folder, sweep, write_atomic
-from neuromas.storage.run import MANIFEST, Run, reading
+from neuromas.storage.naming import data_name, run_name
+from neuromas.storage.readers import reading
+from neuromas.storage.run import MANIFEST, Run
 from neuromas.storage.tidy import OPTIMISERS
 
-__all__ = ["MANIFEST", "OPTIMISERS", "Run", "read_json", "reading", "replace_folder", "sweep", "write_atomic"]
+__all__ = [
+    "MANIFEST",
+    "OPTIMISERS",
+    "Run",
+    "check_free",
+    "data_name",
+    "read_json",
+    "reading",
+    "replace_folder",
+    "run_name",
+    "sweep",
+    "write_atomic",
+]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.core.errors import RunError, one_line, unknown
+from neuromas.storage.beginning import FOLDERS, LOCK, refuse_used
 from neuromas.storage.disk import (
     ERRORS,
     clear,
@@ -25,13 +26,14 @@ from neuromas.storage.disk import (
     sweep,
     write_atomic,
 )
+from neuromas.storage.naming import digest
+from neuromas.storage.readers import guarded
 
 _STEP = "step-"
-_FOLDERS = ("checkpoints", "evaluations")
 _KINDS = ("start", "parent")  # checkpoints that are not resumed from
-_LOCK = ".lock"
 _PROMPTS = ".prompts.jsonl"
 MANIFEST = "network.json"
+_IDENTITY = ("data", "checkpoint")  # what an evaluation is of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,13 @@ class Run:
         What a process left that ended while it made a run here is taken over. Raises RunError if there is
         a run, a process that makes one, or anything else.
         """
-        _refuse_used(path)
+        refuse_used(path)
         run, new = cls(path), not path.exists()
         with clear(path):
             path.mkdir(parents=True, exist_ok=True)
         try:
             with run.lock():
-                _refuse_used(path)
+                refuse_used(path)
                 try:
                     run._make(config, about)
                 except BaseException:
@@ -77,7 +79,7 @@ class Run:
     def _make(self, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
         """The first files. The configuration is the last: with it the directory is a run."""
         with clear(self.path):
-            for name in _FOLDERS:
+            for name in FOLDERS:
                 (self.path / name).mkdir(exist_ok=True)
             flush(self.path.parent)
         self.write("run.json", about)
@@ -85,10 +87,10 @@ class Run:
 
     def _unmake(self) -> None:
         """Take back a creation that failed; what cannot be is taken over by the next one."""
-        for name in ("config.json", "run.json", _LOCK):
+        for name in ("config.json", "run.json", LOCK):
             with suppress(OSError):
                 (self.path / name).unlink()
-        for name in _FOLDERS:
+        for name in FOLDERS:
             with suppress(OSError):
                 (self.path / name).rmdir()
 
@@ -181,6 +183,26 @@ class Run:
             if read:
                 write_atomic(folder / f"{name}{_PROMPTS}", json_lines(read))
         self.write(f"evaluations/{name}.json", summary)
+
+    def keep_evaluation(
+        self,
+        name: str,
+        summary: Mapping[str, Any],
+        items: Iterable[Mapping[str, Any]],
+        prompts: Mapping[str, Sequence[str]] | None = None,
+    ) -> str:
+        """Keep an evaluation beside those there are, and return the name it got.
+
+        That is ``name``, unless an evaluation of other data or of another checkpoint has it: then a digest
+        of this one's is added. The same evaluation again takes the place of its earlier one.
+        """
+        identity = [json.dumps(summary.get(key), sort_keys=True) for key in _IDENTITY]
+        if (self.path / "evaluations" / f"{name}.json").exists():
+            there = self.read(f"evaluations/{name}.json")
+            if [json.dumps(there.get(key), sort_keys=True) for key in _IDENTITY] != identity:
+                name = f"{name}-{digest(*identity)}"
+        self.write_evaluation(name, summary, items, prompts)
+        return name
 
     def prompts(self, name: str) -> dict[str, Any]:
         """What every node read in an evaluation, texts by item; empty where it was not kept."""
@@ -279,10 +301,10 @@ class Run:
         """Whether a living process is working on the run."""
         from filelock import FileLock, Timeout
 
-        if not (self.path / _LOCK).is_file():
+        if not (self.path / LOCK).is_file():
             return False
         try:
-            with FileLock(str(self.path / _LOCK), timeout=0):
+            with FileLock(str(self.path / LOCK), timeout=0):
                 return False
         except Timeout:
             return True
@@ -296,7 +318,7 @@ class Run:
         from filelock import FileLock, Timeout
 
         refuse_links(self.path)
-        guard = FileLock(str(self.path / _LOCK))
+        guard = FileLock(str(self.path / LOCK))
         with clear(self.path):
             try:
                 guard.acquire(timeout=0)
@@ -305,7 +327,7 @@ class Run:
         try:
             with clear(self.path):
                 sweep(self.path)
-                for name in _FOLDERS:
+                for name in FOLDERS:
                     sweep(self.path / name)
             yield
         finally:
@@ -326,61 +348,8 @@ class Run:
     @contextmanager
     def unread(self) -> Iterator[bool]:
         """Whether nobody reads a network here just now; if so, nobody begins to within the block."""
-        with _guard(self.path / "checkpoints", alone=True) as free:
+        with guarded(self.path / "checkpoints", alone=True) as free:
             yield free
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """While a network is read from a run, or from one of its checkpoints, none is removed there."""
-    inside = path / "checkpoints"
-    with _guard(inside if inside.is_dir() else path.parent, alone=False):
-        yield
-
-
-@contextmanager
-def _guard(folder: Path, alone: bool) -> Iterator[bool]:
-    """Many may read a folder's checkpoints, or one may remove some: then the value says whether it may.
-
-    Where the system has no such locks nobody waits.
-    """
-    try:
-        import fcntl
-
-        handle = os.open(folder, os.O_RDONLY)
-    except (ImportError, OSError):
-        yield True
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
-        free = True
-    except BlockingIOError:
-        free = False
-    except OSError:
-        free = True
-    try:
-        yield free
-    finally:
-        os.close(handle)
-
-
-def _refuse_used(path: Path) -> None:
-    """Raises RunError where no run can begin: there is one, or what is not the beginning of one."""
-    if (path / "config.json").exists():
-        raise RunError(
-            f"{path} already holds a run; resume it with --resume {path}, or name another directory"
-        )
-    if path.is_dir() and not all(_of_a_beginning(entry) for entry in path.iterdir()):
-        raise RunError(f"{path} is not empty and not a run; name another directory")
-
-
-def _of_a_beginning(entry: Path) -> bool:
-    """Whether a process could have left this that ended while it made a run: nothing of worth is lost."""
-    if entry.name in _FOLDERS:
-        return entry.is_dir() and not any(entry.iterdir())
-    if entry.name == "run.json":  # is written into a folder that has the others
-        return all((entry.parent / name).is_dir() for name in _FOLDERS)
-    return entry.name == _LOCK or entry.name.startswith((".run.json-", ".config.json-"))
 
 
 def _write(handle: int, data: bytes) -> None:

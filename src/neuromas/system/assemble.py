@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.config import Config, make_config
-from neuromas.core.errors import ConfigError, ModelError, PromptError, RunError, TopologyError, one_line
+from neuromas.core.errors import (
+    ConfigError,
+    ModelError,
+    PromptError,
+    RunError,
+    TaskError,
+    TopologyError,
+    one_line,
+)
 from neuromas.core.parts import ENGINES
 from neuromas.core.task import Problem, Task
 from neuromas.engines.build import make_engine
@@ -301,7 +309,15 @@ def _saved_task(
         if given is None and config.task.name.startswith(GIVEN):
             raise missing(config.task.name)
         trust.check(config, folder, (trust.REWARDS, trust.CODE) if given else (trust.TASK,))
-        task = configured_task(config, given)
+        try:
+            task = configured_task(config, given)
+        except ContractError:
+            raise
+        except TaskError as error:
+            raise TaskError(
+                f"{error}: the network answers without its data, to evaluate it they are needed; put them "
+                "back (a relative path begins where you stand), or name others with --task"
+            ) from error
         if is_foreign(task):
             probe(task, nodes)
         return task

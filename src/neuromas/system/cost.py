@@ -28,7 +28,7 @@ BYTES = {"bfloat16": 2, "float32": 4}
 _ADAPTER_BYTES = 4 * 4  # fp32 parameter, gradient and two AdamW moments
 _MOST = 10**9  # tokens of one message; a budget may be written without end
 _PROCESS = 0.40e9  # bytes of interpreter, torch and transformers before anything is loaded (Linux, CPU)
-_ROW = 320  # longest row of several sequences in training (``trie.HARD``)
+_ROW = 320  # longest row of several sequences in training (``prefix_tree.HARD_LENGTH``)
 # a word with the space before it, a digit, a space before a digit, a mark, or a line break
 _PIECE = re.compile(r"[^\W\d_]+|\d| (?=\d)|[^\w\s]|_|\n")
 

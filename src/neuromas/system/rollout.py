@@ -239,23 +239,32 @@ def _finish(network: Network, task: Task, one: _Pass) -> Episode:
     sink = network.topology.sink
     heard = _heard(one, sink)
     turns = tuple(replace(turn, heard=turn.node in heard) for turn in one.turns)
-    answered = bool(turns) and turns[-1].node == sink
+    episode = Episode(one.problem, one.sample, turns, None)
     if one.failure is None:
-        try:
-            episode = Episode(one.problem, one.sample, turns, None)
-            score = judged(task, episode)
-            _check_nodes(score, network)
-            return replace(episode, score=score)
-        except ContractError:  # no failure of the network: what such a task says means nothing
-            raise
-        except Exception as error:  # the one boundary where a foreign scorer may fail
-            one.failure = f"scorer: {type(error).__name__}: {one_line(error)}"
+        return scored(task, episode, len(network.topology.nodes))
     wrong = WRONG if turns and one.askable else None
-    return Episode(one.problem, one.sample, turns, wrong, one.failure, answered)
+    answered = bool(turns) and turns[-1].node == sink
+    return replace(episode, score=wrong, failure=one.failure, answered=answered)
 
 
-def _check_nodes(score: Score, network: Network) -> None:
+def scored(task: Task, episode: Episode, nodes: int = 0) -> Episode:
+    """The episode with what its answer earns. One that breaks the scorer is wrong, and the cause is kept.
+
+    ``nodes`` is how many may be given a reward of their own, 0 if nobody is to learn from it.
+    """
+    try:
+        score = judged(task, episode)
+        _check_nodes(score, nodes)
+    except ContractError:  # no failure of the network: what such a task says means nothing
+        raise
+    except Exception as error:  # the one boundary where a foreign scorer may fail
+        cause = f"scorer: {type(error).__name__}: {one_line(error)}"
+        return replace(episode, score=WRONG, failure=cause)
+    return replace(episode, score=score)
+
+
+def _check_nodes(score: Score, nodes: int) -> None:
     """Raises ValueError if rewards of single nodes are not a finite one for each."""
-    own, count = score.nodes, len(network.topology.nodes)
-    if own is not None and (len(own) != count or not all(map(math.isfinite, own))):
-        raise ValueError(f"{len(own)} rewards for {count} nodes, or one that is not finite")
+    own = score.nodes
+    if nodes and own is not None and (len(own) != nodes or not all(map(math.isfinite, own))):
+        raise ValueError(f"{len(own)} rewards for {nodes} nodes, or one that is not finite")

@@ -14,7 +14,7 @@ import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from neuromas.config import Config
+from neuromas.config import RENAMED, Config
 from neuromas.core.errors import RunError, one_line
 from neuromas.core.parts import ENGINES, ESTIMATORS
 from neuromas.core.registry import origin
@@ -58,8 +58,8 @@ def outside(config: Config) -> dict[str, str]:
         found["network.topology"] = ", ".join(graphs)
     if config.growth.parent:
         found["growth.parent"] = config.growth.parent
-    if config.run.sinks:
-        found["run.sinks"] = ", ".join(config.run.sinks)
+    if config.run.trackers:
+        found["run.trackers"] = ", ".join(config.run.trackers)
     return found
 
 
@@ -129,7 +129,7 @@ def _noted() -> set[tuple[str, str]]:
     for line in lines:
         try:
             key, value = json.loads(line)
-            found.add((str(key), str(value)))
+            found.add((RENAMED.get(str(key), str(key)), str(value)))
         except (ValueError, TypeError):
             continue
     return found

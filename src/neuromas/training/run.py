@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from neuromas.config import Config, make_config
+from neuromas.core.errors import ConfigError
 from neuromas.core.task import Task
 from neuromas.growth.parent import ParentRun
 from neuromas.growth.stages import check_stages, settle
@@ -13,8 +16,18 @@ from neuromas.models.backbone import Backbone
 from neuromas.storage import Run
 from neuromas.system.assemble import Assembly, assemble, load_bundle
 from neuromas.system.provenance import about, check_unchanged, code_changed, code_of, digests
+from neuromas.system.trust import note_if_possible
 from neuromas.training.callbacks import Callback
-from neuromas.training.checkpoints import forget, lost, newest_intact
+from neuromas.training.changes import (
+    Changes,
+    changed_config,
+    changes,
+    check_stages_stay,
+    reopen,
+    schedule_notes,
+    told,
+)
+from neuromas.training.checkpoints import lost, newest_intact
 from neuromas.training.data import check_data
 from neuromas.training.loop import Loop
 from neuromas.training.state import TrainState
@@ -32,7 +45,7 @@ def start(
 
     ``task`` is an object of the user's in the place of the configured task.
     """
-    check_trackers(config.run.sinks)
+    check_trackers(config.run.trackers)
     make_estimator(config.train)
     config = settle(config)
     sources = digests(config)  # before they are read: what changes in between is noticed
@@ -56,30 +69,69 @@ def _beginning(
 
 
 def resume(
-    directory: Path, *callbacks: Callback, backbone: Backbone | None = None, task: Task | None = None
+    directory: Path,
+    *callbacks: Callback,
+    overrides: Sequence[str] = (),
+    backbone: Backbone | None = None,
+    task: Task | None = None,
 ) -> Run:
-    """Continue a run from its newest intact checkpoint, as if it had never stopped; a finished run stays.
+    """Continue a run from its newest intact checkpoint, as if it had never stopped.
 
-    ``task`` is the object it was begun with, if there was one.
-    Raises RunError if a file it reads is not what it was at the start.
+    A finished run stays as it is, unless ``overrides`` (``key=value``) give it more steps or stages, see
+    ``changes``. ``task`` is the object it was begun with, if there was one. Raises RunError if a file it
+    reads is not what it was at the start, ConfigError naming key and both values for an override that would
+    make it another run; then nothing is changed.
     """
     run = Run.open(directory)
-    if run.finished:
+    if run.finished and not _wanted(run, overrides)[1]:
         return run
     with run.lock():
-        config = make_config(run.read("config.json"))
+        config, found = _wanted(run, overrides)
         check_unchanged(run.path, run.read("run.json"))
         checkpoint, damaged = newest_intact(run)
         if checkpoint is None:
             assembly, parent = _beginning(config, backbone, task)
             loop = Loop(TrainState.new(assembly), run, callbacks)
             loop.stages.begin(parent)
-            forget(run, 0)
+            before = config
         else:
             assembly = load_bundle(checkpoint, backbone=backbone, task=task)
-            loop = Loop(TrainState.new(assembly), run, callbacks)
-            loop.checkpoints.restore(checkpoint)
+            before = assembly.config
+            loop = Loop(TrainState.new(replace(assembly, config=config)), run, callbacks)
+            loop.checkpoints.take(checkpoint)
             loop.stages.settle()
-            loop.checkpoints.prune()  # a kill may have come just before that
-        changed = code_changed(run.path, run.read("run.json"), assembly.task)
-        return loop.train([*changed, *lost(run, loop.state.step, damaged)])
+        code = code_changed(run.path, run.read("run.json"), assembly.task)
+        notes = _changed(loop, before, found)
+        loop.checkpoints.rewind()  # a kill may have come just before older checkpoints were removed
+        return loop.train([*code, *lost(run, loop.state.step, damaged), *notes], told(found))
+
+
+def _wanted(run: Run, overrides: Sequence[str]) -> tuple[Config, Changes]:
+    """The configuration with which a run goes on, and what that changes. Raises ConfigError."""
+    config = make_config(run.read("config.json"))
+    wanted = changed_config(config, overrides) if overrides else config
+    return wanted, changes(config, wanted)
+
+
+def _changed(loop: Loop, before: Config, found: Changes) -> list[str]:
+    """Check that the state of a checkpoint can go on, then write what is changed; lines on what that does.
+
+    ``before`` is the checkpoint's configuration. That of the run may be another one without any override:
+    the run was killed after a change, before its next checkpoint.
+    """
+    state, run = loop.state, loop.run
+    changes(before, state.config)
+    check_stages_stay(before, state)
+    if not found:
+        return []
+    if run.finished and not loop.stages.left:
+        patience = "" if state.over else f" (growth.patience = {state.config.growth.patience} ended its last)"
+        raise ConfigError(
+            f"{run.path} is finished, and {told(found)} gives it nothing to do; "
+            f"name more steps or stages{patience}"
+        )
+    check_trackers(state.config.run.trackers)
+    check_data(state.assembly, loop.stages.goals[state.stage.index + 1 :])
+    note_if_possible(state.config)
+    reopen(run, state.config, found, state.step)
+    return schedule_notes(before, state)

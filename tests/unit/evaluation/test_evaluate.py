@@ -11,7 +11,8 @@ import pytest
 from neuromas.core.errors import ConfigError, PromptError, TaskError
 from neuromas.core.task import Problem, Score
 from neuromas.engines.scripted import ScriptedEngine
-from neuromas.evaluation.evaluate import Item, _causes, evaluate, summarise, vote
+from neuromas.evaluation.evaluate import Item, _causes, evaluate, summarise
+from neuromas.methods.running import vote
 from neuromas.statistics import bootstrap_mean, wilson
 from neuromas.system.network import Network
 from neuromas.topology.graph import Topology

@@ -16,6 +16,7 @@ from neuromas.report.experiment import comparison_lines, comparison_table
 from neuromas.report.pages import Page
 from neuromas.report.reading import named_evaluation, read_evaluation, readable
 from neuromas.report.results import as_json
+from neuromas.report.same_data import check_same_data
 from neuromas.report.tables import paired, paired_line
 from neuromas.statistics import holm
 
@@ -93,8 +94,14 @@ def _accuracies(sides: Sequence[Side]) -> tuple[str, ...]:
     )
 
 
+def _check(first: Side, second: Side) -> None:
+    """Raises RunError if they are of different data."""
+    check_same_data((first.name, first.summary, first.items), (second.name, second.summary, second.items))
+
+
 def _two(sides: Sequence[Side]) -> Comparison:
     """Second minus first."""
+    _check(*sides)
     test, interval, count = paired(sides[0].items, sides[1].items)
     ends = None if interval is None else asdict(interval)
     data = json.dumps({"test": asdict(test), "interval": ends, "items": count})
@@ -104,6 +111,8 @@ def _two(sides: Sequence[Side]) -> Comparison:
 
 def _pairs(sides: Sequence[Side]) -> Comparison:
     """Second minus first over seeds and questions."""
+    for first, second in zip(sides[::2], sides[1::2], strict=True):
+        _check(first, second)
     found = compare_pairs([side.items for side in sides])
     text = Text((*_accuracies(sides), *comparison_lines(found)))
     rows = tuple((side.name, share(side.summary["accuracy"], side.summary["interval"])) for side in sides)
@@ -113,6 +122,8 @@ def _pairs(sides: Sequence[Side]) -> Comparison:
 
 def _against_first(sides: Sequence[Side]) -> Comparison:
     """Every other evaluation minus the first, with Holm's correction over all of them."""
+    for side in sides[1:]:
+        _check(sides[0], side)
     tests = [paired(sides[0].items, side.items) for side in sides[1:]]
     adjusted = holm([test.p_value for test, _, _ in tests])
     note = (
