@@ -10,6 +10,7 @@ from typing import Any
 from neuromas.config import Config, make_config
 from neuromas.core.errors import (
     ConfigError,
+    ContractError,
     ModelError,
     PromptError,
     RunError,
