@@ -179,8 +179,7 @@ def _whole(args: argparse.Namespace, prompts: Sequence[str], samples: int) -> Ca
     class Unbroken(Network):
         """Line breaks do not end a message, as in the peers; only end tokens do."""
 
-        @property
-        def ends(self) -> frozenset[int]:
+        def ends(self, node: int) -> frozenset[int]:
             return self.engine.codec.end_ids
 
     engine = _engine(args)

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neuromas.api import Trained, load, train
+    from neuromas.api import Trained, load, resume, train
     from neuromas.config import Config, load_config, make_config
     from neuromas.core.episode import Episode, EpisodeGroup, Turn
     from neuromas.core.errors import NeuromasError
@@ -28,13 +28,27 @@ if TYPE_CHECKING:
         validate,
     )
     from neuromas.tasks import make_task
+    from neuromas.tasks.rewards import reward, rewards
     from neuromas.topology.files import load_topology
     from neuromas.topology.graph import Topology
+    from neuromas.training.callbacks import (
+        AlarmRaised,
+        Callback,
+        Finished,
+        Grown,
+        Interrupted,
+        Noted,
+        StageStarted,
+        StepEnd,
+        Tested,
+        TrainStarted,
+        Validated,
+    )
 
 __version__ = "0.2.0"
 
 _NAMES = {
-    "neuromas.api": "Trained load train",
+    "neuromas.api": "Trained load resume train",
     "neuromas.config": "Config load_config make_config",
     "neuromas.core.episode": "Episode EpisodeGroup Turn",
     "neuromas.core.errors": "NeuromasError",
@@ -42,25 +56,41 @@ _NAMES = {
     "neuromas.evaluation.evaluate": "Evaluation",
     "neuromas.operations": "Comparison Drawing compare draw evaluate grow prune rollout validate",
     "neuromas.tasks": "make_task",
+    "neuromas.tasks.rewards": "reward rewards",
     "neuromas.topology.files": "load_topology",
     "neuromas.topology.graph": "Topology",
+    "neuromas.training.callbacks": (
+        "AlarmRaised Callback Finished Grown Interrupted Noted StageStarted StepEnd Tested TrainStarted "
+        "Validated"
+    ),
 }
 _WHERE = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
+    "AlarmRaised",
+    "Callback",
     "Comparison",
     "Config",
     "Drawing",
     "Episode",
     "EpisodeGroup",
     "Evaluation",
+    "Finished",
+    "Grown",
+    "Interrupted",
     "NeuromasError",
+    "Noted",
     "Problem",
     "Score",
+    "StageStarted",
+    "StepEnd",
     "Task",
+    "Tested",
     "Topology",
+    "TrainStarted",
     "Trained",
     "Turn",
+    "Validated",
     "compare",
     "draw",
     "evaluate",
@@ -71,6 +101,9 @@ __all__ = [
     "make_config",
     "make_task",
     "prune",
+    "resume",
+    "reward",
+    "rewards",
     "rollout",
     "train",
     "validate",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neuromas.config import Config, identity, make_config
-from neuromas.core.errors import ConfigError, RunError, unknown
+from neuromas.core.errors import ConfigError, RunError, shown, unknown
 from neuromas.core.task import SPLITS, Problem, Split, Task
 from neuromas.models.process import prepare
 from neuromas.operations import check_messages
@@ -28,10 +28,17 @@ prepare()
 from neuromas.core.episode import Episode  # noqa: E402
 from neuromas.evaluation.evaluate import Evaluation, evaluate  # noqa: E402
 from neuromas.growth.stages import settle  # noqa: E402
-from neuromas.system.assemble import Assembly, check_run, check_task, load_bundle, trust_run  # noqa: E402  (torch after the process settings)
+from neuromas.system.assemble import (  # noqa: E402  (torch after the process settings)
+    Assembly,
+    check_task,
+    configured_task,
+    own_config,
+)
 from neuromas.system.network import Network  # noqa: E402
 from neuromas.system.rollout import Sampling, rollout  # noqa: E402
+from neuromas.system.saving import check_run, load_bundle, trust_run  # noqa: E402
 from neuromas.training.callbacks import Callback, Watch, Watching  # noqa: E402
+from neuromas.training.changes import differences  # noqa: E402
 from neuromas.training.run import resume as _resume  # noqa: E402
 from neuromas.training.run import start  # noqa: E402
 
@@ -89,13 +96,18 @@ class Trained:
             raise RunError(f"no answer: {episode.failure}")
         return replace(episode, score=None)  # there is no gold answer
 
-    def evaluate(self, split: str = "test", items: int = 200, messages: str = "none") -> Evaluation:
-        """Greedy evaluation; ``messages`` is ``none``, ``blank`` or ``shuffle``."""
+    def evaluate(
+        self, split: str = "test", items: int = 200, messages: str = "none", task: Task | None = None
+    ) -> Evaluation:
+        """Greedy evaluation; ``messages`` is ``none``, ``blank`` or ``shuffle``.
+
+        ``task`` takes the place of the task it was trained on, whose data or code may not be at hand.
+        """
         wanted = check_split(split)
         check_messages(messages)
-        task, network = self.assembly.task, self.assembly.network
-        check_task(network.topology, task)
-        return evaluate(network, task, wanted, items, intervention=messages)
+        on = self.task if task is None else configured_task(self.assembly.config, task)
+        check_task(self.topology, on)
+        return evaluate(self.network, on, wanted, items, intervention=messages)
 
     def report(self) -> str:
         """Before and after, message controls and examples, as text."""
@@ -108,43 +120,81 @@ def train(
     watch: Watch | None = None,
     *,
     callbacks: Sequence[Callback] = (),
+    task: Task | None = None,
 ) -> Trained:
     """Train a new run, or resume the interrupted one of this configuration in ``directory``.
 
+    ``task`` is an object of your own (docs/tasks.md) in the place of the configured task; a run that was
+    interrupted needs it again.
     ``callbacks`` are told of every step, validation, growth and so on, see ``Callback``; ``watch``, of 0.2.0,
     is a function that gets the same as dictionaries. Raises NeuromasError with one line on anything a user
     can mend, KeyboardInterrupt after Ctrl-C (the checkpoint is saved; the same call continues it).
     """
     path, told = Path(directory), [*([Watching(watch)] if watch else []), *callbacks]
+    config = config if task is None else own_config(config, task)
     if (path / "config.json").is_file():
         check_same(Run.open(path), config)
         check_run(path, config)
-        run = _resume(path, *told)
-    else:
-        run = start(config, path, *told)
-    if not run.finished:  # Ctrl-C ended it after a step; a script's next lines must not take it for trained
-        raise KeyboardInterrupt(f"{path} was interrupted; call train again to continue it")
-    return load(path)
+        return _trained(_resume(path, *told, task=task), task)
+    return _trained(start(config, path, *told, task=task), task)
+
+
+def resume(
+    directory: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    callbacks: Sequence[Callback] = (),
+    task: Task | None = None,
+) -> Trained:
+    """Go on with a run as it was configured, or with ``overrides`` that give it more steps or stages.
+
+    >>> neuromas.resume("runs/mine", ["train.steps=200"])
+
+    A finished run without such overrides is only loaded. Where schedules are constant, a run of 100 steps
+    that goes on to 200 is the run of 200 (docs/training.md). ``task`` is the object it was begun with, if
+    there was one. Raises ConfigError naming key and both values for an override that would make it another
+    run, else as ``train``.
+    """
+    path = Path(directory)
+    check_run(path)
+    return _trained(_resume(path, *callbacks, overrides=overrides, task=task), task)
+
+
+def _trained(run: Run, task: Task | None) -> Trained:
+    """The network of a finished run. Raises KeyboardInterrupt where it is none: a script must not go on."""
+    if not run.finished:
+        raise KeyboardInterrupt(f"{run.path} was interrupted; call it again to go on")
+    return load(run.path, task=task)
 
 
 def check_same(run: Run, config: Config) -> None:
-    """Raises RunError if the run was started with another configuration."""
+    """Raises RunError naming the first key that differs if the run was started with another configuration."""
     was, wanted = make_config(run.read("config.json")), settle(config)
     if identity(was) != identity(wanted):
-        raise RunError(f"{run.path} holds a run of another configuration; name another directory")
+        key, (old, new) = next((k, v) for k, v in differences(was, wanted).items() if k != "run.keep")
+        raise RunError(
+            f"{run.path} holds a run of another configuration: {key} = {shown(old)} there, "
+            f"{shown(new)} here; name another directory"
+        )
 
 
 def load(
-    path: str | Path, device: str | None = None, backbone: str | None = None, trust: bool = False
+    path: str | Path,
+    device: str | None = None,
+    backbone: str | None = None,
+    trust: bool = False,
+    *,
+    task: Task | None = None,
 ) -> Trained:
     """A trained network from a run directory (its best checkpoint) or a checkpoint folder.
 
-    ``backbone`` says where its model lies now. A network from elsewhere that names a model or data of its
-    own is refused unless ``trust`` says that they are wanted (see docs/security.md).
+    ``backbone`` says where its model lies now, ``task`` is the object it was trained on, which only
+    evaluating needs. A network from elsewhere that names a model, data or code of its own is refused unless
+    ``trust`` says that they are wanted (see docs/security.md).
     """
     if trust:
         trust_run(Path(path))
-    return Trained(Path(path), load_bundle(Path(path), device, model=backbone))
+    return Trained(Path(path), load_bundle(Path(path), device, model=backbone, task=task))
 
 
 def check_split(split: str) -> Split:

@@ -15,16 +15,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neuromas.learner.conformance import check_engine, tiny_resident_model
     from neuromas.learning.conformance import check_estimator
+    from neuromas.methods.conformance import check_method
+    from neuromas.report.pages.conformance import check_page
 
 _WHERE = {
     "check_engine": "neuromas.learner.conformance",
     "check_estimator": "neuromas.learning.conformance",
+    "check_method": "neuromas.methods.conformance",
+    "check_page": "neuromas.report.pages.conformance",
     "tiny_resident_model": "neuromas.learner.conformance",
 }
 
 __all__ = [
     "check_engine",
     "check_estimator",
+    "check_method",
+    "check_page",
     "tiny_resident_model",
 ]
 

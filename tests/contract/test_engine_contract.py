@@ -308,7 +308,7 @@ def test_a_name_that_is_none_is_said(model):
         check_engine("locale", model=model)
     with pytest.raises(ConfigError, match="unknown option 'txt'; did you mean 'text'"):
         check_engine("scripted", {"txt": "1"}, model=model)
-    with pytest.raises(ConfigError, match=r"text = 1 should be of type str"):
+    with pytest.raises(ConfigError, match=r"text = 1 should be text"):
         check_engine("scripted", {"text": 1}, model=model)
     with pytest.raises(ConfigError, match="cannot be built: it is no Engine"):
         check_engine("operator:eq", model=model)

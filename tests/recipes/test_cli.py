@@ -117,7 +117,7 @@ def test_continue_starts_resumes_and_then_only_reports(cli, tmp_path, monkeypatc
     assert status == 0
     assert "step 2/2" in err
     assert "step 1/2" not in err
-    monkeypatch.setattr(run, "resume", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(run, "resume", lambda *a, **k: pytest.fail("trained again"))
     status, again, _ = cli("train", *SMALL, "--run", path, "--continue")
     assert status == 0
     assert "already trained" in again
@@ -355,7 +355,9 @@ def test_help_and_version(cli):
         ("train train.samples=1", "needs at least 2 samples"),
         ("train none.toml", "config 'none.toml': No such file"),
         ("train --resume none", "run 'none' does not exist"),
-        ("train --resume a seed=3", "--resume takes the run's own configuration"),
+        ("train --resume a demo.toml", "--resume takes the run's own configuration"),
+        ("train --resume none train.stesp=3", "did you mean 'train.steps'"),
+        ("train --resume none train.steps=3", "run 'none' does not exist"),
         ("train task.name=maxx", "did you mean 'max'?"),
         ("train task.options.m=3", "unknown option of task 'max' 'm'"),
         ("train network.topology=2-2", "the one output node"),

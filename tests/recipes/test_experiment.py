@@ -152,6 +152,11 @@ def test_a_whole_experiment_again_and_in_parts(mini, tmp_path, cells, cli):
     assert cells == []
     assert again.strip() in said
     assert numbers(out) == first, "a report writes what it says"
+    status, table, _ = cli("experiment", mini, "--out", out, "--report", "--csv")
+    assert table.startswith("arm:stage,network,nodes,steps,calls,tokens,calls/question,accuracy,each seed\n")
+    assert "small:2,grown:2,2,12," in table, "comparisons, too"
+    assert cli("report", out)[1].split("\ncomparisons: ")[0] in again
+    assert "--csv goes with --report" in cli("experiment", mini, "--out", out, "--csv")[2]
     assert cli("experiment", mini, "--out", tmp_path / "other")[0] == 0
     assert numbers(tmp_path / "other") == first, "from scratch"
 

@@ -126,7 +126,7 @@ def test_its_data_are_not_opened_to_ask_and_refused_to_evaluate(run, cli, refuse
 @pytest.mark.parametrize(
     ("sections", "says"),
     [
-        ({"run": {"sinks": ["wandb"]}}, "run.sinks = 'wandb'"),
+        ({"run": {"sinks": ["wandb"]}}, "run.trackers = 'wandb'"),
         ({"growth": {"parent": "/somewhere"}}, "growth.parent = '/somewhere'"),
         ({"network": {"topology": "/dev/zero.json"}}, "network.topology = '/dev/zero.json'"),
         ({"train": {"baseline": "evil:Estimator"}}, "train.baseline = 'evil:Estimator'"),
@@ -163,10 +163,10 @@ def test_a_checkpoint_does_not_choose_beside_its_run(run, refused):
     interrupted(run)
     (file,) = [*run.glob(f"checkpoints/*1/{MANIFEST}")]
     data = json.loads(file.read_text())
-    data["config"]["run"]["sinks"] = ["wandb"]
+    data["config"]["run"]["trackers"] = ["wandb"]
     file.write_text(json.dumps(data))
-    assert "run.sinks = 'wandb'" in refused("train", *SMALL, "--run", run, "--continue")
-    with pytest.raises(RunError, match=r"run\.sinks"):
+    assert "run.trackers = 'wandb'" in refused("train", *SMALL, "--run", run, "--continue")
+    with pytest.raises(RunError, match=r"run\.trackers"):
         neuromas.train(neuromas.load_config(None, SMALL), run)
 
 
@@ -228,12 +228,13 @@ def test_every_family_of_tasks_is_free_or_named():
         return trust.outside(make_config({"task": {"name": name, "options": options}}))
 
     free = {name for name in FAMILIES if not outside(name, x="y")}
-    assert set(FAMILIES) - free == {"file", "hub"}
+    assert set(FAMILIES) - free == {"file", "hub", "verifiers"}
     assert outside("gym/chain_sum", x="y") == {}
     options = {"path": "a.csv", "train": "b.csv", "question": "q", "strict": True, "later": 3}
     named = {f"task.options.{key}": str(options[key]) for key in ("path", "train", "later")}
     assert outside("file", **options) == named
     assert outside("hub", dataset="x/y") == {"task.options.dataset": "x/y"}
+    assert outside("verifiers/x", most=3) == {"task.options.most": "3", "task.name": "verifiers/x"}
     assert outside("new", path="x") == {"task.options.path": "x", "task.name": "new"}
 
 

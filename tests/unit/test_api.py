@@ -76,7 +76,7 @@ def test_ctrl_c_is_not_taken_for_the_end(tmp_path):
         if event["event"] == "step":
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt, match="call train again"):
+    with pytest.raises(KeyboardInterrupt, match="call it again"):
         neuromas.train(config, path, watch)
     assert neuromas.train(config, path).evaluate(items=1).summary["items"] == 1
 

@@ -17,7 +17,7 @@ from neuromas.report.comparing import compare_points, correct
 from neuromas.statistics import clustered_difference
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_every_figure_of_the_pages_comes_from_a_result_file():

@@ -20,7 +20,7 @@ ROOMS = (
     *("core", "config", "storage", "topology"),
     *("statistics", "theory", "learning"),
     *("tasks", "prompts", "models", "engines", "learner"),
-    *("system", "evaluation", "growth", "training", "experiment"),
+    *("system", "evaluation", "methods", "growth", "training", "experiment"),
     *("report", "cli"),
 )
 DOOR = {"__init__", "__main__", "api", "operations", "testing"}  # flat, on the floor of the commands

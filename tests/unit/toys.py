@@ -16,7 +16,7 @@ class ToyTask:
     answer_format = "any text"
 
     def __init__(self, judge: Callable[[Problem, str], float | Score] = lambda problem, text: 1.0) -> None:
-        self.judge = judge
+        self.rule = judge  # a task with a method judge would be asked about whole episodes
 
     def size(self, split):
         return None
@@ -25,7 +25,7 @@ class ToyTask:
         return Problem(f"{split}-{index}", f"Say {index}.", str(index))
 
     def score(self, problem, text):
-        verdict = self.judge(problem, text)
+        verdict = self.rule(problem, text)
         return verdict if isinstance(verdict, Score) else Score(verdict, text or None)
 
 
@@ -43,3 +43,43 @@ def network(engine, topology: Topology | str, share: str = "node", **limits) -> 
 def lines(prompt: str, start: str = "Node ") -> Sequence[str]:
     """The message lines of a plain prompt."""
     return [line for line in prompt.splitlines() if line.startswith(start)]
+
+
+OWN_METHOD = '''
+"""Multi-agent debate (arXiv:2305.14325), as a stranger would write it."""
+
+from dataclasses import dataclass
+
+from neuromas.methods.dialogue import Ask, Dialogue
+from neuromas.methods.self_consistency import majority
+
+
+@dataclass(frozen=True)
+class Debate(Dialogue):
+    """Agents answer, read each other, answer again; the majority of the last round counts."""
+
+    agents: int = 3
+    rounds: int = 2
+    temperature: float = 0.7
+
+    costs = "agents times rounds"
+    source = "arXiv:2305.14325"
+
+    def calls(self, bench):
+        return self.agents * self.rounds
+
+    def talk(self, problem, read):
+        told = "Answer the question: {format}."
+        turns = yield [Ask(told, speaker=k) for k in range(self.agents)]
+        for _ in range(1, self.rounds):
+            others = [
+                tuple(f"Agent {j + 1}: {turn.text}" for j, turn in enumerate(turns) if j != k)
+                for k in range(self.agents)
+            ]
+            turns = yield [Ask(told, shown, speaker=k) for k, shown in enumerate(others)]
+        return turns[majority([read(turn.text) for turn in turns]) or 0].text
+
+
+class NoMethod:
+    pass
+'''

@@ -12,7 +12,7 @@ import time
 from neuromas.core.errors import one_line
 from neuromas.report.terminal import visible
 
-_OPTIONAL = ("datasets", "peft", "tensorboard", "wandb", "trackio")
+_OPTIONAL = ("datasets", "peft", "tensorboard", "wandb", "trackio", "verifiers")
 _ADAPTER_BYTES = 4 * 4  # fp32 parameter, gradient and two AdamW moments
 _GB = 1e9
 

@@ -1,4 +1,4 @@
-"""``neuromas evaluate``: greedy accuracy, altered messages or a vote, on the own task or another one."""
+"""``neuromas evaluate``: greedy accuracy, altered messages, a vote or another method, on any task."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ from neuromas.storage import Run, data_name
 if TYPE_CHECKING:
     from neuromas.core.task import Task
     from neuromas.evaluation.evaluate import Evaluation
+    from neuromas.methods.base import Method
     from neuromas.system.assemble import Assembly
 
 _ITEMS = 100_000
 _VOTES = 1000
+_CALLS = 100_000
 _STAGES = 10_000_000
+_VOTING = "self-consistency"
 _LONGEST_NAME = 200  # bytes; a file's name has up to 255
 
 
@@ -37,6 +40,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--votes", type=whole(_VOTES), help="let so many sampled passes vote instead")
     parser.add_argument("--temperature", type=temperature, help="of the votes (default 0.7)")
+    parser.add_argument("--method", type=name, help="answer by this method instead (see neuromas methods)")
+    parser.add_argument(
+        "--with", nargs="+", default=[], metavar="option=value", dest="how", help="options of --method"
+    )
+    parser.add_argument("--calls", type=whole(_CALLS), help="most calls a question that --method may take")
     parser.add_argument("--stage", type=whole(_STAGES), help="the network with which this stage ended")
     parser.add_argument("--task", type=name, help="another task than the one it was trained on")
     parser.add_argument("options", nargs="*", metavar="option=value", help="options of --task")
@@ -51,12 +59,13 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate a saved network and keep summary and items in its run."""
     if args.options and not args.task:
         raise ConfigError(f"option {shown(args.options[0])} needs --task NAME")
-    votes = _votes(args)
-    wanted = _name(args, votes)
+    method = _method(args)
+    wanted = _name(args, method)
     there(args.path)
     from neuromas.experiment.cells import stage_folder
     from neuromas.report.tables import summary_lines
-    from neuromas.system.assemble import bundle_folder, check_task, load_bundle
+    from neuromas.system.assemble import check_task
+    from neuromas.system.saving import bundle_folder, load_bundle
     from neuromas.tasks import make_task
 
     folder = stage_folder(Path(args.path), args.stage) if args.stage else Path(args.path)
@@ -65,8 +74,9 @@ def run(args: argparse.Namespace) -> int:
     of = assembly.config.task
     asked, options = (args.task, read_pairs(args.options)) if args.task else (of.name, of.options)
     task = make_task(asked, options) if args.task else assembly.task
-    check_task(assembly.network.topology, task)
-    result = _result(args, assembly, task, votes)
+    if not method or method.of_network:
+        check_task(assembly.network.topology, task)
+    result = _result(args, assembly, task, method)
     data = {"task": asked, "options": dict(options), **result.summary["data"]}
     summary = {**result.summary, "data": data, "checkpoint": bundle_folder(folder).name}
     if (Path(args.path) / "config.json").is_file():
@@ -85,10 +95,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _name(args: argparse.Namespace, votes: tuple[int, float] | None) -> str:
+def _name(args: argparse.Namespace, method: Method | None) -> str:
     """The name under which the evaluation is kept. Raises ConfigError for those that training uses."""
     stage = [f"stage-{args.stage}"] if args.stage else []
-    way = f"votes-{votes[0]}-{votes[1]}" if votes else args.messages
+    way = args.messages
+    if args.votes:
+        way = f"votes-{args.votes}-{0.7 if args.temperature is None else args.temperature}"
+    elif method:
+        way = re.sub(r"[^\w.=-]+", "-", "-".join([args.method, *args.how]))
     kept: str = args.name or "-".join([args.split, str(args.items), way, *stage])
     if kept.startswith((".", "test-before", "test-after")) or re.fullmatch(r"stage-[0-9]+", kept):
         raise ConfigError(
@@ -108,14 +122,24 @@ def _name(args: argparse.Namespace, votes: tuple[int, float] | None) -> str:
     return kept
 
 
-def _votes(args: argparse.Namespace) -> tuple[int, float] | None:
-    """Number and temperature of the passes that vote; None where one greedy pass answers."""
-    if args.votes is None:
-        if args.temperature is not None:
-            raise ConfigError("--temperature is that of --votes; a single pass is greedy")
+def _method(args: argparse.Namespace) -> Method | None:
+    """What answers; None for one greedy pass of the network, whose messages may be altered."""
+    if args.votes is None and args.temperature is not None:
+        raise ConfigError("--temperature is that of --votes; a single pass is greedy")
+    given = [flag for flag in ("votes", "method") if getattr(args, flag) is not None]
+    if not given:
+        for flag, value in (("--with", args.how), ("--calls", args.calls)):
+            if value:
+                raise ConfigError(f"{flag} needs --method NAME (see neuromas methods)")
         return None
     if args.messages != "none":
-        raise ConfigError(f"--votes and --messages {args.messages} do not go together")
+        given.append(f"messages {args.messages}")
+    if len(given) > 1:
+        raise ConfigError(f"--{given[0]} and --{given[1]} do not go together")
+    from neuromas.methods.running import make_method
+
+    if args.votes is None:
+        return make_method(args.method, read_pairs(args.how))
     from neuromas.config import MOST_PASSES
 
     if args.votes * args.items > MOST_PASSES:
@@ -123,18 +147,18 @@ def _votes(args: argparse.Namespace) -> tuple[int, float] | None:
             f"--votes {args.votes} on --items {args.items} are {args.votes * args.items} passes, "
             f"at most {MOST_PASSES}"
         )
-    return args.votes, 0.7 if args.temperature is None else args.temperature
+    options = {"votes": args.votes, "temperature": 0.7 if args.temperature is None else args.temperature}
+    return make_method(_VOTING, options)
 
 
-def _result(
-    args: argparse.Namespace, assembly: Assembly, task: Task, votes: tuple[int, float] | None
-) -> Evaluation:
-    """Evaluate greedily or by vote."""
-    from neuromas.evaluation.evaluate import evaluate, vote
+def _result(args: argparse.Namespace, assembly: Assembly, task: Task, method: Method | None) -> Evaluation:
+    """Evaluate the network greedily, or a method."""
+    if method is None:
+        from neuromas.evaluation.evaluate import evaluate
 
-    if votes is None:
         return evaluate(assembly.network, task, args.split, args.items, intervention=args.messages)
-    seed = assembly.config.seed
-    return vote(
-        assembly.network, task, args.split, args.items, votes=votes[0], temperature=votes[1], seed=seed
-    )
+    from neuromas.methods.bench import bench
+    from neuromas.methods.running import evaluate_method
+
+    with bench(assembly, task, args.calls or 0) as where:
+        return evaluate_method(args.method or _VOTING, method, where, args.split, args.items)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import shutil
 
+from neuromas.report.terminal import visible
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Say what may be typed."""
@@ -13,17 +15,21 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List tasks, or the options of one."""
+    from neuromas.core.parts import TASKS
     from neuromas.tasks import task_info, task_names
 
     if args.name:
         info = task_info(args.name)
-        print(f"{info.name}: {info.description}")
+        print(visible(f"{info.name}: {info.description}"))
         for option in info.options:
             valid = f" ({option.valid})" if option.valid else ""
-            print(f"  {option.name} = {option.default}{valid}  {option.help}")
+            print(visible(f"  {option.name} = {option.default}{valid}  {option.help}"))
         return 0
+    offered = TASKS.names()
     for name in task_names(generators=False):
-        print(f"{name:12} {task_info(name).description}")
+        if name not in offered:  # what a package offers is imported when it is asked for, and not before
+            print(f"{name:12} {task_info(name).description}")
+    print(f"module:Name  a task of your own; offered by packages: {visible(', '.join(offered)) or 'none'}")
     generators = [name for name in task_names() if name.startswith("gym/")]
     print(f"\n{len(generators)} generators of reasoning-gym:")
     width = max(len(name) for name in generators) + 2

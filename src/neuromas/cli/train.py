@@ -34,7 +34,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run", type=name, metavar="DIR", dest="directory", help="run directory (default runs/NAME)"
     )
-    parser.add_argument("--resume", type=name, metavar="RUN", help="continue an interrupted run")
+    parser.add_argument(
+        "--resume", type=name, metavar="RUN", help="continue a run; a finished one with more: train.steps=200"
+    )
     parser.add_argument(
         "--continue",
         action="store_true",
@@ -63,24 +65,28 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _resume(args: argparse.Namespace) -> int:
-    """Go on with an interrupted run. Raises ConfigError where its configuration would be changed."""
-    if args.settings or args.directory or args.carry_on:
+    """Go on with a run, as it was configured or with more steps or stages."""
+    from neuromas.config import check_keys
+
+    if args.directory or args.carry_on or not all("=" in word for word in args.settings):
         raise ConfigError(
-            "--resume takes the run's own configuration; give no config, key=value, --run or --continue"
+            "--resume takes the run's own configuration; give no config, --run or --continue, only key=value "
+            "that lets it go on, such as train.steps=200"
         )
+    check_keys(args.settings)
     directory = Run.open(Path(args.resume)).path
-    from neuromas.system.assemble import check_run
+    from neuromas.system.saving import check_run
     from neuromas.training.run import resume
 
     allow(args, directory)
     check_run(directory)
-    return train_in(directory, lambda progress: resume(directory, progress))
+    return train_in(directory, lambda progress: resume(directory, progress, overrides=args.settings))
 
 
 def _carry_on(args: argparse.Namespace, directory: Path, config: Config) -> int:
     """Go on with the run of this configuration, or report it where it is finished."""
     from neuromas.api import check_same
-    from neuromas.system.assemble import check_run
+    from neuromas.system.saving import check_run
     from neuromas.training.run import resume
 
     there = Run.open(directory)

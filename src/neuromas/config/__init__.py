@@ -17,10 +17,19 @@ from neuromas.config.reading import (
     read_toml,
     read_value,
 )
-from neuromas.config.sections import MOST_PASSES, AlarmsConfig, Config, GrowthConfig, Section, TrainConfig
+from neuromas.config.sections import (
+    MOST_PASSES,
+    RENAMED,
+    AlarmsConfig,
+    Config,
+    GrowthConfig,
+    Section,
+    TrainConfig,
+)
 
 __all__ = [
     "MOST_PASSES",
+    "RENAMED",
     "AlarmsConfig",
     "Config",
     "GrowthConfig",

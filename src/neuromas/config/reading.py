@@ -69,7 +69,12 @@ def guess_keys(key: str) -> list[str]:
     return guesses(key, key_names())
 
 
-_FREE = (("task", "options"), ("engine", "options"), ("train", "baseline_options"))  # tables of any keys
+_FREE = (  # tables of any keys
+    ("task", "options"),
+    ("task", "rewards"),
+    ("engine", "options"),
+    ("train", "baseline_options"),
+)
 
 
 def check_keys(overrides: Sequence[str]) -> None:

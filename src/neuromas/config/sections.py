@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from neuromas.core.choices import Question, Share, Style
 from neuromas.core.errors import ConfigError, shown
 from neuromas.core.parts import ESTIMATORS
 from neuromas.core.registry import Registry
@@ -17,7 +18,10 @@ from neuromas.core.registry import Registry
 _MOST_STEPS = 10_000_000
 _MOST_EPISODES = 65_536  # of one step; each is held with its prompts and messages
 MOST_PASSES = 100_000  # of one evaluation: items times votes
-RENAMED = {"train.length_price": "train.length_penalty"}  # keys that earlier versions wrote, and theirs now
+RENAMED = {  # keys that earlier versions wrote, and theirs now
+    "train.length_price": "train.length_penalty",
+    "run.sinks": "run.trackers",
+}
 
 
 def named_in(registry: Registry) -> AfterValidator:
@@ -90,11 +94,15 @@ class NetworkConfig(Section):
     """The architecture."""
 
     topology: str = Field("2-1", description="widths or another shape, or a .toml, .json or .graphml file")
-    question: Literal["auto", "all", "first", "split"] = Field(
+    question: Question = Field(
         "auto", description="who reads the question; auto: as the file says, all where it is silent"
     )
-    share: Literal["node", "layer", "all"] = Field("node", description="who has an adapter of its own")
-    style: Literal["plain", "chat"] = Field("plain", description="prompts as text or by the chat template")
+    share: Share = Field("node", description="who has an adapter of its own")
+    style: Style = Field("plain", description="prompts as text or by the chat template")
+    prompt: str = Field("", description="a .toml file with texts of your own, see docs/prompts.md")
+    examples: int = Field(
+        0, ge=0, le=64, description="worked training problems shown to whom the prompt file says"
+    )
     message_tokens: int = Field(16, ge=1, le=4096, description="most tokens of a message")
     answer_tokens: int = Field(16, ge=1, le=4096, description="most tokens of the answer")
 
@@ -102,10 +110,21 @@ class NetworkConfig(Section):
 class TaskConfig(Section):
     """Which problems."""
 
-    name: str = Field("max", description="see `neuromas tasks`")
+    name: str = Field("max", description="see `neuromas tasks`; module:Name for one of your own")
     options: dict[str, Any] = Field(
         default_factory=dict, description="those of the task, see `neuromas tasks NAME`"
     )
+    reward: str = Field("", description="module:function that training pays by; empty: the task's own score")
+    rewards: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(
+        default_factory=dict,
+        description="several rewards and their weights; `correct` is the task's own score",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> TaskConfig:
+        if self.reward and self.rewards:
+            raise ValueError("task.reward and task.rewards are both given; list all rewards in task.rewards")
+        return self
 
 
 class TrainConfig(Section):
@@ -271,7 +290,7 @@ class RunConfig(Section):
         le=_MOST_STEPS,
         description="steps between sampled episodes in the live table and in trackers; 0: neither",
     )
-    sinks: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field(
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field(
         (), strict=False, description="trackers that get numbers, test results and sampled messages, too"
     )
     project: str = Field(

@@ -50,7 +50,8 @@ class Episode:
     ``failure`` names the cause if the rollout could not be completed or its answer not be scored. What a
     network makes fail by what it wrote is wrong: ``score`` is 0. Where the question could not even be asked,
     ``score`` is ``None``: such an episode takes no part in any mean. ``answered``
-    says whether the output node spoke.
+    says whether the output node spoke. ``elected`` is the answer where it is not the last turn's
+    text, because one of several was chosen.
     """
 
     problem: Problem
@@ -59,6 +60,7 @@ class Episode:
     score: Score | None
     failure: str | None = None
     answered: bool = True
+    elected: str | None = None
 
     def __repr__(self) -> str:
         score = "no score" if self.score is None else f"score {self.score.value:g}"
@@ -70,6 +72,8 @@ class Episode:
     @property
     def answer(self) -> str:
         """The text of the output node, empty if the episode failed before it spoke."""
+        if self.elected is not None:
+            return self.elected
         return self.turns[-1].text if self.turns and self.answered else ""
 
     @property

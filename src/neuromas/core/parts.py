@@ -21,7 +21,16 @@ ESTIMATORS = Registry(
     },
 )
 
-METHODS = Registry("method", "neuromas.methods", {})
+METHODS = Registry(
+    "method",
+    "neuromas.methods",
+    {
+        "network": "neuromas.methods.network:TheNetwork",
+        "direct": "neuromas.methods.direct:Direct",
+        "self-consistency": "neuromas.methods.self_consistency:SelfConsistency",
+        "constant": "neuromas.methods.constant:Constant",
+    },
+)
 
 ENGINES = Registry(
     "engine",

@@ -15,7 +15,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
+from inspect import Parameter, signature
 from typing import Any, TypeVar
 
 from neuromas.core.errors import ConfigError, one_line, plain, shown, unknown
@@ -86,14 +88,31 @@ def is_address(name: object) -> bool:
     return bool(colon) and dotted
 
 
+def arguments(part: Any) -> list[str]:
+    """Names of what a class or function may be called with by name: the options of a part."""
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    return [name for name, one in signature(part).parameters.items() if one.kind in named]
+
+
+def origin(address: str) -> str | None:
+    """The file that importing ``module:Attribute`` would run first, if any; nothing is imported."""
+    top = address.partition(":")[0].partition(".")[0]
+    try:
+        found = PathFinder.find_spec(top, [*(place or os.getcwd() for place in sys.path), os.getcwd()])
+    except (ImportError, ValueError):
+        return None
+    places = [] if found is None else [found.origin, *(found.submodule_search_locations or ())]
+    return next((place for place in places if place), None)
+
+
 def load(address: str, kind: str) -> Any:
     """Import what ``module:Attribute`` names; modules beside the user's working directory are found.
 
     Raises ConfigError in one line with the cause, whatever the module raises while it is imported.
     """
     module, _, attribute = address.partition(":")
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
+    here, ours = os.getcwd(), module.startswith("neuromas.")  # what is ours opens no door to the folder
+    if not ours and here not in sys.path and "" not in sys.path:
         sys.path.append(here)  # last: a file of the user's must not stand before an installed package
     try:
         found: Any = importlib.import_module(module)

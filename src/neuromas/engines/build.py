@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from neuromas.core.errors import ConfigError, NeuromasError, one_line, unknown
+from neuromas.core.errors import ConfigError, NeuromasError, one_line, shown, unknown
 from neuromas.core.parts import ENGINES
 from neuromas.engines.base import Build, Engine
 
 if TYPE_CHECKING:
     from neuromas.config import Config
     from neuromas.models.resident import ResidentModel
+
+_KINDS = {str: "text, in quotes", bool: "true or false", int: "a whole number", float: "a number like 1.0"}
 
 
 def make_engine(config: Config, model: ResidentModel) -> Engine:
@@ -42,6 +44,6 @@ def read_options(config: Config, known: Mapping[str, Any]) -> dict[str, Any]:
         if key not in known:
             raise ConfigError(f"engine {name!r}: {unknown('option', key, known)}")
         if type(value) is not type(known[key]):
-            kind = type(known[key]).__name__
-            raise ConfigError(f"engine {name!r}: engine.options.{key} = {value!r} should be of type {kind}")
+            kind = _KINDS.get(type(known[key]), type(known[key]).__name__)
+            raise ConfigError(f"engine {name!r}: engine.options.{key} = {shown(value)} should be {kind}")
     return {**known, **given}

@@ -1,1 +1,1 @@
-"""How good a network is: held-out problems, controls of messages, constant answers, votes."""
+"""How good answers are: held-out problems, statistics of answers, controls of messages."""

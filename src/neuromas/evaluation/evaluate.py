@@ -7,17 +7,17 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from neuromas.core.episode import Episode
-from neuromas.core.errors import ConfigError, TaskError
 from neuromas.core.task import Problem, Split, Task
+from neuromas.evaluation.heldout import about_network, first_problems
+from neuromas.prompts.codec import Codec
 from neuromas.statistics import bootstrap_mean, wilson
 from neuromas.system.network import Network
 from neuromas.system.rollout import Sampling, rollout
 from neuromas.tasks.cheats import best_constant
-from neuromas.tasks.formulas import canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class Item:
     """What happened on one problem; a line of the per-item file.
 
     ``failure`` is the cause if the rollout failed: ``score`` is 0 where the network itself caused it, and
-    None where the question could not be asked.
+    None where the question could not be asked. ``score`` is what the task itself says of the answer; where
+    reward functions make the reward, ``reward`` is that and ``rewards`` has each of them.
     """
 
     id: str
@@ -41,13 +42,15 @@ class Item:
     new_tokens: int
     failure: str | None
     first_option: float | None
+    reward: float | None = None
+    rewards: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Evaluation:
     """All items, their summary as plain data, and by item what every node that spoke had read.
 
-    Prompts are there where messages were left as they are and one pass answered.
+    Prompts are there where messages were left as they are.
     """
 
     items: tuple[Item, ...]
@@ -69,85 +72,39 @@ def evaluate(
 
     ``intervention`` is that of ``rollout.Sampling``. Raises TaskError if the split is empty.
     """
-    problems = _problems(task, split, count)
+    problems = first_problems(task, split, count)
     episodes = rollout(network, task, problems, 1, Sampling(0.0, seed, intervention))
-    items = tuple(_item(task, episode) for episode in episodes)
-    summary = {"split": split, "intervention": intervention, "nodes": len(network.topology.nodes)}
-    summary |= _identity(problems)
-    prompts = _prompts(network, episodes) if intervention == "none" else {}
-    return Evaluation(items, summary | summarise(items) | _majority(task, problems), prompts)
+    summary = {"split": split, "intervention": intervention} | about_network(network)
+    codec = network.engine.codec if intervention == "none" else None
+    return evaluation(task, episodes, summary, codec)
 
 
-def _prompts(network: Network, episodes: Sequence[Episode]) -> dict[str, tuple[str, ...]]:
-    """What every node read, as text without control tokens."""
-    decode = network.engine.codec.decode
-    return {
-        episode.problem.id: tuple(decode(turn.prefix_ids + turn.suffix_ids) for turn in episode.turns)
-        for episode in episodes
-    }
-
-
-def vote(
-    network: Network, task: Task, split: Split, count: int, *, votes: int, temperature: float, seed: int = 0
+def evaluation(
+    task: Task, episodes: Sequence[Episode], summary: Mapping[str, Any], codec: Codec | None = None
 ) -> Evaluation:
-    """``votes`` independently sampled passes of one network a problem; the most frequent answer counts.
+    """Items and statistics of answers, whoever gave them: one episode a problem, with all its turns.
 
-    Answers that cannot be parsed are no votes, a tie goes to the answer that came first, and the text
-    first given for it is scored. An item's messages, tokens and calls are those of all its passes.
-    Raises ConfigError where several passes at temperature 0 could only agree.
+    ``summary`` is what else is to be said of them; ``codec`` reads their prompts, where these are kept.
     """
-    if votes < 1 or not 0.0 <= temperature <= 10.0 or (temperature == 0.0 and votes > 1):
-        raise ConfigError(
-            f"{votes} votes at temperature {temperature}: needs at least 1 vote, and a temperature above 0 "
-            "up to 10 for passes to differ"
-        )
-    problems = _problems(task, split, count)
-    episodes = rollout(network, task, problems, votes, Sampling(temperature, seed))
-    groups = [episodes[place : place + votes] for place in range(0, len(episodes), votes)]
-    items = tuple(_elected(task, group) for group in groups)
-    summary = {"split": split, "intervention": "none", "nodes": len(network.topology.nodes)}
-    summary |= _identity(problems)
-    voting = {"votes": votes, "temperature": temperature}
-    return Evaluation(items, summary | voting | summarise(items) | _majority(task, problems))
+    problems = [episode.problem for episode in episodes]
+    items = tuple(_item(task, episode) for episode in episodes)
+    prompts = {} if codec is None else _prompts(codec, episodes)
+    said = {**summary, **_identity(problems), **summarise(items), **_majority(task, problems)}
+    return Evaluation(items, said, prompts)
 
 
-def _problems(task: Task, split: Split, count: int) -> list[Problem]:
-    """The first ``count`` problems of a split. Raises TaskError if there are none."""
-    size = task.size(split)
-    problems = [task.problem(split, i) for i in range(count if size is None else min(count, size))]
-    if not problems:
-        raise TaskError(f"task {task.name!r} has no {split} problems")
-    return problems
+def _prompts(codec: Codec, episodes: Sequence[Episode]) -> dict[str, tuple[str, ...]]:
+    """What every node read, as text without control tokens."""
+    return {
+        one.problem.id: tuple(codec.decode(turn.prefix_ids + turn.suffix_ids) for turn in one.turns)
+        for one in episodes
+    }
 
 
 def _identity(problems: Sequence[Problem]) -> dict[str, Any]:
     """What was asked: a digest of the questions and their gold answers in order."""
     asked = json.dumps([(problem.id, problem.question, problem.answer) for problem in problems])
     return {"data": {"digest": hashlib.sha256(asked.encode()).hexdigest()[:16]}}
-
-
-def _elected(task: Task, group: Sequence[Episode]) -> Item:
-    """The item of the pass that first gave the most frequent answer, with the cost of all passes.
-
-    Numbers are one answer in any writing ("1,000", "$1000"); the most frequent writing of it is scored.
-    """
-    items = [_item(task, episode) for episode in group]
-    said = [item.parsed for item in items if item.parsed is not None]
-    votes, writings = Counter(map(canonical, said)), Counter(said)
-    if said:  # max: of equals the first
-        winner = canonical(max(said, key=lambda answer: votes[canonical(answer)]))
-        writing = max((answer for answer in said if canonical(answer) == winner), key=writings.__getitem__)
-        chosen = next(item for item in items if item.parsed == writing)
-    else:
-        chosen = next((item for item in items if item.failure is None), items[0])
-    return replace(
-        chosen,
-        messages=tuple(text for item in items for text in item.messages),
-        message_tokens=tuple(count for item in items for count in item.message_tokens),
-        truncated=tuple(cut for item in items for cut in item.truncated),
-        prompt_tokens=sum(item.prompt_tokens for item in items),
-        new_tokens=sum(item.new_tokens for item in items),
-    )
 
 
 def _item(task: Task, episode: Episode) -> Item:
@@ -159,7 +116,7 @@ def _item(task: Task, episode: Episode) -> Item:
         gold=problem.answer,
         answer=episode.answer,
         parsed=None if score is None else score.parsed,
-        score=None if score is None else score.value,
+        score=None if score is None else score.accuracy,
         messages=tuple(turn.text for turn in episode.turns),
         message_tokens=tuple(len(turn.ids) for turn in episode.turns),
         truncated=tuple(turn.truncated for turn in episode.turns),
@@ -167,6 +124,8 @@ def _item(task: Task, episode: Episode) -> Item:
         new_tokens=episode.new_tokens,
         failure=episode.failure,
         first_option=_first_option(task, problem),
+        reward=score.value if score is not None and score.rewards else None,
+        rewards=dict(score.rewards) if score is not None and score.rewards else None,
     )
 
 
@@ -212,7 +171,18 @@ def summarise(items: Sequence[Item]) -> dict[str, Any]:
         "new_tokens": sum(item.new_tokens for item in items) / len(items),
         "message_tokens": [_mean_at(items, n, "message_tokens") for n in range(nodes)],
         "truncated": [_mean_at(items, n, "truncated") for n in range(nodes)],
+        **_rewards(items),
     }
+
+
+def _rewards(items: Sequence[Item]) -> dict[str, Any]:
+    """Mean reward and mean of each reward function, where there are such; what failed has earned 0."""
+    names = next((list(item.rewards) for item in items if item.rewards), [])
+    known = [item for item in items if item.score is not None]
+    if not names:
+        return {}
+    means = {name: sum((i.rewards or {}).get(name, 0.0) for i in known) / len(known) for name in names}
+    return {"reward": sum(item.reward or 0.0 for item in known) / len(known), "rewards": means}
 
 
 def _causes(failures: Sequence[str]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from neuromas.learner.scorer import Message, Row, TokenScores, microbatches, pack, score
 from neuromas.learning.losses import Weights, policy_loss
 from neuromas.models.adapters import AdapterBank
-from neuromas.models.parallel import crew
+from neuromas.models.parallel import parallel_map
 from neuromas.models.resident import ResidentModel
 
 
@@ -104,7 +104,7 @@ def accumulate(
     def one(batch: Sequence[Row]) -> tuple[dict[int, Tensor], Learned]:
         return _differentiate(model, batch, shared)
 
-    with crew(device, len(batches)) as each:
+    with parallel_map(device, len(batches)) as each:
         for found, part in each(one, batches):
             for row, gradient in found.items():
                 gradients[row] = gradients[row].add_(gradient) if row in gradients else gradient
@@ -121,15 +121,15 @@ def logprobs(model: ResidentModel, messages: Sequence[Message], temperature: flo
     """Log-probabilities (T,) of all tokens of the messages under the present adapters; no gradients."""
     first, count = _offsets(messages)
     batches = _cut(model, messages)
-    heat = torch.full((len(messages),), temperature)
+    by_message = torch.full((len(messages),), temperature)  # (M,)
 
     def one(batch: Sequence[Row]) -> Tensor:
         with torch.no_grad():  # a worker begins without the caller's mode
-            scores = score(model.backbone, model.bank, batch, heat)
+            scores = score(model.backbone, model.bank, batch, by_message)
             return _scatter(scores, first, scores.logprobs, count)
 
     total = torch.zeros(count)
-    with crew(model.backbone.device, len(batches)) as each:
+    with parallel_map(model.backbone.device, len(batches)) as each:
         for part in each(one, batches):
             total += part
     return total
@@ -190,6 +190,6 @@ def _differentiate(
     rows = sorted({row.adapter for row in batch})
     gradients = torch.autograd.grad(loss, [model.bank.parameters[row] for row in rows])
     entropy = torch.zeros(messages).index_add(0, scores.keys.cpu(), scores.entropy.detach().float().cpu())
-    spoken = _scatter(scores, shared.first, scores.logprobs, shared.count)
-    sums = Learned(float(loss.detach()), entropy, spoken, sum(row.length for row in batch))
+    chosen = _scatter(scores, shared.first, scores.logprobs, shared.count)
+    sums = Learned(float(loss.detach()), entropy, chosen, sum(row.length for row in batch))
     return dict(zip(rows, gradients, strict=True)), sums

@@ -1,7 +1,7 @@
 """Log-probabilities of sampled messages, with gradients for the adapters that wrote them.
 
 Whatever messages share (position, question, what they read, their own first tokens) is forwarded once
-(see ``trie``), and logits are formed only where a sampled token is predicted. Exact in fp32.
+(see ``models.prefix_tree``), and logits are formed only where a sampled token is predicted. Exact in fp32.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from torch import Tensor
 from neuromas.learner.logprob import chosen_logprobs
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.backbone import Backbone
-from neuromas.models.prefix_tree import Canvas, TriePlan, TrieRow, bundles, paint, plant
+from neuromas.models.prefix_tree import (
+    PrefixTree,
+    TreeBatch,
+    TreePlan,
+    batch_by_length,
+    build_trees,
+    pad_trees,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class Row:
     ``columns[i]`` are the columns of the tokens that predict ``messages[i].ids``, one for each.
     """
 
-    tree: TrieRow
+    tree: PrefixTree
     messages: tuple[Message, ...]
     columns: tuple[tuple[int, ...], ...]
 
@@ -68,7 +75,7 @@ class TokenScores:
 
 def pack(messages: Sequence[Message]) -> list[Row]:
     """Gather messages into rows in which every shared beginning stands once."""
-    trees, places = plant([(m.adapter, m.prefix + m.suffix + m.ids[:-1]) for m in messages])
+    trees, places = build_trees([(m.adapter, m.prefix + m.suffix + m.ids[:-1]) for m in messages])
     found: list[list[int]] = [[] for _ in trees]
     for number, (row, _) in enumerate(places):
         found[row].append(number)
@@ -84,12 +91,12 @@ def pack(messages: Sequence[Message]) -> list[Row]:
 
 def microbatches(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
     """Rows of similar length together, each batch at most ``tokens`` padded tokens (or one row)."""
-    for bundle in bundles([row.tree for row in rows], tokens):
-        yield [rows[i] for i in bundle]
+    for batch in batch_by_length([row.tree for row in rows], tokens):
+        yield [rows[i] for i in batch]
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Targets:
     """Where logits are needed: U distinct places, and for each of S tokens its place, target and key.
 
     Tokens of one place share their temperature; where temperatures differ, so do the places.
@@ -103,18 +110,18 @@ class _Asked:
     position: Tensor  # (S,), in its message
 
 
-def _asked(rows: Sequence[Row], temperature: Tensor, device: torch.device) -> _Asked:
+def _targets(rows: Sequence[Row], temperature: Tensor, device: torch.device) -> _Targets:
     """Sampled tokens sorted by the place that predicts them; one place may predict several."""
-    heat = torch.unique(temperature.cpu(), return_inverse=True)[1].tolist()
+    level = torch.unique(temperature.cpu(), return_inverse=True)[1].tolist()  # equal where temperatures are
     tokens = sorted(
-        (r, column, heat[message.key], target, message.key, position)
+        (r, column, level[message.key], target, message.key, position)
         for r, row in enumerate(rows)
         for message, columns in zip(row.messages, row.columns, strict=True)
         for position, (column, target) in enumerate(zip(columns, message.ids, strict=True))
     )
     table = torch.tensor(tokens, dtype=torch.long).to(device)
     where, place = torch.unique_consecutive(table[:, :3], dim=0, return_inverse=True)
-    return _Asked(where[:, 0], where[:, 1], place, table[:, 3], table[:, 4], table[:, 5])
+    return _Targets(where[:, 0], where[:, 1], place, table[:, 3], table[:, 4], table[:, 5])
 
 
 def score(
@@ -131,31 +138,31 @@ def score(
     Gradients flow to the adapters of ``rows`` alone; through the entropy only if asked for. The same tokens
     are also scored, without gradient, by every bank of ``references`` (None: the backbone without adapters).
     """
-    asked = _asked(rows, temperature, backbone.device)
-    canvas = paint([row.tree for row in rows], backbone.device)
-    heat = temperature.to(backbone.device)[asked.key]
+    targets = _targets(rows, temperature, backbone.device)
+    trees = pad_trees([row.tree for row in rows], backbone.device)
+    by_token = temperature.to(backbone.device)[targets.key]  # (S,)
     adapters = [row.adapter for row in rows]
     with bank.select(adapters, backbone.dtype):
-        logits = _logits(backbone, canvas, asked)
+        logits = _logits(backbone, trees, targets)
     if not entropy_gradient and not references:
-        chosen, entropy = chosen_logprobs(logits, asked.place, asked.target, heat)
-        return TokenScores(asked.key, asked.position, chosen, entropy)
-    every = torch.log_softmax(logits[asked.place].float() / heat[:, None], dim=-1)
-    chosen = every.gather(1, asked.target[:, None])[:, 0]
+        chosen, entropy = chosen_logprobs(logits, targets.place, targets.target, by_token)
+        return TokenScores(targets.key, targets.position, chosen, entropy)
+    every = torch.log_softmax(logits[targets.place].float() / by_token[:, None], dim=-1)
+    chosen = every.gather(1, targets.target[:, None])[:, 0]
     entropy = -(every.exp() * every).sum(dim=-1)
     divergences = []
     for reference in references:
         rows_there = None if reference is None else adapters
         with torch.no_grad(), bank.select(rows_there, backbone.dtype, reference):
-            base = _logits(backbone, canvas, asked)[asked.place].float() / heat[:, None]
+            base = _logits(backbone, trees, targets)[targets.place].float() / by_token[:, None]
         divergences.append(_divergence(every, torch.log_softmax(base, dim=-1)))
-    return TokenScores(asked.key, asked.position, chosen, entropy, tuple(divergences))
+    return TokenScores(targets.key, targets.position, chosen, entropy, tuple(divergences))
 
 
-def _logits(backbone: Backbone, canvas: Canvas, asked: _Asked) -> Tensor:
+def _logits(backbone: Backbone, trees: TreeBatch, targets: _Targets) -> Tensor:
     """Logits at the places asked for, (U, V) in the model's dtype, with the adapters selected."""
-    hidden = backbone.hidden(canvas.ids, canvas.position, TriePlan(canvas))
-    return backbone.logits(hidden[asked.row, asked.column])
+    hidden = backbone.hidden(trees.ids, trees.position, TreePlan(trees))
+    return backbone.logits(hidden[targets.row, targets.column])
 
 
 def _divergence(every: Tensor, base: Tensor) -> Tensor:

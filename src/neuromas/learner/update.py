@@ -20,7 +20,7 @@ from neuromas.learner.gradient import Earlier, Learned, Objective, accumulate, l
 from neuromas.learner.scorer import Message
 from neuromas.learning.losses import Weights, clip_factor, gradient_norm, sampled_kl
 from neuromas.models.adapters import AdapterBank
-from neuromas.models.parallel import alone
+from neuromas.models.parallel import single_threaded
 from neuromas.models.resident import ResidentModel
 
 _MEASURED = 16  # messages of an adapter on which an update's KL is measured
@@ -80,31 +80,31 @@ class Learner:
         """
         bank, settings = self.model.bank, self.settings
         _check_fresh(bank, messages, temperature)
-        said = [message for message, _ in messages]
+        written = [message for message, _ in messages]
         before = [p.detach().clone() for p in bank.parameters] if settings.max_kl else []
         objective = self.objective
 
         def rate(row: int) -> float:
             return lr * self.rates.get(row, 1.0)
 
-        learned = accumulate(self.model, said, weights, temperature, objective)
+        learned = accumulate(self.model, written, weights, temperature, objective)
         norms = self._step(rate)
         for _ in range(settings.passes - 1):
             earlier = Earlier(learned.logprobs, settings.ratio_clip)
-            accumulate(self.model, said, weights, temperature, objective, earlier=earlier)
+            accumulate(self.model, written, weights, temperature, objective, earlier=earlier)
             self._step(rate)
-        moved = self._hold_back(said, learned.logprobs, before, temperature) if settings.max_kl else {}
-        self._count(said, norms)
+        moved = self._hold_back(written, learned.logprobs, before, temperature) if settings.max_kl else {}
+        self._count(written, norms)
         return Update(learned, norms, moved)
 
-    def imitate(self, said: Sequence[Message], weights: Weights, temperature: float, lr: float) -> None:
+    def imitate(self, messages: Sequence[Message], weights: Weights, temperature: float, lr: float) -> None:
         """One supervised step on given messages, at ``lr`` for all: likelihood and nothing else."""
-        accumulate(self.model, said, weights, temperature, Objective())
-        self._count(said, self._step(lambda row: lr))
+        accumulate(self.model, messages, weights, temperature, Objective())
+        self._count(messages, self._step(lambda row: lr))
 
-    def _count(self, said: Sequence[Message], norms: Sequence[float]) -> None:
+    def _count(self, messages: Sequence[Message], norms: Sequence[float]) -> None:
         """Another version of every adapter that was stepped."""
-        for row in {message.adapter for message in said if norms[message.adapter] > 0.0}:
+        for row in {message.adapter for message in messages if norms[message.adapter] > 0.0}:
             self.model.bank.versions[row] += 1
 
     def _step(self, rate: Callable[[int], float]) -> list[float]:
@@ -113,7 +113,7 @@ class Learner:
         Raises DivergedError, before anything is changed, if a gradient is not finite.
         """
         bank = self.model.bank
-        with alone():  # so that no update depends on the number of threads
+        with single_threaded():  # so that no update depends on the number of threads
             norms = [gradient_norm(parameter.grad) for parameter in bank.parameters]
             for row, norm in enumerate(norms):
                 if not math.isfinite(norm):
@@ -127,7 +127,7 @@ class Learner:
         return norms
 
     def _hold_back(
-        self, said: Sequence[Message], spoken: Tensor, before: Sequence[Tensor], temperature: float
+        self, messages: Sequence[Message], old: Tensor, before: Sequence[Tensor], temperature: float
     ) -> dict[str, float]:
         """Measure how far the update moved each adapter, in nats a token, and bring back what moved too far.
 
@@ -136,8 +136,8 @@ class Learner:
         a large step has saturated it, so this is done until it fits. Returns what was measured first.
         """
         parameters, limit = self.model.bank.parameters, self.settings.max_kl
-        starts = torch.tensor([0, *(len(message.ids) for message in said)]).cumsum(0).tolist()
-        chosen = [(said[i], spoken[starts[i] : starts[i + 1]]) for i in _spread(said)]
+        starts = torch.tensor([0, *(len(message.ids) for message in messages)]).cumsum(0).tolist()
+        chosen = [(messages[i], old[starts[i] : starts[i + 1]]) for i in _spread(messages)]
         moved: dict[str, float] = {}
         far = _distances(self.model, chosen, temperature)
         for _ in range(_SHORTENED):
@@ -173,15 +173,15 @@ def _distances(
 ) -> dict[int, float]:
     """Estimated KL in nats a token of every adapter, by messages and their log-probabilities before."""
     messages = [replace(message, key=key) for key, (message, _) in enumerate(chosen)]
-    old = torch.cat([torch.zeros(0), *(spoken for _, spoken in chosen)])
+    old = torch.cat([torch.zeros(0), *(before for _, before in chosen)])
     each = sampled_kl(old, logprobs(model, messages, temperature)).double()
     rows = torch.tensor([message.adapter for message in messages for _ in message.ids])
     return {row: float(each[rows == row].mean()) for row in sorted({m.adapter for m in messages})}
 
 
-def _spread(said: Sequence[Message]) -> list[int]:
+def _spread(messages: Sequence[Message]) -> list[int]:
     """Places of at most ``_MEASURED`` messages of each adapter, spread evenly over the batch."""
     places: dict[int, list[int]] = {}
-    for i, message in enumerate(said):
+    for i, message in enumerate(messages):
         places.setdefault(message.adapter, []).append(i)
     return sorted(i for own in places.values() for i in own[:: math.ceil(len(own) / _MEASURED)])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-from inspect import Parameter
 from typing import Any
 
 from neuromas.config import TrainConfig
 from neuromas.core.errors import ConfigError, one_line, shown, unknown
 from neuromas.core.parts import ESTIMATORS
+from neuromas.core.registry import arguments
 from neuromas.learning.estimators.base import Estimator, Rewards, agree
 
 _OPTIONS = "train.baseline_options"
@@ -39,8 +38,7 @@ def make_estimator(settings: TrainConfig) -> Estimator:
 
 def _options(part: Any, settings: TrainConfig) -> dict[str, Any]:
     """Arguments by name: keys of the section that the estimator asks for, and those of its own."""
-    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-    known = [name for name, one in inspect.signature(part).parameters.items() if one.kind in named]
+    known = arguments(part)
     shared = {name: getattr(settings, name) for name in known if name in TrainConfig.model_fields}
     own = [name for name in known if name not in shared]
     for name in settings.baseline_options:

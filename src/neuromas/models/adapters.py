@@ -2,7 +2,7 @@
 
 All LoRA factors of one adapter lie in one flat fp32 vector, the ``Parameter`` its optimiser sees.
 A forward pass names the adapter of every row; there is no "active adapter" to forget. The formula
-is that of LoRA (Hu et al., arXiv 2106.09685): ``y = W x + (alpha / r) B A x``.
+is that of LoRA (Hu et al., arXiv:2106.09685): ``y = W x + (alpha / r) B A x``.
 """
 
 from __future__ import annotations

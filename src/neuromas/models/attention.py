@@ -2,7 +2,7 @@
 
 Transformers hands each layer's queries, keys and values (rotary positions already applied) to
 ``attend``; the plan that travels with the forward call decides what they see. Two plans exist:
-``TriePlan`` for prompts and for training (sequences that share beginnings are one tree) and the
+``TreePlan`` for prompts and for training (sequences that share beginnings are one tree) and the
 sampler's ``CachePlan``. Attention is written as matrix products: on CPUs the backward of the fused
 kernel costs several times more.
 """

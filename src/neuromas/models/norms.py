@@ -2,7 +2,7 @@
 
 Written out, autograd keeps and revisits several fp32 tensors for every normalisation.
 With r = 1/sqrt(mean(x^2) + eps) and u = w * g the gradient is
-``r * u - x * r^3 * mean(u * x)`` (Zhang & Sennrich, arXiv 1910.07467, differentiated by hand).
+``r * u - x * r^3 * mean(u * x)`` (Zhang & Sennrich, arXiv:1910.07467, differentiated by hand).
 """
 
 from __future__ import annotations

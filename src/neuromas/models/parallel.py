@@ -29,7 +29,7 @@ def cores(device: torch.device) -> int:
 
 
 @contextmanager
-def crew(device: torch.device, pieces: int, threads: int = 1) -> Iterator[Mapper]:
+def parallel_map(device: torch.device, pieces: int, threads: int = 1) -> Iterator[Mapper]:
     """A ``map`` over so many pieces, as many at once as there are cores, each with ``threads`` to itself.
 
     The built-in ``map`` where there is nothing to share out. Workers start without the caller's grad mode
@@ -50,7 +50,7 @@ def crew(device: torch.device, pieces: int, threads: int = 1) -> Iterator[Mapper
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Within the block this thread computes alone: kernels may round otherwise where threads meet."""
     granted = torch.get_num_threads()
     torch.set_num_threads(1)

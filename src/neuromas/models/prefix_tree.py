@@ -1,9 +1,9 @@
 """Token sequences that share beginnings, laid out so that every shared token is forwarded once.
 
-A row is a tree of tokens in depth-first order. ``end[i]`` is the last token below token ``i``; token
-``q`` may see token ``k`` exactly if ``k <= q <= end[k]``, that is, if ``k`` lies on its path. Position
-headers, questions, messages and the common beginnings of samples are all shared this way, and the
-result equals running every sequence on its own.
+A prefix tree is one row of a forward pass, its tokens in depth-first order. ``end[i]`` is the last token
+below token ``i``; token ``q`` may see token ``k`` exactly if ``k <= q <= end[k]``, that is, if ``k`` lies
+on its path. Position headers, questions, messages and the common beginnings of samples are all shared
+this way, and the result equals running every sequence on its own.
 """
 
 from __future__ import annotations
@@ -16,59 +16,59 @@ from torch import Tensor
 
 from neuromas.models.attention import masked_softmax
 
-# Attention within a row costs its length squared: past SOFT a row ends where a sequence shares little with
-# the one before, past HARD it ends anywhere. One long sequence may exceed both alone.
-SOFT, HARD = 128, 320
+# Attention within a row costs its length squared: past SOFT_LENGTH a row ends where a sequence shares
+# little with the one before, past HARD_LENGTH it ends anywhere. One long sequence may exceed both alone.
+SOFT_LENGTH, HARD_LENGTH = 128, 320
 
 
 @dataclass(slots=True)
-class TrieRow:
-    """One row while it is built: tokens, their positions and the ends of their subtrees, all (L,)."""
+class PrefixTree:
+    """One row of one adapter: L tokens, their positions and the ends of their subtrees."""
 
     adapter: int
-    tokens: list[int] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)  # (L,)
+    positions: list[int] = field(default_factory=list)  # (L,)
+    ends: list[int] = field(default_factory=list)  # (L,)
 
     @property
     def length(self) -> int:
-        """Tokens forwarded for this row."""
+        """L, the tokens forwarded for this row."""
         return len(self.tokens)
 
 
 Sequences = Sequence[tuple[int, tuple[int, ...]]]
-Place = tuple[int, list[int]]
+TreePath = tuple[int, list[int]]  # number of the tree, and the columns of a sequence's tokens in it
 
 
-def plant(sequences: Sequences) -> tuple[list[TrieRow], list[Place]]:
-    """Rows that hold all (adapter, tokens) sequences, and for each its row and its tokens' columns.
+def build_trees(sequences: Sequences) -> tuple[list[PrefixTree], list[TreePath]]:
+    """Trees that hold all (adapter, tokens) sequences, and where each sequence lies in them.
 
     Sorted sequences visit the tree depth first, so the beginning shared with the previous sequence is
     the longest shared with any before it.
     """
-    rows: list[TrieRow] = []
-    places: list[Place] = [(0, [])] * len(sequences)
+    trees: list[PrefixTree] = []
+    places: list[TreePath] = [(0, [])] * len(sequences)
     path: list[int] = []
     before: tuple[int, ...] = ()
     for number in sorted(range(len(sequences)), key=lambda i: sequences[i]):
         adapter, tokens = sequences[number]
         shared = _shared(before, tokens)
-        fresh = not rows or rows[-1].adapter != adapter
-        limit = SOFT if 2 * shared < len(tokens) else HARD
-        if fresh or rows[-1].length + len(tokens) - shared > max(limit, len(tokens)):
-            rows.append(TrieRow(adapter))
+        fresh = not trees or trees[-1].adapter != adapter
+        limit = SOFT_LENGTH if 2 * shared < len(tokens) else HARD_LENGTH
+        if fresh or trees[-1].length + len(tokens) - shared > max(limit, len(tokens)):
+            trees.append(PrefixTree(adapter))
             path, shared = [], 0
-        row = rows[-1]
-        start = row.length
+        tree = trees[-1]
+        start = tree.length
         path = path[:shared] + list(range(start, start + len(tokens) - shared))
-        row.tokens += tokens[shared:]
-        row.positions += range(shared, len(tokens))
-        row.ends += [0] * (len(tokens) - shared)
+        tree.tokens += tokens[shared:]
+        tree.positions += range(shared, len(tokens))
+        tree.ends += [0] * (len(tokens) - shared)
         for column in path:  # every token on the path now reaches at least to here
-            row.ends[column] = row.length - 1
-        places[number] = (len(rows) - 1, path)
+            tree.ends[column] = tree.length - 1
+        places[number] = (len(trees) - 1, path)
         before = tokens
-    return rows, places
+    return trees, places
 
 
 def _shared(one: tuple[int, ...], other: tuple[int, ...]) -> int:
@@ -78,52 +78,52 @@ def _shared(one: tuple[int, ...], other: tuple[int, ...]) -> int:
     return next(i for i, (a, b) in enumerate(zip(one, (*other, None), strict=False)) if a != b)
 
 
-def bundles(rows: Sequence[TrieRow], tokens: int) -> Iterator[list[int]]:
-    """Indices of rows of similar length, each bundle at most ``tokens`` padded tokens (or one row).
+def batch_by_length(trees: Sequence[PrefixTree], tokens: int) -> Iterator[list[int]]:
+    """Indices of trees of similar length, each batch at most ``tokens`` padded tokens (or one tree).
 
-    Within a bundle rows are ordered by adapter.
+    Within a batch trees are ordered by adapter.
     """
-    bundle: list[int] = []
-    for index in sorted(range(len(rows)), key=lambda i: -rows[i].length):
-        if bundle and (len(bundle) + 1) * rows[bundle[0]].length > tokens:
-            yield sorted(bundle, key=lambda i: (rows[i].adapter, i))
-            bundle = []
-        bundle.append(index)
-    if bundle:
-        yield sorted(bundle, key=lambda i: (rows[i].adapter, i))
+    batch: list[int] = []
+    for index in sorted(range(len(trees)), key=lambda i: -trees[i].length):
+        if batch and (len(batch) + 1) * trees[batch[0]].length > tokens:
+            yield sorted(batch, key=lambda i: (trees[i].adapter, i))
+            batch = []
+        batch.append(index)
+    if batch:
+        yield sorted(batch, key=lambda i: (trees[i].adapter, i))
 
 
 @dataclass(frozen=True, slots=True)
-class Canvas:
-    """Rows as tensors (R, L), padded on the right; a padding token sees itself alone."""
+class TreeBatch:
+    """R trees as tensors, padded on the right to L tokens; a padding token sees itself alone."""
 
-    ids: Tensor
-    position: Tensor
-    end: Tensor
+    ids: Tensor  # (R, L)
+    position: Tensor  # (R, L)
+    end: Tensor  # (R, L)
 
 
-def paint(rows: Sequence[TrieRow], device: torch.device) -> Canvas:
-    """Pad rows to the longest."""
-    width = max(row.length for row in rows)
+def pad_trees(trees: Sequence[PrefixTree], device: torch.device) -> TreeBatch:
+    """Pad trees to the longest."""
+    width = max(tree.length for tree in trees)
     blank = list(range(width))
-    ids = [row.tokens + [0] * (width - row.length) for row in rows]
-    position = [row.positions + [0] * (width - row.length) for row in rows]
-    end = [row.ends + blank[row.length :] for row in rows]
+    ids = [tree.tokens + [0] * (width - tree.length) for tree in trees]
+    position = [tree.positions + [0] * (width - tree.length) for tree in trees]
+    end = [tree.ends + blank[tree.length :] for tree in trees]
     tensors = (torch.tensor(values, device=device) for values in (ids, position, end))
-    return Canvas(*tensors)
+    return TreeBatch(*tensors)
 
 
-class TriePlan:
-    """Attention along the paths of a canvas. With ``keep`` every layer's keys and values are kept."""
+class TreePlan:
+    """Attention along the paths of trees. With ``keep`` every layer's keys and values are kept."""
 
-    def __init__(self, canvas: Canvas, keep: bool = False) -> None:
+    def __init__(self, batch: TreeBatch, keep: bool = False) -> None:
         """See ``attention.Plan``."""
         self.kept: dict[int, tuple[Tensor, Tensor]] = {}
         self._keep = keep
-        self._position = canvas.position
-        order = torch.arange(canvas.end.shape[1], device=canvas.end.device)
+        self._position = batch.position
+        order = torch.arange(batch.end.shape[1], device=batch.end.device)
         query = order[None, :, None]
-        self._seen = (order[None, None, :] <= query) & (query <= canvas.end[:, None, :])
+        self._seen = (order[None, None, :] <= query) & (query <= batch.end[:, None, :])  # (R, L, L)
         self._biases: dict[int | None, Tensor] = {}
 
     def _bias(self, window: int | None, dtype: torch.dtype) -> Tensor:

@@ -70,6 +70,19 @@ def named_evaluation(text: str) -> tuple[Run, str]:
     return Run.open(Path(path)), name or "test-after"
 
 
+def prompt_mark(run: Run) -> str:
+    """``prompts: roles (file.toml)`` or ``prompts: file.toml``; empty where a run has the built-in texts."""
+    facts = run.read("run.json") if (run.path / "run.json").is_file() else {}
+    noted = facts.get("prompt")
+    mark = noted.get("mark") if isinstance(noted, dict) else None
+    return f"prompts: {mark[:120]}" if isinstance(mark, str) and mark else ""
+
+
+def marked(text: str, mark: str) -> str:
+    """A name with what must not be overlooked of its prompts."""
+    return f"{text} [{mark}]" if mark else text
+
+
 def require(data: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
     """Raise RunError unless ``data`` has these keys with values of their kind (a number where none is named).
 

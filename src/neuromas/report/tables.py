@@ -28,11 +28,16 @@ def _summary_lines(summary: Mapping[str, Any]) -> list[str]:
         f"accuracy          {percent(summary['accuracy'], summary['interval'])} on {summary['items']} items",
         f"constant answer   {percent(majority['accuracy'])} (always {quoted(majority['answer'], 30)})",
     ]
+    if "rewards" in summary:
+        parts = ", ".join(f"{quoted(name, 40)} {value:.3f}" for name, value in summary["rewards"].items())
+        lines.append(f"mean reward       {summary['reward']:.3f} ({parts})")
     if summary["first_option"] is not None:
         lines.append(f"first option      {percent(summary['first_option'])}")
     tokens = ", ".join(f"{count:.1f}" for count in summary["message_tokens"])
     cut = ", ".join(f"{100 * share:.0f} %" for share in summary["truncated"])
     answers = ", ".join(f"{quoted(k, 20)} {n}" for k, n in summary["labels"].items())
+    if summary.get("prompts"):
+        lines.insert(0, f"prompts           {quoted(str(summary['prompts']), 120)}")
     return [
         *lines,
         f"parse failures    {percent(summary['parse_failures'])}",

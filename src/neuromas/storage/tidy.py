@@ -30,13 +30,17 @@ class Leftover:
         return self.path.name != OPTIMISERS
 
 
-def leftovers(run: Run, handed_on: Path, needed: Collection[str], resumable: bool) -> list[Leftover]:
+def leftovers(
+    run: Run, handed_on: Path, needed: Collection[str], resumable: bool, returns: bool = False
+) -> list[Leftover]:
     """What may go from a run whose training is over, in the order of names.
 
     ``handed_on`` stays, the newest checkpoint, those that ended a stage, and those of the names ``needed``.
-    ``resumable``: the newest keeps its optimiser states, and damaged checkpoints stay to be looked at.
+    ``resumable``: the newest keeps its optimiser states, and damaged checkpoints stay to be looked at; so do
+    those ``needed`` keep theirs if a run that goes on ``returns`` to them.
     """
     newest = run.checkpoints()[-1:]
+    goes_on = {path.name for path in newest if resumable} | (set(needed) if resumable and returns else set())
     stay = {path.name for path in (*newest, handed_on)} | set(needed) | set(_stage_ends(run))
     found = []
     for path in sorted((run.path / "checkpoints").glob("[!.]*-*")):
@@ -47,7 +51,7 @@ def leftovers(run: Run, handed_on: Path, needed: Collection[str], resumable: boo
             found.append(
                 Leftover(path, sum(file.stat().st_size for file in path.rglob("*") if file.is_file()))
             )
-        elif states.is_file() and not (resumable and path in newest):
+        elif states.is_file() and path.name not in goes_on:
             found.append(Leftover(states, states.stat().st_size))
     return found
 

@@ -14,7 +14,10 @@ from typing import Any
 from neuromas.config import Config
 from neuromas.core.errors import RunError
 from neuromas.core.files import open_regular
+from neuromas.core.task import Task
+from neuromas.system.prompting import check_prompt_unchanged
 from neuromas.tasks.files import DATA_TASKS
+from neuromas.tasks.rewards import codes
 
 PACKAGES = (
     "neuromas",
@@ -61,11 +64,32 @@ def _files(config: Config) -> Iterator[str]:
             yield name
 
 
+def code_of(task: Task) -> dict[str, Any]:
+    """Code of the user's that takes part in a task, for ``run.json``: ``module:qualname``, file, SHA-256."""
+    found = codes(task)
+    return {"code": found} if found else {}
+
+
+def code_changed(run: Path, facts: Mapping[str, Any], task: Task) -> list[str]:
+    """A line for every piece of the user's code that is not what it was when the run began.
+
+    It is said and not refused: a script that trains also holds much that the task does not depend on.
+    """
+    before = facts.get("code")
+    known = {one.get("code"): one.get("sha256") for one in before or () if isinstance(one, dict)}
+    return [
+        f"{one['file']} ({one['code']}) has changed since {run} began"
+        for one in codes(task)
+        if one["code"] in known and known[one["code"]] != one["sha256"]
+    ]
+
+
 def check_unchanged(run: Path, facts: Mapping[str, Any]) -> None:
     """Raises RunError naming the first file that is not what it was when the run began.
 
     ``facts`` is its ``run.json``. Runs of version 0.1.0 kept no digests; they are not checked.
     """
+    check_prompt_unchanged(run, facts)
     known = facts.get("inputs", {})
     for name, digest in known.items() if isinstance(known, dict) else ():
         path = Path(name)

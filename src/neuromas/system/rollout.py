@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import random
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from neuromas.core.episode import Episode, Turn
-from neuromas.core.errors import ConfigError, PromptError, one_line, unknown
+from neuromas.core.episode import Episode, Turn, judged
+from neuromas.core.errors import ConfigError, ContractError, PromptError, one_line, unknown
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Score, Task
 from neuromas.engines.base import Generation, Request
 from neuromas.prompts.build import Prompt, build_prompt, check_fits
+from neuromas.prompts.template import ended_text
 from neuromas.system.network import Network
 from neuromas.topology.graph import Topology
 
@@ -60,8 +60,7 @@ def check_prompt(network: Network, task: Task, problem: Problem, node: int) -> N
     """Raises PromptError if the node could not be asked even with nothing but empty messages to read."""
     topology, codec = network.topology, network.engine.codec
     empty = [""] * len(topology.incoming(node))
-    style, form = network.style, task.answer_format
-    prompt = build_prompt(topology, node, problem, empty, codec, style=style, answer_format=form)
+    prompt = build_prompt(topology, node, problem, empty, codec, wording=network.wording(task.answer_format))
     check_fits(topology, node, prompt, network.budget(node), network.engine.context)
 
 
@@ -112,11 +111,24 @@ def _speak(
         )
         for one, node, prompt, _ in batch
     ]
-    spoken = network.engine.generate(requests, sampling.temperature, network.ends)
+    spoken = _generate(network, [node for _, node, _, _ in batch], requests, sampling.temperature)
     for (one, node, _, cut), request, out in zip(batch, requests, spoken, strict=True):
         turn = _turn(network, node, (request, out), sampling.temperature, cut)
         one.turns.append(turn)
         one.shown.append((turn.text, out.ids[:-1] if out.ended else out.ids))
+
+
+def _generate(
+    network: Network, nodes: Sequence[int], requests: Sequence[Request], temperature: float
+) -> list[Generation]:
+    """The messages of these requests: one batch, or as many as there are rules that end them."""
+    ends = {node: network.ends(node) for node in dict.fromkeys(nodes)}
+    found: dict[int, Generation] = {}
+    for rule in dict.fromkeys(ends.values()):
+        rows = [row for row, node in enumerate(nodes) if ends[node] == rule]
+        spoken = network.engine.generate([requests[row] for row in rows], temperature, rule)
+        found.update(zip(rows, spoken, strict=True))
+    return [found[row] for row in range(len(requests))]
 
 
 def _askable(network: Network, task: Task, problem: Problem, node: int) -> bool:
@@ -134,8 +146,8 @@ def _turn(
     """The record of one message. Text that an end token carries before its line break is kept."""
     request, out = spoken
     text = network.engine.codec.decode(out.ids)
-    if out.ended and network.style == "plain":
-        text = re.split(r"[\r\n]", text, maxsplit=1)[0]  # only what ended it: other breaks are text
+    if out.ended:
+        text = ended_text(text, network.stop(node))  # only at what ended it: other breaks are text
     return Turn(
         node=node,
         prefix_ids=request.prefix,
@@ -183,9 +195,8 @@ def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> t
             cut += 1
             text = codec.decode(ids[: edge.budget])
         messages.append(text)
-    prompt = build_prompt(
-        topology, node, one.problem, messages, codec, style=network.style, answer_format=task.answer_format
-    )
+    wording = network.wording(task.answer_format)
+    prompt = build_prompt(topology, node, one.problem, messages, codec, wording=wording)
     check_fits(topology, node, prompt, network.budget(node), network.engine.context)
     return prompt, cut
 
@@ -239,20 +250,32 @@ def _finish(network: Network, task: Task, one: _Pass) -> Episode:
     sink = network.topology.sink
     heard = _heard(one, sink)
     turns = tuple(replace(turn, heard=turn.node in heard) for turn in one.turns)
-    answered = bool(turns) and turns[-1].node == sink
+    episode = Episode(one.problem, one.sample, turns, None)
     if one.failure is None:
-        try:
-            score = task.score(one.problem, turns[-1].text)
-            _check_nodes(score, network)
-            return Episode(one.problem, one.sample, turns, score)
-        except Exception as error:  # the one boundary where a foreign scorer may fail
-            one.failure = f"scorer: {type(error).__name__}: {one_line(error)}"
+        return scored(task, episode, len(network.topology.nodes))
     wrong = WRONG if turns and one.askable else None
-    return Episode(one.problem, one.sample, turns, wrong, one.failure, answered)
+    answered = bool(turns) and turns[-1].node == sink
+    return replace(episode, score=wrong, failure=one.failure, answered=answered)
 
 
-def _check_nodes(score: Score, network: Network) -> None:
+def scored(task: Task, episode: Episode, nodes: int = 0) -> Episode:
+    """The episode with what its answer earns. One that breaks the scorer is wrong, and the cause is kept.
+
+    ``nodes`` is how many may be given a reward of their own, 0 if nobody is to learn from it.
+    """
+    try:
+        score = judged(task, episode)
+        _check_nodes(score, nodes)
+    except ContractError:  # no failure of the network: what such a task says means nothing
+        raise
+    except Exception as error:  # the one boundary where a foreign scorer may fail
+        cause = f"scorer: {type(error).__name__}: {one_line(error)}"
+        return replace(episode, score=WRONG, failure=cause)
+    return replace(episode, score=score)
+
+
+def _check_nodes(score: Score, nodes: int) -> None:
     """Raises ValueError if rewards of single nodes are not a finite one for each."""
-    own, count = score.nodes, len(network.topology.nodes)
-    if own is not None and (len(own) != count or not all(map(math.isfinite, own))):
-        raise ValueError(f"{len(own)} rewards for {count} nodes, or one that is not finite")
+    own = score.nodes
+    if nodes and own is not None and (len(own) != nodes or not all(map(math.isfinite, own))):
+        raise ValueError(f"{len(own)} rewards for {nodes} nodes, or one that is not finite")

@@ -14,13 +14,18 @@ import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from neuromas.config import Config
+from neuromas.config import RENAMED, Config
 from neuromas.core.errors import RunError, one_line
 from neuromas.core.parts import ENGINES, ESTIMATORS
-from neuromas.tasks.files import DATA_TASKS, FIELD_OPTIONS
+from neuromas.core.registry import origin
+from neuromas.tasks.files import DATA_TASKS
+from neuromas.tasks.own import GIVEN
+from neuromas.tasks.rewards import CORRECT
+from neuromas.tasks.tables import FIELD_OPTIONS, FILE_OPTIONS
 from neuromas.topology.files import SUFFIXES
 
 BACKBONE, ENGINE, TASK = "model.backbone", "engine", "task"
+REWARDS, CODE = f"{TASK}.rewards", f"{TASK}.code"
 _BACKBONES = ("smollm2-135m", "tiny")
 _TASKS = ("max", "lookup", "recall", "arithmetic", "hier")  # generated; so are all that begin with gym/
 
@@ -33,22 +38,30 @@ def outside(config: Config) -> dict[str, str]:
     if not ENGINES.is_builtin(config.engine.name):
         found[f"{ENGINE}.name"] = config.engine.name
     found |= {f"{ENGINE}.options.{key}": str(value) for key, value in config.engine.options.items()}
-    if config.task.name not in _TASKS and not config.task.name.startswith("gym/"):
-        fields = {option.name for option in FIELD_OPTIONS}
+    code = [one for one in (config.task.reward, *config.task.rewards) if one not in ("", CORRECT)]
+    found |= {f"{REWARDS}.{one}": one for one in code}
+    if config.task.name not in _TASKS and not config.task.name.startswith(("gym/", GIVEN)):
+        fields = {option.name for option in (*FIELD_OPTIONS, *FILE_OPTIONS)}
         sources = {key: value for key, value in config.task.options.items() if key not in fields}
         found |= {f"{TASK}.options.{key}": str(value) for key, value in sources.items()}
         if config.task.name not in DATA_TASKS:
             found[f"{TASK}.name"] = config.task.name
+            code.append(config.task.name)
+    # what a name stands for depends on the folder one is in: a stranger's may hold a module of the same name
+    files = {one: origin(one) for one in code}
+    found |= {f"{CODE}.{one}": file for one, file in files.items() if file}
     if not ESTIMATORS.is_builtin(config.train.baseline):
         found["train.baseline"] = config.train.baseline
     shapes = [shape for shape, _ in config.growth.stages] or [config.network.topology]
+    if config.network.prompt:
+        found["network.prompt"] = config.network.prompt
     graphs = [shape for shape in shapes if Path(shape).suffix in SUFFIXES]
     if graphs:
         found["network.topology"] = ", ".join(graphs)
     if config.growth.parent:
         found["growth.parent"] = config.growth.parent
-    if config.run.sinks:
-        found["run.sinks"] = ", ".join(config.run.sinks)
+    if config.run.trackers:
+        found["run.trackers"] = ", ".join(config.run.trackers)
     return found
 
 
@@ -118,7 +131,7 @@ def _noted() -> set[tuple[str, str]]:
     for line in lines:
         try:
             key, value = json.loads(line)
-            found.add((str(key), str(value)))
+            found.add((RENAMED.get(str(key), str(key)), str(value)))
         except (ValueError, TypeError):
             continue
     return found

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuromas.core.errors import TaskError, did_you_mean, nearest, shown
+from neuromas.core.parts import TASKS
 from neuromas.core.task import Task
-from neuromas.tasks import gym
+from neuromas.tasks import environments, gym, own
 from neuromas.tasks.options import Family, Option, bounds, read_options
 from neuromas.tasks.registry import FAMILIES
+from neuromas.tasks.simple import from_rows
 from neuromas.tasks.validate import Check, ValidationReport, validate
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "OptionInfo",
     "TaskInfo",
     "ValidationReport",
+    "from_rows",
     "make_task",
     "task_info",
     "task_names",
@@ -52,20 +55,28 @@ class TaskInfo:
 
 
 def task_names(generators: bool = True) -> tuple[str, ...]:
-    """The names that ``make_task`` accepts; without ``generators`` only the families built in here."""
-    return tuple(FAMILIES) + (gym.gym_names() if generators else ())
+    """The names that ``make_task`` accepts beside ``module:Name``: families, tasks that packages offer.
+
+    ``generators`` names those of reasoning-gym, too.
+    """
+    return (*FAMILIES, *TASKS.names(), *(gym.gym_names() if generators else ()))
 
 
 def task_info(name: str) -> TaskInfo:
-    """Description and options of a task.
+    """Description and options of a task. One of somebody's own, ``module:Name``, is imported.
 
     Raises:
-        TaskError: for an unknown name.
+        TaskError: for an unknown name. ConfigError: if it cannot be imported.
     """
+    if name.startswith(environments.PREFIX):
+        name = environments.NAME
     if name in FAMILIES:
         family = FAMILIES[name]
         options = tuple(OptionInfo(o.name, repr(o.default), bounds(o), o.help) for o in family.options)
         return TaskInfo(name, family.description, options)
+    if own.is_own(name):
+        said, parameters = own.about_own(name)
+        return TaskInfo(name, said, tuple(OptionInfo(key, value, "", "") for key, value in parameters))
     bare = name.removeprefix(gym.PREFIX)
     if name not in gym.gym_names():
         raise TaskError(_unknown(name))
@@ -76,14 +87,23 @@ def task_info(name: str) -> TaskInfo:
 def make_task(name: str, options: Mapping[str, Any]) -> Task:
     """The task of that name with these options; options not given keep their defaults.
 
+    ``module:Name`` is a class or function of somebody's own: it is imported and called with the options.
+
     Raises:
         TaskError: for an unknown name or option, a wrong type or an impossible value (one line).
+        ConfigError: if it cannot be imported.
     """
+    if name.startswith(own.GIVEN):
+        raise own.missing(name)
+    if name.startswith(environments.PREFIX) or name == environments.NAME:
+        return environments.build(name, options)
     if name in FAMILIES:
         family = FAMILIES[name]
         return family.build(read_options(name, family.options, options), options)
     if name in gym.gym_names() or name.removeprefix(gym.PREFIX) in gym.LEFT_OUT:
         return gym.build(name, options)
+    if own.is_own(name):
+        return own.make_own(name, options)
     raise TaskError(_unknown(name))
 
 
@@ -92,4 +112,4 @@ def _unknown(name: str) -> str:
     known = {full.removeprefix(gym.PREFIX): full for full in reversed(task_names())}  # built-in ones last
     near = nearest(name.removeprefix(gym.PREFIX), known)
     hint = did_you_mean(known[one] for one in near)
-    return f"unknown task {shown(name)}{hint} (`neuromas tasks` lists what there is)"
+    return f"unknown task {shown(name)}{hint} (`neuromas tasks` lists what there is; module:Name is your own)"

@@ -1,6 +1,6 @@
-"""The ``hub`` task: data sets of the Hugging Face hub, or local Parquet, JSON and CSV files.
+"""The ``hub`` task: data sets of the Hugging Face hub, or local files as the ``file`` task reads them.
 
-Needs the optional package ``datasets``. Code that comes with a data set is never run.
+Data sets need the optional package ``datasets``. Code that comes with a data set is never run.
 """
 
 from __future__ import annotations
@@ -11,11 +11,19 @@ from typing import Any
 
 from neuromas.core.errors import TaskError, one_line
 from neuromas.core.task import SPLITS, Problem, Task
-from neuromas.tasks.files import FIELD_OPTIONS, Source, assemble, fields_of, problems_of
 from neuromas.tasks.options import Option
+from neuromas.tasks.reading import SUFFIXES, Row
 from neuromas.tasks.rows import Fields
+from neuromas.tasks.tables import (
+    FIELD_OPTIONS,
+    FILE_OPTIONS,
+    Source,
+    assemble,
+    fields_of,
+    problems_of,
+    read_table,
+)
 
-_LOADERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
 OPTIONS = (
     Option("dataset", "", "data set id such as owner/name; empty = local files"),
     Option("config", "", "configuration of the data set"),
@@ -23,6 +31,7 @@ OPTIONS = (
     Option("train", "train", "split of the data set, or local file, for training; empty = none"),
     Option("validation", "", "the same for validation; empty = a share of train"),
     Option("test", "test", "the same for test; empty = none, or a share where only train is given"),
+    *FILE_OPTIONS,
     *FIELD_OPTIONS,
 )
 
@@ -35,56 +44,46 @@ def build(options: Mapping[str, Any], given: Mapping[str, Any]) -> Task:
     """
     chosen = {s: options[s] for s in SPLITS if (options["dataset"] or s in given) and options[s]}
     if not chosen:
-        raise TaskError("task 'hub': give dataset = an id, or train = a local .parquet, .json or .csv file")
+        files = ", ".join(SUFFIXES)
+        raise TaskError(f"task 'hub': give dataset = an id, or train = a local file ({files})")
     fields = fields_of(options)
-    loaded: dict[Source, tuple[Problem, ...]] = {
-        split: problems_of(_rows(name, options, fields), fields, Path(name).stem)
-        for split, name in chosen.items()
-    }
+    loaded: dict[Source, tuple[Problem, ...]] = {}
+    for split, name in chosen.items():
+        if options["dataset"]:
+            loaded[split] = problems_of(_rows(name, options, fields), fields, name)
+        elif Path(name).is_file():
+            loaded[split] = read_table(name, fields, options)
+        else:
+            raise TaskError(f"task 'hub': no file {name!r} (for a data set of the hub set dataset = its id)")
     if set(loaded) == {"train"}:
         loaded = {"all": loaded["train"]}
     return assemble("hub", loaded, options)
 
 
-def _rows(name: str, options: Mapping[str, Any], fields: Fields) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The rows of a split of the data set, or of a local file, with what an error should name."""
+def _rows(name: str, options: Mapping[str, Any], fields: Fields) -> Iterator[Row]:
+    """The rows of a split of the data set, with what an error should call each."""
     try:
         import datasets
     except ImportError as error:
         raise TaskError("task 'hub' needs the package datasets: pip install 'neuromas[hub]'") from error
     try:
-        if options["dataset"]:
-            table = datasets.load_dataset(
-                options["dataset"],
-                options["config"] or None,
-                split=name,
-                revision=options["revision"] or None,
-                **_no_code(datasets),
-            )
-        else:
-            table = datasets.load_dataset(_loader(name), data_files=name, split="train")
-    except TaskError:
-        raise
+        table = datasets.load_dataset(
+            options["dataset"],
+            options["config"] or None,
+            split=name,
+            revision=options["revision"] or None,
+            **_no_code(datasets),
+        )
     except Exception as error:  # the library raises many kinds; the user needs the one line
-        source = options["dataset"] or name
+        source = options["dataset"]
         raise TaskError(
             f"task 'hub': {source} split {name!r} cannot be loaded ({one_line(error)})"
         ) from error
     # only these columns are read: others may hold images, whose decoding costs time and packages
-    wanted = {fields.question, *fields.choices.split(","), fields.answer, fields.answer_type, "id"}
-    columns = [column for column in table.column_names if column in {w.strip() for w in wanted}]
+    columns = [column for column in table.column_names if column in fields.columns]
+    others = dict.fromkeys(table.column_names)  # that an error may say what there is
     for index, row in enumerate(table.select_columns(columns)):
-        yield f"{name} row {index}", row
-
-
-def _loader(path: str) -> str:
-    """The loader for a local file by its ending."""
-    if not Path(path).is_file():
-        raise TaskError(f"task 'hub': no file {path!r} (for a data set of the hub set dataset = its id)")
-    ending = Path(path).suffix.lower()
-    if ending not in _LOADERS:
-        raise TaskError(f"task 'hub': {path}: must end in one of {', '.join(_LOADERS)}")
-    return _LOADERS[ending]
+        yield f"{name} row {index}", {**others, **row}
 
 
 def _no_code(datasets: Any) -> dict[str, bool]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from neuromas.core.errors import TaskError
 from neuromas.core.task import Task
-from neuromas.tasks import compositional, files, hier, hub
+from neuromas.tasks import compositional, environments, files, hier, hub
 from neuromas.tasks.generated import GeneratedTask
 from neuromas.tasks.options import MAX_SEED, SEED, Family, Option
 
@@ -116,7 +116,13 @@ FAMILIES: dict[str, Family] = {
             ),
             _hier,
         ),
-        Family("file", "questions from JSONL or CSV files", files.OPTIONS, files.build),
+        Family("file", "questions from CSV, JSONL, JSON or Parquet files", files.OPTIONS, files.build),
         Family("hub", "a Hugging Face data set, or local Parquet, JSON or CSV files", hub.OPTIONS, hub.build),
+        Family(
+            environments.NAME,
+            "a single-turn environment of PrimeIntellect's verifiers; also verifiers/ID",
+            environments.OPTIONS,
+            lambda options, given: environments.build(environments.NAME, given),
+        ),
     )
 }

@@ -13,9 +13,11 @@ from neuromas.core.errors import TaskError, unknown
 from neuromas.core.task import AnswerKind, Problem
 from neuromas.tasks.checking import MAX_CHARS, normal, read_yesno
 from neuromas.tasks.formulas import as_fraction, harmless
+from neuromas.tasks.pieces import cut_question
 
 MAX_TEXT = 100_000  # characters of one question, choice or answer
 MAX_CHOICES = 26
+MAX_PARTS = 64
 _KINDS: dict[str, AnswerKind] = {
     **dict.fromkeys(("letter", "choice", "multiple_choice", "mc"), "choice"),
     **dict.fromkeys(("number", "numeric", "integer", "float"), "number"),
@@ -28,8 +30,10 @@ _KINDS: dict[str, AnswerKind] = {
 class Fields:
     """Names of a row's fields. ``kind`` is an answer type for all rows; empty = per row or inferred.
 
-    ``choices`` may name one field, or several separated by commas (one choice each). ``answer_is`` is how
-    the gold answer names its choice: "index" (from 0), "letter" or "text"; empty = whichever fits alone.
+    ``choices`` may name one field, or several separated by commas (one choice each). ``answer`` is empty
+    where there are no gold answers and a reward decides. ``answer_is`` is how the gold answer names its
+    choice: "index" (from 0), "letter" or "text"; empty = whichever fits alone. ``cut`` is how questions are
+    cut and into how many parts, for rows whose ``parts`` hold none.
     """
 
     question: str = "question"
@@ -38,6 +42,16 @@ class Fields:
     answer_type: str = "answer_type"
     kind: str = ""
     answer_is: str = ""
+    parts: str = "parts"
+    stem: str = "stem"
+    cut: tuple[str, int] | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All fields of a row that are looked at."""
+        several = [name.strip() for name in self.choices.split(",")]
+        names = [self.question, *several, self.answer, self.answer_type, self.parts, self.stem, "id"]
+        return tuple(dict.fromkeys(name for name in names if name))
 
 
 def to_problem(row: Mapping[str, Any], fields: Fields, where: str, identity: str) -> Problem:
@@ -52,30 +66,74 @@ def to_problem(row: Mapping[str, Any], fields: Fields, where: str, identity: str
     """
     stated = _kind(row, fields, where)  # first: a code row has no question and must say why it fails
     question = _text(row, fields.question, where)
+    stem, parts = _parts(row, question, fields, where)
+    identity = _optional(row, "id", where)[:200] or identity
+    if not fields.answer:
+        return Problem(identity, question, "", parts=parts, stem=stem)
     labels, choices = _choices(row, fields.choices, where) if stated in (None, "choice") else ((), ())
-    given = row.get(fields.answer)
     answer = _text(row, fields.answer, where)
     kind = stated or _inferred(answer, choices)
     if kind == "choice":
         if not choices:
             raise TaskError(f"{where}: no choices in field {fields.choices!r}")
-        answer = _letter(given, answer, labels, choices, where, way=fields.answer_is)
+        way = fields.answer_is
+        answer = _letter(row.get(fields.answer), answer, labels, choices, where, way=way)
         lines = [f"{chr(ord('A') + i)}. {choice}" for i, choice in enumerate(choices)]
         question = "\n".join([question, *lines])
-    elif kind == "yesno":
+        stem = "\n".join([stem, *lines]).strip() if parts else ""  # who reads the stem must be able to choose
+    else:
+        choices = ()
+        answer = _gold(answer, kind, where)
+    if len(answer) > MAX_CHARS:  # such an answer would never be read, so gold itself would be wrong
+        raise TaskError(f"{where}: answer of {len(answer)} characters, at most {MAX_CHARS} are read")
+    return Problem(identity, question, answer, kind, choices, parts=parts, stem=stem)
+
+
+def _gold(answer: str, kind: AnswerKind, where: str) -> str:
+    """A gold answer that is no choice, in the form in which answers are compared."""
+    if kind == "yesno":
         meant = read_yesno(answer, strict=True)
         if meant is None:
             raise TaskError(f"{where}: answer {answer[:40]!r} is not yes or no")
-        answer = meant
-    elif kind == "number":
+        return meant
+    if kind == "number":
         answer = answer.rsplit("####", 1)[-1].strip()  # a worked solution may stand before it
         if as_fraction(answer) is None and not harmless(answer):
             raise TaskError(f"{where}: answer {answer[:40]!r} is not a number")
-    if len(answer) > MAX_CHARS:  # such an answer would never be read, so gold itself would be wrong
-        raise TaskError(f"{where}: answer of {len(answer)} characters, at most {MAX_CHARS} are read")
-    if row.get("id") not in (None, ""):
-        identity = _text(row, "id", where)[:200]
-    return Problem(identity, question, answer, kind, choices if kind == "choice" else ())
+    return answer
+
+
+def _parts(row: Mapping[str, Any], question: str, fields: Fields, where: str) -> tuple[str, tuple[str, ...]]:
+    """Stem and parts: those of the row's fields, or the question cut; both empty without either."""
+    value = row.get(fields.parts) if fields.parts else None
+    if isinstance(value, str):
+        value = _listed(value)
+    stem = _optional(row, fields.stem, where)
+    if value is None:
+        if fields.cut is None:
+            return "", ()
+        cut_stem, parts = cut_question(question, *fields.cut, where)
+        return stem or cut_stem, parts
+    if fields.cut is not None:
+        raise TaskError(
+            f"{where}: has parts in field {fields.parts!r}; cut = {fields.cut[0]!r} is for rows without"
+        )
+    texts = value if isinstance(value, Sequence) else None
+    if texts is None or not 1 <= len(texts) <= MAX_PARTS or not all(map(_plain, texts)):
+        raise TaskError(
+            f"{where}: field {fields.parts!r} must be a list of 1 to {MAX_PARTS} texts, got "
+            f"{str(value)[:40]!r} (if it holds something else, set parts = '')"
+        )
+    parts = tuple(str(text).strip() for text in texts)
+    if not all(parts):
+        raise TaskError(f"{where}: field {fields.parts!r} has an empty part, number {parts.index('') + 1}")
+    _check_characters("".join(parts), fields.parts, where)
+    return stem, parts
+
+
+def _optional(row: Mapping[str, Any], field: str, where: str) -> str:
+    """A field's text, empty where the row has none."""
+    return "" if not field or row.get(field) in (None, "") else _text(row, field, where)
 
 
 def _text(row: Mapping[str, Any], field: str, where: str) -> str:

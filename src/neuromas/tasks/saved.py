@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
+from neuromas.core.episode import Episode, judged
 from neuromas.core.errors import TaskError
 from neuromas.core.task import Problem, Score, Split, Task
 
@@ -39,6 +40,15 @@ class SavedTask:
     def score(self, problem: Problem, text: str) -> Score:
         """See ``Task``."""
         return self.real.score(problem, text)
+
+    def judge(self, episode: Episode) -> Score:
+        """See ``core.episode.Judge``."""
+        return judged(self.real, episode)
+
+
+def opened(task: Task) -> Task:
+    """The real task of a saved one, for a run that goes on: by name and kind it is what it began with."""
+    return task.real if isinstance(task, SavedTask) else task
 
 
 class AskedTask:

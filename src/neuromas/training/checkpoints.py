@@ -10,8 +10,8 @@ from neuromas.core.errors import RunError
 from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
 from neuromas.storage import MANIFEST, Run, read_json
 from neuromas.storage.tidy import leftovers, remove
-from neuromas.system.assemble import save_bundle
 from neuromas.system.saved_state import is_line, read_state
+from neuromas.system.saving import save_bundle
 from neuromas.training.state import Best, TrainState
 
 
@@ -44,19 +44,20 @@ class Checkpointer:
         more = {"state": state.to_dict(), **state.lineage.to_dict()}
         save_bundle(folder, state.assembly, more, files)
 
-    def restore(self, checkpoint: Path) -> None:
-        """Take over a checkpoint's state and optimisers; forget lines written after it.
-
-        Raises RunError if it holds no training state; then no line is forgotten.
-        """
+    def take(self, checkpoint: Path) -> None:
+        """Take over a checkpoint's state and optimisers. Raises RunError if it holds no training state."""
         manifest, state = read_manifest(checkpoint), self._state
         try:
             state.take(manifest)
-            forget(self._run, state.step)
-            state.guard.recall(list(self._run.lines("metrics.jsonl")))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise RunError(f"{checkpoint} holds a network but no training state ({error!r})") from error
         load_optimisers(checkpoint, state.trainer.optimisers)
+
+    def rewind(self) -> None:
+        """Make the run's logs and checkpoints what they were when its state was saved."""
+        forget(self._run, self._state.step)
+        self._state.guard.recall(list(self._run.lines("metrics.jsonl")))
+        self.prune()
 
     def load(self, name: str) -> None:
         """Adapters and optimisers of a checkpoint of this stage; the graph and the place stay."""
@@ -102,14 +103,15 @@ def leans_on(run: Run, manifest: Mapping[str, Any]) -> list[Path]:
 def settle_down(run: Run, handed_on: str, keep: int | None) -> None:
     """Leave a run that ends what it hands on and what it could be trained on from; see ``storage.tidy``.
 
-    Only the newest checkpoint keeps its optimiser states. All stays where ``run.keep`` is set, or while
-    somebody reads a network here.
+    Only the newest checkpoint keeps its optimiser states, and what it leans on where the guard goes back to
+    that. All stays where ``run.keep`` is set, or while somebody reads a network here.
     """
     if keep is not None:
         return
-    newest = run.checkpoints()[-1]
-    needed = {path.name for path in leans_on(run, read_json(newest / MANIFEST))}
-    remove(run, leftovers(run, run.named(handed_on), needed, resumable=True))
+    manifest = read_json(run.checkpoints()[-1] / MANIFEST)
+    needed = {path.name for path in leans_on(run, manifest)}
+    returns = manifest["config"]["train"]["guard"] == "restore"
+    remove(run, leftovers(run, run.named(handed_on), needed, resumable=True, returns=returns))
 
 
 def forget(run: Run, step: int) -> None:

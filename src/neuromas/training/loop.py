@@ -25,7 +25,7 @@ class Loop:
 
     def __init__(self, state: TrainState, run: Run, callbacks: Sequence[Callback]) -> None:
         self.state, self.run = state, run
-        self.callbacks = Callbacks([Trackers(state.config.run.sinks, self._say), *callbacks], run.path)
+        self.callbacks = Callbacks([Trackers(state.config.run.trackers, self._say), *callbacks], run.path)
         self.log = RunLog(run, state, self.callbacks)
         self.checkpoints = Checkpointer(run, state)
         self.stages = StageController(state, self.checkpoints, self.log, validation)
@@ -33,10 +33,15 @@ class Loop:
     def _say(self, text: str) -> None:
         self.log.say(text)
 
-    def train(self, notes: Sequence[str] = ()) -> Run:
-        """Train to the end, then test the best state; or stop early with a checkpoint. ``notes`` go first."""
+    def train(self, notes: Sequence[str] = (), changed: str = "") -> Run:
+        """Train to the end, then test the best state; or stop early with a checkpoint.
+
+        ``notes`` are said first, and what was ``changed`` in the configuration is noted.
+        """
         with self.callbacks:
             self.log.started()
+            if changed:
+                self.log.note("config", f"goes on with {changed}")
             for text in notes:
                 self.log.say(text)
             with Interrupt() as interrupt:

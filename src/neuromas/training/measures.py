@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from neuromas.core.episode import Episode, Turn, grouped
+from neuromas.core.task import Score
 from neuromas.learner.update import Update
 from neuromas.learning.credit import zero_variance_groups
 
@@ -29,6 +30,23 @@ def reward_report(episodes: Sequence[Episode], samples: int, temperature: float)
         "favourite": _favourite([s.parsed for s in known]),
         "silent_groups": zero_variance_groups(scores_PG) / len(scores_PG),  # the log's word since 0.1.0
         "temperature": temperature,
+        **_parts_report(known),
+    }
+
+
+def _parts_report(scores: Sequence[Score]) -> dict[str, Any]:
+    """Where reward functions make the reward: the mean of each, and of what the task itself says.
+
+    An episode that failed has earned 0 of each. Without gold answers ``accuracy`` is None.
+    """
+    names = next(([name for name, _ in score.rewards] for score in scores if score.rewards), [])
+    if not names:
+        return {}
+    means = {name: math.fsum(dict(s.rewards).get(name, 0.0) for s in scores) / len(scores) for name in names}
+    gold = any(score.correct is not None for score in scores)
+    return {
+        "rewards": means,
+        "accuracy": math.fsum(s.accuracy for s in scores) / len(scores) if gold else None,
     }
 
 

@@ -2,67 +2,146 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from neuromas.config import Config, make_config
+from neuromas.core.errors import ConfigError
+from neuromas.core.task import Task
 from neuromas.growth.parent import ParentRun
 from neuromas.growth.stages import check_stages, settle
 from neuromas.learning.credit import make_estimator
 from neuromas.models.backbone import Backbone
 from neuromas.storage import Run
-from neuromas.system.assemble import Assembly, assemble, load_bundle
-from neuromas.system.provenance import about, check_unchanged, digests
-from neuromas.training.callbacks import Callback
-from neuromas.training.checkpoints import forget, lost, newest_intact, unreadable
+from neuromas.system.assemble import Assembly, assemble
+from neuromas.system.prompting import keep_copy, prompt_facts
+from neuromas.system.provenance import about, check_unchanged, code_changed, code_of, digests
+from neuromas.system.saving import load_bundle
+from neuromas.system.trust import note_if_possible
+from neuromas.tasks.saved import opened
+from neuromas.training.callbacks import Callback, check_callbacks
+from neuromas.training.changes import (
+    Changes,
+    changed_config,
+    changes,
+    check_stages_stay,
+    reopen,
+    schedule_notes,
+    told,
+)
+from neuromas.training.checkpoints import lost, newest_intact, unreadable
 from neuromas.training.data import check_data
 from neuromas.training.loop import Loop
 from neuromas.training.state import TrainState
 from neuromas.training.trackers import check_trackers
 
 
-def start(config: Config, directory: Path, *callbacks: Callback, backbone: Backbone | None = None) -> Run:
-    """Train a new run in ``directory``. Returns when it is finished or was interrupted."""
-    check_trackers(config.run.sinks)
+def start(
+    config: Config,
+    directory: Path,
+    *callbacks: Callback,
+    backbone: Backbone | None = None,
+    task: Task | None = None,
+) -> Run:
+    """Train a new run in ``directory``. Returns when it is finished or was interrupted.
+
+    ``task`` is an object of the user's in the place of the configured task.
+    """
+    check_callbacks(callbacks)
+    check_trackers(config.run.trackers)
     make_estimator(config.train)
     config = settle(config)
     sources = digests(config)  # before they are read: what changes in between is noticed
-    assembly, parent = _beginning(config, backbone)
+    assembly, parent = _beginning(config, backbone, task)
     check_data(assembly, check_stages(config, assembly.network.topology if parent else None))
-    with Run.begin(directory, config.model_dump(mode="json"), {**about(), "inputs": sources}) as run:
+    prompts = prompt_facts(assembly.network, config.network.prompt)
+    facts = {**about(), "inputs": sources, **code_of(assembly.task), **prompts}
+    with Run.begin(directory, config.model_dump(mode="json"), facts) as run:
+        keep_copy(run.path, assembly.network.template)
         loop = Loop(TrainState.new(assembly), run, callbacks)
         loop.stages.begin(parent)
         return loop.train()
 
 
-def _beginning(config: Config, backbone: Backbone | None) -> tuple[Assembly, ParentRun | None]:
-    """The network with which a run begins: a new one, or its parent's."""
+def _beginning(
+    config: Config, backbone: Backbone | None, task: Task | None, run: Path | None = None
+) -> tuple[Assembly, ParentRun | None]:
+    """The network with which a run begins: a new one, or its parent's; ``run`` is one that has begun."""
     if not config.growth.parent:
-        return assemble(config, backbone=backbone), None
+        return assemble(config, backbone=backbone, task=task, run=run), None
     parent = ParentRun.of(Path(config.growth.parent))
-    return load_bundle(parent.folder, backbone=backbone, config=config), parent
+    return load_bundle(parent.folder, backbone=backbone, config=config, task=task), parent
 
 
-def resume(directory: Path, *callbacks: Callback, backbone: Backbone | None = None) -> Run:
-    """Continue a run from its newest intact checkpoint, as if it had never stopped; a finished run stays.
+def resume(
+    directory: Path,
+    *callbacks: Callback,
+    overrides: Sequence[str] = (),
+    backbone: Backbone | None = None,
+    task: Task | None = None,
+) -> Run:
+    """Continue a run from its newest intact checkpoint, as if it had never stopped.
 
-    Raises RunError if a file it reads is not what it was at the start.
+    A finished run stays as it is, unless ``overrides`` (``key=value``) give it more steps or stages, see
+    ``changes``. ``task`` is the object it was begun with, if there was one. Raises RunError if a file it
+    reads is not what it was at the start, ConfigError naming key and both values for an override that would
+    make it another run; then nothing is changed.
     """
+    check_callbacks(callbacks)
     run = Run.open(directory)
-    if run.finished:
+    if run.finished and not _wanted(run, overrides)[1]:
         return run
     with run.lock():
-        config = make_config(run.read("config.json"))
+        config, found = _wanted(run, overrides)
         check_unchanged(run.path, run.read("run.json"))
         checkpoint, damaged = newest_intact(run)
         torn = unreadable(run)
         if checkpoint is None:
-            assembly, parent = _beginning(config, backbone)
+            assembly, parent = _beginning(config, backbone, task, run.path)
             loop = Loop(TrainState.new(assembly), run, callbacks)
             loop.stages.begin(parent)
-            forget(run, 0)
+            before = config
         else:
-            loop = Loop(TrainState.new(load_bundle(checkpoint, backbone=backbone)), run, callbacks)
-            loop.checkpoints.restore(checkpoint)
+            assembly = load_bundle(checkpoint, backbone=backbone, task=task)
+            before = assembly.config
+            loop = Loop(
+                TrainState.new(replace(assembly, config=config, task=opened(assembly.task))), run, callbacks
+            )
+            loop.checkpoints.take(checkpoint)
             loop.stages.settle()
-            loop.checkpoints.prune()  # a kill may have come just before that
-        return loop.train([*lost(run, loop.state.step, damaged), *torn])
+        notes = _changed(loop, before, found)
+        loop.checkpoints.rewind()  # a kill may have come just before older checkpoints were removed
+        changed = code_changed(run.path, run.read("run.json"), assembly.task)
+        return loop.train([*changed, *lost(run, loop.state.step, damaged), *torn, *notes], told(found))
+
+
+def _wanted(run: Run, overrides: Sequence[str]) -> tuple[Config, Changes]:
+    """The configuration with which a run goes on, and what that changes. Raises ConfigError."""
+    config = make_config(run.read("config.json"))
+    wanted = changed_config(config, overrides) if overrides else config
+    return wanted, changes(config, wanted)
+
+
+def _changed(loop: Loop, before: Config, found: Changes) -> list[str]:
+    """Check that the state of a checkpoint can go on, then write what is changed; lines on what that does.
+
+    ``before`` is the checkpoint's configuration. That of the run may be another one without any override:
+    the run was killed after a change, before its next checkpoint.
+    """
+    state, run = loop.state, loop.run
+    changes(before, state.config)
+    check_stages_stay(before, state)
+    if not found:
+        return []
+    if run.finished and not loop.stages.left:
+        patience = "" if state.over else f" (growth.patience = {state.config.growth.patience} ended its last)"
+        raise ConfigError(
+            f"{run.path} is finished, and {told(found)} gives it nothing to do; "
+            f"name more steps or stages{patience}"
+        )
+    check_trackers(state.config.run.trackers)
+    check_data(state.assembly, loop.stages.goals[state.stage.index + 1 :])
+    note_if_possible(state.config)
+    reopen(run, state.config, found, state.step)
+    return schedule_notes(before, state)

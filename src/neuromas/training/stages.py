@@ -66,11 +66,22 @@ class StageController:
 
     def goes_on(self) -> bool:
         """Whether a step is left; grows the network where a stage has ended and another follows."""
-        while self.state.over or self._patience_is_over():
-            if self.state.stage.index + 1 == len(self.goals):
+        while self._ended():
+            if not self._follows():
                 return False
             self._grow()
         return True
+
+    @property
+    def left(self) -> bool:
+        """Whether a step is left, in this stage or in one that follows."""
+        return self._follows() or not self._ended()
+
+    def _follows(self) -> bool:
+        return self.state.stage.index + 1 < len(self.goals)
+
+    def _ended(self) -> bool:
+        return self.state.over or self._patience_is_over()
 
     def _patience_is_over(self) -> bool:
         """Whether the last validations of the stage, as many as patience has, were all below its best."""

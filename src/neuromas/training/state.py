@@ -130,6 +130,12 @@ class TrainState:
         self.seconds = float(data["seconds"])
         self.problems_seen = int(data["cursor"]) - trainer.step * self.config.train.batch
         self.ancestor = dict(data.get("ancestor", self.ancestor))
-        self.stage = Stage.from_dict(data["stage"])
+        self.stage = _as_configured(Stage.from_dict(data["stage"]), self.config)
         self.lineage = Lineage.from_manifest(manifest, "")
         self.guard.take(data.get("guard", {"on": [], "since": trainer.step, "halved": 0}))  # 0.1.0 had none
+
+
+def _as_configured(stage: Stage, config: Config) -> Stage:
+    """The stage with the steps it has now: a run that goes on may be given more."""
+    stages = shapes(config)
+    return replace(stage, steps=stages[stage.index][1]) if 0 <= stage.index < len(stages) else stage

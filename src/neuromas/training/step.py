@@ -1,7 +1,7 @@
 """One training step on one screen: sample, score, credit, learn, report.
 
 ``Trainer`` holds what changes from step to step; the loop around it, checkpoints and logging live in
-``session``, what an update does in ``learner.update``, what is logged in ``measures``.
+``loop``, what an update does in ``learner.update``, what is logged in ``measures``.
 """
 
 from __future__ import annotations

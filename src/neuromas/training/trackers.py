@@ -136,7 +136,7 @@ def check_trackers(names: Sequence[str]) -> None:
         if name not in _TRACKERS:
             raise ConfigError(unknown("tracker", name, _TRACKERS))
         if find_spec(name) is None:
-            raise ConfigError(f"run.sinks names {name!r}, which is not installed: pip install {name}")
+            raise ConfigError(f"run.trackers names {name!r}, which is not installed: pip install {name}")
 
 
 def open_trackers(names: Sequence[str], event: TrainStarted) -> list[Tracker]:
@@ -149,7 +149,7 @@ def open_trackers(names: Sequence[str], event: TrainStarted) -> list[Tracker]:
         except Exception as error:  # foreign code: any failure to start is the same news
             for tracker in trackers:
                 tracker.close()
-            raise ConfigError(f"run.sinks: {name!r} could not start: {one_line(error)}") from error
+            raise ConfigError(f"run.trackers: {name!r} could not start: {one_line(error)}") from error
     return trackers
 
 

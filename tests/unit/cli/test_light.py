@@ -35,6 +35,11 @@ MISTAKES = [
     ["prune", "none", "--node", "1.1", "--out", "p"],
     ["lineage", "none"],
     ["compare", "none", "nothing"],
+    ["show", "none"],
+    ["runs", "none"],
+    ["runs", ".", "--sort", "siz"],
+    ["report", "none"],
+    ["report", ".", "--page", "rnu"],
     ["experiment", "none.toml"],
 ]
 LOOKS = [

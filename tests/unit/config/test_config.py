@@ -56,7 +56,7 @@ def test_an_unknown_key_is_named_with_the_nearest_and_all_valid_ones():
         ({"model": {"device": "mps"}}, ("model.device = 'mps'", "auto, cpu, cuda")),
         ({"evaluate": {"test": 10**9}}, ("evaluate.test = 1000000000", "100000")),
         ({"train": {"baseline": "rlo"}}, ("train.baseline", "'rlo'", "did you mean 'rloo'?", "batch_mean")),
-        ({"run": {"sinks": ["tensorbord"]}}, ("'tensorbord'", "did you mean 'tensorboard'?")),
+        ({"run": {"trackers": ["tensorbord"]}}, ("'tensorbord'", "did you mean 'tensorboard'?")),
         ({"task": {"options": {1: 2}}}, ("task.options", "text")),
     ],
 )
@@ -89,6 +89,7 @@ def test_the_old_name_of_a_key_is_read(tmp_path):
         {"train": {"length_price": 0.25, "length_penalty": 0.25}}
     )
     assert refusal({"train": {"length_price": -1}}).startswith("train.length_penalty = -1")
+    assert overridden("run.sinks=['wandb']").run.trackers == ("wandb",)
 
 
 def test_the_schema_knows_old_names():
@@ -202,7 +203,12 @@ def test_the_demo_loads():
 def test_plain_data_and_back():
     rich = load_config(
         RECIPES / "runs" / "demo.toml",
-        ['run.sinks=["wandb"]', "train.final_temperature=0.5", 'model.targets=["q_proj"]', "model.alpha=3"],
+        [
+            'run.trackers=["wandb"]',
+            "train.final_temperature=0.5",
+            "model.targets=['q_proj']",
+            "model.alpha=3",
+        ],
     )
     for config in (Config(), rich):
         stored = json.loads(json.dumps(config.model_dump(mode="json")))
@@ -226,7 +232,7 @@ values = st.recursive(
     max_leaves=6,
 )
 sections = st.sampled_from(["seed", "model", "network", "task", "train", "evaluate", "run"]) | st.text()
-keys = st.sampled_from(["steps", "samples", "baseline", "targets", "options", "topology", "sinks", "lr"])
+keys = st.sampled_from(["steps", "samples", "baseline", "targets", "options", "topology", "trackers", "lr"])
 
 
 def complaint(make, *args) -> str:

@@ -86,3 +86,12 @@ def test_parts_of_installed_packages_are_found(tmp_path, monkeypatch):
     assert registry.names() == ("fraction", "square")
     assert registry.check("square") == "square"
     assert registry.get("square").__name__ == "Square"
+
+
+def test_a_built_in_part_opens_no_door_to_the_working_directory(tmp_path):
+    """Libraries try imports that fail (``winreg``): a file of that name in the folder must not be run."""
+    code = "import sys; before = [*sys.path]\n"
+    code += "from neuromas.core.parts import PAGES\nPAGES.get('runs'); print(before == sys.path)"
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"

@@ -16,7 +16,7 @@ from neuromas.learner import gradient
 from neuromas.learner.gradient import Objective, accumulate
 from neuromas.learner.scorer import Message
 from neuromas.learning.losses import Weights
-from neuromas.models.parallel import alone, crew
+from neuromas.models.parallel import parallel_map, single_threaded
 from neuromas.models.resident import ResidentModel
 
 CPU = torch.device("cpu")
@@ -116,7 +116,7 @@ def test_an_interrupted_caller_drops_what_has_not_begun():
         threading.Event().wait(0.05)
 
     def interrupted():
-        with crew(CPU, 100) as each:
+        with parallel_map(CPU, 100) as each:
             for _ in each(work, range(100)):
                 raise KeyboardInterrupt
 
@@ -127,7 +127,7 @@ def test_an_interrupted_caller_drops_what_has_not_begun():
 
 def test_workers_have_their_threads_and_ours_are_kept():
     torch.set_num_threads(4)
-    with crew(CPU, 2, 2) as each:
+    with parallel_map(CPU, 2, 2) as each:
         assert list(each(lambda _: torch.get_num_threads(), range(4))) == [2] * 4
         assert torch.get_num_threads() == 4
     seen = []
@@ -135,7 +135,7 @@ def test_workers_have_their_threads_and_ours_are_kept():
     other.start()
     other.join()
     assert seen == [4] == [torch.get_num_threads()]
-    with alone():
+    with single_threaded():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 4
 
@@ -143,7 +143,7 @@ def test_workers_have_their_threads_and_ours_are_kept():
 def test_nothing_to_share_out_needs_no_thread():
     for device, pieces, threads in ((CPU, 5, 1), (CPU, 0, 4), (torch.device("cuda"), 5, 4)):
         torch.set_num_threads(threads)
-        with crew(device, pieces) as each:
+        with parallel_map(device, pieces) as each:
             assert each is map
 
 
@@ -159,7 +159,7 @@ def test_each_thread_selects_for_itself(pair):
             meeting.wait()  # both have looked
             return mine
 
-    with bank.select([2], torch.float32), crew(CPU, 2) as each:
+    with bank.select([2], torch.float32), parallel_map(CPU, 2) as each:
         ours = bank.active
         first, second = each(select, [0, 1])
         assert bank.active is ours

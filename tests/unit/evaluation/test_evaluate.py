@@ -11,7 +11,8 @@ import pytest
 from neuromas.core.errors import ConfigError, PromptError, TaskError
 from neuromas.core.task import Problem, Score
 from neuromas.engines.scripted import ScriptedEngine
-from neuromas.evaluation.evaluate import Item, _causes, evaluate, summarise, vote
+from neuromas.evaluation.evaluate import Item, _causes, evaluate, summarise
+from neuromas.methods.running import vote
 from neuromas.statistics import bootstrap_mean, wilson
 from neuromas.system.network import Network
 from neuromas.topology.graph import Topology
@@ -62,6 +63,7 @@ def item(score, **more):
 
 
 def test_an_item_tells_what_happened():
+    """``reward`` and ``rewards`` are those of reward functions, of which there are none."""
     result = evaluate(network(says("A", "A", "maybe")), Letters(), "test", 99)
     first, second, third = result.items
     assert asdict(first) == {
@@ -78,6 +80,8 @@ def test_an_item_tells_what_happened():
         "new_tokens": 12,
         "failure": None,
         "first_option": 1.0,
+        "reward": None,
+        "rewards": None,
     }
     assert (second.score, second.parsed, second.first_option) == (0.0, "A", 0.0)
     assert (third.score, third.parsed, third.answer) == (0.0, None, "maybe"), "a parse failure is wrong"

@@ -27,7 +27,7 @@ from neuromas.growth.operators import (
     remove_node,
     widen,
 )
-from neuromas.prompts.build import build_prompt
+from neuromas.prompts.build import Wording, build_prompt
 from neuromas.prompts.codec import ByteCodec
 from neuromas.system.rollout import _heard, _open, _Pass
 from neuromas.topology.graph import Topology
@@ -43,7 +43,7 @@ def told(topology: Topology, node: int, one: _Pass, said: dict[str, str]) -> tup
         said[topology.nodes[e.source].name] if is_open else None
         for e, is_open in zip(edges, opened, strict=True)
     ]
-    prompt = build_prompt(topology, node, PROBLEM, messages, ByteCodec(), style="plain", answer_format="x")
+    prompt = build_prompt(topology, node, PROBLEM, messages, ByteCodec(), wording=Wording("plain", "x"))
     return prompt.prefix + prompt.suffix
 
 

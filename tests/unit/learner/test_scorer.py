@@ -12,7 +12,14 @@ from reference import Twins, Watch, twins
 from neuromas.core.errors import ModelError
 from neuromas.learner.scorer import Message, microbatches, pack, score
 from neuromas.models.attention import attend, masked_softmax
-from neuromas.models.prefix_tree import HARD, Canvas, TriePlan, bundles, paint, plant
+from neuromas.models.prefix_tree import (
+    HARD_LENGTH,
+    TreeBatch,
+    TreePlan,
+    batch_by_length,
+    build_trees,
+    pad_trees,
+)
 
 FAMILIES = ["llama", "qwen3", "gemma3"]
 BUILT = {}
@@ -231,7 +238,7 @@ lists_of_tokens = st.lists(st.integers(0, 2), min_size=1, max_size=9).map(tuple)
 
 def follow_every_path(sequences):
     """Rows of the planted sequences, after a check that each lies on a path that sees exactly itself."""
-    rows, places = plant(sequences)
+    rows, places = build_trees(sequences)
     for (adapter, tokens), (which, path) in zip(sequences, places, strict=True):
         row = rows[which]
         assert row.adapter == adapter
@@ -259,13 +266,13 @@ def test_planting_shares_every_beginning(sequences):
 def test_planting_many_long_sequences_keeps_rows_bounded(shapes):
     sequences = [(a, (7,) * common + (8, n) + (9,) * own) for n, (a, common, own) in enumerate(shapes)]
     rows = follow_every_path(sequences)
-    assert all(1 <= row.length <= max(HARD, *(len(tokens) for _, tokens in sequences)) for row in rows)
+    assert all(1 <= row.length <= max(HARD_LENGTH, *(len(tokens) for _, tokens in sequences)) for row in rows)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 60)), max_size=15), st.integers(1, 300))
 def test_bundles_hold_every_row_once_within_bounds(shapes, tokens):
-    rows, _ = plant([(adapter, (key, *[7] * length)) for key, (adapter, length) in enumerate(shapes)])
-    found = list(bundles(rows, tokens))
+    rows, _ = build_trees([(adapter, (key, *[7] * length)) for key, (adapter, length) in enumerate(shapes)])
+    found = list(batch_by_length(rows, tokens))
     assert sorted(i for bundle in found for i in bundle) == list(range(len(rows)))
     for bundle in found:
         assert len(bundle) * max(rows[i].length for i in bundle) <= tokens or len(bundle) == 1
@@ -341,9 +348,9 @@ SEQUENCES = [
 
 @pytest.mark.parametrize("window", [None, 1, 2, 3, 5, 100])
 def test_attention_along_the_paths_of_a_tree(window):
-    rows, places = plant(SEQUENCES)
-    canvas = paint(rows, torch.device("cpu"))
-    plan, tensors = TriePlan(canvas, keep=True), qkv(canvas.ids.shape[1])
+    rows, places = build_trees(SEQUENCES)
+    canvas = pad_trees(rows, torch.device("cpu"))
+    plan, tensors = TreePlan(canvas, keep=True), qkv(canvas.ids.shape[1])
     assert canvas.ids.shape == (2, 9)  # 8 tokens and a padding; 9 tokens
     path_of = {(r, path[n]): path[: n + 1] for r, path in places for n in range(len(path))}
 
@@ -368,7 +375,7 @@ def test_masked_softmax_is_computed_in_fp32():
 
 
 def test_the_attention_refuses_what_it_cannot_do():
-    plan = TriePlan(Canvas(*[torch.zeros(2, 3, dtype=torch.long)] * 3))
+    plan = TreePlan(TreeBatch(*[torch.zeros(2, 3, dtype=torch.long)] * 3))
     with pytest.raises(ModelError, match="only through its sampler and scorer"):
         attend(None, *qkv(3))
     with pytest.raises(ModelError, match="soft-capped"):

@@ -11,7 +11,7 @@ from reference import twins
 from neuromas.core.errors import ModelError
 from neuromas.models.adapters import AdapterBank, LoraSpec
 from neuromas.models.backbone import load_backbone
-from neuromas.models.prefix_tree import Canvas, TriePlan
+from neuromas.models.prefix_tree import TreeBatch, TreePlan
 from neuromas.models.tiny import tiny_model
 
 LENGTH = 9
@@ -37,7 +37,7 @@ def tokens(rows, seed=0):
 def forward(backbone, ids):
     """(R, L, d): every row a sequence of its own, under whatever is selected."""
     position = torch.arange(ids.shape[1]).expand_as(ids)
-    plan = TriePlan(Canvas(ids, position, torch.full_like(ids, ids.shape[1] - 1)))
+    plan = TreePlan(TreeBatch(ids, position, torch.full_like(ids, ids.shape[1] - 1)))
     return backbone.hidden(ids, position, plan)
 
 

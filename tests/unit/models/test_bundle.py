@@ -19,7 +19,9 @@ from neuromas.models.bundle import load_optimisers, read_manifest, save_optimise
 from neuromas.models.tiny import tiny_model
 from neuromas.storage import MANIFEST
 from neuromas.system import assemble as assembling
-from neuromas.system.assemble import Assembly, assemble, load_bundle, save_bundle
+from neuromas.system import saving
+from neuromas.system.assemble import Assembly, assemble
+from neuromas.system.saving import load_bundle, save_bundle
 from neuromas.training.step import Trainer, train_step
 from parity import Parity, small
 
@@ -75,7 +77,7 @@ def edit(folder, **changes):
 def refused(folder) -> str:
     """The one line with which a bundle is refused; no adapter may have been filled by then."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assembling, "load_adapters", lambda *a: pytest.fail("adapters were loaded"))
+        patch.setattr(saving, "load_adapters", lambda *a: pytest.fail("adapters were loaded"))
         with pytest.raises(RunError) as caught:
             load_bundle(folder)
     text = str(caught.value)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 import types
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,7 @@ from neuromas.report.pages import Page, build_page
 from neuromas.report.pages.compare import compare_sides
 from neuromas.report.writers import WRITERS, as_text
 from neuromas.storage import Run
+from neuromas.testing import check_page
 from neuromas.topology.graph import Topology
 
 HOSTILE = "\x1b[2J\u202eevil\r\n[red]\u2028"
@@ -291,6 +294,38 @@ def test_pages_of_untrusted_runs_are_safe(run, page, form):
     path = run.path.parent if page == "runs" else run.path
     for options in ({}, {"item": "item-0"}) if page == "show" else ({},):
         assert not set("\x1b\u202e\u2028\r") & set(WRITERS[form](build_page(page, [path], options)))
+
+
+COUNT = iter(range(9))
+DOC = Path(__file__).parents[3] / "docs" / "looking.md"
+
+
+def test_the_page_of_the_docs_is_a_file_beside_the_user(run, tmp_path, monkeypatch, capsys):
+    """Written as docs/looking.md says, found in the working directory, in every form."""
+    code = re.search(r"```python\n(.*?)```", DOC.read_text("utf-8"), re.DOTALL)[1]
+    (tmp_path / "my_pages.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert main(["report", str(run.path), "--page", "my_pages:LONGEST", "--csv"]) == 0
+    assert capsys.readouterr().out == "item,tokens\n" + "".join(f"item-{i},4\n" for i in range(4))
+    check_page(sys.modules.pop("my_pages").LONGEST, [run.path], {"evaluation": "test-before"})
+
+
+@pytest.mark.parametrize("page", ["run", "show", "runs"])
+def test_shipped_pages_pass_the_shipped_check(run, page):
+    check_page(PAGES.get(page), [run.path.parent if page == "runs" else run.path])
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda paths, options: ["text"], "block 0 is str"),
+        (lambda paths, options: [Text((str(next(COUNT)),))], "another page"),
+    ],
+)
+def test_the_shipped_check_finds_what_is_wrong(build, says):
+    with pytest.raises(AssertionError, match=says):
+        check_page(Page("bad", "anything", build), [])
 
 
 def outside(name, paths, options):

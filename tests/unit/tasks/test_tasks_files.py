@@ -177,7 +177,7 @@ def test_files_that_cannot_be_read(tmp_path):
         ({}, "give either path"),
         ({"path": "a.jsonl", "test": "b.jsonl"}, "give either path"),
         ({"test": str(tmp_path / "no.jsonl")}, "cannot be read"),
-        ({"test": str(tmp_path / "x.exe")}, "only .jsonl and .csv"),
+        ({"test": str(tmp_path / "x.exe")}, "only .csv, .tsv, .jsonl, .json, .parquet files"),
         ({"test": str(tmp_path / "latin.jsonl")}, "is not UTF-8"),
         ({"test": str(tmp_path / "empty.jsonl")}, "holds no problems"),
         ({"tests": "x"}, "did you mean 'test'"),
@@ -248,7 +248,7 @@ def test_hub_reads_a_local_parquet_file(tmp_path, monkeypatch):
         make_task("hub", {"train": str(tmp_path / "d.parquet"), "question": "text"})
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"not parquet")
-    with pytest.raises(TaskError, match="cannot be loaded"):
+    with pytest.raises(TaskError, match="is not Parquet"):
         make_task("hub", {"train": str(broken)})
 
 

@@ -29,9 +29,10 @@ from neuromas.learner import update as learning
 from neuromas.models.bundle import load_optimisers, save_optimisers
 from neuromas.storage import MANIFEST, Run
 from neuromas.system import assemble as assembling
-from neuromas.system.assemble import Assembly, load_bundle
+from neuromas.system.assemble import Assembly
 from neuromas.system.network import Network, assign
 from neuromas.system.rollout import Sampling, rollout
+from neuromas.system.saving import load_bundle
 from neuromas.tasks.stream import training_problems
 from neuromas.topology.graph import Topology
 from neuromas.training import evaluations as testing

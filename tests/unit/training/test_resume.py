@@ -14,7 +14,7 @@ from neuromas.config import make_config
 from neuromas.core.errors import RunError
 from neuromas.storage import MANIFEST, Run
 from neuromas.system import assemble as assembling
-from neuromas.system import provenance
+from neuromas.system import provenance, saving
 from neuromas.system.provenance import check_unchanged, digests
 from neuromas.system.saved_state import is_line
 from neuromas.training import loop
@@ -239,10 +239,10 @@ def test_asking_while_training_removes_checkpoints(half, monkeypatch, place):
         half.prune(1, ())
         real(*args)
 
-    monkeypatch.setattr(assembling, "load_adapters", load)
+    monkeypatch.setattr(saving, "load_adapters", load)
     if place == "run":
         half.write("status.json", {**half.read("status.json"), "best": 0})
-    assembling.load_bundle(half.path if place == "run" else oldest)
+    saving.load_bundle(half.path if place == "run" else oldest)
     assert oldest.is_dir()
     half.prune(1, ())
     assert not oldest.exists()

@@ -12,7 +12,7 @@ from neuromas.growth.parent import ParentRun, child_config, prune
 from neuromas.report.reading import origins
 from neuromas.storage import Run
 from neuromas.system import assemble as assembling
-from neuromas.system.assemble import load_bundle
+from neuromas.system.saving import load_bundle
 from neuromas.training import evaluations as testing
 from neuromas.training import loop
 from neuromas.training import restate as restating

@@ -15,7 +15,7 @@ from neuromas.models.bundle import load_optimisers, read_manifest
 from neuromas.storage import OPTIMISERS, Run, reading
 from neuromas.storage.tidy import leftovers, remove
 from neuromas.system import assemble as assembling
-from neuromas.system.assemble import load_bundle
+from neuromas.system.saving import load_bundle
 from neuromas.training.checkpoints import settle_down
 from neuromas.training.run import start
 from neuromas.training.step import Trainer

@@ -14,8 +14,8 @@ from neuromas.engines.local.cache import CachePlan, Columns, Pair
 from neuromas.engines.local.sampling import draw, uniforms
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.backbone import Backbone
-from neuromas.models.parallel import cores, crew
-from neuromas.models.prefix_tree import TriePlan, bundles, paint, plant
+from neuromas.models.parallel import cores, parallel_map
+from neuromas.models.prefix_tree import TreePlan, batch_by_length, build_trees, pad_trees
 
 _LEAST = 8  # requests that are worth a thread of their own
 # columns of a group that belong to single slots: each is computed for all of them, which costs a CPU time;
@@ -59,9 +59,9 @@ def generate(
             batch = [requests[i] for i in order[part]]
             return _Batch(limits, bank, batch, temperature).run(stop)
 
-    with crew(backbone.device, len(parts), granted // side) as each:
-        for part, spoken in zip(parts, each(one, parts), strict=True):
-            for i, generation in zip(order[part], spoken, strict=True):
+    with parallel_map(backbone.device, len(parts), granted // side) as each:
+        for part, written in zip(parts, each(one, parts), strict=True):
+            for i, generation in zip(order[part], written, strict=True):
                 out[i] = generation
     return [generation for generation in out if generation is not None]
 
@@ -231,19 +231,19 @@ class _Prompts:
     """
 
     def __init__(self, backbone: Backbone, bank: AdapterBank, batch: Sequence[Request]) -> None:
-        rows, self._places = plant([(one.adapter, one.prefix + one.suffix) for one in batch])
+        rows, self._places = build_trees([(one.adapter, one.prefix + one.suffix) for one in batch])
         self._offset = [0] * len(rows)
         parts: list[dict[int, Pair]] = []
         hidden, start = [], 0
-        for bundle in bundles(rows, backbone.tokens):
-            canvas = paint([rows[i] for i in bundle], backbone.device)
-            plan = TriePlan(canvas, keep=True)
-            with bank.select([rows[i].adapter for i in bundle], backbone.dtype):
-                hidden.append(backbone.hidden(canvas.ids, canvas.position, plan).flatten(0, 1))
+        for members in batch_by_length(rows, backbone.tokens):
+            trees = pad_trees([rows[i] for i in members], backbone.device)
+            plan = TreePlan(trees, keep=True)
+            with bank.select([rows[i].adapter for i in members], backbone.dtype):
+                hidden.append(backbone.hidden(trees.ids, trees.position, plan).flatten(0, 1))
             parts.append({n: (_flat(k), _flat(v)) for n, (k, v) in plan.kept.items()})
-            for line, i in enumerate(bundle):
-                self._offset[i] = start + line * canvas.ids.shape[1]
-            start += canvas.ids.numel()
+            for line, i in enumerate(members):
+                self._offset[i] = start + line * trees.ids.shape[1]
+            start += trees.ids.numel()
         self.kept = {n: (_join(n, 0, parts), _join(n, 1, parts)) for n in parts[0]}
         ends = [self._offset[row] + path[-1] for row, path in self._places]
         self.last = torch.cat(hidden)[torch.tensor(ends, device=backbone.device)]

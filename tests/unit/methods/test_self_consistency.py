@@ -9,7 +9,8 @@ import pytest
 from neuromas.core.errors import ConfigError, TaskError
 from neuromas.core.task import Problem, Score
 from neuromas.engines.scripted import ScriptedEngine
-from neuromas.evaluation.evaluate import evaluate, vote
+from neuromas.evaluation.evaluate import evaluate
+from neuromas.methods.running import vote
 from neuromas.system.network import Network
 from neuromas.topology.graph import Topology
 

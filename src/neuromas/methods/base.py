@@ -1,0 +1,73 @@
+"""What a method is, and what it is given to answer with."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from neuromas.core.episode import EpisodeGroup
+from neuromas.core.task import Problem, Task
+from neuromas.system.network import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one question may cost: calls (0: as many as the method declares) and tokens of a call.
+
+    ``message_tokens`` is for what others are to read, ``answer_tokens`` for what may become the answer.
+    """
+
+    calls: int = 0
+    message_tokens: int = 16
+    answer_tokens: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where methods answer: a network, the frozen model beneath it, a task, and what a question may cost.
+
+    ``frozen`` is the adapter with which the network's engine writes as the backbone alone does;
+    ``parameters`` counts the network's trainable ones. Every draw derives from ``seed``.
+    """
+
+    network: Network
+    task: Task
+    frozen: int
+    parameters: int
+    allowance: Allowance
+    seed: int = 0
+
+
+class Method(ABC):
+    """A way to answer. Fields of a derived dataclass are its options; it holds no state between questions.
+
+    ``costs`` says in words how many calls a question takes, ``source`` where the method is from, and
+    ``differs`` what is left out of or added to that. ``of_network``: it answers with the trained network.
+    """
+
+    costs: ClassVar[str]
+    source: ClassVar[str]
+    differs: ClassVar[str] = ""
+    of_network: ClassVar[bool] = False
+
+    @abstractmethod
+    def calls(self, bench: Bench) -> int:
+        """The most messages that are sampled for one question."""
+
+    def parameters(self, bench: Bench) -> int:
+        """How many trained parameters it answers with."""
+        return bench.parameters if self.of_network else 0
+
+    @abstractmethod
+    def answer(self, bench: Bench, problems: Sequence[Problem], samples: int = 1) -> list[EpisodeGroup]:
+        """``samples`` independent answers to every problem, in their order.
+
+        An episode holds every message that was sampled for its answer, scored (see ``rollout.scored``); what
+        fails is data (see ``Episode``). The gold answer of a problem must have no influence on any text.
+        """
+
+    def about(self, bench: Bench) -> dict[str, Any]:
+        """What the summary of an evaluation says of it beside name, parameters and options."""
+        return {"nodes": self.calls(bench)}

@@ -1,0 +1,171 @@
+"""Methods that talk with the frozen model, written for one problem and played for all of them in step.
+
+``Dialogue.talk`` is a generator: it yields what is to be written next and is sent the turns. All problems'
+requests of a round are one batch of the engine, whatever each of them asks.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, replace
+
+from neuromas.core.episode import Episode, EpisodeGroup, Turn, grouped
+from neuromas.core.errors import PromptError, one_line
+from neuromas.core.seeds import derive
+from neuromas.core.task import Problem
+from neuromas.engines.base import Generation, Request
+from neuromas.methods.base import Bench, Method
+from neuromas.prompts.boundary import one_line as as_one_line
+from neuromas.prompts.boundary import quote, structure
+from neuromas.system.rollout import WRONG, scored
+
+Read = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One message of the frozen model about the problem's question.
+
+    ``told`` is the method's own text, in which ``{format}`` stands for the form of the answer; ``shown`` are
+    lines made of what was written before, each is made one line. ``speaker`` is the turn's ``node``;
+    ``final`` says that the message may become the answer, which decides how long it may be.
+    """
+
+    told: str
+    shown: tuple[str, ...] = ()
+    speaker: int = 0
+    final: bool = True
+
+
+Talk = Generator[Sequence[Ask], Sequence[Turn], str]
+
+
+class Dialogue(Method):
+    """A method whose messages are all the frozen model's, each at ``temperature`` (0: greedy)."""
+
+    temperature: float = 0.0
+
+    @abstractmethod
+    def talk(self, problem: Problem, read: Read) -> Talk:
+        """Yield the next messages to be written, take their turns, return the answer's text.
+
+        ``problem`` comes without its gold answer. ``read(text)`` is the answer that the task understands in a
+        text, None if it understands none.
+        """
+
+    def answer(self, bench: Bench, problems: Sequence[Problem], samples: int = 1) -> list[EpisodeGroup]:
+        """See ``Method.answer``."""
+        passes = [_Pass(bench, self, one, sample) for one in problems for sample in range(samples)]
+        while waiting := [one for one in passes if one.requests]:
+            requests = [request for one in waiting for request in one.requests]
+            spoken = iter(bench.network.engine.generate(requests, self.temperature, _ends(bench)))
+            for one in waiting:
+                one.hear([next(spoken) for _ in one.requests])
+        return grouped([one.finish() for one in passes], samples)
+
+
+def _ends(bench: Bench) -> frozenset[int]:
+    """Tokens that end a message: of the turn, in the plain style also of the line."""
+    codec = bench.network.engine.codec
+    return codec.line_end_ids if bench.network.style == "plain" else codec.end_ids
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One answer under way; ``requests`` are what it waits for."""
+
+    bench: Bench
+    method: Dialogue
+    problem: Problem
+    sample: int
+    asks: list[Ask] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
+    said: str | None = None
+    failure: str | None = None
+    talk: Talk = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.talk = self.method.talk(replace(self.problem, answer="", meta={}), self._read)
+        self._go_on(None)
+
+    def hear(self, spoken: Sequence[Generation]) -> None:
+        """Note what was written and let the method go on."""
+        turns = [self._turn(*one) for one in zip(self.asks, self.requests, spoken, strict=True)]
+        self.turns += turns
+        self._go_on(turns)
+
+    def finish(self) -> Episode:
+        """The episode. What the method made fail by what it wrote is wrong; else it was not asked."""
+        episode = Episode(self.problem, self.sample, tuple(self.turns), None, elected=self.said)
+        if self.failure is None:
+            return scored(self.bench.task, episode)
+        wrong = WRONG if self.turns else None
+        return replace(episode, score=wrong, failure=self.failure, answered=False)
+
+    def _go_on(self, turns: Sequence[Turn] | None) -> None:
+        """Ask the method for its next messages, or its answer."""
+        self.asks, self.requests = [], []
+        try:
+            self.asks = list(next(self.talk) if turns is None else self.talk.send(turns))
+            if not self.asks:
+                raise ValueError("it asks for nothing and does not answer")
+            self.requests = [self._request(place, ask) for place, ask in enumerate(self.asks)]
+        except StopIteration as end:
+            self.said = str(end.value)
+        except PromptError as error:
+            self.failure = one_line(error)
+        except Exception as error:  # what a method makes of an odd text must not end the others' answers
+            self.failure = f"method: {type(error).__name__}: {one_line(error)}"
+
+    def _read(self, text: str) -> str | None:
+        """The answer the task understands in a text."""
+        episode = Episode(self.problem, self.sample, (), None, elected=text)
+        score = scored(self.bench.task, episode).score
+        return None if score is None else score.parsed
+
+    def _request(self, place: int, ask: Ask) -> Request:
+        """The ask as tokens. Raises PromptError if they do not fit the model."""
+        engine, allowance = self.bench.network.engine, self.bench.allowance
+        prefix, suffix = _prompt(self.bench, self.problem, ask)
+        new = allowance.answer_tokens if ask.final else allowance.message_tokens
+        size = len(prefix) + len(suffix)
+        if size + new > engine.context:
+            raise PromptError(f"a prompt of {size} and a message of {new} tokens exceed {engine.context}")
+        drawn = len(self.turns) + place
+        seed = derive(self.bench.seed, "method", self.problem.id, self.sample, drawn)
+        return Request(self.bench.frozen, prefix, suffix, new, seed)
+
+    def _turn(self, ask: Ask, request: Request, out: Generation) -> Turn:
+        """The record of one message."""
+        engine = self.bench.network.engine
+        text = engine.codec.decode(out.ids)
+        if out.ended and self.bench.network.style == "plain":
+            text = re.split(r"[\r\n]", text, maxsplit=1)[0]
+        return Turn(
+            node=ask.speaker,
+            prefix_ids=request.prefix,
+            suffix_ids=request.suffix,
+            ids=out.ids,
+            logprobs=out.logprobs,
+            text=text,
+            ended=out.ended,
+            temperature=self.method.temperature,
+            adapter=request.adapter,
+            version=engine.version(request.adapter),
+        )
+
+
+def _prompt(bench: Bench, problem: Problem, ask: Ask) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What the model reads, cut where samples of a problem begin to differ."""
+    codec = bench.network.engine.codec
+    told = ask.told.replace("{format}", as_one_line(bench.task.answer_format))
+    frame = codec.chat(told) if bench.network.style == "chat" else None
+    known = structure("\n".join(map(codec.decode, frame)) if frame else None)
+    question = f"Question: {quote(problem.question, known)}\n"
+    shown = "".join(f"{as_one_line(line)}\n" for line in ask.shown)
+    if frame:
+        return frame[0] + codec.encode(question), codec.encode(f"{shown}Write the answer.") + frame[1]
+    return codec.start_ids + codec.encode(f"{told}\n{question}"), codec.encode(f"{shown}Answer:")

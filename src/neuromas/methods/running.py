@@ -1,0 +1,81 @@
+"""A method by name, and what it earns on held-out problems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from neuromas.core.episode import EpisodeGroup
+from neuromas.core.errors import ConfigError, one_line, unknown
+from neuromas.core.parts import METHODS
+from neuromas.core.registry import arguments
+from neuromas.core.task import Problem, Split, Task
+from neuromas.evaluation.evaluate import Evaluation, evaluation
+from neuromas.evaluation.heldout import first_problems
+from neuromas.methods.base import Allowance, Bench, Method
+from neuromas.methods.self_consistency import SelfConsistency
+from neuromas.system.network import Network
+
+
+def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
+    """The method of that name with these options.
+
+    Raises ConfigError in one line if there is none, if an option is unknown or impossible, or if it is no
+    Method.
+    """
+    part, given = METHODS.get(name), dict(options or {})
+    try:
+        known = arguments(part)
+        for option in given:
+            if option not in known:
+                raise ConfigError(unknown(f"option of method {name!r}", option, known))
+        made = part(**given)
+    except ConfigError:
+        raise
+    except Exception as error:  # foreign code: whatever it raises, it cannot be used
+        raise ConfigError(f"method {name!r} cannot be made: {one_line(error)}") from error
+    if not isinstance(made, Method):
+        raise ConfigError(f"method {name!r} is no Method (see neuromas.methods.base)")
+    return made
+
+
+def evaluate_method(name: str, method: Method, bench: Bench, split: Split, count: int) -> Evaluation:
+    """What a method earns on the first ``count`` problems of a split, with the statistics of ``evaluate``.
+
+    Raises ConfigError if it takes more calls than it may or declares, or gives other than one answer to
+    every problem; TaskError if the split is empty.
+    """
+    most, allowed = method.calls(bench), bench.allowance.calls
+    if allowed and most > allowed:
+        raise ConfigError(f"method {name!r} takes {most} calls a question, at most {allowed} are allowed")
+    problems = first_problems(bench.task, split, count)
+    groups = method.answer(bench, problems)
+    _check(name, groups, problems, most)
+    summary = {"split": split, "intervention": "none", **method.about(bench), "method": name}
+    summary |= {"parameters": method.parameters(bench), "options": _options(method)}
+    episodes = [group.episodes[0] for group in groups]
+    return evaluation(bench.task, episodes, summary, bench.network.engine.codec)
+
+
+def vote(
+    network: Network, task: Task, split: Split, count: int, *, votes: int, temperature: float, seed: int = 0
+) -> Evaluation:
+    """``SelfConsistency`` of a network on held-out problems, without a model beneath it."""
+    method = SelfConsistency(votes, temperature)
+    where = Bench(network, task, frozen=-1, parameters=0, allowance=Allowance(), seed=seed)
+    return evaluate_method("self-consistency", method, where, split, count)
+
+
+def _check(name: str, groups: Sequence[EpisodeGroup], problems: Sequence[Problem], most: int) -> None:
+    """Raises ConfigError if the answers are not one to each problem, or took more calls than declared."""
+    if [[one.problem.id for one in group.episodes] for group in groups] != [[p.id] for p in problems]:
+        raise ConfigError(f"method {name!r} does not give one answer to every problem, in their order")
+    took = max(len(group.episodes[0].turns) for group in groups)
+    if took > most:
+        raise ConfigError(f"method {name!r} took {took} calls for a question and declares {most}")
+
+
+def _options(method: Method) -> dict[str, Any]:
+    """The options with which it was made."""
+    return asdict(method) if is_dataclass(method) else {}

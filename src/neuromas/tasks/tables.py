@@ -1,0 +1,105 @@
+"""From rows of any source to a task: which columns are read, and how rows become splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from neuromas.core.errors import TaskError
+from neuromas.core.task import SPLITS, Problem, Split
+from neuromas.tasks.options import Option
+from neuromas.tasks.pieces import CUTS
+from neuromas.tasks.reading import Row, read_rows
+from neuromas.tasks.rows import Fields, to_problem
+from neuromas.tasks.stored import StoredTask, by_hash, disjoint, mixed
+
+MAX_ROWS = 1_000_000
+Source = Split | Literal["all"]  # "all": still to be cut into splits
+
+FIELD_OPTIONS = (
+    Option("question", "question", "field that holds the question"),
+    Option("choices", "choices", "field that holds the choices, or several fields separated by commas"),
+    Option("answer", "answer", "field that holds the gold answer; empty = there is none, a reward decides"),
+    Option("answer_type", "answer_type", "field that holds the kind of answer"),
+    Option("parts", "parts", "field that holds the question's parts, a list or text with |; empty = none"),
+    Option("stem", "stem", "field that holds what every reader of a part is shown, too"),
+    Option("cut", "", "cut every question into pieces, instead of a field of parts", allowed=("", *CUTS)),
+    Option("pieces", 2, "how many pieces cut makes", 2, 64),
+    Option(
+        "answer_is",
+        "",
+        "how the answer names its choice, an index counting from 0; empty = whichever fits alone",
+        allowed=("", "index", "letter", "text"),
+    ),
+    Option(
+        "kind", "", "kind of all answers; empty = by row", allowed=("", "choice", "number", "yesno", "text")
+    ),
+    Option("strict", False, "the whole text must be the answer, not one unambiguous part of it"),
+    Option("validation_share", 0.1, "share that becomes validation where no such file is given", 0.0, 0.9),
+    Option("test_share", 0.1, "share that becomes test when one source is cut", 0.0, 0.9),
+    Option("overlap", "error", "what to do if splits share questions", allowed=("error", "drop")),
+)
+FILE_OPTIONS = (
+    Option("sep", "", "separator of CSV files; empty = , ; | or tab, whichever the heading has"),
+    Option("encoding", "utf-8", "encoding of text files"),
+)
+
+
+def fields_of(options: Mapping[str, Any]) -> Fields:
+    """The field names among the options."""
+    cut = (options["cut"], options["pieces"]) if options["cut"] else None
+    keys = ("question", "choices", "answer", "answer_type", "kind", "answer_is", "parts", "stem")
+    return Fields(**{key: options[key] for key in keys}, cut=cut)
+
+
+def read_table(path: str, fields: Fields, options: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """All problems of a file. Raises TaskError that names file, line or row, and field."""
+    rows = read_rows(path, fields.columns, options["sep"], options["encoding"])
+    return problems_of(rows, fields, Path(path).stem)
+
+
+def problems_of(rows: Iterable[Row], fields: Fields, stem: str) -> tuple[Problem, ...]:
+    """Problems of (where, row) pairs, at least one and at most MAX_ROWS.
+
+    Ids name draws and pairs of items, so a repeated one is refused.
+    """
+    problems: list[Problem] = []
+    known: set[str] = set()
+    for where, row in _bounded(rows):
+        problem = to_problem(row, fields, where, f"{stem}-{len(problems)}")
+        if problem.id in known:
+            raise TaskError(f"{where}: id {problem.id!r} stands twice")
+        known.add(problem.id)
+        problems.append(problem)
+    if not problems:
+        raise TaskError(f"{stem}: holds no problems")
+    return tuple(problems)
+
+
+def _bounded(rows: Iterable[Row]) -> Iterator[Row]:
+    for number, (where, row) in enumerate(rows):
+        if number >= MAX_ROWS:
+            raise TaskError(f"{where}: more than {MAX_ROWS} rows")
+        yield where, row
+
+
+def assemble(
+    name: str, sources: Mapping[Source, Sequence[Problem]], options: Mapping[str, Any]
+) -> StoredTask:
+    """A task from problems by split, or from ``"all"`` problems that are still to be cut."""
+    validation, test = options["validation_share"], options["test_share"]
+    if validation + test > 0.95:
+        raise TaskError(
+            f"task {name!r}: validation_share + test_share = {validation + test:g}, "
+            f"nothing is left to train on"
+        )
+    splits: dict[Split, tuple[Problem, ...]]
+    if "all" in sources:
+        splits = by_hash(sources["all"], validation, test)
+    else:
+        splits = {split: tuple(sources.get(split, ())) for split in SPLITS}
+        if "validation" not in sources and validation > 0:
+            splits |= {k: v for k, v in by_hash(splits["train"], validation, 0.0).items() if k != "test"}
+    kept = disjoint(name, splits, options["overlap"])
+    return StoredTask(name, {split: mixed(split, kept[split]) for split in kept}, options["strict"])

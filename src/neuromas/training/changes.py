@@ -1,0 +1,160 @@
+"""Going on with a run under a changed configuration: what may change, and what is noted of it.
+
+What the state was made with stays: the network, its data and their order, how an update is computed. More
+steps and stages may follow, and how the run is watched, kept and rated is free. ``train.steps`` of a run
+that grows is the length of all its stages: a change of it alone is one of the last.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from neuromas.config import Config, apply_overrides, make_config
+from neuromas.core.errors import ConfigError, shown
+from neuromas.growth.stages import settle, shapes
+from neuromas.storage import Run
+from neuromas.system.provenance import digests
+from neuromas.training.state import TrainState
+
+_FREE = (
+    *("train.steps", "train.lr", "train.guard", "growth.stages", "growth.lr", "growth.patience"),
+    *("evaluate.every", "evaluate.test", "alarms", "run"),
+)
+_FIXED = ("run.directory",)
+_TESTS = ("test-after", "test-after-blank", "test-after-shuffle")
+Changes = dict[str, tuple[Any, Any]]
+
+
+def changed_config(config: Config, overrides: Sequence[str]) -> Config:
+    """The configuration with these overrides. Raises ConfigError."""
+    data = apply_overrides(config.model_dump(mode="json"), overrides)
+    before, stages = config.model_dump(mode="json"), data["growth"]["stages"]
+    if stages and stages != before["growth"]["stages"]:
+        if data["train"]["steps"] == before["train"]["steps"]:
+            del data["train"]["steps"]  # it follows from the stages
+    elif stages:
+        stages[-1][1] += data["train"]["steps"] - before["train"]["steps"]
+    return settle(make_config(data))
+
+
+def differences(before: Config, after: Config) -> Changes:
+    """Every key whose value is not the same, with both values."""
+    was, now = (dict(_flat(config.model_dump(mode="json"))) for config in (before, after))
+    return {key: (was.get(key), now.get(key)) for key in {**was, **now} if was.get(key) != now.get(key)}
+
+
+def changes(before: Config, after: Config) -> Changes:
+    """The same. Raises ConfigError for a key that must not change in a run that goes on."""
+    found = differences(before, after)
+    for key, (old, new) in found.items():
+        if key in _FIXED or not any(key == free or key.startswith(f"{free}.") for free in _FREE):
+            raise ConfigError(
+                f"{key} = {shown(new)}, but the run was trained with {shown(old)}; a run that goes on may "
+                f"change {', '.join(_FREE[:-2])}, {_FREE[-2]}.* and {_FREE[-1]}.*"
+            )
+    return found
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All values by their dotted keys."""
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def told(found: Changes) -> str:
+    """``train.steps = 200 (was 100)``."""
+    return ", ".join(f"{key} = {shown(new)} (was {shown(old)})" for key, (old, new) in found.items())
+
+
+def check_stages_stay(before: Config, state: TrainState) -> None:
+    """What has been trained is a part of what the state's configuration says, and gates stay as they are.
+
+    Raises ConfigError naming key and values; ``state`` came from a checkpoint of configuration ``before``.
+    """
+    old, new = shapes(before), shapes(state.config)
+    stage, step, index = state.stage, state.step, state.stage.index
+    if index < 0 or old == new:
+        return
+    key = "growth.stages" if state.config.growth.stages or before.growth.stages else "train.steps"
+    if new[:index] != old[:index] or len(new) <= index or new[index][0] != old[index][0]:
+        raise ConfigError(f"{key} = {shown(_plain(new))}, but {shown(_plain(old[: index + 1]))} are trained")
+    if step > stage.since + new[index][1]:
+        had = step - stage.since
+        raise ConfigError(f"{key}: stage {index + 1} has had {had} steps, more than {new[index][1]}")
+    _check_gates(replace(stage, steps=old[index][1]), state, key)
+
+
+def _check_gates(was: Any, state: TrainState, key: str) -> None:
+    """Gates and first rates are shares of a stage: a longer one must not be thrown back into them."""
+    stage, step, growth = state.stage, state.step, state.config.growth
+    many = len(state.trainer.optimisers)
+    same_gates = was.opening(step, growth) == stage.opening(step, growth)
+    if not same_gates or was.rates(step, growth, many) != stage.rates(step, growth, many):
+        raise ConfigError(
+            f"{key}: with {stage.steps} steps instead of {was.steps} stage {stage.index + 1} would stand at "
+            f"another place of its gates and first rates (growth.anneal, growth.first) at step {step}; "
+            f"append a stage of the same shape to growth.stages instead"
+        )
+
+
+def _plain(stages: Sequence[tuple[str, int]]) -> list[list[Any]]:
+    return [list(stage) for stage in stages]
+
+
+def schedule_notes(before: Config, state: TrainState) -> list[str]:
+    """What a new length does to schedules that are functions of it, a line each."""
+    config, trainer, notes = state.config, state.trainer, list[str]()
+    if shapes(before) == shapes(config):
+        return []
+    if config.train.schedule != "constant":
+        notes.append(
+            f"train.schedule = {config.train.schedule!r} now spans the {trainer.span} steps of the stage: "
+            f"it goes on at a learning rate of {trainer.scheduled():g}"
+        )
+    if config.train.final_temperature is not None:
+        notes.append(
+            f"train.final_temperature is now that of step {config.train.steps}: sampling goes on at a "
+            f"temperature of {trainer.temperature():g}"
+        )
+    return notes
+
+
+def reopen(run: Run, config: Config, found: Changes, step: int) -> None:
+    """Write the changed configuration into the run, and what was changed when.
+
+    The tests of the end so far, if it had one, are kept as ``test-after-step-N``. A kill between two of these
+    writes leaves a run that can be resumed: first as it was, after the last one as it is to be.
+    """
+    status = run.read("status.json") if (run.path / "status.json").is_file() else {}
+    if status.get("finished"):
+        run.write("status.json", {**status, "finished": False})
+    for name in _TESTS:
+        kept = name.replace("test-after", f"test-after-step-{step}")
+        for file in sorted((run.path / "evaluations").glob(f"{name}.*")):
+            file.rename(file.with_name(file.name.replace(name, kept, 1)))
+    facts = run.read("run.json")
+    entry = {
+        "step": step,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "keys": {key: list(pair) for key, pair in found.items()},
+    }
+    if isinstance(facts.get("inputs"), dict):  # 0.1.0 kept none
+        facts["inputs"] = {**digests(config), **facts["inputs"]}
+    facts["changes"] = [*_in_effect(facts.get("changes", []), found), entry]
+    run.write("run.json", facts)
+    run.write("config.json", config.model_dump(mode="json"))
+
+
+def _in_effect(entries: Any, found: Changes) -> list[Any]:
+    """Earlier changes; a kill between two files may have left a last one that never came into effect."""
+    if not isinstance(entries, list) or not entries:
+        return []
+    last = entries[-1].get("keys", {}) if isinstance(entries[-1], dict) else {}
+    held = all(key not in found or pair[1:] == [found[key][0]] for key, pair in last.items())
+    return entries if held else entries[:-1]

@@ -1,0 +1,88 @@
+"""Methods through the command line: what is offered, one of one's own, and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from neuromas.core.parts import METHODS
+
+OWN = '''
+from dataclasses import dataclass
+from neuromas.methods.dialogue import Ask, Dialogue
+
+@dataclass(frozen=True)
+class Twice(Dialogue):
+    """Asked again and again, shown what it said before."""
+
+    rounds: int = 2
+    costs = "rounds"
+    source = "a test"
+
+    def calls(self, bench):
+        return self.rounds
+
+    def talk(self, problem, read):
+        shown = ()
+        for _ in range(self.rounds):
+            (turn,) = yield [Ask("Answer: {format}.", shown)]
+            shown = (f"Before: {turn.text}",)
+        return turn.text
+
+class NoMethod:
+    pass
+'''
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    (tmp_path / "own_method.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_method", raising=False)
+    return "own_method:Twice"
+
+
+def test_listing_methods_loads_no_torch(cli):
+    code = "import sys; from neuromas.cli import main; main(['methods']); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    assert "arXiv:2203.11171" in done.stdout
+    status, out, _ = cli("methods", "self-consistency")
+    assert (status, "  votes = 5" in out, "frequent answer" in out) == (0, True, True)
+    assert "did you mean 'direct'" in cli("methods", "direkt")[2]
+
+
+def test_an_own_method_through_the_command(module, cli, tmp_path):
+    small = "model.backbone=tiny model.dtype=float32 model.device=cpu model.rank=2 train.steps=1"
+    small += " train.problems=1 train.samples=2 evaluate.test=4 evaluate.every=0"
+    small += " network.message_tokens=3 network.answer_tokens=3"
+    assert cli("train", *small.split(), "--run", "run")[0] == 0
+    call = ("evaluate", "run", "--items", 3)
+    status, out, err = cli(*call, "--method", module, "--with", "rounds=3")
+    assert status == 0, err
+    assert "kept as 'test-3-own_method-Twice-rounds=3'" in out
+    assert "calls a question  3.0" in out
+    for method in METHODS.builtin:
+        assert cli(*call, "--method", method)[0] == 0
+    shown = cli("compare", "run:test-3-network", "run:test-3-direct")
+    assert shown[0] == 0, shown
+    first, second = (tmp_path / "run" / "evaluations" / f"test-3-{n}.jsonl" for n in ("network", "none"))
+    assert cli(*call)[0] == 0
+    assert first.read_text() == second.read_text(), "the network as a method is the network"
+    for words, says in (
+        (("--method", "debat"), "unknown method 'debat'"),
+        (("--method", module, "--with", "round=2"), "did you mean 'rounds'"),
+        (("--method", "own_method:NoMethod"), "is no Method"),
+        (("--method", module, "--calls", 1), "takes 2 calls a question, at most 1"),
+        (("--method", "direct", "--votes", 3), "do not go together"),
+        (("--method", "direct", "--messages", "blank"), "do not go together"),
+        (("--with", "agents=2"), "--with needs --method"),
+        (("--calls", 2), "--calls needs --method"),
+        (("--method", "self-consistency", "--with", "votes=0"), "at least 1 vote"),
+        (("--method", "self-consistency", "--with", "votes=x"), "cannot be made"),
+    ):
+        status, out, err = cli(*call, *words)
+        assert (status, len(err.splitlines())) == (2, 1), err
+        assert says in err
