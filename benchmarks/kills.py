@@ -11,8 +11,8 @@ and the list of files: nothing missing, nothing left over.
 
 A full disk: from the n-th operation on, all that writes fails. Then there is space again, and the run is
 continued. A limit on the size of files cuts the writing of one in its middle. Finished runs that are given a
-stage more are killed while they go on. Whole experiments are killed with the process that runs their cells, and
-started again at once.
+stage more are killed while they go on. Whole experiments are killed with the process that runs their cells,
+and started again at once.
 """
 
 from __future__ import annotations

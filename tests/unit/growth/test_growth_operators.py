@@ -418,3 +418,12 @@ def test_a_newcomer_takes_no_number_that_is_taken():
     assert replace(place, readers=()) == replace(
         Topology.from_dict(change.goal.to_dict()).place(0), readers=()
     )
+
+
+def test_a_network_in_the_middle_of_a_growth_says_so_instead_of_blaming_an_edge():
+    change = grow(Topology.parse("1-1"), Topology.parse("1-1-1"))
+    halfway = at(change.start, change.goal, 0.3)
+    for shape in ("1-1-1", "1-1-1-1"):
+        with pytest.raises(TopologyError, match=r"saved in the middle of a growth.*train --resume RUN"):
+            grow(halfway, Topology.parse(shape))
+    assert grow(change.goal, Topology.parse("1-1-1-1")).steps, "with open gates it grows"
