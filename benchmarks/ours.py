@@ -161,7 +161,8 @@ def _whole(args: argparse.Namespace, prompts: Sequence[str], samples: int) -> Ca
     from neuromas.core.task import Problem, Score
     from neuromas.system.network import Network, assign
     from neuromas.topology.graph import Topology
-    from neuromas.training.step import Trainer, train_step
+    from neuromas.training.step import train_step
+    from neuromas.training.trainer import Trainer
 
     class Bench:
         name, answer_format = "bench", "text"
@@ -179,8 +180,7 @@ def _whole(args: argparse.Namespace, prompts: Sequence[str], samples: int) -> Ca
     class Unbroken(Network):
         """Line breaks do not end a message, as in the peers; only end tokens do."""
 
-        @property
-        def ends(self) -> frozenset[int]:
+        def ends(self, node: int) -> frozenset[int]:
             return self.engine.codec.end_ids
 
     engine = _engine(args)

@@ -28,8 +28,9 @@ from neuromas.growth.lineage import Lineage  # noqa: E402
 from neuromas.growth.parent import child_config  # noqa: E402
 from neuromas.models.bundle import read_manifest  # noqa: E402
 from neuromas.storage import MANIFEST, Run, replace_folder  # noqa: E402
-from neuromas.system.assemble import assemble, bundle_folder, load_bundle, save_bundle  # noqa: E402
+from neuromas.system.assemble import assemble  # noqa: E402
 from neuromas.system.provenance import about  # noqa: E402
+from neuromas.system.saving import bundle_folder, load_bundle, save_bundle  # noqa: E402
 from neuromas.training.callbacks import Watching  # noqa: E402
 from neuromas.training.run import resume, start  # noqa: E402
 

@@ -29,7 +29,7 @@ from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Score, Split, Task
 from neuromas.engines.local.sampling import uniforms
 from neuromas.models.tiny import tiny_model
-from neuromas.prompts.build import build_prompt
+from neuromas.prompts.build import Wording, build_prompt
 from neuromas.prompts.codec import ByteCodec
 from neuromas.topology.graph import Topology
 
@@ -148,8 +148,8 @@ def play(network: Network, task: Task, problem: Problem, sample: int, seed: int)
     topology, turns = network.topology, []
     for node in range(len(topology.nodes)):
         heard = [turns[edge.source].text for edge in topology.incoming(node)]
-        form = {"style": "plain", "answer_format": task.answer_format}
-        prompt = build_prompt(topology, node, problem, heard, network.codec, **form)
+        wording = Wording("plain", task.answer_format)
+        prompt = build_prompt(topology, node, problem, heard, network.codec, wording=wording)
         own = derive(seed, "draw", problem.id, sample, node)
         turns.append(write(network, node, prompt.prefix + prompt.suffix, own))
     return turns

@@ -30,15 +30,13 @@ from neuromas.evaluation.evaluate import Evaluation, evaluate  # noqa: E402
 from neuromas.growth.stages import settle  # noqa: E402
 from neuromas.system.assemble import (  # noqa: E402  (torch after the process settings)
     Assembly,
-    check_run,
     check_task,
     configured_task,
-    load_bundle,
     own_config,
-    trust_run,
 )
 from neuromas.system.network import Network  # noqa: E402
 from neuromas.system.rollout import Sampling, rollout  # noqa: E402
+from neuromas.system.saving import check_run, load_bundle, trust_run  # noqa: E402
 from neuromas.training.callbacks import Callback, Watch, Watching  # noqa: E402
 from neuromas.training.changes import differences  # noqa: E402
 from neuromas.training.run import resume as _resume  # noqa: E402

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md is run: every part from outside the package, by address and by entry point, and from inside."""
+"""CONTRIBUTING.md is run: every part from outside, by address and by entry point, and from inside."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory):
-    """A folder with the four files, the entry points of a package, and a run trained with two of the parts."""
+    """A folder with the four files, the entry points of a package, and a run with two of the parts."""
     folder = tmp_path_factory.mktemp("outside")
     for kind in KINDS:
         assert f"`my_{kind}.py`" in part(kind)

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from neuromas.report.lineage import lineage_svg, lineage_text
     from neuromas.report.reading import readable
     from neuromas.storage import write_atomic
-    from neuromas.system.assemble import bundle_folder
+    from neuromas.system.saving import bundle_folder
 
     folder = bundle_folder(Path(args.path))
     manifest = read_manifest(folder)

@@ -24,7 +24,7 @@ def add_trust(parser: argparse.ArgumentParser, model: bool = False) -> None:
 def allow(args: argparse.Namespace, path: Path) -> None:
     """With ``--trust``, note what the run or checkpoint names as this user's choice."""
     if args.trust:
-        from neuromas.system.assemble import trust_run
+        from neuromas.system.saving import trust_run
 
         trust_run(path)
 

@@ -75,7 +75,7 @@ def _resume(args: argparse.Namespace) -> int:
         )
     check_keys(args.settings)
     directory = Run.open(Path(args.resume)).path
-    from neuromas.system.assemble import check_run
+    from neuromas.system.saving import check_run
     from neuromas.training.run import resume
 
     allow(args, directory)
@@ -86,7 +86,7 @@ def _resume(args: argparse.Namespace) -> int:
 def _carry_on(args: argparse.Namespace, directory: Path, config: Config) -> int:
     """Go on with the run of this configuration, or report it where it is finished."""
     from neuromas.api import check_same
-    from neuromas.system.assemble import check_run
+    from neuromas.system.saving import check_run
     from neuromas.training.run import resume
 
     there = Run.open(directory)

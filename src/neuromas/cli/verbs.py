@@ -31,6 +31,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "validate": "check a task without a model",
         "topology": "draw a topology and say what it costs",
         "methods": "list ways to answer beside the network, or the options of one",
+        "prompts": "print what every node of a network reads for one problem, token by token",
         "tasks": "list tasks, or the options of one",
         "schema": "JSON schema of a configuration or an experiment: editors complete TOML with it",
         "backbones": "list models that can be used here",

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from neuromas.core.choices import Question, Share, Style
 from neuromas.core.errors import ConfigError, shown
 from neuromas.core.parts import ESTIMATORS
 from neuromas.core.registry import Registry
@@ -93,11 +94,15 @@ class NetworkConfig(Section):
     """The architecture."""
 
     topology: str = Field("2-1", description="widths or another shape, or a .toml, .json or .graphml file")
-    question: Literal["auto", "all", "first", "split"] = Field(
+    question: Question = Field(
         "auto", description="who reads the question; auto: as the file says, all where it is silent"
     )
-    share: Literal["node", "layer", "all"] = Field("node", description="who has an adapter of its own")
-    style: Literal["plain", "chat"] = Field("plain", description="prompts as text or by the chat template")
+    share: Share = Field("node", description="who has an adapter of its own")
+    style: Style = Field("plain", description="prompts as text or by the chat template")
+    prompt: str = Field("", description="a .toml file with texts of your own, see docs/prompts.md")
+    examples: int = Field(
+        0, ge=0, le=64, description="worked training problems shown to whom the prompt file says"
+    )
     message_tokens: int = Field(16, ge=1, le=4096, description="most tokens of a message")
     answer_tokens: int = Field(16, ge=1, le=4096, description="most tokens of the answer")
 

@@ -88,6 +88,12 @@ def is_address(name: object) -> bool:
     return bool(colon) and dotted
 
 
+def arguments(part: Any) -> list[str]:
+    """Names of what a class or function may be called with by name: the options of a part."""
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    return [name for name, one in signature(part).parameters.items() if one.kind in named]
+
+
 def origin(address: str) -> str | None:
     """The file that importing ``module:Attribute`` would run first, if any; nothing is imported."""
     top = address.partition(":")[0].partition(".")[0]
@@ -97,12 +103,6 @@ def origin(address: str) -> str | None:
         return None
     places = [] if found is None else [found.origin, *(found.submodule_search_locations or ())]
     return next((place for place in places if place), None)
-
-
-def arguments(part: Any) -> list[str]:
-    """Names of what a class or function may be called with by name: the options of a part."""
-    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-    return [name for name, one in signature(part).parameters.items() if one.kind in named]
 
 
 def load(address: str, kind: str) -> Any:

@@ -19,5 +19,6 @@ def first_problems(task: Task, split: Split, count: int) -> list[Problem]:
 
 
 def about_network(network: Network) -> dict[str, Any]:
-    """What a summary says of the network that answered."""
-    return {"nodes": len(network.topology.nodes)}
+    """What a summary says of the network that answered: its nodes, and whose prompts if a user's own."""
+    mark = network.template.mark
+    return {"nodes": len(network.topology.nodes)} | ({"prompts": mark} if mark else {})

@@ -180,7 +180,7 @@ def join(
     names, wanted, sees = _parts(goal)
     had = {(now[s], now[t]): rest for (s, t), rest in _parts(old)[1].items()}
     dropped = [pair for pair in had if pair not in wanted]
-    _check_bridges(goal, origin, dropped)
+    _check_bridges(goal, origin, {pair: bool(_table(had[pair]).get("spare")) for pair in dropped})
     edges = dict(wanted) | had | {pair: [_table(had[pair]) | {"spare": True}] for pair in dropped}
     written: dict[str, list[int | None]] = {}
     for (source, _), rest in had.items():
@@ -218,14 +218,19 @@ def _table(rest: Sequence[Any]) -> dict[str, Any]:
     return dict(rest[0]) if isinstance(rest[0], Mapping) else {"budget": rest[0]}
 
 
-def _check_bridges(goal: Topology, origin: Mapping[str, str], dropped: Sequence[tuple[str, str]]) -> None:
-    """Raises TopologyError unless new nodes alone lead from source to target of every dropped edge."""
+def _check_bridges(
+    goal: Topology, origin: Mapping[str, str], dropped: Mapping[tuple[str, str], bool]
+) -> None:
+    """Raises TopologyError unless new nodes alone lead from source to target of every dropped edge.
+
+    ``dropped`` says of each whether it is a spare one: the old network is in the middle of a growth.
+    """
     names = [node.name for node in goal.nodes]
     readers: dict[str, list[str]] = {name: [] for name in names}
     for edge in goal.edges:
         readers[names[edge.source]].append(names[edge.target])
     behind: dict[str, set[str]] = {}
-    for source, target in dropped:
+    for (source, target), spare in dropped.items():
         if source not in behind:
             waiting, passed, behind[source] = [source], {source}, set()
             while waiting:
@@ -234,6 +239,12 @@ def _check_bridges(goal: Topology, origin: Mapping[str, str], dropped: Sequence[
                 behind[source] |= set() if here == source else origin.keys() & set(readers[here])
                 waiting += new
                 passed |= new
+        if target not in behind[source] and spare:
+            raise TopologyError(
+                f"the network was saved in the middle of a growth: its old edge {origin[source]!r} -> "
+                f"{origin[target]!r} is read until the new nodes' gates are open; train it to the end of "
+                "that stage first (neuromas train --resume RUN), or grow an earlier checkpoint of it"
+            )
         if target not in behind[source]:
             raise TopologyError(
                 f"the growth would drop the trained edge {origin[source]!r} -> {origin[target]!r} "

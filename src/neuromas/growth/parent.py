@@ -15,7 +15,8 @@ from neuromas.growth.operators import Growth, remove_edge, remove_node
 from neuromas.models.bundle import read_manifest
 from neuromas.storage import MANIFEST, OPTIMISERS, Run, replace_folder, sweep
 from neuromas.system import trust
-from neuromas.system.assemble import Assembly, bundle_folder, load_bundle, save_bundle
+from neuromas.system.assemble import Assembly
+from neuromas.system.saving import bundle_folder, load_bundle, save_bundle
 from neuromas.topology.files import says_question
 
 

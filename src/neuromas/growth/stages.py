@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from neuromas.config import Config, GrowthConfig
+from neuromas.core.choices import QUESTION_MODES
 from neuromas.core.errors import TopologyError
 from neuromas.growth.operators import Growth, at, grow
 from neuromas.topology.files import agreed_topology, load_topology
-from neuromas.topology.graph import QUESTION_MODES, Topology
+from neuromas.topology.graph import Topology
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from neuromas.core.seeds import derive
 from neuromas.core.task import Problem
 from neuromas.engines.base import Generation, Request
 from neuromas.methods.base import Bench, Method
-from neuromas.prompts.build import one_line as as_one_line
-from neuromas.prompts.build import quote, structure
+from neuromas.prompts.boundary import one_line as as_one_line
+from neuromas.prompts.boundary import quote, structure
 from neuromas.system.rollout import WRONG, scored
 
 Read = Callable[[str], str | None]

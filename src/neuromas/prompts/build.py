@@ -1,33 +1,34 @@
-"""What a node is told: its position and what it reads, from the one template file.
+"""The prompt of a node as text and as tokens: its position, the question, what it reads.
 
-A prompt has two pieces. The prefix (position and question) is the same for all samples of a problem;
-the suffix holds the messages of other nodes. Questions and messages are untrusted: control tokens in
-them are broken (see ``models.codec``), a message is one line, so that it cannot forge another, and a line
-of a question that looks like one of ours is quoted (see ``quote``).
+A prompt has two pieces. The prefix (texts, worked examples, question) is the same for all samples of a
+problem; the suffix holds the messages of other nodes. Questions and messages are untrusted: control tokens in
+them are broken (see ``codec``), and no line of theirs can pass for one of ours (see ``boundary``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-import tomllib
-import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, lru_cache
-from importlib import resources
+from dataclasses import dataclass, field
 
+from neuromas.core.choices import STYLES
 from neuromas.core.errors import PromptError
 from neuromas.core.task import Problem
+from neuromas.prompts.boundary import one_line, quote, structure
 from neuromas.prompts.codec import Codec
+from neuromas.prompts.template import Template, Texts, built_in, fill
 from neuromas.topology.graph import Topology
 
-STYLES = ("plain", "chat")
-QUOTE = "> "
-_NUMBERS = ("{layer}", "{depth}", "{index}", "{width}", "{label}")
-_NUMBER = r"\s*\d+(?:\.\d+)*\s*"
-# how chat templates without control tokens mark who speaks
-_SPEAKERS = ("system", "developer", "user", "human", "assistant", "model", "ai", "bot", "tool")
+__all__ = ["STYLES", "Prompt", "Section", "Wording", "build_prompt", "check_fits", "layout", "question_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How all nodes of a network are told: style, form of the answer, texts, worked examples."""
+
+    style: str
+    answer_format: str
+    template: Template = field(default_factory=built_in)
+    examples: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,65 +39,17 @@ class Prompt:
     suffix: tuple[int, ...]
 
 
-@cache
-def _template() -> tuple[Mapping[str, Mapping[str, str]], str]:
-    """The template and its version: 12 digits of its hash."""
-    raw = resources.files("neuromas.prompts").joinpath("template.toml").read_bytes()
-    return tomllib.loads(raw.decode("utf-8")), hashlib.sha256(raw).hexdigest()[:12]
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A piece of a prompt by name: ``system``, ``role``, ``header``, ``examples``, ``question``, …"""
+
+    name: str
+    text: str
 
 
 def template_version() -> str:
-    """Identity of the template file; stored with every network."""
-    return _template()[1]
-
-
-def one_line(message: str) -> str:
-    """A message as readers see it: one line, no control characters."""
-    text = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in message)
-    return " ".join(text.split())
-
-
-def quote(question: str, known: re.Pattern[str]) -> str:
-    """The question with ``> `` before every line but the first that begins as a line of ours does.
-
-    A question may have many lines (choices, tables, code), and all others stay as they are. A line that
-    already looks so quoted is quoted once more: taking one ``> `` away gives the question back.
-    """
-    lines = question.splitlines(keepends=True)  # also at U+2028 and the like: a model may read them so
-    return "".join([*lines[:1], *(QUOTE + line if known.match(_bare(line)) else line for line in lines[1:])])
-
-
-@lru_cache(maxsize=1024)
-def structure(frame: str | None = None) -> re.Pattern[str]:
-    """What a line of ours begins with, in either style, for a line as ``_bare`` leaves it.
-
-    ``frame`` is the text that a chat template puts around the user's: its lines and the names of speakers
-    count, too.
-    """
-    texts = [text for style in STYLES for text in _template()[0][style].values()]
-    starts = [_start(line) for text in texts for line in text.splitlines()]
-    if frame is not None:
-        for line in filter(str.strip, frame.splitlines()):
-            starts.append(_loose(line) + (r"\s*$" if line.strip()[-1].isalnum() else ""))
-        starts += [rf"{speaker}\s*:" for speaker in _SPEAKERS]
-    return re.compile(rf"\s*(?:>\s*)*(?:{'|'.join(sorted(set(starts)))})")
-
-
-def _start(line: str) -> str:
-    """A pattern for the beginning of a template's line: its words, a position, and what follows that."""
-    words, field, after, *_ = [*re.split(r"(\{\w+\})", line), "", ""]
-    return _loose(words) + (_NUMBER + _loose(after) if field in _NUMBERS else "")
-
-
-def _loose(text: str) -> str:
-    """A pattern for these words and marks, however far apart."""
-    return r"\s*".join(map(re.escape, re.findall(r"\w+|[^\w\s]", _bare(text))))
-
-
-def _bare(line: str) -> str:
-    """The line as an eye takes it in: compatible letters as one, lower case, nothing invisible."""
-    plain = unicodedata.normalize("NFKC", line)
-    return "".join(c for c in plain if c.isspace() or unicodedata.category(c)[0] not in "CM").casefold()
+    """Identity of the built-in texts; stored with every network that has no others."""
+    return built_in().digest
 
 
 def question_for(topology: Topology, node: int, problem: Problem) -> str | None:
@@ -130,37 +83,105 @@ def build_prompt(
     messages: Sequence[str | None],
     codec: Codec,
     *,
-    style: str,
-    answer_format: str,
+    wording: Wording,
 ) -> Prompt:
     """The prompt of ``node``; ``messages`` are those of ``topology.incoming(node)``, in that order.
 
     None is a message that this episode does not show: the prompt is as if its edge did not exist.
     Messages stand in the order of the positions their writers are known by.
     """
-    text = _template()[0][style]
-    header = _header(topology, node, text, one_line(answer_format))
-    frame = codec.chat(header) if style == "chat" else None
+    sections = layout(topology, node, problem, messages, codec, wording=wording)
+    told = "".join(part.text for part in sections if part.name in _OWN)
+    shared = "".join(part.text for part in sections if part.name in _SHARED)
+    head = "".join(part.text for part in sections if part.name in _HEAD)
+    if wording.style == "chat":
+        before, after = _frame(codec, head)
+        prefix, suffix = before + codec.encode(shared), codec.encode(told) + after
+    else:
+        prefix, suffix = codec.start_ids + codec.encode(head + shared), codec.encode(told)
+    # without messages all samples share the whole prompt
+    return Prompt(prefix, suffix) if topology.incoming(node) else Prompt(prefix + suffix, ())
+
+
+_HEAD, _SHARED, _OWN = ("system", "role", "header"), ("examples", "question"), ("messages", "cue")
+
+
+def layout(
+    topology: Topology,
+    node: int,
+    problem: Problem,
+    messages: Sequence[str | None],
+    codec: Codec,
+    *,
+    wording: Wording,
+) -> list[Section]:
+    """The sections of a node's prompt in their order; what a node does not read is an empty one.
+
+    In the chat style the first three are the system's text, the others the user's.
+    """
+    texts = wording.template.texts(topology, node, wording.style)
+    place = _place(topology, node, wording)
+    head = _head(texts, place)
+    known = None
+    if wording.style == "chat":
+        frame = _frame(codec, "".join(part.text for part in head))
+        known = "\n".join(map(codec.decode, frame))
     question = question_for(topology, node, problem)
-    if question is not None and len(question.splitlines()) > 1:
-        question = quote(question, structure("\n".join(map(codec.decode, frame)) if frame else None))
-    asked = "" if question is None else text["question"].replace("{question}", question)
+
+    def asked(text: str, shown: str, **more: str) -> str:
+        """A question in its text, with lines quoted that would pass for ours."""
+        at_start = not text.partition("{question}")[0].rpartition("\n")[2].strip()
+        if at_start or len(shown.splitlines()) > 1:
+            shown = quote(shown, structure(known, wording.template), at_start)
+        return fill(text, {"question": shown, **more})
+
+    examples = ""
+    for example in _examples(topology, node, problem, wording):
+        shown = question_for(topology, node, example)
+        if shown is not None:
+            examples += asked(texts.example, shown, answer=one_line(example.answer))
+    return [
+        *head,
+        Section("examples", examples),
+        Section("question", "" if question is None else asked(texts.question, question)),
+        Section("messages", _told(topology, node, messages, texts)),
+        Section("cue", fill(texts.cue, place)),
+    ]
+
+
+def _frame(codec: Codec, system: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What a chat has before and after the user's text. Raises PromptError."""
+    try:
+        return codec.chat(system)
+    except Exception as error:  # a chat template is foreign code: whatever it raises, it cannot be used
+        raise PromptError(f"the chat template cannot be used: {one_line(str(error))[:200]}") from error
+
+
+def _head(texts: Texts, place: Mapping[str, str]) -> list[Section]:
+    """System text, role and header; the first two are lines of their own."""
+    lines = [("system", fill(texts.system, place)), ("role", fill(texts.role, place))]
+    ended = [(name, text if not text or text.endswith("\n") else text + "\n") for name, text in lines]
+    return [Section(name, text) for name, text in (*ended, ("header", fill(texts.header, place)))]
+
+
+def _examples(topology: Topology, node: int, problem: Problem, wording: Wording) -> list[Problem]:
+    """The worked examples that the node reads: never the problem itself, which would hand it the answer."""
+    if not wording.examples or not wording.template.shows_examples(topology, node):
+        return []
+    asked = one_line(problem.question)
+    return [one for one in wording.examples if one.id != problem.id and one_line(one.question) != asked]
+
+
+def _told(topology: Topology, node: int, messages: Sequence[str | None], texts: Texts) -> str:
+    """The messages that are shown, each on its line."""
     edges = topology.incoming(node)
     shown = [(e.source, m) for e, m in zip(edges, messages, strict=True) if m is not None]
     shown.sort(key=lambda one: [int(number) for number in topology.label(one[0]).split(".")])
     labels = _labels(topology, [source for source, _ in shown])
-    told = "".join(
-        text["message"].replace("{label}", label).replace("{text}", one_line(message))
+    return "".join(
+        fill(texts.message, {"label": label, "text": one_line(message)})
         for label, (_, message) in zip(labels, shown, strict=True)
     )
-    cue = text["output_cue" if node == topology.sink else "hidden_cue"]
-    if frame:
-        prefix, suffix = frame[0] + codec.encode(asked), codec.encode(told + cue) + frame[1]
-    else:
-        prefix = codec.start_ids + codec.encode(header + asked)
-        suffix = codec.encode(told + cue)
-    # without messages all samples share the whole prompt
-    return Prompt(prefix, suffix) if edges else Prompt(prefix + suffix, ())
 
 
 def check_fits(topology: Topology, node: int, prompt: Prompt, new_tokens: int, context: int) -> None:
@@ -186,14 +207,9 @@ def _labels(topology: Topology, sources: Sequence[int]) -> list[str]:
     return labels
 
 
-def _header(topology: Topology, node: int, text: Mapping[str, str], answer_format: str) -> str:
-    """The structural line of a node."""
+def _place(topology: Topology, node: int, wording: Wording) -> dict[str, str]:
+    """What a text may say of a node, and of the form of the answer."""
     place = topology.place(node)
-    return text["output" if node == topology.sink else "hidden"].format(
-        layer=place.layer,
-        depth=place.depth,
-        index=place.index,
-        width=place.width,
-        readers=", ".join(place.readers),
-        format=answer_format,
-    )
+    numbers = {key: str(getattr(place, key)) for key in ("layer", "depth", "index", "width")}
+    form = one_line(wording.answer_format)
+    return {**numbers, "readers": ", ".join(place.readers), "format": form}

@@ -1,15 +1,19 @@
 """Text to tokens and back, with one promise: untrusted text never becomes a control token.
 
-``Codec.encode`` is for text from questions and messages, ``encode_trusted`` for our own template.
+``Codec.encode`` is for text from questions, messages and prompt files; only a chat template's own is trusted.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-_PLACEHOLDER = "\ue000NEUROMAS\ue001"
+from neuromas.core.errors import shown
+
+if TYPE_CHECKING:
+    from neuromas.prompts.chat import ChatTemplate
 
 
 @runtime_checkable
@@ -36,6 +40,10 @@ class Codec(Protocol):
         """Tokens every prompt of this model starts with (a begin-of-text mark), often none."""
         ...
 
+    def holding(self, text: str) -> frozenset[int]:
+        """Tokens whose text contains this one; control tokens are none of them."""
+        ...
+
     def encode(self, text: str) -> tuple[int, ...]:
         """Tokens of untrusted text: no control token among them, whatever the text says."""
         ...
@@ -44,8 +52,15 @@ class Codec(Protocol):
         """Text of sampled tokens, control tokens left out."""
         ...
 
+    def spell(self, ids: Sequence[int]) -> str:
+        """Text of any ids with control tokens written out: for people to look at."""
+        ...
+
     def chat(self, system: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Tokens before and after the user's text in a one-turn chat under this system message."""
+        """Tokens before and after the user's text in a one-turn chat under this untrusted system text.
+
+        Raises ValueError where there is no chat template that can be used.
+        """
         ...
 
 
@@ -62,6 +77,11 @@ def neutralise(text: str, control_tokens: Sequence[str]) -> str:
     return text
 
 
+def _whole(text: str) -> str:
+    """The text without halves of surrogate pairs."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
 class ByteCodec:
     """One token a byte, 0–255, and one end token, 256. Needs no files; for tests."""
 
@@ -72,6 +92,11 @@ class ByteCodec:
     line_end_ids = frozenset({END, 10, 13})
     start_ids: tuple[int, ...] = ()
 
+    def holding(self, text: str) -> frozenset[int]:
+        """The byte of a text of one byte, else none."""
+        found = text.encode("utf-8")
+        return frozenset(found if len(found) == 1 else b"")
+
     def encode(self, text: str) -> tuple[int, ...]:
         """UTF-8 bytes of the text."""
         return tuple(text.encode("utf-8", errors="replace"))
@@ -79,6 +104,11 @@ class ByteCodec:
     def decode(self, ids: Sequence[int]) -> str:
         """Text of the bytes; the end token is left out, invalid bytes are replaced."""
         return bytes(i for i in ids if 0 <= i < 256).decode("utf-8", errors="replace")
+
+    def spell(self, ids: Sequence[int]) -> str:
+        """The same with the end token as ``<end>``."""
+        raw = b"".join(b"<end>" if i == self.END else bytes([i]) for i in ids)
+        return raw.decode("utf-8", errors="replace")
 
     def chat(self, system: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """A plain frame of two lines: bytes have no control tokens to frame a turn with."""
@@ -98,14 +128,40 @@ class TokenizerCodec:
         self._control_ids = frozenset(tokenizer.convert_tokens_to_ids(list(self.control_tokens)))
         self.start_ids: tuple[int, ...] = tuple(start_ids)
         self.end_ids: frozenset[int] = frozenset(end_ids)
-        texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))], skip_special_tokens=False)
-        breaks = {i for i, text in enumerate(texts) if "\n" in text or "\r" in text}
-        self.line_end_ids: frozenset[int] = self.end_ids | breaks
+        self._found: dict[str, frozenset[int]] = {}
+        self.line_end_ids: frozenset[int] = self.end_ids | self._with("\n") | self._with("\r")
+        self._frames: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        """The text of every token."""
+        every = [[i] for i in range(len(self._tokenizer))]
+        return list(self._tokenizer.batch_decode(every, skip_special_tokens=False))
+
+    def _with(self, text: str) -> frozenset[int]:
+        """Tokens whose text contains this one."""
+        if text not in self._found:
+            self._found[text] = frozenset(i for i, own in enumerate(self._texts) if text in own)
+        return self._found[text]
+
+    @property
+    def largest(self) -> int:
+        """The largest token there is."""
+        return int(max(self._tokenizer.get_vocab().values(), default=0))
+
+    def spell(self, ids: Sequence[int]) -> str:
+        """See ``Codec``."""
+        return str(
+            self._tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        )
+
+    def holding(self, text: str) -> frozenset[int]:
+        """See ``Codec``."""
+        return self._with(text) - self._control_ids
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Tokens of neutralised text; a control token that survives even so is left out."""
-        whole = text.encode("utf-8", errors="replace").decode("utf-8")  # no halves of surrogate pairs
-        clean = neutralise(whole, self.control_tokens)
+        clean = neutralise(_whole(text), self.control_tokens)
         ids = tuple(self._tokenizer.encode(clean, add_special_tokens=False))
         if self._control_ids.isdisjoint(ids):
             return ids
@@ -116,16 +172,35 @@ class TokenizerCodec:
         kept = [i for i in ids if i not in self._control_ids and i not in self.end_ids]
         return str(self._tokenizer.decode(kept, clean_up_tokenization_spaces=False))
 
+    @cached_property
+    def _template(self) -> ChatTemplate:
+        """The tokenizer's chat template. Raises ValueError where it has none."""
+        from neuromas.prompts.chat import ChatTemplate  # its parser is not needed for plain prompts
+
+        return ChatTemplate(self._tokenizer.get_chat_template(), self._tokenizer.apply_chat_template)
+
     def chat(self, system: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The model's own chat template, thinking switched off, cut where the user's text goes."""
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": _PLACEHOLDER}]
-        text = self._tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
-        )
-        before, found, after = str(text).partition(_PLACEHOLDER)
-        if not found or _PLACEHOLDER in after:
-            raise ValueError("the chat template does not show the user's text exactly once")
+        """The model's own chat template, thinking switched off, cut where the user's text goes.
+
+        Where it has no system role, the system text stands before the user's.
+        """
+        if system not in self._frames:
+            frame = self._framed(neutralise(_whole(system), self.control_tokens))
+            # what a system text says adds no control token to those of the template
+            if system and self._marks(frame) != self._marks(self._framed("x")):
+                raise ValueError(f"the system text {shown(system)} holds what is a control token here")
+            if len(self._frames) > 4096:  # answer formats and positions: a network has few
+                self._frames.clear()
+            self._frames[system] = frame
+        return self._frames[system]
+
+    def _framed(self, system: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        before, after = self._template.frame(system)
         return self._trusted(before), self._trusted(after)
+
+    def _marks(self, frame: tuple[tuple[int, ...], tuple[int, ...]]) -> list[int]:
+        """The control tokens of a frame."""
+        return [i for piece in frame for i in piece if i in self._control_ids]
 
     def _trusted(self, text: str) -> tuple[int, ...]:
         """Tokens of our own template text, in which control tokens mean what they say."""

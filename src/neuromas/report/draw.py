@@ -40,15 +40,16 @@ def as_text(topology: Topology) -> str:
     return "\n".join(map(visible, [headline(topology), "", *body]))
 
 
-def as_svg(topology: Topology) -> str:
+def as_svg(topology: Topology, note: str = "") -> str:
     """The graph as a self-contained SVG document, legible on light and dark ground.
 
     Layers are columns from left to right, the question stands before the first. Questions are dashed,
-    messages solid; a number on a curve is its token budget or the share of the question.
+    messages solid; a number on a curve is its token budget or the share of the question. ``note`` is written
+    below, such as what the prompts are.
     """
     layout = arrange(topology)
     right = layout.columns[-1][1] + 156.0
-    top, bottom = layout.top - 40.0, layout.bottom + 20.0
+    top, bottom = layout.top - 40.0, layout.bottom + (44.0 if note else 20.0)
     width, height = right + 20.0, bottom - top
     frame = f'x="-20" y="{top:g}" width="{right + 20.0:g}" height="{height:g}"'
     parts = [
@@ -63,6 +64,8 @@ def as_svg(topology: Topology) -> str:
     parts += [_curve(hop, crowded) for hop in layout.hops]
     parts += [_label(hop) for hop in layout.hops if hop.label]
     parts += _boxes(topology, layout)
+    if note:
+        parts.append(f'<text class="small" x="0" y="{bottom - 12:g}">{markup(note)}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuromas.report.blocks import Block, Cell, Shown, Table, Text, difference, number, percent, points, share
+from neuromas.report.reading import marked
 from neuromas.report.terminal import visible
 from neuromas.report.writers import as_text
 from neuromas.statistics import MIN_SEEDS
@@ -88,6 +89,7 @@ def _cells(point: Row, kept: bool, few: bool) -> tuple[Cell, ...]:
     """One line of the table."""
     spent = point["spent"]
     tokens = None if spent["calls"] is None else spent["prompt_tokens"] + spent["new_tokens"]
+    mark = next((seed["prompts"] for seed in point["seeds"] if "prompts" in seed), "")
     last = "–"
     if point["lowest"] is not None:
         last = f"{100 * point['lowest']:.1f}–{100 * point['highest']:.1f} ({len(point['seeds'])})"
@@ -95,7 +97,7 @@ def _cells(point: Row, kept: bool, few: bool) -> tuple[Cell, ...]:
             last = ", ".join(percent(one["accuracy"]).removesuffix(" %") for one in point["seeds"])
     return (
         f"{point['arm']}:{point['stage']}",
-        point["shape"],
+        marked(point["shape"], mark),
         point["nodes"],
         *(_count(count) for count in (spent["steps"], spent["calls"], tokens)),
         number(point["calls_a_question"]),

@@ -41,7 +41,8 @@ def lineage_text(manifest: Mapping[str, Any]) -> str:
             f"{parent}  {where}, step {entry['step']}: {_cost(entry['spent'])}",
             f"  └ {told(entry)}",
         ]
-    topology = Topology.from_dict(manifest["topology"])
+    topology, mark = Topology.from_dict(manifest["topology"]), _mark(manifest)
+    lines += [mark] if mark else []
     return "\n".join(map(visible, [*lines, f"{topology}  {_cost(manifest['spent'])}"]))
 
 
@@ -57,7 +58,7 @@ def lineage_svg(manifest: Mapping[str, Any]) -> str:
     top, widest, parts = 0.0, 0.0, []
     for data, spent, following in generations:
         topology = Topology.from_dict(data)
-        drawing = as_svg(topology)
+        drawing = as_svg(topology, _mark(manifest))  # a network has its prompts from its first ancestor on
         size = _SIZE.search(drawing)
         width, height = (float(size[1]), float(size[2])) if size else (400.0, 200.0)
         caption = f"{topology}: {_cost(spent)}" + (f" — then {following}" if following else "")
@@ -70,6 +71,12 @@ def lineage_svg(manifest: Mapping[str, Any]) -> str:
         f'viewBox="0 0 {widest:g} {top:g}" font-family="sans-serif" font-size="14" fill="gray">'
     )
     return "\n".join([head, "<title>lineage</title>", *parts, "</svg>"]) + "\n"
+
+
+def _mark(manifest: Mapping[str, Any]) -> str:
+    """What must not be overlooked of a network's prompts."""
+    mark = manifest.get("prompts")
+    return f"prompts: {mark[:120]}" if isinstance(mark, str) and mark else ""
 
 
 def _cost(spent: Mapping[str, Any]) -> str:

@@ -54,6 +54,8 @@ def read_evaluation(
         require(found["interval"], ("low", "high"), f"{where}.json")
     if isinstance(found.get("majority"), dict):
         require(found["majority"], ("accuracy",), f"{where}.json")
+    if torn := run.damaged_lines(f"evaluations/{name}.jsonl"):
+        raise RunError(f"{where}.jsonl is damaged: {torn} line(s) cannot be read")
     wanted = tuple(item)
     for number, row in enumerate(items, start=1):
         require(row, wanted, f"{where}.jsonl, line {number},")
@@ -66,6 +68,19 @@ def named_evaluation(text: str) -> tuple[Run, str]:
     if not Path(text).is_dir():  # a folder's name may hold a colon
         path, _, name = text.rpartition(":") if ":" in text else (text, "", "")
     return Run.open(Path(path)), name or "test-after"
+
+
+def prompt_mark(run: Run) -> str:
+    """``prompts: roles (file.toml)`` or ``prompts: file.toml``; empty where a run has the built-in texts."""
+    facts = run.read("run.json") if (run.path / "run.json").is_file() else {}
+    noted = facts.get("prompt")
+    mark = noted.get("mark") if isinstance(noted, dict) else None
+    return f"prompts: {mark[:120]}" if isinstance(mark, str) and mark else ""
+
+
+def marked(text: str, mark: str) -> str:
+    """A name with what must not be overlooked of its prompts."""
+    return f"{text} [{mark}]" if mark else text
 
 
 def require(data: Mapping[str, Any], keys: Iterable[str], where: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from neuromas.core.errors import RunError
 from neuromas.report.comparing import ask, compare_points, complete, correct
-from neuromas.report.reading import read_evaluation, require
+from neuromas.report.reading import prompt_mark, read_evaluation, require
 from neuromas.statistics import MIN_SEEDS, clustered_mean
 from neuromas.storage import MANIFEST, Run, read_json
 
@@ -73,6 +73,7 @@ def _seed(run: Run, row: Row, asked: dict[str, str]) -> dict[str, Any]:
         run, row["evaluation"], ("accuracy", "items", "failed", "nodes", "calls")
     )
     ask(asked, items, str(run.path))
+    mark = prompt_mark(run)
     return {
         "seed": row["seed"],
         "accuracy": summary["accuracy"],
@@ -82,6 +83,7 @@ def _seed(run: Run, row: Row, asked: dict[str, str]) -> dict[str, Any]:
         "nodes": summary["nodes"],
         "calls_a_question": summary["calls"],
         "spent": _spent(run, row["trained"], row["of"]),
+        **({"prompts": mark} if mark else {}),
         "by id": {item["id"]: _short(item["score"]) for item in items},
     }
 

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from neuromas.core.errors import ModelError
 from neuromas.core.task import Problem
 from neuromas.models.dims import TINY, Dims
-from neuromas.prompts.build import build_prompt
+from neuromas.prompts.build import Wording, build_prompt
 from neuromas.prompts.codec import ByteCodec, Codec
+from neuromas.prompts.template import Template, built_in
 from neuromas.topology.graph import Topology
 
 BYTES = {"bfloat16": 2, "float32": 4}
@@ -35,7 +36,10 @@ _PIECE = re.compile(r"[^\W\d_]+|\d| (?=\d)|[^\w\s]|_|\n")
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How the network is used. Tokens per question and message; ``rows`` and ``tokens`` as ``Backbone``'s."""
+    """How the network is used. Tokens per question and message; ``rows`` and ``tokens`` as ``Backbone``'s.
+
+    ``template`` has the texts of the prompts, ``examples`` worked examples are shown to whom it says.
+    """
 
     question_tokens: int = 32
     message_tokens: int = 16
@@ -44,6 +48,8 @@ class Load:
     samples: int = 8
     rows: int = 256
     tokens: int = 2048
+    template: Template = field(default_factory=built_in)
+    examples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +101,21 @@ def readings(topology: Topology, load: Load, dims: Dims | None = None) -> list[R
     codec: Codec = ByteCodec() if dims == TINY else _Pieces()
     # one token stands for the question and one for every message; how long they are is added below
     problem = Problem(id="cost", question="x", answer="", parts=("",) * topology.shares, stem="x")
+    example = Problem(id="example", question="y", answer="y", parts=problem.parts, stem="y")
+    wording = Wording("plain", "the answer", load.template, (example,) * load.examples)
     last = topology.sink
     budgets = [min(topology.message_budget(node, load.message_tokens), _MOST) for node in range(last)]
     found = []
     for node, spec in enumerate(topology.nodes):
         edges = topology.incoming(node)
         told = ["x"] * len(edges)
-        prompt = build_prompt(topology, node, problem, told, codec, style="plain", answer_format="the answer")
+        prompt = build_prompt(topology, node, problem, told, codec, wording=wording)
         asked = _asked(spec.question, load.question_tokens, topology.shares)
         heard = sum(min(budgets[edge.source], edge.budget or _MOST) for edge in edges)
         new = load.answer_tokens if node == last else budgets[node]
         more = max(0, asked - 1)
+        if load.template.shows_examples(topology, node) and spec.question != "none":
+            more += load.examples * (max(0, asked - 1) + load.answer_tokens - 1)
         found.append(Reading(len(prompt.prefix) + more, len(prompt.suffix) + heard - len(edges), new))
     return found
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from neuromas.core.choices import SHARES
 from neuromas.core.errors import ConfigError, unknown
+from neuromas.core.task import Problem
 from neuromas.engines.base import Engine
+from neuromas.prompts.build import Wording
+from neuromas.prompts.template import Template, built_in, ends
 from neuromas.topology.graph import Topology
-
-SHARING = ("node", "layer", "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,20 @@ class Network:
     style: str = "plain"
     message_tokens: int = 16
     answer_tokens: int = 16
+    template: Template = field(default_factory=built_in)
+    examples: tuple[Problem, ...] = ()
 
-    @property
-    def ends(self) -> frozenset[int]:
-        """Tokens that end a message in this prompt style."""
-        codec = self.engine.codec
-        return codec.line_end_ids if self.style == "plain" else codec.end_ids
+    def wording(self, answer_format: str) -> Wording:
+        """How the nodes are told, of a task whose answers have this form."""
+        return Wording(self.style, answer_format, self.template, self.examples)
+
+    def stop(self, node: int) -> tuple[str, ...]:
+        """The rules that end the node's message, see ``prompts.template``."""
+        return self.template.texts(self.topology, node, self.style).stop
+
+    def ends(self, node: int) -> frozenset[int]:
+        """Tokens that end the node's message."""
+        return ends(self.engine.codec, self.stop(node))
 
     def budget(self, node: int) -> int:
         """Most tokens the node may write, its end token included."""
@@ -43,4 +53,4 @@ def assign(topology: Topology, share: str) -> tuple[int, ...]:
         return tuple(node.layer - 1 for node in topology.nodes)
     if share == "all":
         return tuple(0 for _ in topology.nodes)
-    raise ConfigError(unknown("value of share", share, SHARING))
+    raise ConfigError(unknown("value of share", share, SHARES))

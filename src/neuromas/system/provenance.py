@@ -15,6 +15,7 @@ from neuromas.config import Config
 from neuromas.core.errors import RunError
 from neuromas.core.files import open_regular
 from neuromas.core.task import Task
+from neuromas.system.prompting import check_prompt_unchanged
 from neuromas.tasks.files import DATA_TASKS
 from neuromas.tasks.rewards import codes
 
@@ -88,6 +89,7 @@ def check_unchanged(run: Path, facts: Mapping[str, Any]) -> None:
 
     ``facts`` is its ``run.json``. Runs of version 0.1.0 kept no digests; they are not checked.
     """
+    check_prompt_unchanged(run, facts)
     known = facts.get("inputs", {})
     for name, digest in known.items() if isinstance(known, dict) else ():
         path = Path(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Score, Task
 from neuromas.engines.base import Generation, Request
 from neuromas.prompts.build import Prompt, build_prompt, check_fits
+from neuromas.prompts.template import ended_text
 from neuromas.system.network import Network
 from neuromas.topology.graph import Topology
 
@@ -60,8 +60,7 @@ def check_prompt(network: Network, task: Task, problem: Problem, node: int) -> N
     """Raises PromptError if the node could not be asked even with nothing but empty messages to read."""
     topology, codec = network.topology, network.engine.codec
     empty = [""] * len(topology.incoming(node))
-    style, form = network.style, task.answer_format
-    prompt = build_prompt(topology, node, problem, empty, codec, style=style, answer_format=form)
+    prompt = build_prompt(topology, node, problem, empty, codec, wording=network.wording(task.answer_format))
     check_fits(topology, node, prompt, network.budget(node), network.engine.context)
 
 
@@ -112,11 +111,24 @@ def _speak(
         )
         for one, node, prompt, _ in batch
     ]
-    spoken = network.engine.generate(requests, sampling.temperature, network.ends)
+    spoken = _generate(network, [node for _, node, _, _ in batch], requests, sampling.temperature)
     for (one, node, _, cut), request, out in zip(batch, requests, spoken, strict=True):
         turn = _turn(network, node, (request, out), sampling.temperature, cut)
         one.turns.append(turn)
         one.shown.append((turn.text, out.ids[:-1] if out.ended else out.ids))
+
+
+def _generate(
+    network: Network, nodes: Sequence[int], requests: Sequence[Request], temperature: float
+) -> list[Generation]:
+    """The messages of these requests: one batch, or as many as there are rules that end them."""
+    ends = {node: network.ends(node) for node in dict.fromkeys(nodes)}
+    found: dict[int, Generation] = {}
+    for rule in dict.fromkeys(ends.values()):
+        rows = [row for row, node in enumerate(nodes) if ends[node] == rule]
+        spoken = network.engine.generate([requests[row] for row in rows], temperature, rule)
+        found.update(zip(rows, spoken, strict=True))
+    return [found[row] for row in range(len(requests))]
 
 
 def _askable(network: Network, task: Task, problem: Problem, node: int) -> bool:
@@ -134,8 +146,8 @@ def _turn(
     """The record of one message. Text that an end token carries before its line break is kept."""
     request, out = spoken
     text = network.engine.codec.decode(out.ids)
-    if out.ended and network.style == "plain":
-        text = re.split(r"[\r\n]", text, maxsplit=1)[0]  # only what ended it: other breaks are text
+    if out.ended:
+        text = ended_text(text, network.stop(node))  # only at what ended it: other breaks are text
     return Turn(
         node=node,
         prefix_ids=request.prefix,
@@ -183,9 +195,8 @@ def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> t
             cut += 1
             text = codec.decode(ids[: edge.budget])
         messages.append(text)
-    prompt = build_prompt(
-        topology, node, one.problem, messages, codec, style=network.style, answer_format=task.answer_format
-    )
+    wording = network.wording(task.answer_format)
+    prompt = build_prompt(topology, node, one.problem, messages, codec, wording=wording)
     check_fits(topology, node, prompt, network.budget(node), network.engine.context)
     return prompt, cut
 

@@ -53,6 +53,8 @@ def outside(config: Config) -> dict[str, str]:
     if not ESTIMATORS.is_builtin(config.train.baseline):
         found["train.baseline"] = config.train.baseline
     shapes = [shape for shape, _ in config.growth.stages] or [config.network.topology]
+    if config.network.prompt:
+        found["network.prompt"] = config.network.prompt
     graphs = [shape for shape in shapes if Path(shape).suffix in SUFFIXES]
     if graphs:
         found["network.topology"] = ", ".join(graphs)

@@ -46,6 +46,11 @@ class SavedTask:
         return judged(self.real, episode)
 
 
+def opened(task: Task) -> Task:
+    """The real task of a saved one, for a run that goes on: by name and kind it is what it began with."""
+    return task.real if isinstance(task, SavedTask) else task
+
+
 class AskedTask:
     """Questions of a person: no problems of its own, and no gold answer to score against."""
 

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
+from neuromas.core.choices import QUESTION_MODES
 from neuromas.core.errors import TopologyError, plain, shown, unknown
 
-QUESTION_MODES = ("all", "first", "split")
 MAX_NODES = 256
 MAX_BUDGET = 1_000_000
 _SHARE = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})")

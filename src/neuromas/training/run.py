@@ -14,10 +14,13 @@ from neuromas.growth.stages import check_stages, settle
 from neuromas.learning.credit import make_estimator
 from neuromas.models.backbone import Backbone
 from neuromas.storage import Run
-from neuromas.system.assemble import Assembly, assemble, load_bundle
+from neuromas.system.assemble import Assembly, assemble
+from neuromas.system.prompting import keep_copy, prompt_facts
 from neuromas.system.provenance import about, check_unchanged, code_changed, code_of, digests
+from neuromas.system.saving import load_bundle
 from neuromas.system.trust import note_if_possible
-from neuromas.training.callbacks import Callback
+from neuromas.tasks.saved import opened
+from neuromas.training.callbacks import Callback, check_callbacks
 from neuromas.training.changes import (
     Changes,
     changed_config,
@@ -27,7 +30,7 @@ from neuromas.training.changes import (
     schedule_notes,
     told,
 )
-from neuromas.training.checkpoints import lost, newest_intact
+from neuromas.training.checkpoints import lost, newest_intact, unreadable
 from neuromas.training.data import check_data
 from neuromas.training.loop import Loop
 from neuromas.training.state import TrainState
@@ -45,25 +48,28 @@ def start(
 
     ``task`` is an object of the user's in the place of the configured task.
     """
+    check_callbacks(callbacks)
     check_trackers(config.run.trackers)
     make_estimator(config.train)
     config = settle(config)
     sources = digests(config)  # before they are read: what changes in between is noticed
     assembly, parent = _beginning(config, backbone, task)
     check_data(assembly, check_stages(config, assembly.network.topology if parent else None))
-    facts = {**about(), "inputs": sources, **code_of(assembly.task)}
+    prompts = prompt_facts(assembly.network, config.network.prompt)
+    facts = {**about(), "inputs": sources, **code_of(assembly.task), **prompts}
     with Run.begin(directory, config.model_dump(mode="json"), facts) as run:
+        keep_copy(run.path, assembly.network.template)
         loop = Loop(TrainState.new(assembly), run, callbacks)
         loop.stages.begin(parent)
         return loop.train()
 
 
 def _beginning(
-    config: Config, backbone: Backbone | None, task: Task | None
+    config: Config, backbone: Backbone | None, task: Task | None, run: Path | None = None
 ) -> tuple[Assembly, ParentRun | None]:
-    """The network with which a run begins: a new one, or its parent's."""
+    """The network with which a run begins: a new one, or its parent's; ``run`` is one that has begun."""
     if not config.growth.parent:
-        return assemble(config, backbone=backbone, task=task), None
+        return assemble(config, backbone=backbone, task=task, run=run), None
     parent = ParentRun.of(Path(config.growth.parent))
     return load_bundle(parent.folder, backbone=backbone, config=config, task=task), parent
 
@@ -82,6 +88,7 @@ def resume(
     reads is not what it was at the start, ConfigError naming key and both values for an override that would
     make it another run; then nothing is changed.
     """
+    check_callbacks(callbacks)
     run = Run.open(directory)
     if run.finished and not _wanted(run, overrides)[1]:
         return run
@@ -89,21 +96,24 @@ def resume(
         config, found = _wanted(run, overrides)
         check_unchanged(run.path, run.read("run.json"))
         checkpoint, damaged = newest_intact(run)
+        torn = unreadable(run)
         if checkpoint is None:
-            assembly, parent = _beginning(config, backbone, task)
+            assembly, parent = _beginning(config, backbone, task, run.path)
             loop = Loop(TrainState.new(assembly), run, callbacks)
             loop.stages.begin(parent)
             before = config
         else:
             assembly = load_bundle(checkpoint, backbone=backbone, task=task)
             before = assembly.config
-            loop = Loop(TrainState.new(replace(assembly, config=config)), run, callbacks)
+            loop = Loop(
+                TrainState.new(replace(assembly, config=config, task=opened(assembly.task))), run, callbacks
+            )
             loop.checkpoints.take(checkpoint)
             loop.stages.settle()
-        code = code_changed(run.path, run.read("run.json"), assembly.task)
         notes = _changed(loop, before, found)
         loop.checkpoints.rewind()  # a kill may have come just before older checkpoints were removed
-        return loop.train([*code, *lost(run, loop.state.step, damaged), *notes], told(found))
+        changed = code_changed(run.path, run.read("run.json"), assembly.task)
+        return loop.train([*changed, *lost(run, loop.state.step, damaged), *torn, *notes], told(found))
 
 
 def _wanted(run: Run, overrides: Sequence[str]) -> tuple[Config, Changes]:

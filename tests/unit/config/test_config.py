@@ -203,7 +203,12 @@ def test_the_demo_loads():
 def test_plain_data_and_back():
     rich = load_config(
         RECIPES / "runs" / "demo.toml",
-        ['run.trackers=["wandb"]', "train.final_temperature=0.5", "model.targets=['q_proj']", "model.alpha=3"],
+        [
+            'run.trackers=["wandb"]',
+            "train.final_temperature=0.5",
+            "model.targets=['q_proj']",
+            "model.alpha=3",
+        ],
     )
     for config in (Config(), rich):
         stored = json.loads(json.dumps(config.model_dump(mode="json")))

@@ -27,7 +27,7 @@ from neuromas.growth.operators import (
     remove_node,
     widen,
 )
-from neuromas.prompts.build import build_prompt
+from neuromas.prompts.build import Wording, build_prompt
 from neuromas.prompts.codec import ByteCodec
 from neuromas.system.rollout import _heard, _open, _Pass
 from neuromas.topology.graph import Topology
@@ -43,7 +43,7 @@ def told(topology: Topology, node: int, one: _Pass, said: dict[str, str]) -> tup
         said[topology.nodes[e.source].name] if is_open else None
         for e, is_open in zip(edges, opened, strict=True)
     ]
-    prompt = build_prompt(topology, node, PROBLEM, messages, ByteCodec(), style="plain", answer_format="x")
+    prompt = build_prompt(topology, node, PROBLEM, messages, ByteCodec(), wording=Wording("plain", "x"))
     return prompt.prefix + prompt.suffix
 
 
@@ -419,3 +419,12 @@ def test_a_newcomer_takes_no_number_that_is_taken():
     assert replace(place, readers=()) == replace(
         Topology.from_dict(change.goal.to_dict()).place(0), readers=()
     )
+
+
+def test_a_network_in_the_middle_of_a_growth_says_so_instead_of_blaming_an_edge():
+    change = grow(Topology.parse("1-1"), Topology.parse("1-1-1"))
+    halfway = at(change.start, change.goal, 0.3)
+    for shape in ("1-1-1", "1-1-1-1"):
+        with pytest.raises(TopologyError, match=r"saved in the middle of a growth.*train --resume RUN"):
+            grow(halfway, Topology.parse(shape))
+    assert grow(change.goal, Topology.parse("1-1-1-1")).steps, "with open gates it grows"

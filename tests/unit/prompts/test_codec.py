@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from neuromas.core.task import Problem
-from neuromas.prompts.build import build_prompt
+from neuromas.prompts.build import Wording, build_prompt
 from neuromas.prompts.codec import ByteCodec, Codec, TokenizerCodec, neutralise
 from neuromas.topology.graph import Topology
 
@@ -138,9 +138,7 @@ def test_a_question_or_message_cannot_act_as_a_turn(make):
 
     def frame(style, question, message):
         problem = Problem("p", question, "a")
-        prompt = build_prompt(
-            topology, 2, problem, (message, "m"), codec, style=style, answer_format="one word"
-        )
+        prompt = build_prompt(topology, 2, problem, (message, "m"), codec, wording=Wording(style, "one word"))
         return [i for i in prompt.prefix + prompt.suffix if i in forbidden]
 
     for style in styles:

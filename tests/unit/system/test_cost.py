@@ -134,7 +134,7 @@ def test_ranks_may_differ_and_follow_the_assignment():
 def test_tokens_are_those_of_real_prompts(topology):
     """The longest question and messages, written out and laid into prompts by the real builder."""
     from neuromas.core.task import Problem
-    from neuromas.prompts.build import build_prompt
+    from neuromas.prompts.build import Wording, build_prompt
 
     shares = topology.shares
     load = Load(question_tokens=5 * (shares + 1), message_tokens=7, answer_tokens=2)
@@ -146,7 +146,7 @@ def test_tokens_are_those_of_real_prompts(topology):
         wrote = [topology.message_budget(edge.source, 7) for edge in edges]
         told = ["m" * min(w, e.budget or w) for w, e in zip(wrote, edges, strict=True)]
         prompt = build_prompt(
-            topology, node, problem, told, ByteCodec(), style="plain", answer_format="the answer"
+            topology, node, problem, told, ByteCodec(), wording=Wording("plain", "the answer")
         )
         assert (call.prefix, call.suffix) == (len(prompt.prefix), len(prompt.suffix))
         assert call.new == (2 if node == topology.sink else topology.message_budget(node, 7))

@@ -1,4 +1,4 @@
-"""Callbacks hear typed events in the order of what happens, after it is on the disk; they cannot hurt a run."""
+"""Callbacks hear typed events in the order of what happens, after it is on the disk; a run survives them."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_one_that_fails_when_it_is_closed_keeps_nobody_from_it(tmp_path):
 
 
 def test_an_error_of_ours_is_passed_on_as_it_is(tmp_path):
-    with pytest.raises(ConfigError, match="^mine$"):
+    with pytest.raises(ConfigError, match=r"^mine$"):
         start(config(), tmp_path / "run", Recorder("on_step_end", ConfigError("mine")))
 
 
@@ -194,7 +194,7 @@ def test_an_interrupted_run_tells_when_its_checkpoint_is_saved(tmp_path):
 
 
 def test_what_is_no_callback_is_refused_before_the_run_is_made(tmp_path):
-    with pytest.raises(ConfigError, match=r"callbacks\[\d\] is .*, not a neuromas\.Callback"):
+    with pytest.raises(ConfigError, match=r"callbacks\[1\] is .*, not a neuromas\.Callback"):
         neuromas.train(config(), tmp_path / "run", callbacks=[Callback(), print])
     assert not (tmp_path / "run").exists()
 
@@ -203,7 +203,7 @@ def test_the_door_takes_callbacks_and_the_function_of_0_2_0(tmp_path):
     recorder, events = Recorder(), []
     neuromas.train(config(), tmp_path / "run", events.append, callbacks=[recorder])
     assert [e["step"] for e in events if e["event"] == "step"] == [0, 1]
-    assert [e["event"] for e in events if e["event"] != "stage"][0] == "validation"
+    assert next(e["event"] for e in events if e["event"] != "stage") == "validation"
     assert kinds(recorder)[-1] == "Finished"
     more = Recorder()
     neuromas.resume(tmp_path / "run", ["train.steps=3"], callbacks=[more])

@@ -29,16 +29,19 @@ from neuromas.learner import update as learning
 from neuromas.models.bundle import load_optimisers, save_optimisers
 from neuromas.storage import MANIFEST, Run
 from neuromas.system import assemble as assembling
-from neuromas.system.assemble import Assembly, load_bundle
+from neuromas.system.assemble import Assembly
 from neuromas.system.network import Network, assign
 from neuromas.system.rollout import Sampling, rollout
+from neuromas.system.saving import load_bundle
 from neuromas.tasks.stream import training_problems
 from neuromas.topology.graph import Topology
 from neuromas.training import evaluations as testing
 from neuromas.training.callbacks import Watching
+from neuromas.training.credit import credit
 from neuromas.training.restate import restate
 from neuromas.training.run import resume, start
-from neuromas.training.step import Trainer, credit, train_step
+from neuromas.training.step import train_step
+from neuromas.training.trainer import Trainer
 from parity import Parity, small
 from watched import KilledError, Watch, at_step, lines, manifest
 
@@ -280,11 +283,11 @@ def test_unheard_messages_carry_no_gradient_and_change_nothing(tiny_engine):
 def test_saved_optimisers_come_back_and_those_never_stepped_are_empty(tiny_engine, tmp_path):
     assembly = made(tiny_engine)
     trainer = Trainer(assembly.network, assembly.model, assembly.config.train, 0)
-    save_optimisers(tmp_path, trainer.optimisers[:0])
+    save_optimisers(tmp_path, trainer.learner.optimisers[:0])
     train_step(trainer, Parity(), training_problems(Parity(), 0, 0, 2))
-    assert all(one.state_dict()["state"] for one in trainer.optimisers)
-    load_optimisers(tmp_path, trainer.optimisers)
-    assert not any(one.state_dict()["state"] for one in trainer.optimisers)
+    assert all(one.state_dict()["state"] for one in trainer.learner.optimisers)
+    load_optimisers(tmp_path, trainer.learner.optimisers)
+    assert not any(one.state_dict()["state"] for one in trainer.learner.optimisers)
 
 
 # -- the schedule

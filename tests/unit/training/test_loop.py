@@ -17,7 +17,7 @@ from neuromas.core.errors import ConfigError, NeuromasError, RunError, TaskError
 from neuromas.growth.stages import settle
 from neuromas.storage import MANIFEST, Run
 from neuromas.system import assemble as assembling
-from neuromas.system import provenance
+from neuromas.system import provenance, saving
 from neuromas.system.provenance import about
 from neuromas.tasks.stream import training_problems
 from neuromas.training import evaluations as testing
@@ -259,7 +259,7 @@ def test_the_best_checkpoint_is_kept_and_tested(tmp_path, monkeypatch):
     assert run.read("status.json")["best"] == 4
     assert [path.name for path in run.checkpoints()] == ["step-000004", "step-000008"]
     assert tested == [(0, 0, 0), (4, 4, 4), (4, 4, 4), (4, 4, 4)]
-    assert assembling.load_bundle(run.path).model.bank.versions == [4, 4, 4]
+    assert saving.load_bundle(run.path).model.bank.versions == [4, 4, 4]
     accuracies[8] = 0.9
     again = start(config, tmp_path / "tie", Watch())
     assert again.read("status.json")["best"] == 8

@@ -14,7 +14,7 @@ from neuromas.config import make_config
 from neuromas.core.errors import RunError
 from neuromas.storage import MANIFEST, Run
 from neuromas.system import assemble as assembling
-from neuromas.system import provenance
+from neuromas.system import provenance, saving
 from neuromas.system.provenance import check_unchanged, digests
 from neuromas.system.saved_state import is_line
 from neuromas.training import loop
@@ -182,7 +182,10 @@ def test_lines_that_no_run_writes_are_lost_lines(halves, half, name, line):
     watch = Stop()
     assert resume(half.path, watch).finished
     assert line not in list(half.lines(name))
-    assert ("metrics.jsonl has lost the lines of 1 steps" in watch.told) == (name == "metrics.jsonl")
+    if name == "metrics.jsonl":
+        assert "metrics.jsonl has lost the lines of 1 steps" in watch.told
+    else:
+        assert f"{name}: 1 damaged line(s) left out" in watch.told
     assert weights(half.path) == weights(halves[1])
 
 
@@ -236,10 +239,10 @@ def test_asking_while_training_removes_checkpoints(half, monkeypatch, place):
         half.prune(1, ())
         real(*args)
 
-    monkeypatch.setattr(assembling, "load_adapters", load)
+    monkeypatch.setattr(saving, "load_adapters", load)
     if place == "run":
         half.write("status.json", {**half.read("status.json"), "best": 0})
-    assembling.load_bundle(half.path if place == "run" else oldest)
+    saving.load_bundle(half.path if place == "run" else oldest)
     assert oldest.is_dir()
     half.prune(1, ())
     assert not oldest.exists()

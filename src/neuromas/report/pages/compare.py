@@ -14,7 +14,7 @@ from neuromas.report.blocks import Block, Cell, Shown, Table, Text, difference, 
 from neuromas.report.comparing import compare_pairs
 from neuromas.report.experiment import comparison_lines, comparison_table
 from neuromas.report.pages import Page
-from neuromas.report.reading import named_evaluation, read_evaluation, readable
+from neuromas.report.reading import marked, named_evaluation, prompt_mark, read_evaluation, readable
 from neuromas.report.results import as_json
 from neuromas.report.same_data import check_same_data
 from neuromas.report.tables import paired, paired_line
@@ -26,9 +26,13 @@ _OWN = ("seed", "run")  # of a configuration: what two seeds of one arm may diff
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One evaluation: its name as given, its summary and items, and what it is an evaluation of."""
+    """One evaluation: its name as given, its summary and items, and what it is an evaluation of.
+
+    ``label`` is the name with what must not be overlooked: prompts of the user's own, and roles.
+    """
 
     name: str
+    label: str
     summary: Mapping[str, Any]
     items: Sequence[Mapping[str, Any]]
     arm: str
@@ -79,7 +83,9 @@ def _side(text: str) -> Side:
     with readable(f"{run.path}/config.json"):
         config = {key: value for key, value in run.read("config.json").items() if key not in _OWN}
         config["growth"] = {k: v for k, v in dict(config.get("growth", {})).items() if k != "parent"}
-    return Side(text, summary, items, json.dumps([config, name], sort_keys=True))
+    return Side(
+        text, marked(text, prompt_mark(run)), summary, items, json.dumps([config, name], sort_keys=True)
+    )
 
 
 def _are_pairs(sides: Sequence[Side]) -> bool:
@@ -90,7 +96,7 @@ def _are_pairs(sides: Sequence[Side]) -> bool:
 
 def _accuracies(sides: Sequence[Side]) -> tuple[str, ...]:
     return tuple(
-        f"{percent(side.summary['accuracy'], side.summary['interval'])}  {side.name}" for side in sides
+        f"{percent(side.summary['accuracy'], side.summary['interval'])}  {side.label}" for side in sides
     )
 
 
@@ -115,7 +121,7 @@ def _pairs(sides: Sequence[Side]) -> Comparison:
         _check(first, second)
     found = compare_pairs([side.items for side in sides])
     text = Text((*_accuracies(sides), *comparison_lines(found)))
-    rows = tuple((side.name, share(side.summary["accuracy"], side.summary["interval"])) for side in sides)
+    rows = tuple((side.label, share(side.summary["accuracy"], side.summary["interval"])) for side in sides)
     accuracies = Table(("evaluation", "accuracy"), rows, "evaluations", aside=True)
     return Comparison([text, accuracies, comparison_table([found])], as_json(found))
 
@@ -149,7 +155,7 @@ def _table(sides: Sequence[Side], aside: bool = False) -> Table:
     """A row an evaluation, each against the first."""
     tests = [paired(sides[0].items, side.items) for side in sides[1:]]
     adjusted = holm([test.p_value for test, _, _ in tests])
-    heads = [(s.name, share(s.summary["accuracy"], s.summary["interval"]), len(s.items)) for s in sides]
+    heads = [(s.label, share(s.summary["accuracy"], s.summary["interval"]), len(s.items)) for s in sides]
     rows: list[tuple[Cell, ...]] = [(*heads[0], *[Shown("", None)] * 7)]
     for head, (test, interval, count), p in zip(heads[1:], tests, adjusted, strict=True):
         gain = difference(test.difference, None if interval is None else asdict(interval))

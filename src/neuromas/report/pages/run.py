@@ -10,7 +10,7 @@ from typing import Any
 from neuromas.config import make_config
 from neuromas.report.blocks import Block, Cell, Table, Text, difference, number, percent, share
 from neuromas.report.pages import Page, one_path
-from neuromas.report.reading import origins, read_evaluation, readable
+from neuromas.report.reading import marked, origins, prompt_mark, read_evaluation, readable
 from neuromas.report.tables import failures, paired, paired_line
 from neuromas.report.terminal import quoted
 from neuromas.report.writers import as_text
@@ -77,8 +77,9 @@ def _head(run: Run) -> str:
     status = {"best": None, "step": 0, "seconds": 0.0, **run.read("status.json")}
     best = status["best"] if status["best"] is not None else status["step"]
     shapes = [shape for shape, _ in config.growth.stages] or [config.network.topology]
+    network = marked(" -> ".join(shapes), prompt_mark(run))
     return (
-        f"{config.task.name} · network {' -> '.join(shapes)} (question: {config.network.question}) · "
+        f"{config.task.name} · network {network} (question: {config.network.question}) · "
         f"{config.model.backbone} · seed {config.seed} · {status['step']} steps, checkpoint of step {best} · "
         f"{status['seconds']:.0f} s of training"
     )
@@ -106,7 +107,12 @@ def _events(run: Run) -> list[str]:
     rows = list(run.lines("events.jsonl"))
     shown = [f"step {row['step']}: {row['text']}" for row in rows[:_EVENTS]]
     more = len(rows) - len(shown)
-    return [*shown, f"and {more} more in events.jsonl"] if more else shown
+    torn = [
+        f"{name}: {count} damaged line(s) left out"
+        for name in ("validation.jsonl", "events.jsonl", "growth.jsonl", "episodes.jsonl")
+        if (count := run.damaged_lines(name))
+    ]
+    return [*shown, *([f"and {more} more in events.jsonl"] if more else []), *torn]
 
 
 def _has(run: Run, name: str) -> bool:

@@ -11,7 +11,7 @@ from neuromas.config import make_config
 from neuromas.core.errors import ConfigError, NeuromasError, RunError, one_line, unknown
 from neuromas.report.blocks import Block, Cell, Shown, Table, Text, number, share
 from neuromas.report.pages import Page, one_path
-from neuromas.report.reading import read_evaluation, readable
+from neuromas.report.reading import marked, prompt_mark, read_evaluation, readable
 from neuromas.storage import Run
 
 _DEPTH = 6  # folders below the one that is named; an experiment's cells lie three deep
@@ -56,7 +56,8 @@ def _facts(run: Run) -> Iterator[Cell]:
     step = status.get("step", 0)
     if not isinstance(step, int):
         raise RunError(f"{run.path}/status.json is damaged: 'step' is no number")
-    yield from (config.task.name, " -> ".join(shapes), config.model.backbone, config.seed)
+    network = marked(" -> ".join(shapes), prompt_mark(run))
+    yield from (config.task.name, network, config.model.backbone, config.seed)
     yield Shown(f"{step}/{config.train.steps}", step)
     yield _state(run)
     for name in ("test-before", "test-after"):

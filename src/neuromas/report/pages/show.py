@@ -11,7 +11,7 @@ from typing import Any
 from neuromas.core.errors import ConfigError, RunError, shown
 from neuromas.report.blocks import Block, Cell, Quote, Table, Text
 from neuromas.report.pages import Page, one_path
-from neuromas.report.reading import read_evaluation, readable
+from neuromas.report.reading import marked, prompt_mark, read_evaluation, readable
 from neuromas.report.terminal import quoted
 from neuromas.storage import MANIFEST, Run, read_json
 from neuromas.topology.graph import Topology
@@ -51,7 +51,7 @@ def overview(run: Run, name: str = "", limit: int = LIMIT) -> list[Block]:
     more = len(rows) - len(cells)
     ways = [f"one item whole: neuromas show {run.path} --item ID"]
     return [
-        Text((head,)),
+        Text((marked(head, prompt_mark(run)),)),
         Table(columns, tuple(cells)),
         Text(tuple([f"and {more} more (--limit {len(rows)} shows all)", *ways] if more else ways)),
     ]
@@ -70,8 +70,9 @@ def whole_item(run: Run, item: str, name: str = "") -> list[Block]:
         )
     found = sides[-1].items[item]
     change = _change(sides, item)
+    title = f"item {quoted(item, 200)}" + (f" ({change})" if change else "")
     blocks: list[Block] = [
-        Text((f"item {quoted(item, 200)}" + (f" ({change})" if change else ""),)),
+        Text((marked(title, prompt_mark(run)),)),
         Quote(found["question"], "question"),
         Quote(found["gold"], "expected"),
     ]

@@ -1,0 +1,18 @@
+"""What may be chosen by name in more than one place: configuration, command line and library read it here.
+
+Where a choice is a registry of its own (tasks, estimators, engines), that registry is its home.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Style = Literal["plain", "chat"]  # prompts as text that goes on, or by the model's chat template
+STYLES: tuple[Style, ...] = get_args(Style)
+
+Share = Literal["node", "layer", "all"]  # who has an adapter of its own
+SHARES: tuple[Share, ...] = get_args(Share)
+
+Question = Literal["auto", "all", "first", "split"]  # who reads the question; auto: as the topology says
+QUESTIONS: tuple[Question, ...] = get_args(Question)
+QUESTION_MODES: tuple[Question, ...] = tuple(mode for mode in QUESTIONS if mode != "auto")
