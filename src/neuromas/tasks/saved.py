@@ -15,9 +15,14 @@ class SavedTask:
 
     def __init__(self, name: str, answer_format: str | None, make: Callable[[], Task]) -> None:
         """Without ``answer_format`` (networks of 0.1.0 do not hold it) the real task says it."""
-        self.name = name
+        self._name = name
         self._format = answer_format
         self._make = make
+
+    @property
+    def name(self) -> str:
+        """The configured name until the data are opened, then the task's own, as in the run it comes from."""
+        return self.real.name if "real" in self.__dict__ else self._name
 
     @cached_property
     def real(self) -> Task:
@@ -44,6 +49,11 @@ class SavedTask:
     def judge(self, episode: Episode) -> Score:
         """See ``core.episode.Judge``."""
         return judged(self.real, episode)
+
+
+def opened(task: Task) -> Task:
+    """The real task of a saved one, for a run that goes on: by name and kind it is what it began with."""
+    return task.real if isinstance(task, SavedTask) else task
 
 
 class AskedTask:

@@ -228,14 +228,17 @@ class Watching(Callback):
         self._watch({"event": "finished", "step": event.best})
 
 
+def check_callbacks(callbacks: Sequence[Any]) -> None:
+    """Raises ConfigError if one is no ``Callback``."""
+    for place, callback in enumerate(callbacks):
+        if not isinstance(callback, Callback):
+            raise ConfigError(f"callbacks[{place}] is {shown(callback)}, not a neuromas.Callback")
+
+
 class Callbacks:
     """All callbacks of a run in ``path``; leaving the context closes them, the last one first."""
 
     def __init__(self, callbacks: Sequence[Callback], path: Path) -> None:
-        """Raises ConfigError if one is no ``Callback``."""
-        for place, callback in enumerate(callbacks):
-            if not isinstance(callback, Callback):
-                raise ConfigError(f"callbacks[{place}] is {shown(callback)}, not a neuromas.Callback")
         self._callbacks, self._path = tuple(callbacks), path
         self._closing = ExitStack()
 

@@ -40,7 +40,7 @@ class Checkpointer:
     def _fill(self, folder: Path) -> None:
         """Everything needed to go on: adapters, optimisers, state, lineage."""
         state = self._state
-        files = save_optimisers(folder, state.trainer.optimisers)
+        files = save_optimisers(folder, state.trainer.learner.optimisers)
         more = {"state": state.to_dict(), **state.lineage.to_dict()}
         save_bundle(folder, state.assembly, more, files)
 
@@ -51,7 +51,7 @@ class Checkpointer:
             state.take(manifest)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise RunError(f"{checkpoint} holds a network but no training state ({error!r})") from error
-        load_optimisers(checkpoint, state.trainer.optimisers)
+        load_optimisers(checkpoint, state.trainer.learner.optimisers)
 
     def rewind(self) -> None:
         """Make the run's logs and checkpoints what they were when its state was saved."""
@@ -64,7 +64,7 @@ class Checkpointer:
         folder, trainer = self._run.named(name), self._state.trainer
         load_adapters(folder, self._state.base.model.bank, read_manifest(folder)["versions"])
         trainer.publish()
-        load_optimisers(folder, trainer.optimisers, required=False)
+        load_optimisers(folder, trainer.learner.optimisers, required=False)
 
     def prune(self) -> None:
         """Remove checkpoints that are no longer needed."""
@@ -125,6 +125,18 @@ def forget(run: Run, step: int) -> None:
 
 def _keep(run: Run, name: str, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
     run.keep_lines(name, lambda row: is_line(name, row) and wanted(row))
+
+
+def unreadable(run: Run) -> list[str]:
+    """A line for each log in which lines are damaged: going on leaves them out for good.
+
+    Those of ``metrics.jsonl`` are missed by their steps, see ``lost``.
+    """
+    counts = {
+        name: run.damaged_lines(name) + sum(not is_line(name, row) for row in run.lines(name))
+        for name in ("validation.jsonl", "growth.jsonl", "events.jsonl", "episodes.jsonl")
+    }
+    return [f"{name}: {count} damaged line(s) left out" for name, count in counts.items() if count]
 
 
 def lost(run: Run, step: int, damaged: Sequence[str]) -> list[str]:

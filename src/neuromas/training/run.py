@@ -19,7 +19,8 @@ from neuromas.system.prompting import keep_copy, prompt_facts
 from neuromas.system.provenance import about, check_unchanged, code_changed, code_of, digests
 from neuromas.system.saving import load_bundle
 from neuromas.system.trust import note_if_possible
-from neuromas.training.callbacks import Callback
+from neuromas.tasks.saved import opened
+from neuromas.training.callbacks import Callback, check_callbacks
 from neuromas.training.changes import (
     Changes,
     changed_config,
@@ -29,7 +30,7 @@ from neuromas.training.changes import (
     schedule_notes,
     told,
 )
-from neuromas.training.checkpoints import lost, newest_intact
+from neuromas.training.checkpoints import lost, newest_intact, unreadable
 from neuromas.training.data import check_data
 from neuromas.training.loop import Loop
 from neuromas.training.state import TrainState
@@ -47,6 +48,7 @@ def start(
 
     ``task`` is an object of the user's in the place of the configured task.
     """
+    check_callbacks(callbacks)
     check_trackers(config.run.trackers)
     make_estimator(config.train)
     config = settle(config)
@@ -86,6 +88,7 @@ def resume(
     reads is not what it was at the start, ConfigError naming key and both values for an override that would
     make it another run; then nothing is changed.
     """
+    check_callbacks(callbacks)
     run = Run.open(directory)
     if run.finished and not _wanted(run, overrides)[1]:
         return run
@@ -93,6 +96,7 @@ def resume(
         config, found = _wanted(run, overrides)
         check_unchanged(run.path, run.read("run.json"))
         checkpoint, damaged = newest_intact(run)
+        torn = unreadable(run)
         if checkpoint is None:
             assembly, parent = _beginning(config, backbone, task, run.path)
             loop = Loop(TrainState.new(assembly), run, callbacks)
@@ -101,13 +105,15 @@ def resume(
         else:
             assembly = load_bundle(checkpoint, backbone=backbone, task=task)
             before = assembly.config
-            loop = Loop(TrainState.new(replace(assembly, config=config)), run, callbacks)
+            loop = Loop(
+                TrainState.new(replace(assembly, config=config, task=opened(assembly.task))), run, callbacks
+            )
             loop.checkpoints.take(checkpoint)
             loop.stages.settle()
+        code = code_changed(run.path, run.read("run.json"), assembly.task)
         notes = _changed(loop, before, found)
         loop.checkpoints.rewind()  # a kill may have come just before older checkpoints were removed
-        changed = code_changed(run.path, run.read("run.json"), assembly.task)
-        return loop.train([*changed, *lost(run, loop.state.step, damaged), *notes], told(found))
+        return loop.train([*code, *lost(run, loop.state.step, damaged), *torn, *notes], told(found))
 
 
 def _wanted(run: Run, overrides: Sequence[str]) -> tuple[Config, Changes]:

@@ -1,4 +1,4 @@
-"""Callbacks hear typed events in the order of what happens, once it is on disk; they cannot hurt a run."""
+"""Callbacks hear typed events in the order of what happens, after it is on the disk; a run survives them."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_an_interrupted_run_tells_when_its_checkpoint_is_saved(tmp_path):
 
 
 def test_what_is_no_callback_is_refused_before_the_run_is_made(tmp_path):
-    with pytest.raises(ConfigError, match=r"callbacks\[\d\] is .*, not a neuromas\.Callback"):
+    with pytest.raises(ConfigError, match=r"callbacks\[1\] is .*, not a neuromas\.Callback"):
         neuromas.train(config(), tmp_path / "run", callbacks=[Callback(), print])
     assert not (tmp_path / "run").exists()
 
