@@ -161,7 +161,8 @@ def _whole(args: argparse.Namespace, prompts: Sequence[str], samples: int) -> Ca
     from neuromas.core.task import Problem, Score
     from neuromas.system.network import Network, assign
     from neuromas.topology.graph import Topology
-    from neuromas.training.step import Trainer, train_step
+    from neuromas.training.step import train_step
+    from neuromas.training.trainer import Trainer
 
     class Bench:
         name, answer_format = "bench", "text"

@@ -19,7 +19,8 @@ def record() -> list[dict[str, Any]]:
     from neuromas.config import make_config
     from neuromas.core.task import Problem, Score
     from neuromas.system.assemble import assemble
-    from neuromas.training.step import Trainer, train_step
+    from neuromas.training.step import train_step
+    from neuromas.training.trainer import Trainer
 
     class Bytes:
         """Earns the share of the answer's bytes that are below 64."""

@@ -27,7 +27,7 @@ class Twice(Dialogue):
     def talk(self, problem, read):
         shown = ()
         for _ in range(self.rounds):
-            (turn,) = yield [Ask("Answer: {format}.", shown)]
+            (turn,) = yield [Ask(shown)]
             shown = (f"Before: {turn.text}",)
         return turn.text
 
@@ -82,6 +82,7 @@ def test_an_own_method_through_the_command(module, cli, tmp_path):
         (("--calls", 2), "--calls needs --method"),
         (("--method", "self-consistency", "--with", "votes=0"), "at least 1 vote"),
         (("--method", "self-consistency", "--with", "votes=x"), "cannot be made"),
+        (("--method", "self-consistency", "--with", "votes=1000000"), "at most 1000000 in all"),
     ):
         status, out, err = cli(*call, *words)
         assert (status, len(err.splitlines())) == (2, 1), err

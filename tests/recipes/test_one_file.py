@@ -19,7 +19,8 @@ from neuromas.models.resident import ResidentModel
 from neuromas.system import rollout
 from neuromas.system.network import Network
 from neuromas.topology.graph import Topology
-from neuromas.training.step import Trainer, train_step
+from neuromas.training.step import train_step
+from neuromas.training.trainer import Trainer
 
 FILE = Path(__file__).parents[2] / "recipes" / "one_file_reinforce.py"
 

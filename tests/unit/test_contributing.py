@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md is run: every part from outside the package, by address and entry point, and inside."""
+"""CONTRIBUTING.md is run: every part from outside, by address and by entry point, and from inside."""
 
 from __future__ import annotations
 

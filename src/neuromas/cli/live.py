@@ -12,7 +12,7 @@ from rich.text import Text
 
 from neuromas.core.episode import Episode
 from neuromas.report.blocks import percent
-from neuromas.report.terminal import quoted, visible
+from neuromas.report.terminal import quoted
 from neuromas.training.callbacks import AlarmRaised, StepEnd, Validated
 
 _RECENT = 10  # steps of the mean reward
@@ -69,10 +69,10 @@ class LiveTable:
         self._draw()
 
     def _draw(self) -> None:
-        """All text is given as text: what models write is no markup and steers no terminal."""
+        """All is given as text and what models write is quoted: it is no markup and steers no terminal."""
         table = Table.grid(padding=(0, 2))
         for name, said in [*self._rows.items(), *self._episode]:
-            table.add_row(Text(name, style="bold"), Text(visible(said), overflow="ellipsis", no_wrap=True))
+            table.add_row(Text(name, style="bold"), Text(said, overflow="ellipsis", no_wrap=True))
         self.now = (table,)
 
 

@@ -17,6 +17,8 @@ from neuromas.methods.base import Allowance, Bench, Method
 from neuromas.methods.self_consistency import SelfConsistency
 from neuromas.system.network import Network
 
+_MOST_CALLS = 1_000_000  # of one evaluation
+
 
 def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
     """The method of that name with these options.
@@ -49,6 +51,10 @@ def evaluate_method(name: str, method: Method, bench: Bench, split: Split, count
     most, allowed = method.calls(bench), bench.allowance.calls
     if allowed and most > allowed:
         raise ConfigError(f"method {name!r} takes {most} calls a question, at most {allowed} are allowed")
+    if most * count > _MOST_CALLS:
+        raise ConfigError(
+            f"method {name!r} takes {most} calls for each of {count} items, at most {_MOST_CALLS} in all"
+        )
     problems = first_problems(bench.task, split, count)
     groups = method.answer(bench, problems)
     _check(name, groups, problems, most)

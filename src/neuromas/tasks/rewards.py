@@ -128,8 +128,9 @@ def configured(single: str, several: Mapping[str, float]) -> Rewards | None:
 def paid(task: Task, single: str = "", several: Mapping[str, float] | None = None) -> Task:
     """The task as a configuration has it paid. Raises TaskError if it has no gold answers and no reward."""
     by = configured(single, several or {})
-    stored = task if isinstance(task, StoredTask) and by is None else None
-    if stored and not all(problem.answer for split in stored.problems.values() for problem in split):
+    inner = task.inner if isinstance(task, OwnTask) else task
+    stored = inner.problems.values() if isinstance(inner, StoredTask) and by is None else ()
+    if not all(problem.answer for split in stored for problem in split):
         raise TaskError(f"task {task.name!r} has no gold answers; set task.reward = 'module:function'")
     return rewarded(task, by)
 
@@ -215,7 +216,9 @@ def codes(task: Task) -> list[dict[str, str | None]]:
     if isinstance(task, RewardedTask):
         functions = [one.function for one, _ in task.by.terms if one.function is not _correct]
         return [*codes(task.inner), *(identity(function) for function in functions)]
-    return [identity(task.inner)] if isinstance(task, OwnTask) else []
+    if not isinstance(task, OwnTask) or isinstance(task.inner, StoredTask):
+        return []
+    return codes(task.inner) if isinstance(task.inner, RewardedTask) else [identity(task.inner)]
 
 
 def is_foreign(task: Task) -> bool:

@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from neuromas.core.episode import judged
 from neuromas.core.errors import TaskError, one_line, shown
 from neuromas.core.seeds import derive
 from neuromas.core.task import SPLITS, Problem, Score, Split, Task
 from neuromas.tasks.cheats import Played, play
 from neuromas.tasks.checking import FAILED
 from neuromas.tasks.generated import TooFewQuestionsError
+from neuromas.tasks.own import episode_of
 
 CHEAT_RATE = 0.05  # of the full reward: what a text that is not the gold answer may earn on average
 MANY_RATE = 0.5  # the same for another question's gold answer where a question has many right ones
@@ -51,11 +53,12 @@ class ValidationReport:
 
 
 def validate(task: Task, count: int, seed: int) -> ValidationReport:
-    """Check up to ``count`` problems of every split, without a model.
+    """Check up to ``count`` problems of every split, without a model, by what training would pay.
 
     Gold answers must earn 1 and parse, an empty answer and another problem's different gold answer must
-    earn 0, no cheat may be paid (``cheats``), no question may occur in two splits. A generator that fails
-    is a finding, not an exception.
+    earn 0, no cheat may be paid (``cheats``), no question may occur in two splits, equal arguments give equal
+    problems. A generator that fails is a finding, not an exception. Without gold answers, what must not be
+    paid is unknown: then what cheats earn is only reported.
     """
     if count < 1:
         raise TaskError(f"validate: count must be at least 1, got {count}")
@@ -67,11 +70,15 @@ def validate(task: Task, count: int, seed: int) -> ValidationReport:
     sizes = ", ".join(f"{split} {len(sampled[split])}" for split in SPLITS)
     if not problems:
         return ValidationReport(task.name, (Check("problems", False, "no split has a problem"),))
+    checks = [Check("problems", True, f"sampled {sizes}"), _same(task, sampled)]
     task = watched = _Watched(task)
-    checks = [Check("problems", True, f"sampled {sizes}")]
-    checks += [_gold(task, problems), _empty(task, problems), _shuffled(task, problems, seed)]
+    gold = all(problem.answer for problem in problems)
+    if gold:
+        checks += [_gold(task, problems), _empty(task, problems), _shuffled(task, problems, seed)]
+    else:
+        checks.append(Check("gold answers", None, "there are none: a reward function decides"))
     played = play(task, problems)
-    checks += [_disjoint(sampled), _parts(problems), *_cheats(played, len(problems))]
+    checks += [_disjoint(sampled), _parts(problems), *_cheats(played, len(problems), gold)]
     checks += [_first_option(task, problems)] if any(p.choices for p in problems) else []
     checks += [Check("scores lie in [0, 1]", False, watched.fault)] if watched.fault else []
     return ValidationReport(task.name, tuple(checks), played)
@@ -100,7 +107,7 @@ class _Watched:
     def score(self, problem: Problem, text: str) -> Score:
         """The task's score, or a parse failure where it gives none."""
         try:
-            score = self.task.score(problem, text)
+            score = judged(self.task, episode_of(problem, text))
             if 0.0 <= score.value <= 1.0:  # not a number is neither
                 return score
             what = f"{score.value!r}"
@@ -122,6 +129,20 @@ def _sample(task: Task, split: Split, count: int) -> list[Problem]:
                 raise
             break
     return sampled
+
+
+def _same(task: Task, sampled: Mapping[Split, Sequence[Problem]]) -> Check:
+    """A problem asked for again, in another order, is the same: else runs could not be repeated."""
+    places = [(split, index) for split in SPLITS for index in range(len(sampled[split]))]
+    bad = []
+    for split, index in reversed(places):
+        try:
+            again: Problem | None = task.problem(split, index)
+        except TaskError:
+            again = None
+        if again != sampled[split][index]:
+            bad.append(sampled[split][index].id)
+    return Check("equal arguments, equal problems", not bad, _share(len(bad), len(places), "differ", bad))
 
 
 def _gold(task: Task, problems: Sequence[Problem]) -> Check:
@@ -176,8 +197,8 @@ def _parts(problems: Sequence[Problem]) -> Check:
     return Check("parts are not empty", not bad, f"{len(with_parts)} of {len(problems)} problems have parts")
 
 
-def _cheats(played: Played, count: int) -> list[Check]:
-    """Whether the scorer pays for what is not the answer; then the bars, which are only reported.
+def _cheats(played: Played, count: int, gold: bool) -> list[Check]:
+    """Whether the scorer pays for what is not the ``gold`` answer; then the bars, which are only reported.
 
     One problem alone is an accident: a share counts from the second problem on.
     """
@@ -185,7 +206,13 @@ def _cheats(played: Played, count: int) -> list[Check]:
     worst = max(cheats, key=lambda cheat: cheat.unearned)
     paid = f"{worst.name} {worst.text[:40]!r} earns" if worst.unearned else f"{len(cheats)} cheats earn"
     fair = worst.unearned <= max(CHEAT_RATE, 1.0 / count)
-    checks = [Check("cheats earn nothing", fair, f"{paid} {worst.unearned:.1%} where it is not the answer")]
+    checks = [
+        Check(
+            "cheats earn nothing",
+            fair if gold else None,
+            f"{paid} {worst.unearned:.1%} where it is not the answer",
+        )
+    ]
     usual = max(played.constants, key=lambda cheat: cheat.other)
     if usual.other:
         detail = f"{usual.text[:40]!r} is also right in {usual.other:.1%} of other questions"

@@ -93,7 +93,7 @@ def check_stages_stay(before: Config, state: TrainState) -> None:
 def _check_gates(was: Any, state: TrainState, key: str) -> None:
     """Gates and first rates are shares of a stage: a longer one must not be thrown back into them."""
     stage, step, growth = state.stage, state.step, state.config.growth
-    many = len(state.trainer.optimisers)
+    many = len(state.trainer.learner.optimisers)
     same_gates = was.opening(step, growth) == stage.opening(step, growth)
     if not same_gates or was.rates(step, growth, many) != stage.rates(step, growth, many):
         raise ConfigError(

@@ -40,7 +40,7 @@ class Checkpointer:
     def _fill(self, folder: Path) -> None:
         """Everything needed to go on: adapters, optimisers, state, lineage."""
         state = self._state
-        files = save_optimisers(folder, state.trainer.optimisers)
+        files = save_optimisers(folder, state.trainer.learner.optimisers)
         more = {"state": state.to_dict(), **state.lineage.to_dict()}
         save_bundle(folder, state.assembly, more, files)
 
@@ -51,7 +51,7 @@ class Checkpointer:
             state.take(manifest)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise RunError(f"{checkpoint} holds a network but no training state ({error!r})") from error
-        load_optimisers(checkpoint, state.trainer.optimisers)
+        load_optimisers(checkpoint, state.trainer.learner.optimisers)
 
     def rewind(self) -> None:
         """Make the run's logs and checkpoints what they were when its state was saved."""
@@ -64,7 +64,7 @@ class Checkpointer:
         folder, trainer = self._run.named(name), self._state.trainer
         load_adapters(folder, self._state.base.model.bank, read_manifest(folder)["versions"])
         trainer.publish()
-        load_optimisers(folder, trainer.optimisers, required=False)
+        load_optimisers(folder, trainer.learner.optimisers, required=False)
 
     def prune(self) -> None:
         """Remove checkpoints that are no longer needed."""

@@ -17,7 +17,8 @@ from neuromas.system.assemble import Assembly
 from neuromas.system.rollout import Sampling, rollout
 from neuromas.tasks.stream import training_problems
 from neuromas.topology.graph import Topology
-from neuromas.training.step import Trainer, imitate
+from neuromas.training.step import imitate
+from neuromas.training.trainer import Trainer
 
 
 def teach(
@@ -33,8 +34,9 @@ def teach(
         place = first + step * settings.train.problems
         problems = training_problems(assembly.task, trainer.seed, place, settings.train.problems)
         sampled += restate(trainer, assembly.task, change, new, problems)
+    learner = trainer.learner
     for row in new:
-        trainer.optimisers[row] = trainer.optimiser(trainer.learner.model.bank.parameters[row])
+        learner.optimisers[row] = learner.optimiser(learner.model.bank.parameters[row])
     return sampled
 
 

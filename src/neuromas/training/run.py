@@ -110,10 +110,10 @@ def resume(
             )
             loop.checkpoints.take(checkpoint)
             loop.stages.settle()
+        code = code_changed(run.path, run.read("run.json"), assembly.task)
         notes = _changed(loop, before, found)
         loop.checkpoints.rewind()  # a kill may have come just before older checkpoints were removed
-        changed = code_changed(run.path, run.read("run.json"), assembly.task)
-        return loop.train([*changed, *lost(run, loop.state.step, damaged), *torn, *notes], told(found))
+        return loop.train([*code, *lost(run, loop.state.step, damaged), *torn, *notes], told(found))
 
 
 def _wanted(run: Run, overrides: Sequence[str]) -> tuple[Config, Changes]:

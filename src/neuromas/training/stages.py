@@ -44,17 +44,17 @@ class StageController:
         state.trainer.seed = derive(state.config.seed, "heir", state.lineage.spent.steps)
         state.stage = Stage(-1, 0, 0, born=parent.born)
         if parent.moments and state.config.growth.optimiser == "keep":
-            load_optimisers(parent.moments, state.trainer.optimisers)
+            load_optimisers(parent.moments, state.trainer.learner.optimisers)
 
     def settle(self) -> None:
         """Give the trainer what belongs to the stage: its place, rate, schedule and anchor."""
         state, trainer, stage = self.state, self.state.trainer, self.state.stage
         trainer.since, trainer.span = stage.since, stage.steps
         trainer.lr = stage.rate(state.config) * 0.5**state.guard.halved
-        trainer.anchor = None
+        trainer.learner.anchor = None
         if state.config.train.anchor and stage.start is not None:
             first = self.log.run.named(stage.first)
-            trainer.anchor = inherited(first, state.base.model.bank, stage.new)
+            trainer.learner.anchor = inherited(first, state.base.model.bank, stage.new)
 
     def set_gates(self) -> None:
         """Gates and learning rates of the coming step."""
@@ -62,7 +62,7 @@ class StageController:
         topology = stage.topology(trainer.step, growth)
         if topology is not None and topology != trainer.network.topology:
             trainer.network = replace(trainer.network, topology=topology)
-        trainer.rates = stage.rates(trainer.step, growth, len(trainer.optimisers))
+        trainer.learner.rates = stage.rates(trainer.step, growth, len(trainer.learner.optimisers))
 
     def goes_on(self) -> bool:
         """Whether a step is left; grows the network where a stage has ended and another follows."""
@@ -122,9 +122,10 @@ class StageController:
         state, trainer, config = self.state, self.state.trainer, self.state.config
         growth, index = config.growth, state.stage.index + 1
         grown = transfer(state.assembly, change, derive(trainer.seed, "stage", index))
-        kept = trainer.optimisers if growth.optimiser == "keep" else []
-        trainer.optimisers = [*kept, *map(trainer.optimiser, state.base.model.bank.parameters[len(kept) :])]
-        many = len(trainer.optimisers)
+        learner = trainer.learner
+        kept = learner.optimisers if growth.optimiser == "keep" else []
+        learner.optimisers = [*kept, *map(learner.optimiser, learner.model.bank.parameters[len(kept) :])]
+        many = len(learner.optimisers)
         adapters, steps = (many - len(grown.new), many), shapes(config)[index][1]
         state.stage = state.stage.followed_by(change, adapters, trainer.step, steps)
         state.guard.restart(trainer.step, restored=False)
@@ -178,7 +179,7 @@ class StageController:
         if stage.gated(state.config.growth):
             before, bank = undo(state.assembly, state.lineage.entries[-1]), state.base.model.bank
             state.follow(before.network, before.before)
-            del state.trainer.optimisers[len(bank.parameters) :]
+            del state.trainer.learner.optimisers[len(bank.parameters) :]
             state.lineage, state.stage = state.lineage.undone(), stage.undone(len(bank.parameters))
             folder, what = f"parent-{stage.index + 1}", f"{before.network.topology} as before it grew"
             self.checkpoints.save_named(folder)

@@ -12,7 +12,7 @@ from neuromas.growth.stages import Stage, shapes
 from neuromas.system.assemble import Assembly
 from neuromas.system.network import Network
 from neuromas.training.guard import Guard
-from neuromas.training.step import Trainer
+from neuromas.training.trainer import Trainer
 
 
 @dataclass(frozen=True, slots=True)

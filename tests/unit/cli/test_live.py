@@ -20,7 +20,7 @@ HOSTILE = "\x1b[2J\u202e[red]evil[/red]\r\n"
 
 def episode(text=HOSTILE, nodes=3):
     turns = tuple(Turn(node, (), (), (1,), (0.0,), text, True, 1.0, 0, 0) for node in range(nodes))
-    return Episode(Problem("p", f"What? {text}", "7"), 0, turns, Score(0.5, "7"))
+    return Episode(Problem("p", f"What? {text}", f"7 {text}"), 0, turns, Score(0.5, "7"))
 
 
 def step(number, reward=0.5, one=None):
@@ -54,12 +54,12 @@ def test_figures_alarms_and_an_episode_stand_in_it():
         "1, the last at step 4: zero",
         "step 1",
         "output",
-        '0.5, expected "7"',
+        '0.5, expected "7 ',
     ):
         assert part in text, part
     assert "later" not in text, "the next one comes with step 5"
     live.step(step(5, None, episode("later")))
-    assert drawn(live).count("later") == 4, "the question and three nodes"
+    assert drawn(live).count("later") == 5, "the question, three nodes and the answer"
     assert "0.75, mean of 2 steps" in drawn(live), "a step without a reward changes no mean"
 
 

@@ -18,7 +18,9 @@ from neuromas.core.task import Score
 from neuromas.learning.losses import Weights, clip_factor, gradient_norm, policy_loss
 from neuromas.models.resident import ResidentModel
 from neuromas.system.rollout import WRONG, Sampling, rollout
-from neuromas.training.step import Trainer, credit, learn, train_step
+from neuromas.training.credit import credit
+from neuromas.training.step import learn, train_step
+from neuromas.training.trainer import Trainer
 
 PROBLEMS, SAMPLES = 3, 4
 START = {}
@@ -78,7 +80,7 @@ def trainer_of(pair, topology="2-1", share="node", **options):
     settings = {**free, "problems": PROBLEMS, "samples": SAMPLES, **options}
     net = network(pair.engine, topology, share, message_tokens=6, answer_tokens=5)
     trainer = Trainer(net, pair.model, TrainConfig(**settings), seed=3)
-    trainer.optimisers = [Recorder(parameter) for parameter in pair.model.bank.parameters]
+    trainer.learner.optimisers = [Recorder(parameter) for parameter in pair.model.bank.parameters]
     return trainer
 
 
@@ -142,7 +144,8 @@ def plain_gradients(pair, trainer, episodes, credit_of, token_terms=None):
 def gradients(trainer):
     """What each optimiser was given last; zeros for one that was not stepped."""
     return [
-        o.seen[-1] if o.seen else torch.zeros_like(o.param_groups[0]["params"][0]) for o in trainer.optimisers
+        o.seen[-1] if o.seen else torch.zeros_like(o.param_groups[0]["params"][0])
+        for o in trainer.learner.optimisers
     ]
 
 
@@ -552,7 +555,7 @@ def test_temperature_and_warm_up():
         report, episodes = train_step(trainer, ToyTask(judged), problems(PROBLEMS))
         seen.append(report["temperature"])
         assert {turn.temperature for e in episodes for turn in e.turns} == {report["temperature"]}
-        rates.append(trainer.optimisers[2].param_groups[0]["lr"])
+        rates.append(trainer.learner.optimisers[2].param_groups[0]["lr"])
     assert seen == pytest.approx([2.0, 1.75, 1.5, 1.25, 1.0, 1.0])
     assert rates == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.08, 0.08])
     assert trainer_of(pair, temperature=1.5).temperature() == 1.5
@@ -597,7 +600,7 @@ def test_the_reported_entropy_is_the_mean_over_tokens():
         [t / c for t, c in zip(totals, counts, strict=True)], rel=1e-4
     )
     assert report["learned_tokens"] == sum(counts)
-    trainer.rates = {1: 0.0}  # a frozen node learns from nothing
+    trainer.learner.rates = {1: 0.0}  # a frozen node learns from nothing
     report = learn(trainer, *credit(trainer, spoken(trainer, lambda problem, text: 1.0)))
     assert [value is None for value in report["node_entropy"]] == [False, True, False]
 

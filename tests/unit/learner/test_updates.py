@@ -16,7 +16,9 @@ from neuromas.core.errors import DivergedError
 from neuromas.learner.gradient import Objective, accumulate
 from neuromas.learning.losses import Weights, policy_loss, sampled_kl
 from neuromas.learning.schedule import factor
-from neuromas.training.step import Trainer, _sample, credit, imitate, learn, train_step
+from neuromas.training.credit import credit
+from neuromas.training.step import _sample, imitate, learn, train_step
+from neuromas.training.trainer import Trainer
 
 # -- schedules
 
@@ -50,7 +52,7 @@ def test_schedules_are_those_of_torch(kind, steps, warmup):
 def test_a_stage_has_its_schedule_and_its_rate_from_its_own_first_step():
     trainer = trainer_of(fresh(), lr=0.5, warmup=2, schedule="linear", steps=99)
     trainer.step, trainer.since, trainer.span, trainer.lr = 10, 10, 6, 0.1
-    trainer.rates = {1: 0.5}
+    trainer.learner.rates = {1: 0.5}
     found = []
     for _ in range(6):
         found.append((trainer.rate(0), trainer.rate(1)))
@@ -138,7 +140,7 @@ def by_hand_passes(pair, trainer, messages, weights, passes):
 def test_passes_are_those_of_a_plain_ppo():
     pair = fresh()
     trainer = trainer_of(pair, passes=3, lr=0.3, ratio_clip=0.1)
-    for optimiser in trainer.optimisers:
+    for optimiser in trainer.learner.optimisers:
         optimiser.param_groups[0]["lr"] = 0.3
     episodes = spoken(trainer)
     messages, weights = credit(trainer, episodes)
@@ -146,7 +148,7 @@ def test_passes_are_those_of_a_plain_ppo():
     assert clipped > 10
     start = [pair.vector(row).detach() for row in range(3)]
     learn(trainer, messages, weights)
-    assert [len(optimiser.seen) for optimiser in trainer.optimisers] == [3, 3, 3]
+    assert [len(optimiser.seen) for optimiser in trainer.learner.optimisers] == [3, 3, 3]
     for row, parameter in enumerate(pair.model.bank.parameters):
         moved = float((expected[row] - start[row]).detach().abs().max())
         assert moved > 1e-3
@@ -184,7 +186,7 @@ def test_the_pull_of_the_anchor_against_plain_forwards():
     pair = fresh()
     start = moved_from(pair)
     trainer = trainer_of(pair, anchor=0.7)
-    trainer.anchor = pair.model.bank.holding([start[0], start[1], None])  # the last one is new
+    trainer.learner.anchor = pair.model.bank.holding([start[0], start[1], None])  # the last one is new
     episodes = spoken(trainer, lambda problem, text: 1.0)
     messages, weights = credit(trainer, episodes)
     assert len(messages) == 36, "it acts on messages without advantage, too"
@@ -215,7 +217,8 @@ def test_a_pull_is_exactly_nothing_at_its_place(options):
     pair = fresh(spread=0.3 if "anchor" in options else 0.0)
     trainer = trainer_of(pair, **options)
     if "anchor" in options:
-        trainer.anchor = pair.model.bank.holding([p.detach().clone() for p in pair.model.bank.parameters])
+        bank = pair.model.bank
+        trainer.learner.anchor = bank.holding([p.detach().clone() for p in bank.parameters])
     before = [pair.vector(row) for row in range(3)]
     report, _ = train_step(trainer, ToyTask(lambda problem, text: 1.0), problems(PROBLEMS))
     assert report["learned_messages"] == 36
@@ -231,10 +234,10 @@ def test_an_anchor_keeps_a_network_near_and_does_not_move_itself():
         options = {"lr": 0.02, "max_kl": 0.0, "warmup": 0, "anchor": strength}
         settings = TrainConfig(samples=4, problems=PROBLEMS, **options)
         trainer = Trainer(trainer_of(pair).network, pair.model, settings, seed=3)
-        trainer.anchor = pair.model.bank.holding([vector.clone() for vector in start])
+        trainer.learner.anchor = pair.model.bank.holding([vector.clone() for vector in start])
         for _ in range(6):
             _, episodes = train_step(trainer, ToyTask(judged), problems(PROBLEMS))
-        for vector, held in zip(start, trainer.anchor.parameters, strict=True):
+        for vector, held in zip(start, trainer.learner.anchor.parameters, strict=True):
             assert torch.equal(vector, held)
             assert held.grad is None
         ends.append(max(exact_kl(pair, start, episodes)))
@@ -282,7 +285,7 @@ def test_adapters_within_the_limit_are_left_as_they_are():
         pair = fresh()
         settings = TrainConfig(samples=4, problems=PROBLEMS, lr=0.1, warmup=0, max_kl=limit)
         trainer = Trainer(trainer_of(pair).network, pair.model, settings, seed=3)
-        trainer.rates = {1: 1e-3}
+        trainer.learner.rates = {1: 1e-3}
         report, _ = train_step(trainer, ToyTask(judged), problems(PROBLEMS))
         found.append([pair.vector(row).detach() for row in range(3)])
     assert report["kl"]["1"] < 0.05 < min(report["kl"]["0"], report["kl"]["2"])
@@ -350,8 +353,8 @@ def test_signs_cannot_cancel_in_the_drift():
 def test_imitation_is_likelihood_at_the_stages_rate_and_nothing_else():
     pair = fresh()
     trainer = trainer_of(pair, warmup=50, kl=1.0, entropy=1.0, anchor=1.0, lr=0.5)
-    trainer.anchor = pair.model.bank.holding([0.5 * p.detach() for p in pair.model.bank.parameters])
-    trainer.lr, trainer.rates = 0.25, {0: 0.5, 1: 0.0}
+    trainer.learner.anchor = pair.model.bank.holding([0.5 * p.detach() for p in pair.model.bank.parameters])
+    trainer.lr, trainer.learner.rates = 0.25, {0: 0.5, 1: 0.0}
     episodes = spoken(trainer, lambda problem, text: 1.0)
     messages, weights = credit(trainer, episodes)
     weights = Weights(torch.ones_like(weights.advantage), weights.scale)
@@ -362,7 +365,7 @@ def test_imitation_is_likelihood_at_the_stages_rate_and_nothing_else():
     assert plain.loss > 0
     for row in (0, 2):
         assert torch.equal(gradients(trainer)[row], expected[row])
-        assert trainer.optimisers[row].param_groups[0]["lr"] == 0.25
+        assert trainer.learner.optimisers[row].param_groups[0]["lr"] == 0.25
 
 
 def test_helpers_start_from_the_same_adapters():

@@ -22,7 +22,8 @@ from neuromas.system import assemble as assembling
 from neuromas.system import saving
 from neuromas.system.assemble import Assembly, assemble
 from neuromas.system.saving import load_bundle, save_bundle
-from neuromas.training.step import Trainer, train_step
+from neuromas.training.step import train_step
+from neuromas.training.trainer import Trainer
 from parity import Parity, small
 
 WEIGHTS = "adapters/adapter-01/adapter_model.safetensors"
@@ -289,8 +290,8 @@ def test_a_device_this_machine_cannot_have(saved):
 def test_optimisers_return_bitwise(trained, saved):
     fresh = assemble(make_config(small()))
     trainer = Trainer(fresh.network, fresh.model, fresh.config.train, 0)
-    load_optimisers(saved, trainer.optimisers)
-    for mine, theirs in zip(trainer.optimisers, trained[1].optimisers, strict=True):
+    load_optimisers(saved, trainer.learner.optimisers)
+    for mine, theirs in zip(trainer.learner.optimisers, trained[1].optimisers, strict=True):
         (a,), (b,) = mine.state.values(), theirs.state.values()
         assert a.keys() == b.keys() == {"step", "exp_avg", "exp_avg_sq"}
         assert all(torch.equal(a[name], b[name]) and a[name].dtype == b[name].dtype for name in a)
@@ -319,9 +320,9 @@ def test_optimiser_states_of_another_network(copy, name, change, says):
     fresh = assemble(make_config(small()))
     trainer = Trainer(fresh.network, fresh.model, fresh.config.train, 0)
     with pytest.raises(RunError, match=rf"optimisers.safetensors: adapter 1.*{says}") as caught:
-        load_optimisers(copy, trainer.optimisers)
+        load_optimisers(copy, trainer.learner.optimisers)
     assert len(str(caught.value).splitlines()) == 1
-    assert all(not optimiser.state for optimiser in trainer.optimisers), "all or nothing"
+    assert all(not optimiser.state for optimiser in trainer.learner.optimisers), "all or nothing"
 
 
 STATE = {
@@ -373,9 +374,9 @@ def test_a_training_state_that_cannot_be(copy, changes, says):
 def test_an_optimiser_that_never_stepped_has_no_state(tmp_path):
     assembly = assemble(make_config(small()))
     trainer = Trainer(assembly.network, assembly.model, assembly.config.train, 0)
-    save_optimisers(tmp_path, trainer.optimisers)
-    load_optimisers(tmp_path, trainer.optimisers)
-    assert all(not optimiser.state for optimiser in trainer.optimisers)
+    save_optimisers(tmp_path, trainer.learner.optimisers)
+    load_optimisers(tmp_path, trainer.learner.optimisers)
+    assert all(not optimiser.state for optimiser in trainer.learner.optimisers)
 
 
 def test_a_full_disk_is_an_ordinary_write_error(trained, tmp_path, monkeypatch):

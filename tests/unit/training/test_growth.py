@@ -37,9 +37,11 @@ from neuromas.tasks.stream import training_problems
 from neuromas.topology.graph import Topology
 from neuromas.training import evaluations as testing
 from neuromas.training.callbacks import Watching
+from neuromas.training.credit import credit
 from neuromas.training.restate import restate
 from neuromas.training.run import resume, start
-from neuromas.training.step import Trainer, credit, train_step
+from neuromas.training.step import train_step
+from neuromas.training.trainer import Trainer
 from parity import Parity, small
 from watched import KilledError, Watch, at_step, lines, manifest
 
@@ -281,11 +283,11 @@ def test_unheard_messages_carry_no_gradient_and_change_nothing(tiny_engine):
 def test_saved_optimisers_come_back_and_those_never_stepped_are_empty(tiny_engine, tmp_path):
     assembly = made(tiny_engine)
     trainer = Trainer(assembly.network, assembly.model, assembly.config.train, 0)
-    save_optimisers(tmp_path, trainer.optimisers[:0])
+    save_optimisers(tmp_path, trainer.learner.optimisers[:0])
     train_step(trainer, Parity(), training_problems(Parity(), 0, 0, 2))
-    assert all(one.state_dict()["state"] for one in trainer.optimisers)
-    load_optimisers(tmp_path, trainer.optimisers)
-    assert not any(one.state_dict()["state"] for one in trainer.optimisers)
+    assert all(one.state_dict()["state"] for one in trainer.learner.optimisers)
+    load_optimisers(tmp_path, trainer.learner.optimisers)
+    assert not any(one.state_dict()["state"] for one in trainer.learner.optimisers)
 
 
 # -- the schedule
@@ -349,9 +351,9 @@ def test_a_run_grows_through_its_stages(whole):
     old = 0.9 * means[0]["0"] + 0.1 * reward
     assert means[1] == pytest.approx({"0": old, "1": reward, "2": old}), "each node's own goes on"
     goal = load_bundle(run.path).network.topology
-    assert {(e.gate, e.spare) for e in goal.edges} == {(1.0, False)}
+    assert {(e.gate, e.fallback) for e in goal.edges} == {(1.0, False)}
     step3 = Topology.from_dict(manifest(run.checkpoint(3))["topology"])
-    assert step3.nodes[step3.sink].told is None or step3.nodes[step3.sink].told.depth == 2
+    assert step3.nodes[step3.sink].shown_position is None or step3.nodes[step3.sink].shown_position.depth == 2
 
 
 def test_old_adapters_are_frozen_at_first_and_new_ones_learn(whole):

@@ -7,7 +7,6 @@ from test_stages import eventful, judge_by, swinging
 
 from neuromas.config import make_config
 from neuromas.system import assemble as assembling
-from neuromas.training.callbacks import Watching
 from neuromas.training.run import resume, start
 from parity import Parity
 from watched import KilledError, Watch, lines
@@ -36,15 +35,7 @@ def test_a_run_with_growth_going_back_and_undoing_is_the_same_with_copies(tmp_pa
     assert drawn(tmp_path / "served") == drawn(tmp_path / "local")
     assert max(row["sampler_drift"] for row in lines(tmp_path / "served" / "metrics.jsonl")) < 1e-4
 
-    steps = []
-
-    def watch(event):
-        if event["event"] == "step":
-            steps.append(event)
-        if len(steps) == 6:
-            raise KilledError
-
     with pytest.raises(KilledError):
-        start(served(), tmp_path / "resumed", Watching(watch))
+        start(served(), tmp_path / "resumed", Watch(kill=5))
     resume(tmp_path / "resumed", Watch())
     assert drawn(tmp_path / "resumed") == drawn(tmp_path / "local")

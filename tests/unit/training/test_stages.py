@@ -276,7 +276,7 @@ def test_restating_is_at_the_full_rate_of_its_own_stage(tmp_path, monkeypatch, w
 
     def watched(trainer, *rest):
         found = restate(trainer, *rest)
-        rates = [trainer.optimisers[row].param_groups[0]["lr"] for row in rest[2]]
+        rates = [trainer.learner.optimisers[row].param_groups[0]["lr"] for row in rest[2]]
         seen.append((rates, trainer.step))
         return found
 
@@ -293,7 +293,7 @@ def test_every_stage_has_its_rate_and_inherited_nodes_theirs(tmp_path, monkeypat
     real = loop.train_step
 
     def step(trainer, *rest):
-        seen.append([round(trainer.rate(row), 6) for row in range(len(trainer.optimisers))])
+        seen.append([round(trainer.rate(row), 6) for row in range(len(trainer.learner.optimisers))])
         return real(trainer, *rest)
 
     monkeypatch.setattr(loop, "train_step", step)

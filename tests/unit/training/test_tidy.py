@@ -18,7 +18,7 @@ from neuromas.system import assemble as assembling
 from neuromas.system.saving import load_bundle
 from neuromas.training.checkpoints import settle_down
 from neuromas.training.run import start
-from neuromas.training.step import Trainer
+from neuromas.training.trainer import Trainer
 from parity import Parity, small
 from watched import Watch
 
@@ -107,13 +107,13 @@ def test_an_heir_takes_the_moments_of_the_best_or_else_of_the_newest(whole):
 def test_without_states_nothing_is_trained_on_and_going_back_keeps_the_present_ones(whole):
     assembly = load_bundle(whole.checkpoint(4))
     trainer = Trainer(assembly.network, assembly.model, assembly.config.train, assembly.config.seed)
-    load_optimisers(whole.checkpoint(4), trainer.optimisers)
-    before = trainer.optimisers[0].state_dict()["state"][0]["exp_avg"].clone()
+    load_optimisers(whole.checkpoint(4), trainer.learner.optimisers)
+    before = trainer.learner.optimisers[0].state_dict()["state"][0]["exp_avg"].clone()
     settle_down(whole, "step-000002", keep=None)
-    load_optimisers(whole.checkpoint(2), trainer.optimisers, required=False)
-    assert torch.equal(before, trainer.optimisers[0].state_dict()["state"][0]["exp_avg"])
+    load_optimisers(whole.checkpoint(2), trainer.learner.optimisers, required=False)
+    assert torch.equal(before, trainer.learner.optimisers[0].state_dict()["state"][0]["exp_avg"])
     with pytest.raises(RunError, match=r"step-000002 has no optimiser states.*growth\.parent="):
-        load_optimisers(whole.checkpoint(2), trainer.optimisers)
+        load_optimisers(whole.checkpoint(2), trainer.learner.optimisers)
 
 
 def test_stages_keep_what_they_handed_on(tmp_path):

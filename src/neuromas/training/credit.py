@@ -1,0 +1,62 @@
+"""From scored episodes to messages with a weight each: every node's rewards through the estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from neuromas.core.episode import Episode, EpisodeGroup, Turn, grouped
+from neuromas.learner.scorer import Message
+from neuromas.learning.estimators.base import Advantages
+from neuromas.learning.losses import Weights
+from neuromas.training.trainer import Trainer
+
+
+def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Message, Turn]], Weights]:
+    """Messages that carry gradient, and their weights by message key.
+
+    Each node's reward is the shared terminal reward, or its own, minus the penalty of its message's length.
+    Messages of zero advantage are left out when nothing else acts on them: their gradient is 0. So are
+    messages of frozen adapters, and those that closed gates kept from everybody.
+    """
+    settings = trainer.settings
+    groups = grouped(episodes, settings.samples)
+    pulled = bool(settings.entropy) or bool(trainer.learner.objective.pulls)
+    scored = sum(1 for episode in episodes if episode.score is not None)
+    chosen: list[tuple[Message, Turn]] = []
+    values: list[tuple[float, float]] = []
+    for node in range(len(trainer.network.topology.nodes)):
+        budget = trainer.network.budget(node)
+        flat = [a for group in _advantages(trainer, groups, node) for a in group]
+        for episode, advantage in zip(episodes, flat, strict=True):
+            if episode.score is None or (advantage == 0.0 and not pulled):
+                continue
+            turn = episode.turns[node] if len(episode.turns) > node else None
+            if turn is None or not turn.heard or trainer.learner.rates.get(turn.adapter) == 0.0:
+                continue
+            tokens = budget if settings.normalise == "constant" else len(turn.ids)
+            key = len(values)
+            chosen.append((Message(key, turn.adapter, turn.prefix_ids, turn.suffix_ids, turn.ids), turn))
+            values.append((advantage, 1.0 / (scored * tokens)))
+    table = torch.tensor(values, dtype=torch.float32).reshape(-1, 2)
+    return chosen, Weights(table[:, 0], table[:, 1])
+
+
+def _advantages(trainer: Trainer, groups: Sequence[EpisodeGroup], node: int) -> Advantages:
+    """A node's advantages (P, G); the estimator's state of it moves on."""
+    penalty, budget = trainer.settings.length_penalty, trainer.network.budget(node)
+    rewards_PG = [
+        [
+            None if reward is None else reward - penalty * len(episode.turns[node].ids) / budget
+            for episode, reward in zip(group.episodes, group.rewards(node), strict=True)
+        ]
+        for group in groups
+    ]
+    before = trainer.estimator_state.get(node, trainer.estimator.init())
+    advantages_PG, after = trainer.estimator.advantages(rewards_PG, before)
+    if after is None:
+        trainer.estimator_state.pop(node, None)
+    else:
+        trainer.estimator_state[node] = after
+    return advantages_PG

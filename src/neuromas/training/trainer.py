@@ -1,0 +1,67 @@
+"""What a step changes: the network's learner, the estimator's state, and the place in the schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass, field
+from typing import Any
+
+from neuromas.config import TrainConfig
+from neuromas.learner.update import Learner
+from neuromas.learning.credit import check_state, make_estimator
+from neuromas.learning.estimators.base import Estimator
+from neuromas.learning.schedule import factor
+from neuromas.models.resident import ResidentModel
+from neuromas.system.network import Network
+
+
+@dataclass(slots=True)
+class Trainer:
+    """Everything a step changes. ``estimator_state[node]`` is what the estimator remembers of a node.
+
+    ``since`` is the step at which the stage, its warm-up and its schedule of ``span`` steps, began; ``lr``
+    is its learning rate.
+    """
+
+    network: Network
+    model: InitVar[ResidentModel]
+    settings: TrainConfig
+    seed: int
+    step: int = 0
+    since: int = 0
+    span: int = 0
+    lr: float = 0.0
+    estimator: Estimator = field(init=False)
+    estimator_state: dict[int, Any] = field(default_factory=dict)
+    learner: Learner = field(init=False)
+
+    def __post_init__(self, model: ResidentModel) -> None:
+        self.lr, self.span = self.lr or self.settings.lr, self.span or self.settings.steps
+        self.estimator = make_estimator(self.settings)
+        self.learner = Learner(model, self.settings)
+
+    def publish(self) -> None:
+        """Let the engine write with what was learned."""
+        self.network.engine.publish(self.learner.model.bank)
+
+    def temperature(self) -> float:
+        """Sampling temperature of the coming step: constant, or linear to ``final_temperature``."""
+        first, last = self.settings.temperature, self.settings.final_temperature
+        if last is None or self.settings.steps < 2:
+            return first
+        return first + (last - first) * min(1.0, self.step / (self.settings.steps - 1))
+
+    def scheduled(self) -> float:
+        """Learning rate of the coming step, before an adapter's own scale."""
+        settings = self.settings
+        return self.lr * factor(settings.schedule, self.step - self.since, self.span, settings.warmup)
+
+    def remember(self, kept: Mapping[Any, Any]) -> None:
+        """Take over states of the estimator by node. Raises ValueError if it cannot go on from one."""
+        for state in kept.values():
+            check_state(self.estimator, state)
+        self.estimator_state = {int(node): state for node, state in kept.items()}
+
+    def rate(self, row: int) -> float:
+        """Learning rate of an adapter at the coming step."""
+        return self.scheduled() * self.learner.rates.get(row, 1.0)
