@@ -28,7 +28,12 @@ def completed(script, folder, *words):
     code = f"""source {script}/bash; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _neuromas 2>/dev/null
         printf '%s\\n' "${{COMPREPLY[@]}}"; complete -p neuromas >&2"""
     done = subprocess.run(
-        ["bash", "-c", code], capture_output=True, text=True, check=True, cwd=folder, env={"PATH": ""}
+        [shutil.which("bash"), "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={"PATH": ""},
+        check=True,
     )
     assert "-F _neuromas neuromas" in done.stderr, "it is registered; no program runs while one types"
     return done.stdout.split()
