@@ -89,6 +89,12 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_the_house_names_what_exists():
+    """Paths below the package, or in the project, that docs/house.md puts into backticks."""
+    for named in re.findall(r"`([\w./-]+/[\w./-]*)`", (ROOT / "docs" / "house.md").read_text("utf-8")):
+        assert (ROOT / "src" / "neuromas" / named).exists() or (ROOT / named).exists(), named
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_blocks_compile_and_name_what_exists(page):
     import neuromas

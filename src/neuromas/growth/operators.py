@@ -5,7 +5,7 @@ While a network grows it is the *transition* between the two: messages of new no
 gates, and old edges that a new layer replaces stay as fallbacks, read only while the gates are closed. With
 all gates at 0 every old node therefore reads exactly what it read before (unless a file has given old
 edges gates of their own: those count as open ones when a fallback looks). These operators and their
-initialisations are our own choices: the paper (arXiv 2605.16757) does not state its own.
+initialisations are our own choices: the paper (arXiv:2605.16757) does not state its own.
 """
 
 from __future__ import annotations

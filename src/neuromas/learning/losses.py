@@ -42,7 +42,7 @@ def policy_loss(
 
     ``before`` is given for a further pass over a batch: the log-probabilities (S,) under the policy that
     was stepped from, and the clip c. Then ``A log pi_t`` becomes PPO's ``min(r_t A, clip(r_t, 1-c, 1+c) A)``
-    with ``r_t = pi_t / pi_before_t`` (Schulman et al., arXiv 1707.06347, eq. 7). A ratio is of one token and
+    with ``r_t = pi_t / pi_before_t`` (Schulman et al., arXiv:1707.06347, eq. 7). A ratio is of one token and
     of the node that wrote it, so nodes are clipped independently of each other.
     """
     advantage = weights.advantage[keys]

@@ -4,7 +4,7 @@ Everything is an upper bound by budgets under these assumptions: a question of Q
 into a stem and parts of equal length where nodes see shares), every node writes its whole budget, every
 message learns, samples of a problem share the prompt up to the messages and nothing after it.
 
-Operations are floating-point ones, a multiply-add counting 2, by Kaplan et al. 2020 (arXiv 2001.08361,
+Operations are floating-point ones, a multiply-add counting 2, by Kaplan et al. 2020 (arXiv:2001.08361,
 section 2.1): a token costs 2 for each weight that multiplies it, and attention 4 d_attn for each key it
 sees in each layer (summed over the causal half this is their 2 n_ctx d_attn). Embedding is free, logits
 (2 d V) are formed only where a token is sampled. Their backward costs twice the forward; here the weights

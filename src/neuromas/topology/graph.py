@@ -1,7 +1,7 @@
 """The architecture: a frozen directed acyclic graph that says who reads whom, and nothing else.
 
 ``Topology.parse("2-2-1")`` reads hidden widths followed by the output node, dense between layers
-(arXiv 2605.16757: ``1-1-1`` is NeuroMAS-3, ``2-2-1`` NeuroMAS-5, ``2-2-2-1`` NeuroMAS-7).
+(arXiv:2605.16757: ``1-1-1`` is NeuroMAS-3, ``2-2-1`` NeuroMAS-5, ``2-2-2-1`` NeuroMAS-7).
 ``Topology.build(...)`` takes any list of edges. A node has a position and no role.
 """
 

@@ -4,7 +4,7 @@
     chain:5         a line of 5 nodes, the last is the output
     tree:2,3        a complete binary tree with 3 layers of edges: 8 leaves, the root is the output
     parallel:4      4 nodes that read nothing but the question, and an output that reads them
-    +skip           every node also reads every earlier layer (as DenseNet's layers, arXiv 1608.06993)
+    +skip           every node also reads every earlier layer (as DenseNet's layers, arXiv:1608.06993)
     +residual       the output also reads every layer
     +sparse:0.5,7   every edge so far stays with probability 0.5, by seed 7 (0 if not given)
 
