@@ -125,11 +125,10 @@ def test_a_run_of_version_0_1_0_resumes_as_it_was(cli, monkeypatch):
         pass
 
     def stop(self, event):
-        if event["event"] == "step":
-            raise StopError
+        raise StopError
 
     with monkeypatch.context() as patch:
-        patch.setattr(progress.Progress, "__call__", stop)
+        patch.setattr(progress.Progress, "on_step_end", stop)
         with pytest.raises(StopError):
             cli("train", *SMALL, stages, "run.checkpoint_every=1", "--run", "run")
     config = json.loads(Path("run/config.json").read_text())

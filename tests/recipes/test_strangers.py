@@ -20,6 +20,7 @@ from neuromas.storage import MANIFEST
 from neuromas.system import assemble as assembling
 from neuromas.system import trust
 from neuromas.tasks.registry import FAMILIES
+from neuromas.training.callbacks import Grown, Noted
 
 SMALL = [
     *("model.backbone=tiny", "model.dtype=float32", "model.device=cpu", "model.rank=2"),
@@ -126,7 +127,7 @@ def test_its_data_are_not_opened_to_ask_and_refused_to_evaluate(run, cli, refuse
 @pytest.mark.parametrize(
     ("sections", "says"),
     [
-        ({"run": {"sinks": ["wandb"]}}, "run.trackers = 'wandb'"),
+        ({"run": {"trackers": ["wandb"]}}, "run.trackers = 'wandb'"),
         ({"growth": {"parent": "/somewhere"}}, "growth.parent = '/somewhere'"),
         ({"network": {"topology": "/dev/zero.json"}}, "network.topology = '/dev/zero.json'"),
         ({"train": {"baseline": "evil:Estimator"}}, "train.baseline = 'evil:Estimator'"),
@@ -275,10 +276,10 @@ def test_an_evaluation_shows_hostile_answers_as_escapes(run, cli, monkeypatch):
 
 
 def test_progress_and_causes_are_shown_as_escapes(capsys):
-    grown = {"event": "grown", "to": HOSTILE, "operators": [HOSTILE], "new": [], "answers": 1}
+    grown = {"to": HOSTILE, "operators": [HOSTILE], "new": [], "answers": 1}
     with Progress() as progress:
-        progress({"event": "stage", "text": f"a sink failed: {HOSTILE}"})
-        progress(grown)
+        progress.on_note(Noted(0, 1, "stage", f"a tracker failed: {HOSTILE}"))
+        progress.on_growth(Grown(0, 1, grown))
     err = capsys.readouterr().err
     assert err.count("evil") == 3
     assert harmless(err)
