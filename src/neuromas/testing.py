@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from neuromas.learning.conformance import check_estimator
     from neuromas.methods.conformance import check_method
     from neuromas.report.pages.conformance import check_page
+    from neuromas.tasks.conformance import check_task
 
 _WHERE = {
     "check_engine": "neuromas.learner.conformance",
     "check_estimator": "neuromas.learning.conformance",
     "check_method": "neuromas.methods.conformance",
     "check_page": "neuromas.report.pages.conformance",
+    "check_task": "neuromas.tasks.conformance",
     "tiny_resident_model": "neuromas.learner.conformance",
 }
 
@@ -31,6 +33,7 @@ __all__ = [
     "check_estimator",
     "check_method",
     "check_page",
+    "check_task",
     "tiny_resident_model",
 ]
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import neuromas
+from neuromas.config import make_config
 from neuromas.core.errors import ContractError, RunError, TaskError
 from neuromas.storage import MANIFEST
+from neuromas.testing import check_task
 
 SMALL = [
     *("model.backbone=tiny", "model.dtype=float32", "model.device=cpu", "model.rank=2"),
@@ -217,6 +221,23 @@ def test_a_scorer_that_leaves_the_unit_interval_stops_the_run_and_can_be_mended(
 
     with pytest.raises(ContractError, match=r"Late\.score\(.*\) returned a value of 1\.5"):
         neuromas.train(neuromas.load_config(None, SMALL), "run", task=Late())
+
+
+def test_the_page_on_own_tasks_runs(tmp_path, monkeypatch):
+    """docs/tasks.md: its Python blocks on the tiny model, its configuration as it stands."""
+    page = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text("utf-8")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        names: dict = {}
+        exec(compile(block.replace('["train.steps=20"]', repr(SMALL)), "tasks.md", "exec"), names)
+    config = neuromas.load_config(None, SMALL)
+    trained = neuromas.train(config, "rewards", task=names["task"])
+    assert set(trained.evaluate(items=3).summary["rewards"]) == {"correct", "brief", "silence"}
+    assert check_task(neuromas.tasks.from_rows(names["rows"], kind="number")).ok
+    (settings,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert make_config(tomllib.loads(settings)).task.rewards == {"correct": 8, "my_module:brief": 1}
 
 
 # -- from elsewhere

@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import os
 import platform
+import subprocess
 import time
 
 from neuromas.core.errors import one_line
@@ -42,8 +43,41 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         print("accelerator: none (CUDA is not available)")
+    for hint in gpu_hints(_card(), torch.version.cuda, torch.cuda.device_count()):
+        print(f"  {visible(hint)}")
     _memory(args.backbone)
     return 0
+
+
+def _card() -> str:
+    """The names of NVIDIA's cards as the driver tells them; empty where there is none or no driver."""
+    try:
+        command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return "; ".join(done.stdout.split("\n")).strip("; ") if done.returncode == 0 else ""
+
+
+def gpu_hints(card: str, built_for: str | None, seen: int) -> list[str]:
+    """What to do about GPUs: what the driver names, torch's CUDA version, and how many torch sees."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if seen == 1:
+        return ["model.device=auto uses it; several runs at once share it: neuromas experiment --jobs 1 or 2"]
+    if seen:
+        return [
+            f"{seen} GPUs: one run uses one (model.device=cuda:N, or CUDA_VISIBLE_DEVICES=N); "
+            "runs of an experiment share the first unless started one a GPU"
+        ]
+    if not card:
+        return ["no NVIDIA driver answers (nvidia-smi): the CPU is used"]
+    if built_for is None:
+        return [f"the driver sees {card}, but this torch was built for the CPU: install a CUDA build of it"]
+    if hidden is not None:
+        return [f"the driver sees {card}, but CUDA_VISIBLE_DEVICES={hidden!r} hides it"]
+    return [
+        f"the driver sees {card}, but torch (CUDA {built_for}) cannot use it: is the driver too old for it?"
+    ]
 
 
 def _hub() -> str:

@@ -71,16 +71,17 @@ def run(args: argparse.Namespace) -> int:
     folder = stage_folder(Path(args.path), args.stage) if args.stage else Path(args.path)
     allow(args, folder)
     assembly = load_bundle(folder, args.device, model=args.backbone)
-    options = read_pairs(args.options) if args.task else assembly.config.task.options
-    task = make_task(args.task, options) if args.task else assembly.task
+    of = assembly.config.task
+    asked, options = (args.task, read_pairs(args.options)) if args.task else (of.name, of.options)
+    task = make_task(asked, options) if args.task else assembly.task
     if not method or method.of_network:
         check_task(assembly.network.topology, task)
     result = _result(args, assembly, task, method)
-    data = {**result.summary["data"], "options": dict(options)}
+    data = {"task": asked, "options": dict(options), **result.summary["data"]}
     summary = {**result.summary, "data": data, "checkpoint": bundle_folder(folder).name}
     if (Path(args.path) / "config.json").is_file():
         if args.task and not args.name:
-            wanted = f"{data_name(task.name, options)}-{data['digest'][:8]}-{wanted}"
+            wanted = f"{data_name(asked, options)}-{data['digest'][:8]}-{wanted}"
         items = [asdict(item) for item in result.items]
         kept = Run.open(Path(args.path)).keep_evaluation(wanted, summary, items, result.prompts)
         taken = "" if kept == wanted else f" ({wanted!r} is of other data or another checkpoint)"

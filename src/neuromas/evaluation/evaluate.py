@@ -89,7 +89,7 @@ def evaluation(
     problems = [episode.problem for episode in episodes]
     items = tuple(_item(task, episode) for episode in episodes)
     prompts = {} if codec is None else _prompts(codec, episodes)
-    said = {**summary, **_identity(task, problems), **summarise(items), **_majority(task, problems)}
+    said = {**summary, **_identity(problems), **summarise(items), **_majority(task, problems)}
     return Evaluation(items, said, prompts)
 
 
@@ -101,10 +101,10 @@ def _prompts(codec: Codec, episodes: Sequence[Episode]) -> dict[str, tuple[str, 
     }
 
 
-def _identity(task: Task, problems: Sequence[Problem]) -> dict[str, Any]:
-    """What was asked: the task's name, and a digest of the questions and their gold answers in order."""
+def _identity(problems: Sequence[Problem]) -> dict[str, Any]:
+    """What was asked: a digest of the questions and their gold answers in order."""
     asked = json.dumps([(problem.id, problem.question, problem.answer) for problem in problems])
-    return {"data": {"task": task.name, "digest": hashlib.sha256(asked.encode()).hexdigest()[:16]}}
+    return {"data": {"digest": hashlib.sha256(asked.encode()).hexdigest()[:16]}}
 
 
 def _item(task: Task, episode: Episode) -> Item:

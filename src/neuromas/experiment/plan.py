@@ -18,6 +18,7 @@ from neuromas.config import MOST_PASSES, Config, Section, check_plain, make_conf
 from neuromas.core.errors import ConfigError, NeuromasError, TopologyError, cut, shown, unknown
 from neuromas.growth.stages import check_stages, settle
 from neuromas.learning.credit import make_estimator
+from neuromas.system.prompting import choose_template
 from neuromas.tasks import make_task
 
 _WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -232,7 +233,7 @@ def _check_votes(plan: Plan, arm: Arm, label: str) -> None:
 
 
 def _rehearse(plan: Plan, arm: Arm, label: str) -> tuple[str, str] | None:
-    """The arm's configuration, task, estimator and way through its stages; first test question and answer.
+    """The arm's configuration, task, estimator, stages and prompts; first test question and answer.
 
     None where the arm has the task that all have: nothing needs to be drawn.
     """
@@ -240,7 +241,7 @@ def _rehearse(plan: Plan, arm: Arm, label: str) -> tuple[str, str] | None:
     task = make_task(config.task.name, config.task.options)
     try:
         make_estimator(config.train)
-        check_stages(config, None)
+        choose_template(config, check_stages(config, None)[0])
     except NeuromasError as error:
         raise type(error)(f"arm {arm.name!r}: {error}") from None
     if not any(one.task for one in plan.arms):

@@ -7,7 +7,7 @@ them are broken (see ``codec``), and no line of theirs can pass for one of ours 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from neuromas.core.choices import STYLES
@@ -120,7 +120,8 @@ def layout(
     In the chat style the first three are the system's text, the others the user's.
     """
     texts = wording.template.texts(topology, node, wording.style)
-    head = _head(topology, node, texts, wording)
+    place = _place(topology, node, wording)
+    head = _head(texts, place)
     known = None
     if wording.style == "chat":
         frame = _frame(codec, "".join(part.text for part in head))
@@ -144,7 +145,7 @@ def layout(
         Section("examples", examples),
         Section("question", "" if question is None else asked(texts.question, question)),
         Section("messages", _told(topology, node, messages, texts)),
-        Section("cue", fill(texts.cue, _place(topology, node, wording))),
+        Section("cue", fill(texts.cue, place)),
     ]
 
 
@@ -156,11 +157,9 @@ def _frame(codec: Codec, system: str) -> tuple[tuple[int, ...], tuple[int, ...]]
         raise PromptError(f"the chat template cannot be used: {one_line(str(error))[:200]}") from error
 
 
-def _head(topology: Topology, node: int, texts: Texts, wording: Wording) -> list[Section]:
+def _head(texts: Texts, place: Mapping[str, str]) -> list[Section]:
     """System text, role and header; the first two are lines of their own."""
-    place = _place(topology, node, wording)
-    named = [("system", texts.system), ("role", texts.role)]
-    lines = [(name, fill(text, place)) for name, text in named]
+    lines = [("system", fill(texts.system, place)), ("role", fill(texts.role, place))]
     ended = [(name, text if not text or text.endswith("\n") else text + "\n") for name, text in lines]
     return [Section(name, text) for name, text in (*ended, ("header", fill(texts.header, place)))]
 

@@ -76,7 +76,7 @@ class Template:
             cue=own[f"{kind}_cue"],
             stop=own["stop"],
         )
-        for key in keys(topology, node):
+        for key in keys(topology, node) if self.nodes else ():
             if key in self.nodes:
                 found = replace(found, **self.nodes[key])
         return found
@@ -128,7 +128,7 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     def one(found: re.Match[str]) -> str:
         return f"{{{found[1]}}}" if found[1] else values.get(found[2], found[0])
 
-    return _FIELD.sub(one, text)
+    return _FIELD.sub(one, text) if "{" in text else text
 
 
 def placeholders(text: str) -> list[str]:

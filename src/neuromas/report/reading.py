@@ -54,6 +54,8 @@ def read_evaluation(
         require(found["interval"], ("low", "high"), f"{where}.json")
     if isinstance(found.get("majority"), dict):
         require(found["majority"], ("accuracy",), f"{where}.json")
+    if torn := run.damaged_lines(f"evaluations/{name}.jsonl"):
+        raise RunError(f"{where}.jsonl is damaged: {torn} line(s) cannot be read")
     wanted = tuple(item)
     for number, row in enumerate(items, start=1):
         require(row, wanted, f"{where}.jsonl, line {number},")

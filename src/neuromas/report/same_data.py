@@ -25,8 +25,8 @@ def check_same_data(first: Named, second: Named) -> None:
 def _data(summary: Row) -> str:
     """What an evaluation asked, as far as it says."""
     data = summary.get("data")
-    if not isinstance(data, Mapping):
+    if not isinstance(data, Mapping) or "task" not in data:
         return f"the {summary.get('split', 'unnamed')} split of its run's task"
     options = data.get("options")
     given = f" {shown(options)}" if options else ""
-    return f"task {data.get('task')}{given} (digest {data.get('digest')})"
+    return f"task {shown(data['task'])}{given} (digest {shown(data.get('digest'))})"

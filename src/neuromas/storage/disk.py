@@ -129,6 +129,15 @@ def read_whole(path: Path) -> bytes:
     return read_bytes(path, _MOST_BYTES)
 
 
+def read_line(text: str) -> dict[str, Any] | None:
+    """A JSON object from a line; None if it is damaged."""
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises RunError with one line."""
     try:

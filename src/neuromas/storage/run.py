@@ -19,6 +19,7 @@ from neuromas.storage.disk import (
     flush,
     json_lines,
     read_json,
+    read_line,
     read_whole,
     refuse_links,
     remove_folder,
@@ -138,19 +139,24 @@ class Run:
         self._ends[name] = _end(path)
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
-        """JSON lines of a file; none if it does not exist. A torn last line is left out."""
+        """JSON lines of a file; none if it does not exist. Lines that are damaged are left out."""
+        return (row for row in self._rows(name) if row is not None)
+
+    def damaged_lines(self, name: str) -> int:
+        """How many lines ``lines`` leaves out; a last one that was not written to its end is none of them."""
+        return sum(row is None for row in self._rows(name))
+
+    def _rows(self, name: str) -> Iterator[dict[str, Any] | None]:
+        """Every line that ends, and what stands after the last end if it can be read; None if damaged."""
         path = self.path / name
         if not path.exists():
             return
         # not splitlines(): it also breaks at U+2028 and the like, which models write
-        for line in read_whole(path).decode("utf-8", "replace").split("\n"):
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                return
-            if not isinstance(row, dict):
-                return
-            yield row
+        *whole, torn = read_whole(path).decode("utf-8", "replace").split("\n")
+        yield from map(read_line, whole)
+        last = read_line(torn)
+        if last is not None:
+            yield last
 
     def keep_lines(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Rewrite a JSON-lines file with the wanted lines alone (a resumed run forgets what came later)."""

@@ -29,10 +29,17 @@ PROMPT = "prompt.toml"  # a prompt file's copy in a run or a checkpoint
 def choose_prompts(
     config: Config, task: Task, topology: Topology, run: Path | None = None
 ) -> tuple[Template, tuple[Problem, ...]]:
-    """Texts and worked examples of a new network, checked against all its stages.
+    """Texts and worked examples of a new network. Raises PromptError, ConfigError or TaskError."""
+    template = choose_template(config, topology, run)
+    asked = {"validation": config.evaluate.validation, "test": config.evaluate.test}
+    return template, draw_examples(task, config.network.examples, config.seed, asked)  # type: ignore[arg-type]
+
+
+def choose_template(config: Config, topology: Topology, run: Path | None = None) -> Template:
+    """The texts of a new network, checked against all its stages.
 
     ``run`` is a run that goes on before its first checkpoint: its copy of the file counts. Raises
-    PromptError, ConfigError or TaskError with one line.
+    PromptError or ConfigError with one line.
     """
     network, goals = config.network, [topology]
     goals += [load_topology(shape, network.question) for shape, _ in config.growth.stages]
@@ -43,8 +50,7 @@ def choose_prompts(
     check_nodes(template, goals)
     if network.examples:
         _check_shown(template, goals, network.examples)
-    asked = {"validation": config.evaluate.validation, "test": config.evaluate.test}
-    return template, draw_examples(task, network.examples, config.seed, asked)  # type: ignore[arg-type]
+    return template
 
 
 def _check_shown(template: Template, topologies: Sequence[Topology], examples: int) -> None:

@@ -127,6 +127,18 @@ def _keep(run: Run, name: str, wanted: Callable[[Mapping[str, Any]], bool]) -> N
     run.keep_lines(name, lambda row: is_line(name, row) and wanted(row))
 
 
+def unreadable(run: Run) -> list[str]:
+    """A line for each log in which lines are damaged: going on leaves them out for good.
+
+    Those of ``metrics.jsonl`` are missed by their steps, see ``lost``.
+    """
+    counts = {
+        name: run.damaged_lines(name) + sum(not is_line(name, row) for row in run.lines(name))
+        for name in ("validation.jsonl", "growth.jsonl", "events.jsonl", "episodes.jsonl")
+    }
+    return [f"{name}: {count} damaged line(s) left out" for name, count in counts.items() if count]
+
+
 def lost(run: Run, step: int, damaged: Sequence[str]) -> list[str]:
     """What a run that goes on from ``step`` is without, a line each; ``damaged`` says it of checkpoints."""
     lines = [f"{cause}; going on from {run.checkpoint(step).name}" for cause in damaged]

@@ -29,8 +29,9 @@ from neuromas.training.changes import (
     reopen,
     schedule_notes,
     told,
+    unsaid,
 )
-from neuromas.training.checkpoints import lost, newest_intact
+from neuromas.training.checkpoints import lost, newest_intact, unreadable
 from neuromas.training.data import check_data
 from neuromas.training.loop import Loop
 from neuromas.training.state import TrainState
@@ -96,6 +97,7 @@ def resume(
         config, found = _wanted(run, overrides)
         check_unchanged(run.path, run.read("run.json"))
         checkpoint, damaged = newest_intact(run)
+        torn = unreadable(run)
         if checkpoint is None:
             assembly, parent = _beginning(config, backbone, task, run.path)
             loop = Loop(TrainState.new(assembly), run, callbacks)
@@ -109,10 +111,10 @@ def resume(
             )
             loop.checkpoints.take(checkpoint)
             loop.stages.settle()
+        code = code_changed(run.path, run.read("run.json"), assembly.task)
         notes = _changed(loop, before, found)
         loop.checkpoints.rewind()  # a kill may have come just before older checkpoints were removed
-        changed = code_changed(run.path, run.read("run.json"), assembly.task)
-        return loop.train([*changed, *lost(run, loop.state.step, damaged), *notes], told(found))
+        return loop.train([*code, *lost(run, loop.state.step, damaged), *torn, *notes], unsaid(run, config))
 
 
 def _wanted(run: Run, overrides: Sequence[str]) -> tuple[Config, Changes]:

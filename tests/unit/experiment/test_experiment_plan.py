@@ -209,6 +209,32 @@ def test_a_plan_is_refused_in_one_line(more, says):
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_a_control_with_roles_is_an_arm_whose_prompts_are_checked_first(tmp_path):
+    path = tmp_path / "roles.toml"
+    path.write_text('[nodes.leaves]\nrole = "You are a careful reader."\n')
+    arms = [
+        {"name": "plain", "stages": [["2-1", 1]]},
+        {"name": "roles", "stages": [["2-1", 1]], "network": {"prompt": str(path)}},
+    ]
+    found = plan(arms=arms, compare=[{"first": "plain", "second": "roles"}])
+    cells = {cell.arm.name: cell for cell in lay_out(found, tmp_path / "out") if cell.seed == 3}
+    assert cells["roles"].config.network.prompt == str(path)
+    path.write_text('[nodes."7/1"]\nrole = "You are nobody."\n')
+    with pytest.raises(NeuromasError, match=r"arm 'roles': roles.toml: unknown node in nodes '7/1'"):
+        plan(arms=arms, compare=[])
+
+
+def test_the_mark_of_prompts_stands_in_the_table():
+    old = Path(__file__).parents[2] / "golden" / "experiment-0.1.0.json"
+    found = json.loads(old.read_text("utf-8"))
+    assert "prompts:" not in experiment_text(found)
+    for seed in found["points"][0]["seeds"]:
+        seed["prompts"] = "prompts: roles (roles.toml)"
+    text = experiment_text(found)
+    assert f"{found['points'][0]['shape']} [prompts: roles (roles.toml)]" in text
+    assert text.count("prompts:") == 1
+
+
 def test_a_file_that_is_none(tmp_path):
     with pytest.raises(ConfigError, match=r"none.toml.*No such file"):
         load_plan(tmp_path / "none.toml")

@@ -95,6 +95,15 @@ def test_a_torn_last_line_is_left_out(run):
     assert list(run.lines("none.jsonl")) == []
 
 
+def test_damaged_lines_are_left_out_and_counted(run):
+    """Those behind them are still read: a run would lose all that it wrote since."""
+    text = '{"step": 0}\n{"step": 1\n[2]\n{"step": 3}\n\0\0\0\n{"step": 5}\n{"st'
+    (run.path / "events.jsonl").write_text(text)
+    assert [row["step"] for row in run.lines("events.jsonl")] == [0, 3, 5]
+    assert run.damaged_lines("events.jsonl") == 3, "a last one without an end is no damage, but a kill"
+    assert run.damaged_lines("none.jsonl") == 0
+
+
 def test_no_character_breaks_a_line(run):
     nasty = "a\u2028b\u2029c\x85d\x0be\x1cf\r\ng\ud800h\x00"
     run.append("episodes.jsonl", [{"text": nasty}, {"text": "next"}])

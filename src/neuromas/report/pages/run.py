@@ -107,7 +107,12 @@ def _events(run: Run) -> list[str]:
     rows = list(run.lines("events.jsonl"))
     shown = [f"step {row['step']}: {row['text']}" for row in rows[:_EVENTS]]
     more = len(rows) - len(shown)
-    return [*shown, f"and {more} more in events.jsonl"] if more else shown
+    torn = [
+        f"{name}: {count} damaged line(s) left out"
+        for name in ("validation.jsonl", "events.jsonl", "growth.jsonl", "episodes.jsonl")
+        if (count := run.damaged_lines(name))
+    ]
+    return [*shown, *([f"and {more} more in events.jsonl"] if more else []), *torn]
 
 
 def _has(run: Run, name: str) -> bool:

@@ -1,0 +1,26 @@
+"""What the doctor says of GPUs, in the cases that a machine without one cannot show."""
+
+from __future__ import annotations
+
+import pytest
+
+from neuromas.cli.doctor import gpu_hints
+
+
+@pytest.mark.parametrize(
+    ("card", "built_for", "seen", "says"),
+    [
+        ("NVIDIA A100, 550.54", "12.8", 1, "--jobs 1 or 2"),
+        ("NVIDIA A100, 550.54; NVIDIA A100, 550.54", "12.8", 2, "2 GPUs: one run uses one"),
+        ("", None, 0, "no NVIDIA driver answers"),
+        ("NVIDIA A100, 550.54", None, 0, "built for the CPU: install a CUDA build"),
+        ("NVIDIA A100, 550.54", "12.8", 0, "CUDA_VISIBLE_DEVICES='' hides it"),
+        ("NVIDIA A100, 450.80", "12.8", 0, "torch (CUDA 12.8) cannot use it"),
+    ],
+)
+def test_a_gpu_that_is_not_used_is_explained(monkeypatch, card, built_for, seen, says):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if "hides" in says:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (hint,) = gpu_hints(card, built_for, seen)
+    assert says in hint
