@@ -126,7 +126,7 @@ def test_its_data_are_not_opened_to_ask_and_refused_to_evaluate(run, cli, refuse
 @pytest.mark.parametrize(
     ("sections", "says"),
     [
-        ({"run": {"sinks": ["wandb"]}}, "run.trackers = 'wandb'"),
+        ({"run": {"trackers": ["wandb"]}}, "run.trackers = 'wandb'"),
         ({"growth": {"parent": "/somewhere"}}, "growth.parent = '/somewhere'"),
         ({"network": {"topology": "/dev/zero.json"}}, "network.topology = '/dev/zero.json'"),
         ({"train": {"baseline": "evil:Estimator"}}, "train.baseline = 'evil:Estimator'"),
