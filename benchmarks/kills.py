@@ -10,8 +10,9 @@ after a second kill. Compared is every file of the finished run bit by bit, seco
 and the list of files: nothing missing, nothing left over.
 
 A full disk: from the n-th operation on, all that writes fails. Then there is space again, and the run is
-continued. A limit on the size of files cuts the writing of one in its middle. Whole experiments are killed
-with the process that runs their cells, and started again at once.
+continued. A limit on the size of files cuts the writing of one in its middle. Finished runs that are given a
+stage more are killed while they go on. Whole experiments are killed with the process that runs their cells,
+and started again at once.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ CONFIG = {
     "run": {"checkpoint_every": 1, "episodes": 1},  # keep is left out: the run tidies up at its end
     "evaluate": {"every": 2, "validation": 4, "test": 4},
 }
+MORE = ["2-2-1", 2]  # a stage for a finished run
+FINISHED = Path("finished")
 PLAN = """
 name = "killed"
 seeds = [0]
@@ -90,7 +93,7 @@ temperature = 1.0
 first = "small"
 second = "grown"
 """
-_BORN = {"seconds", "created", "commit"}  # differ between any two runs
+_BORN = {"seconds", "created", "commit", "time"}  # differ between any two runs
 _REMOVING = {"os.remove", "os.rmdir"}  # a full disk lets these through
 _CHANGING = {"os.rename", "os.mkdir", "os.truncate", "os.chmod", "os.link", "os.symlink", *_REMOVING}
 _ENDS = {-signal.SIGKILL: "hit", 2: "stopped with one line", 0: "ended before"}
@@ -141,6 +144,16 @@ def go(path: Path) -> None:
 def settings() -> Config:
     """The run that is killed: it grows twice, with gates, an ended patience and a moving baseline."""
     return make_config(CONFIG)
+
+
+def go_on(path: Path) -> None:
+    """What ``neuromas train --resume PATH growth.stages=…`` does to a finished run, which is copied first."""
+    if not path.exists():
+        copy = path.parent / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(FINISHED, copy)
+        copy.rename(path)
+    resume(path, _Training(), overrides=[f"growth.stages={json.dumps([*CONFIG['growth']['stages'], MORE])}"])
 
 
 class _Training(Callback):
@@ -464,6 +477,17 @@ def operations(trials: Trials, kind: str, act: Act, points: int) -> None:
         trials.trial(kind, f"operation {n}", [lambda path, n=n: counted(path, n, act, go)], go, whole)
 
 
+def goings_on(trials: Trials, points: int) -> None:
+    """A finished run that is given more is killed before operations spread over all that it does then."""
+    if ended(child(lambda: go(FINISHED))) != 0:
+        raise SystemExit(f"the run that is to go on failed: {BOARD.read()}")
+    whole, _, number = trials.unbroken("longer", go_on)
+    chosen = range(1, number + 1) if not points else sorted({1 + i * number // points for i in range(points)})
+    for n in chosen:
+        hit = [lambda path, n=n: counted(path, n, die, go_on)]
+        trials.trial("going on", f"operation {n}", hit, go_on, whole)
+
+
 def limits(trials: Trials, points: int) -> None:
     """No file may grow beyond a size: writing stops in the middle of it."""
     whole, _, _ = trials.unbroken("whole-limit", go)
@@ -529,6 +553,7 @@ def run() -> int:
         if args.points:
             operations(trials, "full disk", no_space, 0 if args.every else args.points)
             limits(trials, 0 if args.every else args.points)
+            goings_on(trials, 0 if args.every else args.points)
         if args.experiments:
             experiments(trials, args.experiments, args.seed)
     kept = {

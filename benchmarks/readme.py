@@ -48,7 +48,7 @@ def render(text: str) -> str:
     parts: dict[str, Callable[[], str]] = {"demo": _demo, "learning": _learning, "speed": _speed}
     parts |= {"demo-short": _demo_short, "results": _results}
     parts |= {"simulated": _simulated, "power": _power, "validate": _validate, "kills": _kills}
-    parts |= {"seven": _seven, "config": _config}
+    parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
     for name in EXPERIMENTS:
         parts[name] = partial(_experiment, name)
         parts[f"{name}-report"] = partial(_report, name)
@@ -86,12 +86,35 @@ def _config() -> str:
     return "\n".join(lines).replace("``", "`").strip()
 
 
+def _experiment_keys() -> str:
+    """Every key of an experiment file, from its schema; sections of a run stand in the table above."""
+    from neuromas.experiment.schema import experiment_schema
+
+    schema = experiment_schema()
+    lines = ["| key | default | valid | meaning |", "|---|---|---|---|"]
+    kinds = {"tasks": "TaskPlan", "arms": "Arm", "compare": "Compare"}
+    for key, spec in schema["properties"].items():
+        if key not in kinds:
+            default = "needed" if key in schema["required"] else json.dumps(spec.get("default", {}))
+            valid = "table" if key == "base" else _valid(spec)
+            lines.append(f"| `{key}` | `{default}` | {valid} | {spec['description']} |")
+            continue
+        inner = schema["$defs"][kinds[key]]
+        lines.append(f"| `[[{key}]]` | | list of tables | {spec['description']} |")
+        for name, part in inner["properties"].items():
+            if "$ref" not in part:
+                default = json.dumps(part.get("default", {})) if name not in inner["required"] else "needed"
+                lines.append(f"| `{key}.{name}` | `{default}` | {_valid(part)} | {part['description']} |")
+    return "\n".join(lines).replace("`needed`", "needed")
+
+
 def _valid(spec: dict[str, Any]) -> str:
     """The values a schema allows, in a few words."""
     if "anyOf" in spec:  # a number, or none
         return f"{_valid(spec['anyOf'][0])}; or left out"
     if spec["type"] == "array":
-        return f"list: {_valid(spec['items'])}" if "items" in spec else "a pair"
+        items = spec.get("items")
+        return f"list: {_valid(items)}" if isinstance(items, dict) else "a pair"
     for choices in ("enum", "examples"):
         if choices in spec:
             return ", ".join(f"`{value}`" for value in spec[choices])

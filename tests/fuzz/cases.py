@@ -371,7 +371,7 @@ COMMANDS = [
     "validate",
     "topology",
 ]
-COMMANDS += ["tasks", "backbones", "runs", "show", "report"]
+COMMANDS += ["tasks", "backbones", "runs", "show", "report", "prompts"]
 FLAGS = [
     "--run",
     "--resume",

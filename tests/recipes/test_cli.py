@@ -176,7 +176,7 @@ def test_evaluate_prints_and_keeps(run, cli):
     assert len(Run.open(run).evaluation("test-3-blank")[1]) == 3
     status, out, _ = cli("evaluate", str(run), "--items", "3", "--json", "--name", "mine")
     assert json.loads(out)["items"] == 3
-    status, out, _ = cli("evaluate", str(run / "checkpoints" / "step-000001"), "--items", "2")
+    status, out, _ = cli("evaluate", str(run / "checkpoints" / "step-000002"), "--items", "2")
     assert "not kept" in out
 
 

@@ -27,7 +27,7 @@ class Twice(Dialogue):
     def talk(self, problem, read):
         shown = ()
         for _ in range(self.rounds):
-            (turn,) = yield [Ask("Answer: {format}.", shown)]
+            (turn,) = yield [Ask(shown)]
             shown = (f"Before: {turn.text}",)
         return turn.text
 

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import re
 import runpy
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -104,16 +103,6 @@ def test_the_readme_is_read_in_minutes():
     text = (ROOT / "README.md").read_text("utf-8")
     assert len(text.splitlines()) <= 120
     assert max(map(len, text.splitlines())) < 250
-
-
-def test_commands_of_the_pages_are_understood():
-    from neuromas.cli.parser import build_parser
-
-    text = "\n".join(page.read_text("utf-8") for page in PAGES)
-    found = re.findall(r"^    (?:\.venv/bin/)?neuromas (.+)$", text, re.MULTILINE)
-    assert len(found) > 4
-    for line in found:
-        build_parser().parse_args(shlex.split(line, comments=True))
 
 
 def test_the_five_line_interface_runs_on_the_tiny_model(tmp_path):

@@ -69,14 +69,13 @@ class Debate(Dialogue):
         return self.agents * self.rounds
 
     def talk(self, problem, read):
-        told = "Answer the question: {format}."
-        turns = yield [Ask(told, speaker=k) for k in range(self.agents)]
+        turns = yield [Ask(told="Think.", speaker=k) for k in range(self.agents)]
         for _ in range(1, self.rounds):
             others = [
                 tuple(f"Agent {j + 1}: {turn.text}" for j, turn in enumerate(turns) if j != k)
                 for k in range(self.agents)
             ]
-            turns = yield [Ask(told, shown, speaker=k) for k, shown in enumerate(others)]
+            turns = yield [Ask(shown, "Think again.", k) for k, shown in enumerate(others)]
         return turns[majority([read(turn.text) for turn in turns]) or 0].text
 
 

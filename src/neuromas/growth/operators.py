@@ -2,9 +2,9 @@
 
 Every operator says which graph is wanted and which of its nodes are the old ones; ``join`` does the rest.
 While a network grows it is the *transition* between the two: messages of new nodes reach old ones through
-gates, and old edges that a new layer replaces stay as spares, read only while the gates are closed. With
+gates, and old edges that a new layer replaces stay as fallbacks, read only while the gates are closed. With
 all gates at 0 every old node therefore reads exactly what it read before (unless a file has given old
-edges gates of their own: those count as open ones when a spare looks). These operators and their
+edges gates of their own: those count as open ones when a fallback looks). These operators and their
 initialisations are our own choices: the paper (arXiv 2605.16757) does not state its own.
 """
 
@@ -180,8 +180,8 @@ def join(
     names, wanted, sees = _parts(goal)
     had = {(now[s], now[t]): rest for (s, t), rest in _parts(old)[1].items()}
     dropped = [pair for pair in had if pair not in wanted]
-    _check_bridges(goal, origin, {pair: bool(_table(had[pair]).get("spare")) for pair in dropped})
-    edges = dict(wanted) | had | {pair: [_table(had[pair]) | {"spare": True}] for pair in dropped}
+    _check_bridges(goal, origin, {pair: bool(_table(had[pair]).get("fallback")) for pair in dropped})
+    edges = dict(wanted) | had | {pair: [_table(had[pair]) | {"fallback": True}] for pair in dropped}
     written: dict[str, list[int | None]] = {}
     for (source, _), rest in had.items():
         written.setdefault(source, []).append(_table(rest).get("budget"))
@@ -189,10 +189,10 @@ def join(
         if (source, target) not in had:
             table = _capped(_table(wanted[source, target]), written.get(source, []))
             edges[source, target] = [table | ({"gate": 0.0} if target in origin else {})]
-    told = _told(old, goal, now) if positions == "keep" else {}
+    places = _shown_places(old, goal, now) if positions == "keep" else {}
     return Growth(
-        start=_build(names, edges, sees, told),
-        goal=_build(names, wanted, sees, told),
+        start=_build(names, edges, sees, places),
+        goal=_build(names, wanted, sees, places),
         origin=dict(origin),
         like=_likes(goal, origin),
         steps=tuple(steps),
@@ -223,14 +223,14 @@ def _check_bridges(
 ) -> None:
     """Raises TopologyError unless new nodes alone lead from source to target of every dropped edge.
 
-    ``dropped`` says of each whether it is a spare one: the old network is in the middle of a growth.
+    ``dropped`` says of each whether it is a fallback: the old network is in the middle of a growth.
     """
     names = [node.name for node in goal.nodes]
     readers: dict[str, list[str]] = {name: [] for name in names}
     for edge in goal.edges:
         readers[names[edge.source]].append(names[edge.target])
     behind: dict[str, set[str]] = {}
-    for (source, target), spare in dropped.items():
+    for (source, target), fallback in dropped.items():
         if source not in behind:
             waiting, passed, behind[source] = [source], {source}, set()
             while waiting:
@@ -239,7 +239,7 @@ def _check_bridges(
                 behind[source] |= set() if here == source else origin.keys() & set(readers[here])
                 waiting += new
                 passed |= new
-        if target not in behind[source] and spare:
+        if target not in behind[source] and fallback:
             raise TopologyError(
                 f"the network was saved in the middle of a growth: its old edge {origin[source]!r} -> "
                 f"{origin[target]!r} is read until the new nodes' gates are open; train it to the end of "
@@ -252,16 +252,16 @@ def _check_bridges(
             )
 
 
-def _told(old: Topology, goal: Topology, now: Mapping[str, str]) -> dict[str, Place]:
-    """Positions old nodes go on being told, and of new nodes whose own number an old one has.
+def _shown_places(old: Topology, goal: Topology, now: Mapping[str, str]) -> dict[str, Place]:
+    """Positions old nodes go on being shown, and of new nodes whose own number an old one has.
 
     Those take the next free number of their layer, so that a reader can always tell its messages apart.
     """
-    told = {now[node.name]: old.place(row) for row, node in enumerate(old.nodes)}
+    places = {now[node.name]: old.place(row) for row, node in enumerate(old.nodes)}
     taken = {now[node.name]: old.label(row) for row, node in enumerate(old.nodes[:-1])}
     moved: dict[int, int] = {}
     for row, node in enumerate(goal.nodes[:-1]):
-        if node.name not in told:
+        if node.name not in places:
             index = node.index
             while f"{node.layer}.{index}" in taken.values():
                 index += 1
@@ -272,8 +272,8 @@ def _told(old: Topology, goal: Topology, now: Mapping[str, str]) -> dict[str, Pl
     for row, index in moved.items():
         node = goal.nodes[row]
         readers = tuple(taken[goal.nodes[edge.target].name] for edge in goal.outgoing(row))
-        told[node.name] = Place(node.layer, goal.depth, index, max(index, node.width), readers)
-    return told
+        places[node.name] = Place(node.layer, goal.depth, index, max(index, node.width), readers)
+    return places
 
 
 def _likes(goal: Topology, origin: Mapping[str, str]) -> dict[str, str]:
@@ -294,9 +294,9 @@ def _likes(goal: Topology, origin: Mapping[str, str]) -> dict[str, str]:
 def _pruned(old: Topology, goal: Topology, step: str) -> Growth:
     """A change at once, without gates; the nodes that stay keep their positions."""
     kept = {node.name for node in goal.nodes}
-    told = {node.name: old.place(row) for row, node in enumerate(old.nodes) if node.name in kept}
+    places = {node.name: old.place(row) for row, node in enumerate(old.nodes) if node.name in kept}
     names, edges, sees = _parts(goal)
-    goal = _build(names, edges, sees, told)
+    goal = _build(names, edges, sees, places)
     return Growth(goal, goal, {name: name for name in kept}, {}, (step,))
 
 
@@ -326,13 +326,15 @@ def _build(
     names: Sequence[str],
     edges: Mapping[tuple[str, str], Sequence[Any]],
     sees: Mapping[str, str],
-    told: Mapping[str, Place] | None = None,
+    places: Mapping[str, Place] | None = None,
 ) -> Topology:
     """A topology; a position that is the node's own anyway is not kept."""
-    made = Topology.build(names, [(*pair, *rest) for pair, rest in edges.items()], sees, told)
+    made = Topology.build(names, [(*pair, *rest) for pair, rest in edges.items()], sees, places)
     readers: list[list[str]] = [[] for _ in names]
     for edge in made.edges:
         readers[edge.source].append(made.label(edge.target))  # as they are known, not where they stand
     own = [Place(n.layer, made.depth, n.index, n.width, tuple(readers[i])) for i, n in enumerate(made.nodes)]
-    nodes = (replace(n, told=None) if n.told == own[i] else n for i, n in enumerate(made.nodes))
+    nodes = (
+        replace(n, shown_position=None) if n.shown_position == own[i] else n for i, n in enumerate(made.nodes)
+    )
     return Topology(tuple(nodes), made.edges)

@@ -12,13 +12,14 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 
 from neuromas.core.episode import Episode, EpisodeGroup, Turn, grouped
-from neuromas.core.errors import PromptError, one_line
+from neuromas.core.errors import ContractError, PromptError, one_line
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem
 from neuromas.engines.base import Generation, Request
 from neuromas.methods.base import Bench, Method
 from neuromas.prompts.boundary import one_line as as_one_line
 from neuromas.prompts.boundary import quote, structure
+from neuromas.prompts.codec import Codec
 from neuromas.system.rollout import WRONG, scored
 
 Read = Callable[[str], str | None]
@@ -28,13 +29,13 @@ Read = Callable[[str], str | None]
 class Ask:
     """One message of the frozen model about the problem's question.
 
-    ``told`` is the method's own text, in which ``{format}`` stands for the form of the answer; ``shown`` are
-    lines made of what was written before, each is made one line. ``speaker`` is the turn's ``node``;
-    ``final`` says that the message may become the answer, which decides how long it may be.
+    ``shown`` are lines made of what was written before, each is made one line; ``told`` is what the method
+    itself has to say. ``speaker`` is the turn's ``node``. ``final`` says that the message may become the
+    answer: then its form is asked for, and it may be as long as an answer.
     """
 
-    told: str
     shown: tuple[str, ...] = ()
+    told: str = ""
     speaker: int = 0
     final: bool = True
 
@@ -117,6 +118,8 @@ class _Pass:
             self.said = str(end.value)
         except PromptError as error:
             self.failure = one_line(error)
+        except ContractError:  # the task's fault, not the method's: see ``rollout.scored``
+            raise
         except Exception as error:  # what a method makes of an odd text must not end the others' answers
             self.failure = f"method: {type(error).__name__}: {one_line(error)}"
 
@@ -159,13 +162,24 @@ class _Pass:
 
 
 def _prompt(bench: Bench, problem: Problem, ask: Ask) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What the model reads, cut where samples of a problem begin to differ."""
+    """What the model reads, cut where samples of a problem begin to differ.
+
+    In the plain style the form stands last, beside the cue: told first, a small model ends the line at once.
+    """
     codec = bench.network.engine.codec
-    told = ask.told.replace("{format}", as_one_line(bench.task.answer_format))
-    frame = codec.chat(told) if bench.network.style == "chat" else None
-    known = structure("\n".join(map(codec.decode, frame)) if frame else None)
-    question = f"Question: {quote(problem.question, known)}\n"
+    form = as_one_line(bench.task.answer_format)
     shown = "".join(f"{as_one_line(line)}\n" for line in ask.shown)
-    if frame:
-        return frame[0] + codec.encode(question), codec.encode(f"{shown}Write the answer.") + frame[1]
-    return codec.start_ids + codec.encode(f"{told}\n{question}"), codec.encode(f"{shown}Answer:")
+    if bench.network.style == "plain":
+        question = f"Question: {quote(problem.question, structure())}\n"
+        head, cue = f"{ask.told}\n" if ask.told else "", f"Answer ({form}):" if ask.final else "Answer:"
+        return codec.start_ids + codec.encode(head + question), codec.encode(shown + cue)
+    wanted = [f"Reply with the final answer and nothing else: {form}."] if ask.final else []
+    frame = codec.chat(" ".join([*filter(None, [ask.told]), *wanted]))
+    question = f"Question: {quote(problem.question, structure(_text(codec, frame)))}\n"
+    cue = "Write the answer." if ask.final else "Write your message."
+    return frame[0] + codec.encode(question), codec.encode(shown + cue) + frame[1]
+
+
+def _text(codec: Codec, frame: tuple[tuple[int, ...], tuple[int, ...]]) -> str:
+    """What the chat template puts around a text."""
+    return "\n".join(map(codec.decode, frame))

@@ -20,5 +20,5 @@ class Direct(Dialogue):
 
     def talk(self, problem: Problem, read: Read) -> Talk:
         """Ask once."""
-        (turn,) = yield [Ask("Reply with the answer and nothing else: {format}.")]
+        (turn,) = yield [Ask()]
         return turn.text

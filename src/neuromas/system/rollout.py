@@ -176,8 +176,8 @@ def _open(topology: Topology, node: int, one: _Pass, seed: int) -> list[bool]:
         for edge in edges
     ]
     both = list(zip(edges, drawn, strict=True))
-    passed = any(is_open and edge.gate < 1.0 and not edge.spare for edge, is_open in both)
-    return [is_open and not (passed and edge.spare) for edge, is_open in both]
+    passed = any(is_open and edge.gate < 1.0 and not edge.fallback for edge, is_open in both)
+    return [is_open and not (passed and edge.fallback) for edge, is_open in both]
 
 
 def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> tuple[Prompt, int]:

@@ -13,8 +13,8 @@ _NODES = 3
 def check_task(task: Task, items: int = 50) -> ValidationReport:
     """Raises AssertionError in one line that says what is wrong; else returns the figures of the cheats.
 
-    The task has its members, takes any text, and gives the same problems each time; ``items`` problems of
-    every split pass ``neuromas.validate``: gold answers earn 1, empty and swapped ones and cheats nothing.
+    The task has its members, takes any text and gives the same problems each time; ``items`` problems of each
+    split pass ``neuromas.validate``: gold answers earn 1, empty and swapped ones and cheats nothing.
     """
     try:
         checked = own(task)

@@ -15,9 +15,14 @@ class SavedTask:
 
     def __init__(self, name: str, answer_format: str | None, make: Callable[[], Task]) -> None:
         """Without ``answer_format`` (networks of 0.1.0 do not hold it) the real task says it."""
-        self.name = name
+        self._name = name
         self._format = answer_format
         self._make = make
+
+    @property
+    def name(self) -> str:
+        """The configured name until the data are opened, then the task's own, as in the run it comes from."""
+        return self.real.name if "real" in self.__dict__ else self._name
 
     @cached_property
     def real(self) -> Task:

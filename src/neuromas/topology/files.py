@@ -9,7 +9,8 @@ A file lists edges, and where it matters nodes and who reads the question::
 
 The JSON form is the same; ``nodes`` may also be ``Topology.to_dict``'s list of names with questions.
 GraphML is what networkx, yEd or Gephi write: directed edges, node data ``question``, edge data ``budget``,
-``gate`` and ``spare``. A file is a shape: positions that a grown network's nodes were told are not in it.
+``gate`` and ``fallback`` (``spare`` until 0.2.0). A file is a shape: positions shown to nodes of a grown
+network are not in it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     import networkx
 
 _KEYS = ("nodes", "edges", "question")
-_SETTINGS = ("budget", "gate", "spare")
+_SETTINGS = ("budget", "gate", "fallback")
 SUFFIXES = (".toml", ".json", ".graphml")
 
 
@@ -42,7 +43,7 @@ def to_networkx(topology: Topology) -> networkx.DiGraph:
     """A directed graph of node names in topological order.
 
     Nodes carry ``question`` (and ``layer``, for layouts such as networkx's multipartite), edges
-    ``budget``, ``gate`` and ``spare`` where they have their own. ``from_networkx`` is the inverse.
+    ``budget``, ``gate`` and ``fallback`` where they have their own. ``from_networkx`` is the inverse.
     """
     import networkx
 
@@ -61,7 +62,7 @@ def _own(edge: Edge) -> dict[str, Any]:
 
 
 def from_networkx(graph: networkx.DiGraph, question: str | None = None) -> Topology:
-    """Read a directed graph: node attribute ``question`` (default all), edges' ``budget, gate, spare``.
+    """Read a directed graph: node attribute ``question`` (default all), edges' ``budget, gate, fallback``.
 
     ``question`` is a mode that overrides the attributes. Labels become names by ``str``; the order of
     nodes in a layer is that of the graph; other attributes are ignored. Raises TopologyError on an
@@ -71,7 +72,7 @@ def from_networkx(graph: networkx.DiGraph, question: str | None = None) -> Topol
         raise TopologyError(f"a topology is read from a simple directed graph, not {type(graph).__name__}")
     sees = {str(node): str(data.get("question", "all")) for node, data in graph.nodes(data=True)}
     edges = [
-        (str(s), str(t), {key: data[key] for key in _SETTINGS if key in data})
+        (str(s), str(t), {key: data[key] for key in (*_SETTINGS, "spare") if key in data})
         for s, t, data in graph.edges(data=True)
     ]
     return Topology.build([str(node) for node in graph.nodes], edges, sees if question is None else question)

@@ -47,7 +47,7 @@ class NodeSpec:
 
     ``question`` is what it sees of the question: ``"all"``, ``"none"``, ``"stem"`` (what is asked,
     without the data) or ``"i/n"`` for the stem with the i-th of n contiguous shares of the parts.
-    ``told`` is the position it is told where that is not its own: a grown network may keep the numbers
+    ``shown_position`` is what prompts say where that is not its own: a grown network may keep the numbers
     its trained nodes know.
     """
 
@@ -56,14 +56,14 @@ class NodeSpec:
     index: int
     width: int
     question: str = "all"
-    told: Place | None = None
+    shown_position: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
     """``target`` reads the message of ``source``; ``budget`` limits its tokens (None: the default).
 
-    ``gate`` is the probability that an episode shows the message. A ``spare`` edge is read only in
+    ``gate`` is the probability that an episode shows the message. A ``fallback`` edge is read only in
     episodes in which no other edge into its target with a gate below 1 is open.
     """
 
@@ -71,7 +71,7 @@ class Edge:
     target: int
     budget: int | None = None
     gate: float = 1.0
-    spare: bool = False
+    fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +108,14 @@ class Topology:
         names: Sequence[str],
         edges: Iterable[Sequence[Any]],
         question: str | Mapping[str, str] = "all",
-        told: Mapping[str, Place | None] | None = None,
+        shown_positions: Mapping[str, Place | None] | None = None,
     ) -> Topology:
         """Any graph from node names and ``(source, target[, budget or settings])`` edges.
 
-        Settings are a mapping with ``budget``, ``gate`` and ``spare`` as in ``Edge``. A node's layer is
+        Settings are a mapping with ``budget``, ``gate`` and ``fallback`` as in ``Edge``. A node's layer is
         the length of the longest path to it; order within a layer is the order of ``names``.
-        ``question`` is a mode for all nodes or what each named node sees (default all), ``told`` the
-        positions named nodes are told instead of their own.
+        ``question`` is a mode for all nodes or what each named node sees (default all),
+        ``shown_positions`` the positions of named nodes in prompts instead of their own.
         """
         links = _links(names, edges)
         depth = _depths(names, links)
@@ -127,12 +127,12 @@ class Topology:
             layer = depth[name]
             count[layer] = count.get(layer, 0) + 1
             sees = _sees(name, layer, count[layer], widths[layer], question)
-            kept = (told or {}).get(name)
+            kept = (shown_positions or {}).get(name)
             nodes.append(NodeSpec(name, layer, count[layer], widths[layer], sees, kept))
         if isinstance(question, Mapping) and (extra := set(question) - set(names)):
             raise TopologyError(unknown("node in question", sorted(extra)[0], names))
         row = {name: i for i, name in enumerate(order)}
-        made = [Edge(row[s], row[t], budget, gate, spare) for s, t, budget, gate, spare in links]
+        made = [Edge(row[s], row[t], budget, gate, fallback) for s, t, budget, gate, fallback in links]
         return cls(tuple(nodes), tuple(sorted(made, key=lambda edge: (edge.source, edge.target))))
 
     @property
@@ -174,15 +174,15 @@ class Topology:
     def place(self, node: int) -> Place:
         """The position the node is told: its own, unless it keeps an earlier one."""
         spec = self.nodes[node]
-        if spec.told is not None:
-            return spec.told
+        if spec.shown_position is not None:
+            return spec.shown_position
         readers = tuple(self.label(edge.target) for edge in self.outgoing(node))
         return Place(spec.layer, self.depth, spec.index, spec.width, readers)
 
     def label(self, node: int) -> str:
         """``layer.index`` as the network's nodes know this node."""
         spec = self.nodes[node]
-        return spec.told.label if spec.told is not None else f"{spec.layer}.{spec.index}"
+        return spec.shown_position.label if spec.shown_position else f"{spec.layer}.{spec.index}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; ``from_dict`` is the inverse."""
@@ -190,7 +190,7 @@ class Topology:
         return {
             "nodes": [
                 {"name": node.name, "question": node.question}
-                | ({} if node.told is None else {"told": asdict(node.told)})
+                | ({} if node.shown_position is None else {"told": asdict(node.shown_position)})
                 for node in self.nodes
             ],
             "edges": [[names[e.source], names[e.target], *_settings(e)] for e in self.edges],
@@ -202,13 +202,13 @@ class Topology:
         try:
             listed = [(plain(node["name"]), node) for node in data["nodes"]]
             sees = {name: plain(node.get("question", "all")) for name, node in listed}
-            told = {name: _read_place(node["told"]) for name, node in listed if "told" in node}
+            positions = {name: _read_place(node["told"]) for name, node in listed if "told" in node}
             edges = [tuple(edge) for edge in data["edges"]]
             if any(isinstance(edge, str) for edge in data["edges"]):
                 raise TypeError("an edge is a list, not text")
         except (KeyError, TypeError, AttributeError) as error:
             raise TopologyError(f"a topology needs 'nodes' and 'edges': {error!r}") from None
-        return cls.build([name for name, _ in listed], edges, sees, told)
+        return cls.build([name for name, _ in listed], edges, sees, positions)
 
     @property
     def digest(self) -> str:
@@ -231,10 +231,10 @@ _Link = tuple[str, str, int | None, float, bool]
 
 def _settings(edge: Edge) -> list[Any]:
     """What follows source and target in an edge's plain form: nothing, its budget, or a table."""
-    if edge.gate == 1.0 and not edge.spare:
+    if edge.gate == 1.0 and not edge.fallback:
         return [] if edge.budget is None else [edge.budget]
     budget = {} if edge.budget is None else {"budget": edge.budget}
-    return [budget | {"gate": edge.gate} | ({"spare": True} if edge.spare else {})]
+    return [budget | {"gate": edge.gate} | ({"spare": True} if edge.fallback else {})]
 
 
 def _read_place(data: Any) -> Place:
@@ -253,7 +253,7 @@ def _read_place(data: Any) -> Place:
 
 
 def _links(names: Sequence[str], edges: Iterable[Sequence[Any]]) -> list[_Link]:
-    """Edges as checked (source, target, budget, gate, spare) by name."""
+    """Edges as checked (source, target, budget, gate, fallback) by name."""
     if not names:
         raise TopologyError("a topology needs at least one node")
     if len(names) > MAX_NODES:
@@ -277,30 +277,31 @@ def _links(names: Sequence[str], edges: Iterable[Sequence[Any]]) -> list[_Link]:
         for end in (source, target):
             if end not in known:
                 raise TopologyError(unknown("node in an edge", end, names))
-        budget, gate, spare = _read_settings(source, target, edge[2] if len(edge) == 3 else None)
+        budget, gate, fallback = _read_settings(source, target, edge[2] if len(edge) == 3 else None)
         if source == target:
             raise TopologyError(f"node {source!r} reads itself")
         if (source, target) in seen:
             raise TopologyError(f"edge {source!r} -> {target!r} is listed twice")
         seen.add((source, target))
-        links.append((source, target, budget, gate, spare))
+        links.append((source, target, budget, gate, fallback))
     return links
 
 
 def _read_settings(source: str, target: str, given: Any) -> tuple[int | None, float, bool]:
-    """Budget, gate and spare of an edge from its third element. Raises TopologyError naming the edge."""
+    """Budget, gate, fallback (``spare`` in 0.2.0) of an edge. Raises TopologyError naming the edge."""
     edge = f"edge {source!r} -> {target!r}"
     table = dict(given) if isinstance(given, Mapping) else {"budget": given}
-    if extra := sorted(set(table) - {"budget", "gate", "spare"}):
-        raise TopologyError(f"{edge}: {unknown('setting', extra[0], ('budget', 'gate', 'spare'))}")
-    budget, gate, spare = table.get("budget"), table.get("gate", 1.0), table.get("spare", False)
+    table |= {"fallback": table.pop("spare")} if "spare" in table else {}
+    if extra := sorted(set(table) - {"budget", "gate", "fallback"}):
+        raise TopologyError(f"{edge}: {unknown('setting', extra[0], ('budget', 'gate', 'fallback'))}")
+    budget, gate, fallback = table.get("budget"), table.get("gate", 1.0), table.get("fallback", False)
     if budget is not None and (type(budget) is not int or not 1 <= budget <= MAX_BUDGET):
         raise TopologyError(f"{edge}: budget {shown(budget)} is not a number of tokens up to {MAX_BUDGET}")
     if type(gate) not in (int, float) or not 0.0 <= gate <= 1.0:
         raise TopologyError(f"{edge}: gate {shown(gate)} is not a probability from 0 to 1")
-    if type(spare) is not bool:
-        raise TopologyError(f"{edge}: spare {shown(spare)} is not true or false")
-    return budget, float(gate), spare
+    if type(fallback) is not bool:
+        raise TopologyError(f"{edge}: fallback {shown(fallback)} is not true or false")
+    return budget, float(gate), fallback
 
 
 def _depths(names: Sequence[str], edges: Sequence[_Link]) -> dict[str, int]:
@@ -325,8 +326,8 @@ def _depths(names: Sequence[str], edges: Sequence[_Link]) -> dict[str, int]:
         layer += 1
     waiting = {name for name in names if unread[name]}
     # Nodes that only lie behind a cycle are not part of it: drop those no waiting node depends on.
-    while spare := {name for name in waiting if not waiting.intersection(readers[name])}:
-        waiting -= spare
+    while dead := {name for name in waiting if not waiting.intersection(readers[name])}:
+        waiting -= dead
     if waiting:
         raise TopologyError(f"the graph has a cycle through {', '.join(sorted(waiting))}")
     return depth

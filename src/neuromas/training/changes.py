@@ -72,6 +72,16 @@ def told(found: Changes) -> str:
     return ", ".join(f"{key} = {shown(new)} (was {shown(old)})" for key, (old, new) in found.items())
 
 
+def unsaid(run: Run, config: Config) -> str:
+    """The last change if it is in effect and no line of the run says so: a kill may have come before it."""
+    last = (_entries(run.read("run.json").get("changes")) or [{}])[-1]
+    values = dict(_flat(config.model_dump(mode="json")))
+    found = {key: (old, new) for key, (old, new) in last.get("keys", {}).items() if values.get(key) == new}
+    text = f"goes on with {told(found)}" if found and len(found) == len(last["keys"]) else ""
+    said = {row["text"] for row in run.lines("events.jsonl") if row["event"] == "config"}
+    return "" if text in said else text
+
+
 def check_stages_stay(before: Config, state: TrainState) -> None:
     """What has been trained is a part of what the state's configuration says, and gates stay as they are.
 
@@ -146,15 +156,25 @@ def reopen(run: Run, config: Config, found: Changes, step: int) -> None:
     }
     if isinstance(facts.get("inputs"), dict):  # 0.1.0 kept none
         facts["inputs"] = {**digests(config), **facts["inputs"]}
-    facts["changes"] = [*_in_effect(facts.get("changes", []), found), entry]
+    earlier = _entries(facts.get("changes"))
+    dropped = bool(earlier) and not _in_effect(earlier[-1], found)
+    facts["changes"] = [*earlier[: len(earlier) - dropped], entry]
     run.write("run.json", facts)
     run.write("config.json", config.model_dump(mode="json"))
 
 
-def _in_effect(entries: Any, found: Changes) -> list[Any]:
-    """Earlier changes; a kill between two files may have left a last one that never came into effect."""
-    if not isinstance(entries, list) or not entries:
-        return []
-    last = entries[-1].get("keys", {}) if isinstance(entries[-1], dict) else {}
-    held = all(key not in found or pair[1:] == [found[key][0]] for key, pair in last.items())
-    return entries if held else entries[:-1]
+def _entries(data: Any) -> list[dict[str, Any]]:
+    """The changes in ``run.json`` that this version could have written, oldest first."""
+    listed = data if isinstance(data, list) else []
+    return [
+        one
+        for one in listed
+        if isinstance(one, dict)
+        and isinstance(one.get("keys"), dict)
+        and all(isinstance(pair, list) and len(pair) == 2 for pair in one["keys"].values())
+    ]
+
+
+def _in_effect(entry: Mapping[str, Any], found: Changes) -> bool:
+    """Whether an earlier change was made; a kill between two files may have left one that never was."""
+    return all(key not in found or pair[1] == found[key][0] for key, pair in entry["keys"].items())

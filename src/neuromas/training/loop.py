@@ -36,12 +36,12 @@ class Loop:
     def train(self, notes: Sequence[str] = (), changed: str = "") -> Run:
         """Train to the end, then test the best state; or stop early with a checkpoint.
 
-        ``notes`` are said first, and what was ``changed`` in the configuration is noted.
+        What was ``changed`` in the configuration is noted first, then ``notes`` are said.
         """
         with self.callbacks:
             self.log.started()
             if changed:
-                self.log.note("config", f"goes on with {changed}")
+                self.log.note("config", changed)
             for text in notes:
                 self.log.say(text)
             with Interrupt() as interrupt:

@@ -29,6 +29,7 @@ from neuromas.training.changes import (
     reopen,
     schedule_notes,
     told,
+    unsaid,
 )
 from neuromas.training.checkpoints import lost, newest_intact, unreadable
 from neuromas.training.data import check_data
@@ -110,10 +111,10 @@ def resume(
             )
             loop.checkpoints.take(checkpoint)
             loop.stages.settle()
+        code = code_changed(run.path, run.read("run.json"), assembly.task)
         notes = _changed(loop, before, found)
         loop.checkpoints.rewind()  # a kill may have come just before older checkpoints were removed
-        changed = code_changed(run.path, run.read("run.json"), assembly.task)
-        return loop.train([*changed, *lost(run, loop.state.step, damaged), *torn, *notes], told(found))
+        return loop.train([*code, *lost(run, loop.state.step, damaged), *torn, *notes], unsaid(run, config))
 
 
 def _wanted(run: Run, overrides: Sequence[str]) -> tuple[Config, Changes]:

@@ -1,6 +1,6 @@
 """What needs no model loads none: help, mistakes, and commands that only look.
 
-Seconds depend on the machine, so the modules in memory are counted; docs/config.md has the seconds.
+Seconds depend on the machine and on what else it does, so it is the packages in memory that are held.
 """
 
 from __future__ import annotations

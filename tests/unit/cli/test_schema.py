@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from neuromas.cli import main
 from neuromas.config import Config, key_names
 from neuromas.config.schema import run_schema
 from neuromas.config.sections import RENAMED
+from neuromas.experiment.plan import make_plan
 from neuromas.experiment.schema import experiment_schema
 
 RECIPES = Path(__file__).parents[3] / "recipes"
@@ -78,6 +80,15 @@ def test_it_has_the_keys_of_a_configuration():
 def test_recipes_pass(path):
     schema = experiment_schema() if path.parent.name == "experiments" else run_schema()
     assert faults(tomllib.loads(path.read_text("utf-8")), schema, schema) == []
+
+
+def test_the_experiment_of_the_page_is_one():
+    page = (RECIPES.parent / "docs" / "config.md").read_text("utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    data, schema = tomllib.loads(block), experiment_schema()
+    assert faults(data, schema, schema) == []
+    plan = make_plan(data)
+    assert [arm.name for arm in plan.arms] == ["two", "three", "grown", "voting"]
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_every_operator_leaves_every_old_prompt_as_it_was(shape):
             assert_exact(old, change)
             assert at(change.start, change.goal, 0.0) == change.start
             assert at(change.start, change.goal, 1.0) == change.goal
-            assert not any(edge.spare or edge.gate < 1.0 for edge in change.goal.edges)
+            assert not any(edge.fallback or edge.gate < 1.0 for edge in change.goal.edges)
 
 
 @settings(max_examples=30)
@@ -133,20 +133,19 @@ def test_growth_by_shapes_through_many_stages(positions):
         if positions == "keep":
             assert_exact(here, change)
         else:
-            assert all(node.told is None for node in change.goal.nodes)
+            assert all(node.shown_position is None for node in change.goal.nodes)
             with pytest.raises(AssertionError):
                 assert_exact(here, change)
         here = change.goal
-    assert [node.told is None for node in grow(Topology.parse("1-1"), here, "renumber").goal.nodes] == [
-        True
-    ] * 13
+    renumbered = grow(Topology.parse("1-1"), here, "renumber").goal
+    assert [node.shown_position is None for node in renumbered.nodes] == [True] * 13
 
 
 def test_a_kept_edge_beside_a_replaced_one_hides_nothing():
     """The output reads 1.1 directly and through 2.1: with 2.1's way closed it still reads both."""
     old = Topology.build("abc", [("a", "b"), ("a", "c"), ("b", "c")])
     change = append_layer(old)
-    spare = [edge for edge in change.start.edges if edge.spare]
+    spare = [edge for edge in change.start.edges if edge.fallback]
     assert [(_names(change.start)[e.source], _names(change.start)[e.target]) for e in spare] == [("b", "c")]
     assert_exact(old, change)
 
@@ -178,7 +177,7 @@ def test_in_between_gates_are_linear_and_edges_that_are_there_stay_open():
     change = grow(Topology.parse("2-1"), Topology.parse("2-2-1"))
     half = at(change.start, change.goal, 0.25)
     names = _names(half)
-    gates = {(names[e.source], names[e.target]): (e.gate, e.spare) for e in half.edges}
+    gates = {(names[e.source], names[e.target]): (e.gate, e.fallback) for e in half.edges}
     new = set(change.new)
     for (source, target), (gate, spare) in gates.items():
         if target in new:
@@ -198,8 +197,8 @@ def test_a_gate_opens_as_often_as_it_says_and_a_spare_gives_way():
         edges = topology.incoming(topology.sink)
         for sample in range(500):
             opened = _open(topology, topology.sink, _Pass(PROBLEM, sample), 1)
-            new = [o for e, o in zip(edges, opened, strict=True) if not e.spare]
-            spare = [o for e, o in zip(edges, opened, strict=True) if e.spare]
+            new = [o for e, o in zip(edges, opened, strict=True) if not e.fallback]
+            spare = [o for e, o in zip(edges, opened, strict=True) if e.fallback]
             assert spare == [not any(new)] * len(spare), "they come back together"
             shown[opening] += sum(new)
     assert shown[0.0] == 0

@@ -77,7 +77,7 @@ def test_batches_make_one_update_with_the_gradient_of_all_their_episodes():
     assert report["calls"] == 3 * 24
     assert several.settings.batch == 6
     found = gradients(several)
-    assert [len(optimiser.seen) for optimiser in several.optimisers] == [1, 1, 1]
+    assert [len(optimiser.seen) for optimiser in several.learner.optimisers] == [1, 1, 1]
     pair = fresh()
     at_once = trainer_of(pair, problems=6, baseline="batch_mean")
     learn(at_once, *credit(at_once, episodes))

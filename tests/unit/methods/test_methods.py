@@ -87,7 +87,7 @@ def test_a_method_from_outside_is_one_file(module, source, monkeypatch):
     assert [turn.node for turn in first.turns] == [0, 1, 0, 1]
     assert [turn.text for turn in first.turns] == ["1", "7", "7", "7"]
     assert (first.answer, first.score.value, second.answer) == ("7", 1.0, "7")
-    assert "Agent 2: 7\nAnswer:" in said[4]
+    assert said[4] == "Think again.\nQuestion: Question number 0?\nAgent 2: 7\nAnswer (any text):"
     assert "Agent 1: 1\n" not in said[4], "an agent does not read itself"
     assert "Question: Question number 0?" in said[0]
 
@@ -100,7 +100,7 @@ def test_direct_asks_the_frozen_model_once():
     result = evaluate_method("direct", make_method("direct"), where, "test", 3)
     (call,) = where.network.engine.calls
     assert call.temperature == 0.0
-    assert call.prompts[1] == ("Reply with the answer and nothing else: any text.\nQuestion: Say 1.\nAnswer:")
+    assert call.prompts[1] == "Question: Say 1.\nAnswer (any text):"
     assert {request.max_new for request in call.requests} == {4}
     assert [item.answer for item in result.items] == ["9"] * 3
     assert [result.summary[key] for key in ("method", "parameters", "calls", "nodes")] == [
@@ -116,7 +116,7 @@ def test_a_chat_model_is_asked_in_its_template():
     where = at(lambda prompt, adapter: "1", style="chat")
     make_method("direct").answer(where, problems(1))
     (prompt,) = where.network.engine.calls[0].prompts
-    assert prompt.startswith("Reply with the answer and nothing else: any text.\nUser: Question: ")
+    assert prompt.startswith("Reply with the final answer and nothing else: any text.\nUser: Question: ")
     assert prompt.endswith("Write the answer.\nReply:")
 
 
@@ -185,10 +185,10 @@ class Picky(Dialogue):
 
     def talk(self, problem, read):
         if problem.id == "p1":
-            yield [Ask("word " * 400)]
-        (turn,) = yield [Ask("First.", final=False)]
+            yield [Ask(told="word " * 400)]
+        (turn,) = yield [Ask(final=False)]
         if problem.id == "p2":
-            yield [Ask("Then.", (turn.text * 400,))]
+            yield [Ask((turn.text * 400,))]
         if problem.id == "p3":
             return str(int(turn.text))
         if problem.id == "p4":
@@ -262,14 +262,14 @@ class Peeking(Dialogue):
         return super().answer(bench, problems, samples)
 
     def talk(self, problem, read):
-        yield [Ask("Say it.")]
+        yield [Ask()]
         return self.golds[problem.id]
 
 
 class Costly(Peeking):
     def talk(self, problem, read):
         for _ in range(2):
-            (turn,) = yield [Ask("Again.")]
+            (turn,) = yield [Ask()]
         return turn.text
 
 
@@ -277,7 +277,7 @@ class Moody(Peeking):
     told = iter(range(99))
 
     def talk(self, problem, read):
-        (turn,) = yield [Ask(f"Number {next(self.told)}.")]
+        (turn,) = yield [Ask(told=f"Number {next(self.told)}.")]
         return turn.text
 
 
@@ -288,6 +288,26 @@ class Lazy(Peeking):
 
 class Nameless(Peeking):
     source = ""
+
+
+class Curious(Dialogue):
+    """Answers with what it was given of the gold answer."""
+
+    costs, source = "0", "none"
+
+    def calls(self, bench):
+        return 0
+
+    def talk(self, problem, read):
+        return f"{problem.answer!r} {dict(problem.meta)}"
+        yield
+
+
+def test_a_dialogue_is_not_told_the_answer():
+    problem = Problem("p", "Which?", "gold", meta={"steps": "gold"})
+    ((episode,),) = (group.episodes for group in Curious().answer(at(lambda p, a: "1"), [problem]))
+    assert episode.answer == "'' {}"
+    check_method(Curious())
 
 
 @pytest.mark.parametrize(

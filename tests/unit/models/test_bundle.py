@@ -60,7 +60,7 @@ def trained() -> tuple[Assembly, Trainer]:
 def saved(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle") / "network"
     folder.mkdir()
-    files = save_optimisers(folder, trained[1].optimisers)
+    files = save_optimisers(folder, trained[1].learner.optimisers)
     save_bundle(folder, trained[0], {}, files)
     return folder
 
@@ -291,7 +291,7 @@ def test_optimisers_return_bitwise(trained, saved):
     fresh = assemble(make_config(small()))
     trainer = Trainer(fresh.network, fresh.model, fresh.config.train, 0)
     load_optimisers(saved, trainer.learner.optimisers)
-    for mine, theirs in zip(trainer.learner.optimisers, trained[1].optimisers, strict=True):
+    for mine, theirs in zip(trainer.learner.optimisers, trained[1].learner.optimisers, strict=True):
         (a,), (b,) = mine.state.values(), theirs.state.values()
         assert a.keys() == b.keys() == {"step", "exp_avg", "exp_avg_sq"}
         assert all(torch.equal(a[name], b[name]) and a[name].dtype == b[name].dtype for name in a)

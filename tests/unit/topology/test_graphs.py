@@ -294,7 +294,7 @@ def test_gates_survive_a_file_and_kept_positions_do_not(tmp_path, suffix):
         again = load_topology(path)
         assert again.edges == topology.edges
         assert [n.question for n in again.nodes] == [n.question for n in topology.nodes]
-        assert all(node.told is None for node in again.nodes)
+        assert all(node.shown_position is None for node in again.nodes)
 
 
 # -- what a stranger's file may hold

@@ -165,6 +165,25 @@ def test_killed_between_the_files_of_a_change(runs, short, monkeypatch, name):
     assert [entry["keys"] for entry in again.read("run.json")["changes"]] == [{"train.steps": [4, 8]}]
 
 
+def test_killed_between_a_change_and_the_line_that_says_so(short, monkeypatch):
+    real = Run.append
+
+    def append(run, file, rows):
+        if file == "events.jsonl":
+            raise KilledError
+        real(run, file, rows)
+
+    monkeypatch.setattr(Run, "append", append)
+    with pytest.raises(KilledError):
+        resume(short.path, overrides=["train.steps=8"])
+    monkeypatch.setattr(Run, "append", real)
+    for _ in range(2):
+        with pytest.raises(KilledError):
+            resume(short.path, Watch(kill=4))
+    texts = [row["text"] for row in short.lines("events.jsonl") if row["event"] == "config"]
+    assert texts == ["goes on with train.steps = 8 (was 4)"], "once"
+
+
 def test_a_change_that_never_came_into_effect_is_not_kept(short, monkeypatch):
     real = Run.write
 
@@ -177,6 +196,8 @@ def test_a_change_that_never_came_into_effect_is_not_kept(short, monkeypatch):
     with pytest.raises(KilledError):
         resume(short.path, overrides=["train.steps=8"])
     monkeypatch.setattr(Run, "write", real)
+    assert resume(short.path).finished
+    assert [row for row in short.lines("events.jsonl") if row["event"] == "config"] == []
     resume(short.path, overrides=["train.steps=5"])
     resume(short.path, overrides=["train.steps=6"])
     keys = [entry["keys"] for entry in short.read("run.json")["changes"]]

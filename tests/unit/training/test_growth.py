@@ -351,9 +351,9 @@ def test_a_run_grows_through_its_stages(whole):
     old = 0.9 * means[0]["0"] + 0.1 * reward
     assert means[1] == pytest.approx({"0": old, "1": reward, "2": old}), "each node's own goes on"
     goal = load_bundle(run.path).network.topology
-    assert {(e.gate, e.spare) for e in goal.edges} == {(1.0, False)}
+    assert {(e.gate, e.fallback) for e in goal.edges} == {(1.0, False)}
     step3 = Topology.from_dict(manifest(run.checkpoint(3))["topology"])
-    assert step3.nodes[step3.sink].told is None or step3.nodes[step3.sink].told.depth == 2
+    assert step3.nodes[step3.sink].shown_position is None or step3.nodes[step3.sink].shown_position.depth == 2
 
 
 def test_old_adapters_are_frozen_at_first_and_new_ones_learn(whole):
