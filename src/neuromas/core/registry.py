@@ -118,6 +118,6 @@ def load(address: str, kind: str) -> Any:
         found: Any = importlib.import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except Exception as error:  # foreign code: whatever it raises, it cannot be used
+    except (Exception, SystemExit) as error:  # foreign code: whatever it raises, it cannot be used
         raise ConfigError(f"{kind} {address!r} cannot be imported: {one_line(error)}") from error
     return found

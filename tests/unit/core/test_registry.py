@@ -62,11 +62,12 @@ def test_a_wrong_name_is_one_line(name, says):
     assert "\n" not in str(caught.value)
 
 
-def test_a_module_that_breaks_is_one_line(tmp_path, monkeypatch):
-    (tmp_path / "broken_xyz.py").write_text("1 / 0\n")
+@pytest.mark.parametrize(("source", "says"), [("1 / 0", "division by zero"), ("raise SystemExit(3)", "3")])
+def test_a_module_that_breaks_is_one_line(tmp_path, monkeypatch, source, says):
+    (tmp_path / "broken_xyz.py").write_text(source + "\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*[entry for entry in sys.path if entry], str(tmp_path)])
-    with pytest.raises(ConfigError, match="cannot be imported: division by zero"):
+    with pytest.raises(ConfigError, match=f"cannot be imported: {says}"):
         shapes().get("broken_xyz:A")
 
 
