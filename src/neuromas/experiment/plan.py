@@ -159,9 +159,7 @@ class Plan(Section):
         data: dict[str, Any] = {**self.base, "seed": seed}
         for task in self.tasks:
             if _label(task) == label:
-                given = self.base.get("task", {})
-                paid = {key: given[key] for key in ("reward", "rewards") if key in given}
-                data["task"] = {"name": task.name, "options": task.options, **paid}
+                data["task"] = {"name": task.name, "options": task.options}
         for section in _SECTIONS:
             data[section] = _merged(data.get(section, {}), getattr(arm, section))
         if "options" in arm.task and "name" not in arm.task:  # some of the same task's

@@ -106,13 +106,6 @@ def test_a_cell_is_the_base_with_the_arms_own():
     assert (clones.needs, clones.run, clones.stage) == ("max/small/seed-3", small.run, 1)
 
 
-def test_every_task_of_a_plan_is_paid_as_the_base_says():
-    base = PLAN["base"] | {"task": {"rewards": {"correct": 1.0, "mine:brief": 0.5}}}
-    found = plan(base=base, tasks=[{"name": "max"}, {"name": "recall"}])
-    for cell in lay_out(found, Path("out")):
-        assert cell.config.task.rewards == {"correct": 1.0, "mine:brief": 0.5}
-
-
 def test_tasks_have_folders_of_their_own():
     base = {key: value for key, value in PLAN["base"].items() if key != "task"}
     tasks = [{"name": "max", "label": "two", "options": {"rank": 2}}, {"name": "gym/chain_sum"}]
