@@ -26,6 +26,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "prune": "write a trained network without one of its nodes or edges",
         "lineage": "ancestors, growth and cost of a network",
         "experiment": "train arms with seeds side by side and compare them; continues where it stopped",
+        "export": "a trained network as a folder to give away, with PEFT adapters and a model card",
         "clean": "remove from a finished run what only training it on would need",
         "recipes": "list the recipes that came along, or print one: neuromas recipes demo > mine.toml",
         "validate": "check a task without a model",
