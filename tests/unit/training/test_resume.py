@@ -233,7 +233,7 @@ def test_a_run_that_another_process_began_is_left_alone(half, tmp_path):
 @pytest.mark.parametrize("place", ["run", "checkpoint"])
 def test_asking_while_training_removes_checkpoints(half, monkeypatch, place):
     """The checkpoint is dropped between the reading of its manifest and that of its tensors."""
-    oldest, real = half.checkpoints()[0], assembling.load_adapters
+    oldest, real = half.checkpoints()[0], saving.load_adapters
 
     def load(*args):
         half.prune(1, ())
