@@ -35,7 +35,7 @@ def size(folder):
 
 def test_a_recipe_is_found_by_its_name(trained):
     config = Run.open(trained).read("config.json")
-    assert config["task"] == {"name": "max", "options": {"n": 6}}
+    assert (config["task"]["name"], config["task"]["options"]) == ("max", {"n": 6})
 
 
 def test_a_file_goes_before_a_recipe_of_its_name(cli, tmp_path, monkeypatch):

@@ -215,7 +215,10 @@ def _table(rest: Sequence[Any]) -> dict[str, Any]:
     """The settings of an edge as a mapping, whichever way they were written."""
     if not rest:
         return {}
-    return dict(rest[0]) if isinstance(rest[0], Mapping) else {"budget": rest[0]}
+    table = dict(rest[0]) if isinstance(rest[0], Mapping) else {"budget": rest[0]}
+    if "spare" in table:  # the word on disk
+        table["fallback"] = table.pop("spare")
+    return table
 
 
 def _check_bridges(
