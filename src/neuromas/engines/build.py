@@ -29,7 +29,7 @@ def make_engine(config: Config, model: ResidentModel) -> Engine:
             raise TypeError("it is no Engine (see neuromas.engines.base)")
     except NeuromasError:
         raise
-    except Exception as error:  # foreign code: whatever it raises, it cannot be used
+    except (Exception, SystemExit) as error:  # foreign code: whatever it raises, it cannot be used
         raise ConfigError(f"engine {name!r} cannot be built: {one_line(error)[:300]}") from error
     return engine
 

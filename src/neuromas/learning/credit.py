@@ -24,7 +24,7 @@ def make_estimator(settings: TrainConfig) -> Estimator:
         made = part(**_options(part, settings)) if callable(part) else part
     except ConfigError:
         raise
-    except Exception as error:  # foreign code: whatever it raises, it cannot be used
+    except (Exception, SystemExit) as error:  # foreign code: whatever it raises, it cannot be used
         raise ConfigError(f"train.baseline = {settings.baseline!r}: {one_line(error)}") from error
     if not isinstance(made, Estimator):
         raise ConfigError(

@@ -35,7 +35,7 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
         made = part(**given)
     except ConfigError:
         raise
-    except Exception as error:  # foreign code: whatever it raises, it cannot be used
+    except (Exception, SystemExit) as error:  # foreign code: whatever it raises, it cannot be used
         raise ConfigError(f"method {name!r} cannot be made: {one_line(error)}") from error
     if not isinstance(made, Method):
         raise ConfigError(f"method {name!r} is no Method (see neuromas.methods.base)")

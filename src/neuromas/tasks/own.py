@@ -11,7 +11,8 @@ import hashlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,17 +61,26 @@ class OwnTask:
                 if not isinstance(text, str) or (key != "answer" and not text.strip()):
                     what = f"returned a Problem whose {key} is {shown(text, 40)}, not a text"
                     raise self._wrong("problem", (split, index), what)
+            pieces = (found.parts, found.choices, (found.stem,))
+            if not all(
+                isinstance(one, list | tuple) and all(isinstance(p, str) for p in one) for one in pieces
+            ):
+                what = "returned a Problem whose parts, choices or stem are not texts"
+                raise self._wrong("problem", (split, index), what)
             return found
         what = f"returned {_kind(found)}, not a neuromas.Problem"
         raise self._wrong("problem", (split, index), what)
 
     def score(self, problem: Problem, text: str) -> Score:
         """As the task's. Raises ContractError where it is none; what the task raises goes on."""
-        return self._checked("score", self.inner.score(problem, text), problem, text)
+        with staying():
+            found = self.inner.score(problem, text)
+        return self._checked("score", found, problem, text)
 
     def judge(self, episode: Episode) -> Score:
         """The score of a complete episode."""
-        score = judged(self.inner, episode)
+        with staying():
+            score = judged(self.inner, episode)
         method = "judge" if isinstance(self.inner, Judge) else "score"
         return self._checked(method, score, episode.problem, episode.answer)
 
@@ -79,17 +89,23 @@ class OwnTask:
             return getattr(self.inner, method)(*arguments)
         except TaskError:
             raise
-        except Exception as error:  # foreign code: whatever it raises, there is no problem
+        except (Exception, SystemExit) as error:  # foreign code: whatever it raises, there is no problem
             what = f"raised {type(error).__name__}: {one_line(error)}"
             raise self._wrong(method, arguments, what) from error
 
     def _checked(self, method: str, score: Any, problem: Problem, text: str) -> Score:
         if not isinstance(score, Score):
             what = f"returned {_kind(score)}, not a neuromas.Score"
-        elif not (isinstance(score.value, int | float) and 0.0 <= score.value <= 1.0):
+        elif not _is_share(score.value):
             what = f"returned a value of {shown(score.value, 40)}; a score lies in [0, 1]"
         elif not (score.parsed is None or isinstance(score.parsed, str)):
             what = f"returned parsed = {shown(score.parsed, 40)}, not a text or None"
+        elif not (score.correct is None or _is_share(score.correct)):
+            what = f"returned correct = {shown(score.correct, 40)}, not a number in [0, 1] or None"
+        elif not (score.nodes is None or _are_shares(score.nodes)):
+            what = f"returned nodes = {shown(score.nodes, 40)}, not a tuple of numbers in [0, 1] or None"
+        elif not _are_named(score.rewards):
+            what = f"returned rewards = {shown(score.rewards, 40)}, not a tuple of (name, value)"
         else:
             return score
         raise self._wrong(method, (text,), f"{what} (problem {shown(problem.id, 40)})")
@@ -113,7 +129,10 @@ def make_own(name: str, options: Mapping[str, Any]) -> Task:
         made = part(**options)
     except TaskError:
         raise
-    except Exception as error:  # a class that lacks a method, wrong options, anything of its own
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a class that lacks a method, wrong options, anything of its own
         given = ", ".join(f"{key}={shown(value, 40)}" for key, value in options.items())
         why = f"{type(error).__name__}: {one_line(error)}"
         raise TaskError(f"task {name!r}: {_name(part)}({given}) raised {why}{_accepted(part)}") from error
@@ -147,16 +166,15 @@ def probe(task: Task, nodes: int) -> None:
     for split in ("train", "validation", "test"):
         if task.size(split) == 0:
             continue
-        problem = task.problem(split, 0)
-        again = task.problem(split, 0)
-        if again != problem:
+        problem = _same_twice(task, split, 0)
+        if task.size(split) != 1 and _same_twice(task, split, 1).id == problem.id:
             raise ContractError(
-                f"task {task.name!r}: problem({split!r}, 0) is {shown(problem.question, 40)} and then "
-                f"{shown(again.question, 40)}; equal arguments must give equal problems"
+                f"task {task.name!r}: problem({split!r}, 0) and problem({split!r}, 1) have the same id "
+                f"{shown(problem.id, 40)}; results are compared by ids, so each problem needs its own"
             )
         for text in (problem.answer, "", "a"):
             try:
-                judged(task, episode_of(problem, text, nodes))
+                score = judged(task, episode_of(problem, text, nodes))
             except ContractError:
                 raise
             except Exception as error:
@@ -165,6 +183,33 @@ def probe(task: Task, nodes: int) -> None:
                     f"task {task.name!r}: scoring the answer {shown(text, 40)} to problem "
                     f"{shown(problem.id, 40)} raised {why}; a score must take any text"
                 ) from error
+            if score.nodes is not None and len(score.nodes) != nodes:
+                raise ContractError(
+                    f"task {task.name!r} returned {len(score.nodes)} rewards for {nodes} nodes"
+                )
+
+
+def _same_twice(task: Task, split: Split, index: int) -> Problem:
+    """The problem, asked for twice. Raises ContractError where it is not the same."""
+    problem, again = task.problem(split, index), task.problem(split, index)
+    if again != problem:
+        raise ContractError(
+            f"task {task.name!r}: problem({split!r}, {index}) is {shown(problem.question, 40)} and then "
+            f"{shown(again.question, 40)}; equal arguments must give equal problems"
+        )
+    return problem
+
+
+@contextmanager
+def staying() -> Iterator[None]:
+    """Foreign code that leaves the process with ``sys.exit`` would end a run as if it were done.
+
+    Raises ContractError instead.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise ContractError(f"a task or reward function called sys.exit({shown(error.code, 40)})") from error
 
 
 def episode_of(problem: Problem, answer: str, nodes: int = 1) -> Episode:
@@ -243,6 +288,28 @@ def _default(parameter: inspect.Parameter) -> str:
 
 def _name(part: object) -> str:
     return str(getattr(part, "__name__", type(part).__name__))
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and 0.0 <= value <= 1.0
+
+
+def _are_shares(values: object) -> bool:
+    return isinstance(values, list | tuple) and all(map(_is_share, values))
+
+
+def _are_named(pairs: object) -> bool:
+    """Whether these are ``Score.rewards``."""
+    if not isinstance(pairs, list | tuple):
+        return False
+    pair_of = [(pair[0], pair[1]) for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2]
+    return len(pair_of) == len(pairs) and all(
+        isinstance(name, str) and isinstance(value, int | float) for name, value in pair_of
+    )
+
+
+def _are_texts(values: object) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(one, str) for one in values)
 
 
 def _kind(value: object) -> str:

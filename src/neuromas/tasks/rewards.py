@@ -17,7 +17,7 @@ from neuromas.core.episode import Episode, judged
 from neuromas.core.errors import ContractError, TaskError, shown
 from neuromas.core.registry import is_address, load
 from neuromas.core.task import Problem, Score, Split, Task
-from neuromas.tasks.own import OwnTask, address, episode_of, identity
+from neuromas.tasks.own import OwnTask, address, episode_of, identity, staying
 from neuromas.tasks.saved import SavedTask
 from neuromas.tasks.stored import StoredTask
 
@@ -35,11 +35,12 @@ class Reward:
 
     def __call__(self, problem: Problem, text: str, episode: Episode | None = None) -> Value:
         """What the function says of an answer: one number, or one for each node. Raises ContractError."""
-        if self.sees_episode:
-            seen = episode_of(problem, text) if episode is None else episode
-            value = self.function(problem, text, episode=seen)
-        else:
-            value = self.function(problem, text)
+        with staying():
+            if self.sees_episode:
+                seen = episode_of(problem, text) if episode is None else episode
+                value = self.function(problem, text, episode=seen)
+            else:
+                value = self.function(problem, text)
         if isinstance(value, list | tuple):
             return tuple(self._checked(one, problem, text) for one in value)
         return self._checked(value, problem, text)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import time
 
 import pytest
 
@@ -72,6 +74,15 @@ def test_what_need_not_be_said_has_defaults():
         (breaks(size=lambda self, s: -1), "Broken.size('train') returned -1"),
         (breaks(answer_format=3), "Broken.answer_format is 3, not a text"),
         (Once(), "equal arguments must give equal problems"),
+        (breaks(score=lambda self, p, t: Score(1.0, t, correct=7)), "returned correct = 7"),
+        (breaks(score=lambda self, p, t: Score(1.0, t, rewards=3)), "returned rewards = 3"),
+        (breaks(score=lambda self, p, t: Score(1.0, t, nodes=(float("nan"),) * 3)), "returned nodes = (nan"),
+        (breaks(score=lambda self, p, t: Score(1.0, t, nodes=(1.0,))), "returned 1 rewards for 3 nodes"),
+        (breaks(score=lambda self, p, t: sys.exit(0)), "called sys.exit(0)"),
+        (breaks(problem=lambda self, s, i: sys.exit(0)), "raised SystemExit: 0"),
+        (breaks(problem=lambda self, s, i: Problem("p", "q", "a", parts=("a", 1))), "are not texts"),
+        (breaks(problem=lambda self, s, i: Problem("p", f"q{i}", "a")), "have the same id 'p'"),
+        (breaks(problem=lambda self, s, i: Problem(f"{s}-{i}", f"{i and time.time_ns()}", "a")), ", 1) is "),
     ],
 )
 def test_a_broken_contract_is_one_line(task, says):
@@ -206,3 +217,24 @@ def test_rows_with_and_without_gold_answers():
             from_rows(rows)
     with pytest.raises(TaskError, match="did you mean 'kind'"):
         from_rows(pairs, kin="number")
+
+
+def leaves(*given, **options):
+    """Foreign code that ends the process as if all were done."""
+    sys.exit(0)
+
+
+@pytest.mark.parametrize("key", ["task.name", "task.reward", "engine.name", "train.baseline"])
+def test_code_that_exits_when_it_is_used_is_an_error(key, tmp_path):
+    tiny = ["model.backbone=tiny", "model.dtype=float32", "train.steps=1"]
+    config = neuromas.load_config(
+        None, [*tiny, f"{key}={__name__}:{'pays' if 'reward' in key else 'leaves'}"]
+    )
+    with pytest.raises(neuromas.NeuromasError):
+        neuromas.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def pays(problem, text):
+    """A reward that ends the process."""
+    sys.exit(0)
