@@ -49,6 +49,17 @@ def test_the_card_says_what_it_is(run, tmp_path):
     assert public_base("smollm2-135m") == "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
+def test_the_card_marks_roles_and_prompts_of_ones_own(tmp_path):
+    prompt = tmp_path / "lawyer.toml"
+    prompt.write_text('[nodes]\n"1/1" = { role = "You are a lawyer.\\n" }\n', "utf-8")
+    stages = 'growth.stages=[["2-1",1],["4-1",1]]'
+    settings = [*SMALL[:2], *SMALL[3:], "evaluate.test=2", "evaluate.validation=2", "task.name=max", stages]
+    config = neuromas.load_config(None, [*settings, f"network.prompt={prompt}"])
+    neuromas.train(config, tmp_path / "run")
+    assert main(["export", str(tmp_path / "run"), "--out", str(tmp_path / "given")]) == 0
+    assert "`roles (lawyer.toml)`" in (tmp_path / "given" / "README.md").read_text("utf-8")
+
+
 def test_a_folder_that_exists_stays(run, tmp_path, capsys):
     (tmp_path / "there").mkdir()
     assert main(["export", str(run), "--out", str(tmp_path / "there")]) == 2

@@ -66,7 +66,7 @@ def _figures(path: Path) -> list[str]:
 
 def _card(manifest: Mapping[str, Any], base: str, title: str, figures: list[str]) -> str:
     """What the network is, how it was measured and how it is used, as a model card in Markdown."""
-    topology = Topology.from_dict(manifest["topology"])
+    topology, prompts = Topology.from_dict(manifest["topology"]), manifest.get("prompts")
     task = manifest["config"]["task"]["name"]
     nodes = [
         f"| {_code(topology.label(row) if row != topology.sink else 'output')} "
@@ -90,6 +90,7 @@ def _card(manifest: Mapping[str, Any], base: str, title: str, figures: list[str]
             f"{_plain(headline(topology))}.",
             f"Its nodes are LoRA adapters over {_code(base)} (weights trained over: "
             f"{_code(manifest['backbone']['name'])}, {_code(manifest['backbone']['digest'])}).",
+            *([f"Its nodes read prompts of the author's own: {_code(prompts[:120])}."] if prompts else []),
             *("", "| node | adapter | updates |", "|---|---|---|", *nodes, ""),
             *([*figures, ""] if figures else []),
             "The network as a whole, with its prompts and messages:",
