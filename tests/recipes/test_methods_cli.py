@@ -52,6 +52,8 @@ def test_listing_methods_loads_no_torch(cli):
     status, out, _ = cli("methods", "self-consistency")
     assert (status, "  votes = 5" in out, "frequent answer" in out) == (0, True, True)
     assert "did you mean 'direct'" in cli("methods", "direkt")[2]
+    status, _, err = cli("methods", "os:system")
+    assert (status, err.count("\n"), "'os:system' is no Method" in err) == (2, 1, True)
 
 
 def test_an_own_method_through_the_command(module, cli, tmp_path):
