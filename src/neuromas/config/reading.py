@@ -185,19 +185,24 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "literal_error":
         return unknown(f"value of {key}:", first["input"], re.findall("'([^']*)'", first["ctx"]["expected"]))
     message = _WORDS.get(first["type"], str(first["msg"]).removeprefix("Input "))
+    if first["type"] == "string_pattern_mismatch":
+        message = _PATTERNS.get(key, message)
     spec = _field(where)
     default = "" if spec is None or not isinstance(spec.default, str | int | float | tuple) else spec.default
     known = f" (default {default!r})" if default else ""
     return f"{cut(key, 200) or '(key)'} = {shown(first['input'])}: {message}{known}"
 
 
+_PATTERNS = {
+    "model.device": "should be auto, cpu, cuda or cuda:N",
+    "run.project": "should be 1 to 128 letters, digits, '.', '_' or '-'",
+}
 _WORDS = {
     "string_type": "should be text",
     "string_unicode": _WHOLE_TEXT,
     "int_type": "should be a whole number",
     "float_type": "should be a number",
     "finite_number": "should be a finite number",
-    "string_pattern_mismatch": "should be auto, cpu, cuda or cuda:N",  # device alone has a pattern
     "tuple_type": "should be a list",
     "dict_type": "should be a table",
     "model_type": "should be a section with keys of its own",
@@ -209,6 +214,8 @@ def _unknown_key(path: Sequence[str]) -> str:
     """One line on a key that does not exist, with the one that was probably meant."""
     key = ".".join(path)
     valid = _siblings(path[:-1]) or _siblings(())
+    if key in valid:
+        return f"{key} is a section with keys of its own (valid: {', '.join(_siblings(path))})"
     return unknown("key", key, valid, guess_keys(key) or nearest(key, valid))
 
 

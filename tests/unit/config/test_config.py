@@ -38,6 +38,11 @@ def test_an_unknown_key_is_named_with_the_nearest_and_all_valid_ones():
     assert "did you mean 'train'?" in refusal({"trian": {}})
 
 
+def test_a_section_in_the_place_of_a_key_is_not_guessed_to_be_itself():
+    with pytest.raises(ConfigError, match=r"train is a section with keys of its own .*train.steps"):
+        check_keys(["train=3"])
+
+
 @pytest.mark.parametrize(
     ("data", "parts"),
     [
@@ -56,6 +61,7 @@ def test_an_unknown_key_is_named_with_the_nearest_and_all_valid_ones():
         ({"model": {"device": "mps"}}, ("model.device = 'mps'", "auto, cpu, cuda")),
         ({"evaluate": {"test": 10**9}}, ("evaluate.test = 1000000000", "100000")),
         ({"train": {"baseline": "rlo"}}, ("train.baseline", "'rlo'", "did you mean 'rloo'?", "batch_mean")),
+        ({"run": {"project": "a b"}}, ("run.project = 'a b'", "letters, digits")),
         ({"run": {"trackers": ["tensorbord"]}}, ("'tensorbord'", "did you mean 'tensorboard'?")),
         ({"task": {"options": {1: 2}}}, ("task.options", "text")),
     ],
