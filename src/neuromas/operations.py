@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neuromas.core.choices import MESSAGES
 from neuromas.core.episode import EpisodeGroup, grouped
 from neuromas.core.errors import ConfigError, unknown
 from neuromas.core.task import Problem, Task
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from neuromas.api import Trained
     from neuromas.evaluation.evaluate import Evaluation
     from neuromas.tasks import ValidationReport
-
-MESSAGES = ("none", "blank", "shuffle")
 
 
 def rollout(
