@@ -55,7 +55,7 @@ def test_a_stage_has_its_schedule_and_its_rate_from_its_own_first_step():
     trainer.learner.rates = {1: 0.5}
     found = []
     for _ in range(6):
-        found.append((trainer.rate(0), trainer.rate(1)))
+        found.append(tuple(trainer.scheduled() * trainer.learner.rates.get(row, 1.0) for row in (0, 1)))
         trainer.step += 1
     rates = [0.05, 0.1, 0.1, 0.075, 0.05, 0.025]
     assert [a for a, _ in found] == pytest.approx(rates)
