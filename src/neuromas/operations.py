@@ -89,8 +89,8 @@ def grow(
     """Grow a trained network to a larger ``shape`` and train it ``steps`` on, as a run in ``directory``.
 
     ``settings`` are overrides such as ``"growth.init=clone"``, ``task`` the object the parent was trained on,
-    if it was one. Raises TopologyError where the shape does not
-    hold the parent's, NeuromasError for all else that a user can mend.
+    if it was one. Raises TopologyError where the shape does not hold the parent's, NeuromasError for all else
+    that a user can mend.
     """
     from neuromas.api import train
     from neuromas.growth.parent import child_config

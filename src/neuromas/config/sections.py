@@ -304,7 +304,7 @@ class RunConfig(Section):
 
 
 class Config(Section):
-    """A whole run."""
+    """The configuration of a whole run: frozen, and checked when it is made."""
 
     seed: int = Field(0, ge=0, description="of all draws: adapters, problems, samples")
     model: ModelConfig = ModelConfig()

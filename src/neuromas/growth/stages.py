@@ -110,7 +110,7 @@ class Stage:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Stage:
-        """Read ``to_dict``'s form, once ``models.saved_state`` checked it. Raises TopologyError."""
+        """Read ``to_dict``'s form, once ``system.saved_state`` checked it. Raises TopologyError."""
         start, goal = (
             None if data[key] is None else Topology.from_dict(data[key]) for key in ("start", "goal")
         )
