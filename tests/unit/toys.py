@@ -69,7 +69,7 @@ class Debate(Dialogue):
         return self.agents * self.rounds
 
     def talk(self, problem, read):
-        turns = yield [Ask(told="Think.", speaker=k) for k in range(self.agents)]
+        turns = yield [Ask(instruction="Think.", speaker=k) for k in range(self.agents)]
         for _ in range(1, self.rounds):
             others = [
                 tuple(f"Agent {j + 1}: {turn.text}" for j, turn in enumerate(turns) if j != k)

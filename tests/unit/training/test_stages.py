@@ -294,7 +294,7 @@ def test_every_stage_has_its_rate_and_inherited_nodes_theirs(tmp_path, monkeypat
 
     def step(trainer, *rest):
         learner = trainer.learner
-        scale = [learner.rates.get(row, 1.0) for row in range(len(learner.optimisers))]
+        scale = [learner.lr_scale.get(row, 1.0) for row in range(len(learner.optimisers))]
         seen.append([round(trainer.scheduled() * one, 6) for one in scale])
         return real(trainer, *rest)
 
