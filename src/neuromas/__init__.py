@@ -112,6 +112,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first asked for."""
+    if name == "testing":  # a module, which ``dir`` lists
+        return import_module("neuromas.testing")
     if name not in _WHERE:
         raise AttributeError(f"module 'neuromas' has no attribute {name!r}")
     return getattr(import_module(_WHERE[name]), name)

@@ -86,9 +86,8 @@ class Trained:
         """
         network = self.assembly.network
         about = self.assembly.config.task
-        alone = (
-            about.name == "arithmetic" and about.options.get("ask") is True
-        )  # as its parts were in training
+        # as its parts were in training
+        alone = about.name == "arithmetic" and about.options.get("ask") is True
         problem = replace(read_question(question, network.topology.shares), alone=alone)
         asked = AskedTask(self.assembly.task.answer_format)
         episode = rollout(network, asked, [problem], 1, Sampling(0.0, 0))[0]
@@ -101,7 +100,8 @@ class Trained:
     ) -> Evaluation:
         """Greedy evaluation; ``messages`` is ``none``, ``blank`` or ``shuffle``.
 
-        ``task`` takes the place of the task it was trained on, whose data or code may not be at hand.
+        ``task`` takes the place of the task it was trained on, whose data or code may not be at hand. Raises
+        ConfigError for an unknown split or control, TaskError without data.
         """
         wanted = check_split(split)
         check_messages(messages)
@@ -110,7 +110,7 @@ class Trained:
         return evaluate(self.network, on, wanted, items, intervention=messages)
 
     def report(self) -> str:
-        """Before and after, message controls and examples, as text."""
+        """Before and after, message controls and examples, as text. Raises RunError if it is not finished."""
         return run_report(Run.open(self.path))
 
 
@@ -190,7 +190,8 @@ def load(
 
     ``backbone`` says where its model lies now, ``task`` is the object it was trained on, which only
     evaluating needs. A network from elsewhere that names a model, data or code of its own is refused unless
-    ``trust`` says that they are wanted (see docs/security.md).
+    ``trust`` says that they are wanted (see docs/security.md). Raises RunError if it is missing or damaged,
+    ModelError if its model cannot be had.
     """
     if trust:
         trust_run(Path(path))

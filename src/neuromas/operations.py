@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neuromas.core.choices import MESSAGES
 from neuromas.core.episode import EpisodeGroup, grouped
 from neuromas.core.errors import ConfigError, unknown
 from neuromas.core.task import Problem, Task
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from neuromas.api import Trained
     from neuromas.evaluation.evaluate import Evaluation
     from neuromas.tasks import ValidationReport
-
-MESSAGES = ("none", "blank", "shuffle")
 
 
 def rollout(
@@ -90,8 +89,8 @@ def grow(
     """Grow a trained network to a larger ``shape`` and train it ``steps`` on, as a run in ``directory``.
 
     ``settings`` are overrides such as ``"growth.init=clone"``, ``task`` the object the parent was trained on,
-    if it was one. Raises TopologyError where the shape does not
-    hold the parent's, NeuromasError for all else that a user can mend.
+    if it was one. Raises TopologyError where the shape does not hold the parent's, NeuromasError for all else
+    that a user can mend.
     """
     from neuromas.api import train
     from neuromas.growth.parent import child_config

@@ -105,7 +105,7 @@ def test_the_commands_run_with_the_addresses(outside, capsys):
 
 @pytest.fixture(scope="module")
 def inside(tmp_path_factory):
-    """A copy of the package with the four files in their rooms and the four lines in the phone book."""
+    """A copy of the package with the four files in their rooms and the four lines in the registries."""
     copy = tmp_path_factory.mktemp("inside") / "neuromas"
     shutil.copytree(ROOT / "src" / "neuromas", copy, ignore=shutil.ignore_patterns("__pycache__"))
     book = copy / "core" / "parts.py"

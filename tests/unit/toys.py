@@ -69,7 +69,7 @@ class Debate(Dialogue):
         return self.agents * self.rounds
 
     def talk(self, problem, read):
-        turns = yield [Ask(told="Think.", speaker=k) for k in range(self.agents)]
+        turns = yield [Ask(instruction="Think.", speaker=k) for k in range(self.agents)]
         for _ in range(1, self.rounds):
             others = [
                 tuple(f"Agent {j + 1}: {turn.text}" for j, turn in enumerate(turns) if j != k)
@@ -82,3 +82,13 @@ class Debate(Dialogue):
 class NoMethod:
     pass
 '''
+
+
+def vote(net, task, split, count, *, votes, temperature, seed=0):
+    """Self-consistency of a network on held-out problems, without a model beneath it."""
+    from neuromas.methods.base import Allowance, Bench
+    from neuromas.methods.running import evaluate_method
+    from neuromas.methods.self_consistency import SelfConsistency
+
+    where = Bench(net, task, frozen=-1, parameters=0, allowance=Allowance(), seed=seed)
+    return evaluate_method("self-consistency", SelfConsistency(votes, temperature), where, split, count)

@@ -13,7 +13,6 @@ from neuromas.core.errors import one_line
 from neuromas.report.terminal import visible
 
 _OPTIONAL = ("datasets", "peft", "tensorboard", "wandb", "trackio", "verifiers")
-_ADAPTER_BYTES = 4 * 4  # fp32 parameter, gradient and two AdamW moments
 _GB = 1e9
 
 
@@ -115,13 +114,14 @@ def _memory(name: str) -> None:
 
     from neuromas.models.adapters import AdapterBank, LoraSpec
     from neuromas.models.backbone import load_backbone
+    from neuromas.system.cost import ADAPTER_BYTES
 
     started = time.perf_counter()
     base = load_backbone(name)
     loading = time.perf_counter() - started
     weights = sum(p.numel() * p.element_size() for p in base.model.parameters())
     bank = AdapterBank(base.model, LoraSpec(), 1, 0)
-    node = bank.per_adapter() * _ADAPTER_BYTES
+    node = bank.per_adapter() * ADAPTER_BYTES
     if base.device.type == "cuda":
         free, where = torch.cuda.mem_get_info()[0], "GPU"
     else:

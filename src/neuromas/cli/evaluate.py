@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from neuromas.cli.network import add_trust, allow, there
 from neuromas.cli.options import name, read_pairs, temperature, whole
+from neuromas.core.choices import MESSAGES
 from neuromas.core.errors import ConfigError, shown
+from neuromas.core.task import SPLITS
 from neuromas.report.terminal import visible
 from neuromas.storage import Run, data_name
 
@@ -33,11 +35,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Say what may be typed."""
     parser.set_defaults(pairs="options")
     parser.add_argument("path", metavar="RUN", help="run directory or checkpoint")
-    parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
+    parser.add_argument("--split", default="test", choices=SPLITS)
     parser.add_argument("--items", type=whole(_ITEMS), default=200, help="number of problems (default 200)")
-    parser.add_argument(
-        "--messages", default="none", choices=["none", "blank", "shuffle"], help="alter messages"
-    )
+    parser.add_argument("--messages", default="none", choices=MESSAGES, help="alter messages")
     parser.add_argument("--votes", type=whole(_VOTES), help="let so many sampled passes vote instead")
     parser.add_argument("--temperature", type=temperature, help="of the votes (default 0.7)")
     parser.add_argument("--method", type=name, help="answer by this method instead (see neuromas methods)")

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neuromas.cli import INTERRUPTED
 from neuromas.cli.formats import add_formats
 from neuromas.cli.options import folder_to_write, name, whole
 from neuromas.core.errors import ConfigError, RunError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from neuromas.experiment.cells import Cell
     from neuromas.experiment.plan import Plan
 
-INTERRUPTED = 130
 _SIDE_BY_SIDE = 1000
 
 

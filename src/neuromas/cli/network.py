@@ -17,7 +17,7 @@ def add_trust(parser: argparse.ArgumentParser, model: bool = False) -> None:
         parser.add_argument(
             "--backbone", metavar="NAME", help="where its model lies now (default: as trained)"
         )
-    text = "allow the paths, downloads and trackers that this network names (noted, asked once)"
+    text = "allow the paths, downloads, code and trackers that this network names (noted, asked once)"
     parser.add_argument("--trust", action="store_true", help=text)
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from neuromas.cli.live import LiveBar, LiveTable
-from neuromas.report.lineage import told
+from neuromas.report.lineage import growth_line
 from neuromas.report.terminal import visible
 from neuromas.training.callbacks import (
     AlarmRaised,
@@ -60,7 +60,7 @@ class Progress(Callback):
             self._bar.table.validated(event)
 
     def on_growth(self, event: Grown) -> None:
-        self._say(f"grown to {told(event.entry)}")
+        self._say(f"grown to {growth_line(event.entry)}")
 
     def on_alarm(self, event: AlarmRaised) -> None:
         self._say(f"alarm {event.name}: {event.text}")

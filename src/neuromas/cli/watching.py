@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neuromas.cli import INTERRUPTED
 from neuromas.report.terminal import visible
 from neuromas.storage import Run
 
 if TYPE_CHECKING:
     from neuromas.cli.progress import Progress
-
-INTERRUPTED = 130
 
 
 def train_in(directory: Path, work: Callable[[Progress], Run]) -> int:

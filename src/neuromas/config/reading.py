@@ -23,7 +23,10 @@ _BROKEN = re.compile(r"[\x00\ud800-\udfff]")
 
 
 def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:
-    """Read a TOML file (or start from the defaults) and apply ``section.key=value`` overrides."""
+    """Read a TOML file (or start from the defaults) and apply ``section.key=value`` overrides.
+
+    ``path`` may be the name of a shipped recipe, such as ``demo``. Raises ConfigError with one line.
+    """
     data = {} if path is None else read_toml(Path(path), "config")
     return make_config(apply_overrides(data, overrides))
 

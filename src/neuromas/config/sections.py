@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from neuromas.core.choices import Question, Share, Style
+from neuromas.core.choices import Positions, Question, Share, Style, Tracker
 from neuromas.core.errors import ConfigError, shown
 from neuromas.core.parts import ESTIMATORS
 from neuromas.core.registry import Registry
@@ -224,7 +224,7 @@ class GrowthConfig(Section):
     )
     restate: int = Field(20, ge=1, le=10_000, description="supervised steps of init = passthrough")
     optimiser: Literal["keep", "reset"] = Field("keep", description="AdamW moments of old nodes at a growth")
-    positions: Literal["keep", "renumber"] = Field(
+    positions: Positions = Field(
         "keep", description="whether old nodes go on being told the position they know"
     )
     patience: int = Field(
@@ -290,7 +290,7 @@ class RunConfig(Section):
         le=_MOST_STEPS,
         description="steps between sampled episodes in the live table and in trackers; 0: neither",
     )
-    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field(
+    trackers: tuple[Tracker, ...] = Field(
         (), strict=False, description="trackers that get numbers, test results and sampled messages, too"
     )
     project: str = Field(
@@ -304,7 +304,7 @@ class RunConfig(Section):
 
 
 class Config(Section):
-    """A whole run."""
+    """The configuration of a whole run: frozen, and checked when it is made."""
 
     seed: int = Field(0, ge=0, description="of all draws: adapters, problems, samples")
     model: ModelConfig = ModelConfig()

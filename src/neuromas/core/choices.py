@@ -16,3 +16,12 @@ SHARES: tuple[Share, ...] = get_args(Share)
 Question = Literal["auto", "all", "first", "split"]  # who reads the question; auto: as the topology says
 QUESTIONS: tuple[Question, ...] = get_args(Question)
 QUESTION_MODES: tuple[Question, ...] = tuple(mode for mode in QUESTIONS if mode != "auto")
+
+Messages = Literal["none", "blank", "shuffle"]  # what an evaluation does to messages: nothing, or a control
+MESSAGES: tuple[Messages, ...] = get_args(Messages)
+
+Positions = Literal["keep", "renumber"]  # of trained nodes, when a network grows
+POSITIONS: tuple[Positions, ...] = get_args(Positions)
+
+Tracker = Literal["tensorboard", "wandb", "trackio"]
+TRACKERS: tuple[Tracker, ...] = get_args(Tracker)

@@ -49,9 +49,9 @@ class Episode:
 
     ``failure`` names the cause if the rollout could not be completed or its answer not be scored. What a
     network makes fail by what it wrote is wrong: ``score`` is 0. Where the question could not even be asked,
-    ``score`` is ``None``: such an episode takes no part in any mean. ``answered``
-    says whether the output node spoke. ``elected`` is the answer where it is not the last turn's
-    text, because one of several was chosen.
+    ``score`` is ``None``: such an episode takes no part in any mean. ``answered`` says whether the output
+    node spoke. ``elected`` is the answer where it is not the last turn's text, because one of several was
+    chosen.
     """
 
     problem: Problem

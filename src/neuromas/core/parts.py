@@ -1,4 +1,4 @@
-"""The phone book: every kind of part that may be exchanged, and where the built-in ones live.
+"""The registries: every kind of part that may be exchanged, and where the built-in ones live.
 
 A line here and a file in the part's room is all a new part takes. Names of other packages' parts come from
 their entry points, names of a user's own from ``module:Name`` or ``REGISTRY.register(name)``. Nothing that
@@ -25,7 +25,7 @@ METHODS = Registry(
     "method",
     "neuromas.methods",
     {
-        "network": "neuromas.methods.network:TheNetwork",
+        "network": "neuromas.methods.network:TrainedNetwork",
         "direct": "neuromas.methods.direct:Direct",
         "self-consistency": "neuromas.methods.self_consistency:SelfConsistency",
         "constant": "neuromas.methods.constant:Constant",

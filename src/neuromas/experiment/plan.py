@@ -22,7 +22,7 @@ from neuromas.system.prompting import choose_template
 from neuromas.tasks import make_task
 
 _WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-_SECTIONS = ("model", "network", "task", "train", "growth", "alarms", "evaluate", "run")
+_SECTIONS = ("model", "engine", "network", "task", "train", "growth", "alarms", "evaluate", "run")
 Name = Annotated[str, Field(pattern=_WORD)]
 
 
@@ -46,6 +46,7 @@ class Arm(Section):
     votes: int = Field(1, ge=1, le=1000, description="passes that vote, with `of`")
     temperature: float = Field(0.7, gt=0, le=10, description="at which these passes are sampled")
     model: dict[str, Any] = _section("model")
+    engine: dict[str, Any] = _section("engine")
     network: dict[str, Any] = _section("network")
     task: dict[str, Any] = _section("task")
     train: dict[str, Any] = _section("train")

@@ -1,1 +1,4 @@
-"""Growing and pruning a network: operators on topologies, and what they do to adapters."""
+"""Growing and pruning a network: operators on topologies, adapters of new nodes, stages, lineage.
+
+What a stage trains, and when it ends, is the business of ``training``.
+"""

@@ -14,11 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from neuromas.core.choices import POSITIONS
 from neuromas.core.errors import TopologyError, unknown
 from neuromas.growth.match import match
 from neuromas.topology.graph import Edge, Place, Topology
-
-POSITIONS = ("keep", "renumber")
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,20 +80,20 @@ class Stage:
             return None
         return at(self.start, self.goal, self.opening(step, settings))
 
-    def rates(self, step: int, settings: GrowthConfig, adapters: int) -> dict[int, float]:
+    def lr_scale(self, step: int, settings: GrowthConfig, adapters: int) -> dict[int, float]:
         """Factor of each adapter's learning rate at this step.
 
         A node keeps the ``new_rate`` it was born with, so that one that is not to learn never does.
         """
         early = bool(self.new) and settings.new_rate > 0.0 and step - self.since < settings.first * self.steps
-        rates = {}
+        scales = {}
         for row in range(adapters):
-            rate = settings.new_rate if row in self.born else 1.0
-            rate *= settings.inherited_rate if row in self.inherited else 1.0
-            rate *= settings.old_rate if early and row not in self.new else 1.0
-            if rate != 1.0:
-                rates[row] = rate
-        return rates
+            scale = settings.new_rate if row in self.born else 1.0
+            scale *= settings.inherited_rate if row in self.inherited else 1.0
+            scale *= settings.old_rate if early and row not in self.new else 1.0
+            if scale != 1.0:
+                scales[row] = scale
+        return scales
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint."""
@@ -110,7 +110,7 @@ class Stage:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Stage:
-        """Read ``to_dict``'s form, once ``models.saved_state`` checked it. Raises TopologyError."""
+        """Read ``to_dict``'s form, once ``system.saved_state`` checked it. Raises TopologyError."""
         start, goal = (
             None if data[key] is None else Topology.from_dict(data[key]) for key in ("start", "goal")
         )

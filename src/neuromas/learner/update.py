@@ -44,13 +44,13 @@ class Update:
 class Learner:
     """The adapters of one model and what changes them.
 
-    ``rates[adapter]`` scales an adapter's learning rate (1 where it is not named; 0: frozen, at no cost).
+    ``lr_scale[adapter]`` scales an adapter's learning rate (1 where it is not named; 0: frozen, at no cost).
     ``anchor`` holds the adapters a stage inherited, where it is to stay near them.
     """
 
     model: ResidentModel
     settings: TrainConfig
-    rates: dict[int, float] = field(default_factory=dict)
+    lr_scale: dict[int, float] = field(default_factory=dict)
     anchor: AdapterBank | None = None
     optimisers: list[torch.optim.AdamW] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ class Learner:
     ) -> Update:
         """Sum the gradients of bounded micro-batches and step every adapter that took part.
 
-        ``lr`` is the learning rate of an adapter whose rate is 1. Further ``train.passes`` over the same
+        ``lr`` is the learning rate of an adapter whose scale is 1. Further ``train.passes`` over the same
         messages are clipped as in PPO (arXiv:1707.06347); the first is plain REINFORCE. In the end an adapter
         that moved too far is brought back. Raises StaleSampleError before anything has changed, DivergedError
         before a step with a gradient that is not finite.
@@ -85,7 +85,7 @@ class Learner:
         objective = self.objective
 
         def rate(row: int) -> float:
-            return lr * self.rates.get(row, 1.0)
+            return lr * self.lr_scale.get(row, 1.0)
 
         learned = accumulate(self.model, written, weights, temperature, objective)
         norms = self._step(rate)

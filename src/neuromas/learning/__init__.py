@@ -1,1 +1,4 @@
-"""Joint REINFORCE as pure functions: what a reward is worth to a node, and the loss it gives."""
+"""Joint REINFORCE as pure functions: what a reward is worth to a node, the loss, schedules, alarms.
+
+No model, no network and no state: numbers in, numbers out.
+"""

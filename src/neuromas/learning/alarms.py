@@ -1,6 +1,6 @@
 """Named alarms: what a step's report shows when training cannot work, or is destroying what was there.
 
-Pure functions of the reports of past steps. What an alarm leads to is decided in ``guard``.
+Pure functions of the reports of past steps. What an alarm leads to is decided in ``training.alarms``.
 """
 
 from __future__ import annotations

@@ -29,13 +29,13 @@ Read = Callable[[str], str | None]
 class Ask:
     """One message of the frozen model about the problem's question.
 
-    ``shown`` are lines made of what was written before, each is made one line; ``told`` is what the method
-    itself has to say. ``speaker`` is the turn's ``node``. ``final`` says that the message may become the
-    answer: then its form is asked for, and it may be as long as an answer.
+    ``shown`` are lines made of what was written before, each is made one line; ``instruction`` is what
+    the method itself has to say. ``speaker`` is the turn's ``node``. ``final`` says that the message may
+    become the answer: then its form is asked for, and it may be as long as an answer.
     """
 
     shown: tuple[str, ...] = ()
-    told: str = ""
+    instruction: str = ""
     speaker: int = 0
     final: bool = True
 
@@ -171,10 +171,11 @@ def _prompt(bench: Bench, problem: Problem, ask: Ask) -> tuple[tuple[int, ...], 
     shown = "".join(f"{as_one_line(line)}\n" for line in ask.shown)
     if bench.network.style == "plain":
         question = f"Question: {quote(problem.question, structure())}\n"
-        head, cue = f"{ask.told}\n" if ask.told else "", f"Answer ({form}):" if ask.final else "Answer:"
+        head = f"{ask.instruction}\n" if ask.instruction else ""
+        cue = f"Answer ({form}):" if ask.final else "Answer:"
         return codec.start_ids + codec.encode(head + question), codec.encode(shown + cue)
     wanted = [f"Reply with the final answer and nothing else: {form}."] if ask.final else []
-    frame = codec.chat(" ".join([*filter(None, [ask.told]), *wanted]))
+    frame = codec.chat(" ".join([*filter(None, [ask.instruction]), *wanted]))
     question = f"Question: {quote(problem.question, structure(_text(codec, frame)))}\n"
     cue = "Write the answer." if ask.final else "Write your message."
     return frame[0] + codec.encode(question), codec.encode(shown + cue) + frame[1]

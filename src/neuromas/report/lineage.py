@@ -14,7 +14,7 @@ _CAPTION = 34.0
 _SIZE = re.compile(r'width="([0-9.]+)" height="([0-9.]+)"')
 
 
-def told(entry: Mapping[str, Any]) -> str:
+def growth_line(entry: Mapping[str, Any]) -> str:
     """One growth in one line."""
     what = ", ".join(entry["operators"]) or "trained on"
     line = f"{entry['to']} ({what}"
@@ -39,7 +39,7 @@ def lineage_text(manifest: Mapping[str, Any]) -> str:
         where = entry["run"] or "this run"
         lines += [
             f"{parent}  {where}, step {entry['step']}: {_cost(entry['spent'])}",
-            f"  └ {told(entry)}",
+            f"  └ {growth_line(entry)}",
         ]
     topology, mark = Topology.from_dict(manifest["topology"]), _mark(manifest)
     lines += [mark] if mark else []

@@ -3,13 +3,14 @@
     config.json      the frozen configuration          metrics.jsonl     one line a step
     run.json         versions, commit, machine, inputs validation.jsonl  one line a validation
     status.json      finished or not, best checkpoint  growth.jsonl      one line a growth
-    evaluations/     NAME.json and NAME.jsonl          events.jsonl      alarms and what came of stages
-                                                       episodes.jsonl    sampled episodes
+    evaluations/     NAME.json, .jsonl, .prompts.jsonl events.jsonl      alarms and what came of stages
+    prompt.toml      the prompt file, if there is one  episodes.jsonl    sampled episodes
     checkpoints/step-000040/                           network (PEFT folders), optimisers, state
     checkpoints/start-2/, parent-2/                    a stage's first network; the one it was undone to
 
 Nothing here loads torch; tensors are written by ``models.bundle``. ``disk`` knows how a file or folder
-comes into being whole, ``run`` what a run is made of, ``tidy`` what it can do without once it is finished.
+comes into being whole, ``run`` what a run is made of, ``beginning`` where one can begin, ``naming`` what it
+is called, ``readers`` that nothing goes while it is read, ``tidy`` what a finished one can do without.
 """
 
 from neuromas.storage.beginning import check_free

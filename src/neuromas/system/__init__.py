@@ -1,4 +1,4 @@
-"""A network that runs: nodes, adapters and engine, one layered rollout, its bundle, what it may open.
+"""A network that runs: nodes, adapters and engine, its prompts, one layered rollout, its bundle and export.
 
-No learning: everything here leaves the adapters as they are.
+Also what it may open, what it depends on and what it costs. No learning: adapters stay as they are.
 """

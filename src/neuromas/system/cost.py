@@ -26,7 +26,7 @@ from neuromas.prompts.template import Template, built_in
 from neuromas.topology.graph import Topology
 
 BYTES = {"bfloat16": 2, "float32": 4}
-_ADAPTER_BYTES = 4 * 4  # fp32 parameter, gradient and two AdamW moments
+ADAPTER_BYTES = 4 * 4  # fp32 parameter, gradient and two AdamW moments
 _MOST = 10**9  # tokens of one message; a budget may be written without end
 _PROCESS = 0.40e9  # bytes of interpreter, torch and transformers before anything is loaded (Linux, CPU)
 _ROW = 320  # longest row of several sequences in training (``prefix_tree.HARD_LENGTH``)
@@ -178,7 +178,7 @@ def estimate(
         trainable=trainable,
         answer_flops=answer,
         step_flops=step,
-        peak_bytes=_PROCESS + _ADAPTER_BYTES * trainable + BYTES[dtype] * (weights + kept),
+        peak_bytes=_PROCESS + ADAPTER_BYTES * trainable + BYTES[dtype] * (weights + kept),
     )
 
 

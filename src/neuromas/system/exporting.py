@@ -10,12 +10,13 @@ from typing import Any
 
 from neuromas.core.errors import RunError
 from neuromas.models.bundle import read_manifest, write_manifest
+from neuromas.models.dims import EMBEDDED
 from neuromas.models.embedded import file_digest
 from neuromas.storage import OPTIMISERS, read_json, replace_folder, write_atomic
 from neuromas.system.saving import bundle_folder
 
 CARD = "README.md"
-PUBLIC = {"smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct"}  # where others find the embedded model
+PUBLIC = {EMBEDDED: "HuggingFaceTB/SmolLM2-135M-Instruct"}  # where others find the embedded model
 
 
 def public_base(name: str) -> str:

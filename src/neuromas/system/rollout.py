@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from neuromas.core.choices import MESSAGES
 from neuromas.core.episode import Episode, Turn, judged
 from neuromas.core.errors import ConfigError, ContractError, PromptError, one_line, unknown
 from neuromas.core.seeds import derive
@@ -18,7 +19,6 @@ from neuromas.prompts.template import ended_text
 from neuromas.system.network import Network
 from neuromas.topology.graph import Topology
 
-INTERVENTIONS = ("none", "blank", "shuffle")
 WRONG = Score(0.0, None)
 
 
@@ -35,8 +35,8 @@ class Sampling:
     intervention: str = "none"
 
     def __post_init__(self) -> None:
-        if self.intervention not in INTERVENTIONS:
-            raise ConfigError(unknown("intervention", self.intervention, INTERVENTIONS))
+        if self.intervention not in MESSAGES:
+            raise ConfigError(unknown("intervention", self.intervention, MESSAGES))
 
 
 @dataclass(slots=True)

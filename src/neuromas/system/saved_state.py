@@ -53,7 +53,7 @@ class _Stage(Saved):
 
 
 class _Guard(Saved):
-    """``guard.Guard``."""
+    """``training.guard.Guard``."""
 
     on: tuple[str, ...] = Field(strict=False)
     since: Count
@@ -86,7 +86,7 @@ class _Answer(Saved):
 
 
 class _Report(_Line):
-    """What alarms read of ``training.train_step``'s report."""
+    """What alarms read of the report of ``training.step.train_step``."""
 
     reward: float | None
     parse_failures: float | None

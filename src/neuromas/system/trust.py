@@ -18,6 +18,7 @@ from neuromas.config import RENAMED, Config
 from neuromas.core.errors import RunError, one_line
 from neuromas.core.parts import ENGINES, ESTIMATORS
 from neuromas.core.registry import origin
+from neuromas.models.dims import EMBEDDED, TINY_NAME
 from neuromas.tasks.files import DATA_TASKS
 from neuromas.tasks.own import GIVEN
 from neuromas.tasks.rewards import CORRECT
@@ -26,14 +27,13 @@ from neuromas.topology.files import SUFFIXES
 
 BACKBONE, ENGINE, TASK = "model.backbone", "engine", "task"
 REWARDS, CODE = f"{TASK}.rewards", f"{TASK}.code"
-_BACKBONES = ("smollm2-135m", "tiny")
 _TASKS = ("max", "lookup", "recall", "arithmetic", "hier")  # generated; so are all that begin with gym/
 
 
 def outside(config: Config) -> dict[str, str]:
     """What the configuration names that is not inside this package, by key, as text."""
     found: dict[str, str] = {}
-    if config.model.backbone not in _BACKBONES:
+    if config.model.backbone not in (EMBEDDED, TINY_NAME):
         found[BACKBONE] = config.model.backbone
     if not ENGINES.is_builtin(config.engine.name):
         found[f"{ENGINE}.name"] = config.engine.name

@@ -1,4 +1,4 @@
-"""Tasks: families of problems with gold answers, made by name.
+"""Tasks: families of problems with gold answers, made by name; files, tasks and rewards of one's own.
 
 ``make_task("max", {"n": 4})`` gives a task, ``task_info(name)`` its options, ``validate`` checks it
 without a model. Importing this package loads no heavy library: every family imports what it needs when

@@ -1,4 +1,4 @@
-"""``hier(k, H, kind, m)``: a complete k-ary tree of secret local functions (method, section 4.6).
+"""``hier(k, H, kind, m)``: a complete k-ary tree of secret local functions (docs/method.md, "the toy").
 
 The n = k**H leaves carry symbols; every inner node v applies its own function f_v to its k children.
 Only the leaves are shown, "((3 1)(0 2)) = ?", and the value of the root is asked for. Nodes are named

@@ -21,7 +21,7 @@ from neuromas.core.episode import Episode, Judge, Turn, judged
 from neuromas.core.errors import ContractError, TaskError, one_line, shown
 from neuromas.core.parts import TASKS
 from neuromas.core.registry import is_address
-from neuromas.core.task import Problem, Score, Split, Task
+from neuromas.core.task import SPLITS, Problem, Score, Split, Task
 
 GIVEN = "own/"  # names in a configuration begin so where the task was an object
 _METHODS = ("problem", "score", "size")
@@ -163,7 +163,7 @@ def probe(task: Task, nodes: int) -> None:
 
     Raises ContractError for whatever it gets wrong: now, and not after an hour.
     """
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         if task.size(split) == 0:
             continue
         problem = _same_twice(task, split, 0)

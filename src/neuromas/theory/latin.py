@@ -3,7 +3,7 @@
 Places are numbered as in a heap: node v reads places 2v + 1 and 2v + 2; places 0 .. M-1 are nodes (0 is
 the root), places M .. 2M are the symbols shown. So M = 2**H - 1, and the first n nodes are always a tree.
 A table is a Latin square over m symbols: with one argument fixed it is a permutation of the other, hence
-one wrong argument always gives a wrong result, two wrong arguments may cancel (method, section 4.6).
+one wrong argument always gives a wrong result, two wrong arguments may cancel (docs/method.md, "the toy").
 
 Axes: S systems (independent trees), B problems, M nodes, m symbols. All functions are pure; a generator
 is always an argument.

@@ -1,6 +1,6 @@
 """Signal-to-noise ratio of the REINFORCE gradient of one leaf in a latin tree, exactly and by simulation.
 
-Setting (method, sections 4.6, 5.3 and 5.5). A complete binary tree of M nodes over m symbols; each node is
+Setting (docs/method.md, "the toy"). A complete binary tree of M nodes over m symbols; each node is
 right on its actual inputs with probability 1 - error, else uniformly wrong; reward R = 1 if the root's
 message is right, else 0. One example (fixed symbols shown), K episodes, leave-one-out baseline. The leaf is
 a softmax over m logits for its input; its gradient estimate is

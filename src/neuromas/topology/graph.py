@@ -238,7 +238,7 @@ def _settings(edge: Edge) -> list[Any]:
 
 
 def _read_place(data: Any) -> Place:
-    """A told position from plain data. Raises TopologyError."""
+    """A shown position from plain data. Raises TopologyError."""
     try:
         layer, depth, index, width = (data[key] for key in ("layer", "depth", "index", "width"))
         place = Place(layer, depth, index, width, tuple(data["readers"]))

@@ -169,7 +169,7 @@ class AlarmRaised(Event):
 
 @dataclass(frozen=True, slots=True)
 class Noted(Event):
-    """``kind`` is ``guard`` where the run went back to its best state, else ``stage``."""
+    """``kind``: ``guard`` (done about an alarm), ``config`` (changed when it went on), or ``stage``."""
 
     kind: str
     text: str

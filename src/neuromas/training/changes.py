@@ -67,7 +67,7 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield f"{prefix}{key}", value
 
 
-def told(found: Changes) -> str:
+def as_line(found: Changes) -> str:
     """``train.steps = 200 (was 100)``."""
     return ", ".join(f"{key} = {shown(new)} (was {shown(old)})" for key, (old, new) in found.items())
 
@@ -77,7 +77,7 @@ def unsaid(run: Run, config: Config) -> str:
     last = (_entries(run.read("run.json").get("changes")) or [{}])[-1]
     values = dict(_flat(config.model_dump(mode="json")))
     found = {key: (old, new) for key, (old, new) in last.get("keys", {}).items() if values.get(key) == new}
-    text = f"goes on with {told(found)}" if found and len(found) == len(last["keys"]) else ""
+    text = f"goes on with {as_line(found)}" if found and len(found) == len(last["keys"]) else ""
     said = {row["text"] for row in run.lines("events.jsonl") if row["event"] == "config"}
     return "" if text in said else text
 
@@ -105,7 +105,7 @@ def _check_gates(was: Any, state: TrainState, key: str) -> None:
     stage, step, growth = state.stage, state.step, state.config.growth
     many = len(state.trainer.learner.optimisers)
     same_gates = was.opening(step, growth) == stage.opening(step, growth)
-    if not same_gates or was.rates(step, growth, many) != stage.rates(step, growth, many):
+    if not same_gates or was.lr_scale(step, growth, many) != stage.lr_scale(step, growth, many):
         raise ConfigError(
             f"{key}: with {stage.steps} steps instead of {was.steps} stage {stage.index + 1} would stand at "
             f"another place of its gates and first rates (growth.anneal, growth.first) at step {step}; "

@@ -33,7 +33,7 @@ def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Me
             if episode.score is None or (advantage == 0.0 and not pulled):
                 continue
             turn = episode.turns[node] if len(episode.turns) > node else None
-            if turn is None or not turn.heard or trainer.learner.rates.get(turn.adapter) == 0.0:
+            if turn is None or not turn.heard or trainer.learner.lr_scale.get(turn.adapter) == 0.0:
                 continue
             tokens = budget if settings.normalise == "constant" else len(turn.ids)
             key = len(values)

@@ -1,4 +1,4 @@
-"""What a run does about alarms: say them once, stop, or go back to the best state with half the rate."""
+"""Which alarms are on in a stage, and how often they have halved its learning rate."""
 
 from __future__ import annotations
 

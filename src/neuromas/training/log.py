@@ -54,7 +54,7 @@ class RunLog:
         self._callbacks.tell(Noted(*self._at, "stage", text))
 
     def note(self, kind: str, text: str) -> None:
-        """What was done on account of an alarm (``guard``), or how a stage ended (``stage``)."""
+        """Done about an alarm (``guard``), how a stage ended (``stage``), or a changed ``config``."""
         self._line(kind, text)
         self._callbacks.tell(Noted(*self._at, kind, text))
 

@@ -23,12 +23,12 @@ from neuromas.tasks.saved import opened
 from neuromas.training.callbacks import Callback, check_callbacks
 from neuromas.training.changes import (
     Changes,
+    as_line,
     changed_config,
     changes,
     check_stages_stay,
     reopen,
     schedule_notes,
-    told,
     unsaid,
 )
 from neuromas.training.checkpoints import lost, newest_intact, unreadable
@@ -138,7 +138,7 @@ def _changed(loop: Loop, before: Config, found: Changes) -> list[str]:
     if run.finished and not loop.stages.left:
         patience = "" if state.over else f" (growth.patience = {state.config.growth.patience} ended its last)"
         raise ConfigError(
-            f"{run.path} is finished, and {told(found)} gives it nothing to do; "
+            f"{run.path} is finished, and {as_line(found)} gives it nothing to do; "
             f"name more steps or stages{patience}"
         )
     check_trackers(state.config.run.trackers)

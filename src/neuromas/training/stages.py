@@ -62,7 +62,7 @@ class StageController:
         topology = stage.topology(trainer.step, growth)
         if topology is not None and topology != trainer.network.topology:
             trainer.network = replace(trainer.network, topology=topology)
-        trainer.learner.rates = stage.rates(trainer.step, growth, len(trainer.learner.optimisers))
+        trainer.learner.lr_scale = stage.lr_scale(trainer.step, growth, len(trainer.learner.optimisers))
 
     def goes_on(self) -> bool:
         """Whether a step is left; grows the network where a stage has ended and another follows."""

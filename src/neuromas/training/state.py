@@ -29,7 +29,7 @@ class Best:
 
     @classmethod
     def read(cls, data: Any) -> Best | None:
-        """Read ``to_list``'s form, or 0.1.0's without a folder, once ``saved_state`` checked it."""
+        """Read ``to_list``'s form, or 0.1.0's without a folder, once ``system.saved_state`` checked it."""
         if data is None:
             return None
         accuracy, step, *folder = data

@@ -13,6 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
 
+from neuromas.core.choices import TRACKERS
 from neuromas.core.episode import Episode
 from neuromas.core.errors import ConfigError, RunError, one_line, unknown
 from neuromas.evaluation.evaluate import Item
@@ -20,7 +21,6 @@ from neuromas.storage import Run
 from neuromas.training.callbacks import Callback, StepEnd, Tested, TrainStarted, Validated
 
 Rows = Sequence[Mapping[str, Any]]  # all with the same keys, which are the columns
-_TRACKERS = ("tensorboard", "wandb", "trackio")
 _IDENTITY = "trackers.json"
 _MOST_ROWS = 100  # of a table
 _FREE_TEXT = ("labels", "causes")  # of a summary: keyed by what models wrote, which is no name of a curve
@@ -133,8 +133,8 @@ def _identity(run: Run) -> str:
 def check_trackers(names: Sequence[str]) -> None:
     """Raises ConfigError with one line if a tracker is unknown or its package is not installed."""
     for name in names:
-        if name not in _TRACKERS:
-            raise ConfigError(unknown("tracker", name, _TRACKERS))
+        if name not in TRACKERS:
+            raise ConfigError(unknown("tracker", name, TRACKERS))
         if find_spec(name) is None:
             raise ConfigError(f"run.trackers names {name!r}, which is not installed: pip install {name}")
 

@@ -61,7 +61,3 @@ class Trainer:
         for state in kept.values():
             check_state(self.estimator, state)
         self.estimator_state = {int(node): state for node, state in kept.items()}
-
-    def rate(self, row: int) -> float:
-        """Learning rate of an adapter at the coming step."""
-        return self.scheduled() * self.learner.rates.get(row, 1.0)

@@ -1,4 +1,4 @@
-"""The phone book: every address in it leads to something, and no package can take a built-in name."""
+"""The registries: every address in them leads to something, and no package can take a built-in name."""
 
 import pytest
 

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import pytest
+from toys import vote
 
 from neuromas.core.errors import ConfigError, PromptError, TaskError
 from neuromas.core.task import Problem, Score
 from neuromas.engines.scripted import ScriptedEngine
 from neuromas.evaluation.evaluate import Item, _causes, evaluate, summarise
-from neuromas.methods.running import vote
 from neuromas.statistics import bootstrap_mean, wilson
 from neuromas.system.network import Network
 from neuromas.topology.graph import Topology

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from neuromas.config import load_config
+from neuromas.config import Config, load_config
 from neuromas.core.errors import ConfigError, NeuromasError, RunError
 from neuromas.experiment import running
 from neuromas.experiment.cells import as_toml, lay_out, stage_folder
-from neuromas.experiment.plan import load_plan, make_plan
+from neuromas.experiment.plan import Arm, load_plan, make_plan
 from neuromas.report.chart import experiment_svg
 from neuromas.report.comparing import compare_points, correct
 from neuromas.report.experiment import experiment_text
@@ -51,6 +51,7 @@ def test_a_plain_arm_needs_no_stages_and_may_change_any_section():
         {"name": "plain"},
         {"name": "wide", "network": {"topology": "3-1"}, "run": {"keep": 1}, "alarms": {"zero": 0}},
         {"name": "whole", "task": {"options": {"parts": 3}}, "train": {"steps": 4}},
+        {"name": "recited", "engine": {"name": "scripted"}},
         {"name": "voting", "of": "plain", "votes": 3},
     ]
     base = PLAN["base"] | {"train": {"steps": 5}, "task": {"name": "max", "options": {"n": 6}}}
@@ -59,6 +60,9 @@ def test_a_plain_arm_needs_no_stages_and_may_change_any_section():
     plain, wide, whole = (cells[name].config for name in ("plain", "wide", "whole"))
     assert (plain.network.topology, plain.train.steps, plain.growth.stages) == ("2-1", 5, ())
     assert (wide.network.topology, wide.run.keep, wide.alarms.zero, wide.train.steps) == ("3-1", 1, 0, 5)
+    assert cells["recited"].config.engine.name == "scripted"
+    sections = {name for name in Config.model_fields if name != "seed"}
+    assert sections <= Arm.model_fields.keys(), "a section of a run that no arm can change"
     assert whole.task.options == {"n": 6, "parts": 3}, "those of the same task are put together"
     assert whole.train.steps == 4
     (row,) = cells["plain"].rows()

@@ -600,7 +600,7 @@ def test_the_reported_entropy_is_the_mean_over_tokens():
         [t / c for t, c in zip(totals, counts, strict=True)], rel=1e-4
     )
     assert report["learned_tokens"] == sum(counts)
-    trainer.learner.rates = {1: 0.0}  # a frozen node learns from nothing
+    trainer.learner.lr_scale = {1: 0.0}  # a frozen node learns from nothing
     report = learn(trainer, *credit(trainer, spoken(trainer, lambda problem, text: 1.0)))
     assert [value is None for value in report["node_entropy"]] == [False, True, False]
 

@@ -52,10 +52,10 @@ def test_schedules_are_those_of_torch(kind, steps, warmup):
 def test_a_stage_has_its_schedule_and_its_rate_from_its_own_first_step():
     trainer = trainer_of(fresh(), lr=0.5, warmup=2, schedule="linear", steps=99)
     trainer.step, trainer.since, trainer.span, trainer.lr = 10, 10, 6, 0.1
-    trainer.learner.rates = {1: 0.5}
+    trainer.learner.lr_scale = {1: 0.5}
     found = []
     for _ in range(6):
-        found.append((trainer.rate(0), trainer.rate(1)))
+        found.append(tuple(trainer.scheduled() * trainer.learner.lr_scale.get(row, 1.0) for row in (0, 1)))
         trainer.step += 1
     rates = [0.05, 0.1, 0.1, 0.075, 0.05, 0.025]
     assert [a for a, _ in found] == pytest.approx(rates)
@@ -285,7 +285,7 @@ def test_adapters_within_the_limit_are_left_as_they_are():
         pair = fresh()
         settings = TrainConfig(samples=4, problems=PROBLEMS, lr=0.1, warmup=0, max_kl=limit)
         trainer = Trainer(trainer_of(pair).network, pair.model, settings, seed=3)
-        trainer.learner.rates = {1: 1e-3}
+        trainer.learner.lr_scale = {1: 1e-3}
         report, _ = train_step(trainer, ToyTask(judged), problems(PROBLEMS))
         found.append([pair.vector(row).detach() for row in range(3)])
     assert report["kl"]["1"] < 0.05 < min(report["kl"]["0"], report["kl"]["2"])
@@ -354,7 +354,7 @@ def test_imitation_is_likelihood_at_the_stages_rate_and_nothing_else():
     pair = fresh()
     trainer = trainer_of(pair, warmup=50, kl=1.0, entropy=1.0, anchor=1.0, lr=0.5)
     trainer.learner.anchor = pair.model.bank.holding([0.5 * p.detach() for p in pair.model.bank.parameters])
-    trainer.lr, trainer.learner.rates = 0.25, {0: 0.5, 1: 0.0}
+    trainer.lr, trainer.learner.lr_scale = 0.25, {0: 0.5, 1: 0.0}
     episodes = spoken(trainer, lambda problem, text: 1.0)
     messages, weights = credit(trainer, episodes)
     weights = Weights(torch.ones_like(weights.advantage), weights.scale)

@@ -185,7 +185,7 @@ class Picky(Dialogue):
 
     def talk(self, problem, read):
         if problem.id == "p1":
-            yield [Ask(told="word " * 400)]
+            yield [Ask(instruction="word " * 400)]
         (turn,) = yield [Ask(final=False)]
         if problem.id == "p2":
             yield [Ask((turn.text * 400,))]
@@ -277,7 +277,7 @@ class Moody(Peeking):
     told = iter(range(99))
 
     def talk(self, problem, read):
-        (turn,) = yield [Ask(told=f"Number {next(self.told)}.")]
+        (turn,) = yield [Ask(instruction=f"Number {next(self.told)}.")]
         return turn.text
 
 

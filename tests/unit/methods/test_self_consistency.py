@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 
 import pytest
+from toys import vote
 
 from neuromas.core.errors import ConfigError, TaskError
 from neuromas.core.task import Problem, Score
 from neuromas.engines.scripted import ScriptedEngine
 from neuromas.evaluation.evaluate import evaluate
-from neuromas.methods.running import vote
 from neuromas.system.network import Network
 from neuromas.topology.graph import Topology
 

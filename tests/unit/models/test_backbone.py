@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from neuromas.core.errors import ModelError
-from neuromas.models.backbone import EMBEDDED, load_backbone
+from neuromas.models.backbone import load_backbone
+from neuromas.models.dims import EMBEDDED
 from neuromas.models.embedded import embedded_folder
 from neuromas.models.tiny import tiny_model
 

@@ -12,19 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from topologies import random_topologies
 
+from neuromas.core.choices import STYLES
 from neuromas.core.errors import PromptError
 from neuromas.core.task import Problem
 from neuromas.prompts.boundary import QUOTE, one_line, quote, structure
 from neuromas.prompts.build import (
-    STYLES,
     Prompt,
     Wording,
     build_prompt,
     check_fits,
     question_for,
-    template_version,
 )
 from neuromas.prompts.codec import ByteCodec
+from neuromas.prompts.template import built_in
 from neuromas.tasks import make_task
 from neuromas.topology.graph import Topology
 
@@ -101,7 +101,7 @@ def test_the_template_file_names_no_role_and_is_versioned():
     raw = resources.files("neuromas.prompts").joinpath("template.toml").read_text("utf-8")
     for style in STYLES:
         assert not any(ROLES.search(text) for text in tomllib.loads(raw)[style].values())
-    assert re.fullmatch("[0-9a-f]{12}", template_version())
+    assert re.fullmatch("[0-9a-f]{12}", built_in().digest)
 
 
 def test_messages_are_labelled_by_position():

@@ -13,7 +13,7 @@ from neuromas.growth.stages import settle
 from neuromas.storage import Run
 from neuromas.system import assemble as assembling
 from neuromas.training import loop
-from neuromas.training.changes import changed_config, changes, told
+from neuromas.training.changes import as_line, changed_config, changes
 from neuromas.training.run import resume, start
 from parity import Parity, small
 from watched import KilledError, Watch, lines
@@ -383,5 +383,5 @@ def test_changes_are_told_by_their_keys():
     now = changed_config(was, ["train.steps=8", "run.keep=3"])
     found = changes(was, now)
     assert found == {"train.steps": (4, 8), "run.keep": (99, 3)}
-    assert told(found) == "train.steps = 8 (was 4), run.keep = 3 (was 99)"
+    assert as_line(found) == "train.steps = 8 (was 4), run.keep = 3 (was 99)"
     assert changes(now, now) == {}

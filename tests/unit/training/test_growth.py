@@ -304,11 +304,11 @@ def test_rates_and_gates_of_a_stage():
     assert stage.topology(4, config.growth) == at(change.start, change.goal, 0.2), "its first step is heard"
     assert stage.topology(8, config.growth) == change.goal
     assert stage.topology(6, config.growth) == at(change.start, change.goal, 3 / 5)
-    assert stage.rates(6, config.growth, 3) == {2: 0.5, 0: 0.25, 1: 0.25}
-    assert stage.rates(7, config.growth, 3) == {2: 0.5}
+    assert stage.lr_scale(6, config.growth, 3) == {2: 0.5, 0: 0.25, 1: 0.25}
+    assert stage.lr_scale(7, config.growth, 3) == {2: 0.5}
     assert Stage.from_dict(json.loads(json.dumps(stage.to_dict()))) == stage
     still = staged([["1-1", 2], ["2-1", 10]], {"new_rate": 0.0, "init": "clone"}).growth
-    assert stage.rates(4, still, 3) == {2: 0.0}, "somebody learns"
+    assert stage.lr_scale(4, still, 3) == {2: 0.0}, "somebody learns"
     assert stage.opening(4, still) == 1.0
     assert Stage(0, 0, 5).topology(3, config.growth) is None
 

@@ -293,7 +293,9 @@ def test_every_stage_has_its_rate_and_inherited_nodes_theirs(tmp_path, monkeypat
     real = loop.train_step
 
     def step(trainer, *rest):
-        seen.append([round(trainer.rate(row), 6) for row in range(len(trainer.learner.optimisers))])
+        learner = trainer.learner
+        scale = [learner.lr_scale.get(row, 1.0) for row in range(len(learner.optimisers))]
+        seen.append([round(trainer.scheduled() * one, 6) for one in scale])
         return real(trainer, *rest)
 
     monkeypatch.setattr(loop, "train_step", step)
