@@ -1,9 +1,9 @@
-"""What an estimator is, and the two sums that several of them share."""
+"""What an estimator is, and what several of them share."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 Rewards = Sequence[Sequence[float | None]]
@@ -56,3 +56,23 @@ def agree(group: Sequence[float | None]) -> bool:
     """Whether a group's rewards are equal up to rounding, so that comparing them says nothing."""
     known = [r for r in group if r is not None]
     return not known or max(known) - min(known) <= _SAME
+
+
+def compared(
+    rewards_PG: Rewards, formula: Callable[[Sequence[float]], Callable[[float], float]]
+) -> Advantages:
+    """Advantages within each problem: ``formula(known rewards)`` gives the advantage of one of them.
+
+    A group with fewer than two rewards, or whose rewards agree, has nothing to compare and gets exactly 0.
+    """
+    return tuple(_of_group(group, formula) for group in rewards_PG)
+
+
+def _of_group(
+    group: Sequence[float | None], formula: Callable[[Sequence[float]], Callable[[float], float]]
+) -> tuple[float, ...]:
+    known = [r for r in group if r is not None]
+    if len(known) < 2 or agree(known):
+        return tuple(0.0 for _ in group)
+    advantage = formula(known)
+    return tuple(0.0 if r is None else advantage(r) for r in group)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from neuromas.learning.estimators.base import Advantages, Estimator, Rewards, agree
+from neuromas.learning.estimators.base import Advantages, Estimator, Rewards, compared
 
 _FLOOR = 1e-4
 
@@ -22,13 +22,10 @@ class Grpo(Estimator):
 
     def advantages(self, rewards_PG: Rewards, state: None) -> tuple[Advantages, None]:
         """Advantages (P, G), group by group."""
-        return tuple(_of_group(group) for group in rewards_PG), None
+        return compared(rewards_PG, _standardised), None
 
 
-def _of_group(group: Sequence[float | None]) -> tuple[float, ...]:
-    known = [r for r in group if r is not None]
-    if len(known) < 2 or agree(known):
-        return tuple(0.0 for _ in group)
+def _standardised(known: Sequence[float]) -> Callable[[float], float]:
     mean = math.fsum(known) / len(known)
     std = math.sqrt(math.fsum((r - mean) ** 2 for r in known) / (len(known) - 1))
-    return tuple(0.0 if r is None else (r - mean) / (std + _FLOOR) for r in group)
+    return lambda r: (r - mean) / (std + _FLOOR)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from neuromas.learning.estimators.base import Advantages, Estimator, Rewards, agree
+from neuromas.learning.estimators.base import Advantages, Estimator, Rewards, compared
 
 
 class Rloo(Estimator):
@@ -19,12 +19,9 @@ class Rloo(Estimator):
 
     def advantages(self, rewards_PG: Rewards, state: None) -> tuple[Advantages, None]:
         """Advantages (P, G), group by group."""
-        return tuple(_of_group(group) for group in rewards_PG), None
+        return compared(rewards_PG, _left_out), None
 
 
-def _of_group(group: Sequence[float | None]) -> tuple[float, ...]:
-    known = [r for r in group if r is not None]
-    if len(known) < 2 or agree(known):
-        return tuple(0.0 for _ in group)
+def _left_out(known: Sequence[float]) -> Callable[[float], float]:
     total, others = math.fsum(known), len(known) - 1
-    return tuple(0.0 if r is None else r - (total - r) / others for r in group)
+    return lambda r: r - (total - r) / others
