@@ -22,6 +22,7 @@ from neuromas.core.errors import ContractError, TaskError, one_line, shown
 from neuromas.core.parts import TASKS
 from neuromas.core.registry import is_address
 from neuromas.core.task import SPLITS, Problem, Score, Split, Task
+from neuromas.tasks.around import TaskAround
 
 GIVEN = "own/"  # names in a configuration begin so where the task was an object
 _METHODS = ("problem", "score", "size")
@@ -29,21 +30,10 @@ _TEXTS = ("name", "answer_format")
 
 
 @dataclass(frozen=True)
-class OwnTask:
+class OwnTask(TaskAround):
     """A task of the user's. ``origin`` is how errors call it; every result is checked as it comes."""
 
-    inner: Task
     origin: str
-
-    @property
-    def name(self) -> str:
-        """As the task's."""
-        return self.inner.name
-
-    @property
-    def answer_format(self) -> str:
-        """As the task's."""
-        return self.inner.answer_format
 
     def size(self, split: Split) -> int | None:
         """As the task's. Raises ContractError where it is no whole number."""

@@ -16,7 +16,8 @@ from typing import Any
 from neuromas.core.episode import Episode, judged
 from neuromas.core.errors import ContractError, TaskError, shown
 from neuromas.core.registry import is_address, load
-from neuromas.core.task import Problem, Score, Split, Task
+from neuromas.core.task import Problem, Score, Task
+from neuromas.tasks.around import TaskAround
 from neuromas.tasks.own import OwnTask, address, episode_of, identity, staying
 from neuromas.tasks.saved import SavedTask
 from neuromas.tasks.stored import StoredTask
@@ -144,29 +145,10 @@ def rewarded(task: Task, by: Rewards | Reward | Callable[..., Value] | None) -> 
 
 
 @dataclass(frozen=True)
-class RewardedTask:
+class RewardedTask(TaskAround):
     """A task whose episodes earn what reward functions say. ``score`` stays the task's own."""
 
-    inner: Task
     by: Rewards
-
-    @property
-    def name(self) -> str:
-        """As the task's."""
-        return self.inner.name
-
-    @property
-    def answer_format(self) -> str:
-        """As the task's."""
-        return self.inner.answer_format
-
-    def size(self, split: Split) -> int | None:
-        """As the task's."""
-        return self.inner.size(split)
-
-    def problem(self, split: Split, index: int) -> Problem:
-        """As the task's."""
-        return self.inner.problem(split, index)
 
     def score(self, problem: Problem, text: str) -> Score:
         """What the task itself says of an answer; where it has no gold answer, the reward."""
