@@ -210,6 +210,19 @@ def test_no_prompt_holds_what_is_for_analysis_alone(name, options):
                 assert "SECRET" not in ByteCodec().decode(mine.prefix + mine.suffix)
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "rules", "found"),
+    [
+        ("arithmetic", "levels", "*+-", {1: {"*"}, 2: {"+"}, 3: {"-"}, 4: {"-"}}),
+        ("pick", "rules", "smaller, larger", {1: {"smaller"}, 2: {"larger"}, 3: {"larger"}, 4: {"larger"}}),
+    ],
+)
+def test_every_level_has_its_rule_and_the_last_goes_on(name, option, rules, found):
+    p = make_task(name, {"depth": 4, "parts": 8, option: rules, "ask": True}).problem("train", 0)
+    asked = [{re.search(r"[*+-]|\w+er\b", text)[0] for text in row} for row in (p.parts, *p.stems)]
+    assert dict(enumerate(asked, start=1)) == found
+
+
 @pytest.mark.parametrize(("depth", "parts"), [(2, 2), (3, 2), (3, 4), (4, 4)])
 @pytest.mark.parametrize("ask", [True, False])
 def test_a_shifted_cut_hands_out_the_same_text_one_number_off(depth, parts, ask):
