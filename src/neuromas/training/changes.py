@@ -14,13 +14,14 @@ from typing import Any
 
 from neuromas.config import Config, apply_overrides, make_config
 from neuromas.core.errors import ConfigError, shown
-from neuromas.growth.stages import settle, shapes
+from neuromas.growth.stages import settle
 from neuromas.storage import Run
 from neuromas.system.provenance import digests
 from neuromas.training.state import TrainState
 
 _FREE = (
     *("train.steps", "train.lr", "train.guard", "growth.stages", "growth.lr", "growth.patience"),
+    *("stages", "growth.until"),
     *("evaluate.every", "evaluate.test", "alarms", "run"),
 )
 _FIXED = ("run.directory",)
@@ -87,11 +88,13 @@ def check_stages_stay(before: Config, state: TrainState) -> None:
 
     Raises ConfigError naming key and values; ``state`` came from a checkpoint of configuration ``before``.
     """
-    old, new = shapes(before), shapes(state.config)
+    old, new = before.shapes, state.plan.shapes
     stage, step, index = state.stage, state.step, state.stage.index
     if index < 0 or old == new:
         return
-    key = "growth.stages" if state.config.growth.stages or before.growth.stages else "train.steps"
+    plan = state.plan
+    key = "growth.stages" if plan.growth.stages or before.growth.stages else "train.steps"
+    key = "stages" if plan.stages or before.stages else key
     if new[:index] != old[:index] or len(new) <= index or new[index][0] != old[index][0]:
         raise ConfigError(f"{key} = {shown(_plain(new))}, but {shown(_plain(old[: index + 1]))} are trained")
     if step > stage.since + new[index][1]:
@@ -119,8 +122,8 @@ def _plain(stages: Sequence[tuple[str, int]]) -> list[list[Any]]:
 
 def schedule_notes(before: Config, state: TrainState) -> list[str]:
     """What a new length does to schedules that are functions of it, a line each."""
-    config, trainer, notes = state.config, state.trainer, list[str]()
-    if shapes(before) == shapes(config):
+    config, trainer, notes = state.plan, state.trainer, list[str]()
+    if before.shapes == config.shapes:
         return []
     if config.train.schedule != "constant":
         notes.append(
