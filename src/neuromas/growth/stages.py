@@ -9,7 +9,8 @@ from typing import Any
 from neuromas.config import Config, GrowthConfig
 from neuromas.core.choices import QUESTION_MODES
 from neuromas.core.errors import TopologyError
-from neuromas.growth.operators import Growth, at, grow
+from neuromas.growth.copies import step as step_of
+from neuromas.growth.operators import Growth, at
 from neuromas.topology.files import agreed_topology, load_topology
 from neuromas.topology.graph import Topology
 
@@ -34,6 +35,8 @@ class Stage:
 
     def followed_by(self, change: Growth, adapters: tuple[int, int], since: int, steps: int) -> Stage:
         """The stage after this one; ``adapters`` is how many there were before its change and are now."""
+        # copies are as well trained as what they copy, so all learn alike
+        adapters = (adapters[1], adapters[1]) if change.exact else adapters
         new = tuple(range(*adapters))
         index, born = self.index + 1, (*self.born, *new)
         grew = bool(change.steps) or index == 0  # in the first stage of a child all is inherited
@@ -153,7 +156,7 @@ def check_stages(config: Config, parent: Topology | None) -> list[Topology]:
     for number, goal in enumerate(goals, start=1):
         if here is not None:
             try:
-                here = grow(here, goal, config.growth.positions).goal
+                here = step_of(here, goal, config.growth).goal
             except TopologyError as error:
                 raise TopologyError(f"growth stage {number}: {error}") from None
         else:

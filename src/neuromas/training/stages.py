@@ -8,11 +8,13 @@ from typing import Any
 
 from neuromas.core.seeds import derive
 from neuromas.evaluation.evaluate import Evaluation
+from neuromas.growth.copies import step as step_of
 from neuromas.growth.lineage import Budget, changed, describe
-from neuromas.growth.operators import Growth, grow
+from neuromas.growth.operators import Growth
 from neuromas.growth.parent import ParentRun
 from neuromas.growth.stages import Stage, check_stages, shapes
 from neuromas.growth.transfer import inherited, transfer, undo
+from neuromas.learner.moments import copied_optimisers
 from neuromas.learning.alarms import Alarm
 from neuromas.models.bundle import load_optimisers
 from neuromas.system.assemble import Assembly
@@ -100,8 +102,9 @@ class StageController:
         if index:
             keep_test(state.assembly, self.log, f"stage-{index}")
         topology = state.trainer.network.topology
-        change = grow(topology, self.goals[index], growth.positions)
-        entry = describe(change, topology, state.lineage.spent, state.step)
+        change = step_of(topology, self.goals[index], growth)
+        assignment = state.trainer.network.assignment
+        entry = describe(change, topology, state.lineage.spent, state.step, assignment)
         entry |= best if index else state.ancestor
         before = self.validate(state.assembly)
         self._change(change)
@@ -124,7 +127,7 @@ class StageController:
         grown = transfer(state.assembly, change, derive(trainer.seed, "stage", index))
         learner = trainer.learner
         kept = learner.optimisers if growth.optimiser == "keep" else []
-        learner.optimisers = [*kept, *map(learner.optimiser, learner.model.bank.parameters[len(kept) :])]
+        learner.optimisers = copied_optimisers(learner, kept, grown.copied)
         many = len(learner.optimisers)
         adapters, steps = (many - len(grown.new), many), shapes(config)[index][1]
         state.stage = state.stage.followed_by(change, adapters, trainer.step, steps)
