@@ -8,6 +8,7 @@ position. What it sees of the question may change. The automatic map is our own 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from neuromas.config import GrowthConfig
 from neuromas.core.errors import TopologyError, unknown
@@ -49,6 +50,51 @@ def substitute(old: Topology, goal: Topology, chosen: Mapping[str, str] | None =
     origin = {to[0]: name for name, to in places.items()}
     like = {name: copies[name] for name in new_names if name not in origin}
     return Growth(goal, goal, origin, like, tuple(lines), exact=True)
+
+
+def graft(host: Topology, at: str, module: Topology | None = None) -> Growth:
+    """``host`` with the whole ``module`` in place of its leaf ``at``; None: a copy of the host itself.
+
+    ``module`` is made of trained nodes of the host: its nodes bear their names, and copy them. In the grown
+    network they are called ``at_name``, such as ``1.1_2.1``. The module's output is read by whom the leaf was
+    read, and its leaves share what the leaf saw: "2/2" becomes "3/4" and "4/4" for two. Raises TopologyError
+    if ``at`` is no leaf of the host, the module names no node of it, or the leaf's adapter is in no copy.
+    """
+    module = module or host
+    own = [node.name for node in host.nodes]
+    leaf = next((row for row, node in enumerate(host.nodes) if node.name == at), None)
+    if leaf is None:
+        raise TopologyError(unknown("node to graft at", at, own))
+    if host.incoming(leaf):
+        raise TopologyError(
+            f"node {at!r} reads messages; a module takes the place of a leaf, which reads none"
+        )
+    for node in module.nodes:
+        if node.name not in own:
+            raise TopologyError(unknown("trained node in the module", node.name, own))
+    inner = {node.name: f"{at}_{node.name}" for node in module.nodes}
+    sees = {node.name: node.question for node in host.nodes if node.name != at}
+    sees |= {inner[node.name]: _view(host.nodes[leaf].question, node.question) for node in module.nodes}
+    output = inner[module.nodes[module.sink].name]
+    edges = _edges(module, inner) + _edges(host, {at: output})
+    goal = Topology.build(list(sees), edges, sees)
+    chosen = {name: name for name in own if name != at} | {new: old for old, new in inner.items()}
+    return substitute(host, goal, chosen)
+
+
+def _edges(topology: Topology, names: Mapping[str, str]) -> list[list[Any]]:
+    """Edges in plain form between nodes that are renamed."""
+    return [[names.get(s, s), names.get(t, t), *rest] for s, t, *rest in topology.to_dict()["edges"]]
+
+
+def _view(leaf: str, inside: str) -> str:
+    """What a module's node sees in place of a leaf: its own view, of the leaf's share only."""
+    if leaf == "all" or inside in ("none", "stem"):
+        return inside
+    if "/" not in leaf or "/" not in inside:
+        return leaf
+    (i, n), (j, k) = (tuple(map(int, view.split("/"))) for view in (leaf, inside))
+    return f"{(i - 1) * k + j}/{n * k}"
 
 
 def automatic(old: Topology, goal: Topology) -> dict[str, str]:

@@ -9,8 +9,9 @@ from topologies import names, random_topologies
 
 from neuromas.config import make_config
 from neuromas.core.errors import ConfigError, TopologyError
-from neuromas.growth.copies import step, substitute
+from neuromas.growth.copies import graft, step, substitute
 from neuromas.growth.operators import grow
+from neuromas.topology.graph import Topology
 from neuromas.topology.shapes import build_shape
 
 
@@ -107,3 +108,40 @@ def test_the_settings_say_which_way_a_stage_goes():
     assert step(old, goal, make_config({}).growth) == grow(old, goal)
     with pytest.raises(ConfigError, match=r"growth.map needs growth.init = 'copy'"):
         make_config({"growth": {"map": {"2.1": "1.1"}}})
+
+
+def test_a_module_takes_the_place_of_a_leaf():
+    host = build_shape("2-1", "split")
+    change = graft(host, "1.2")
+    views = {node.name: node.question for node in change.goal.nodes}
+    assert (views["1.1"], views["1.2_1.1"], views["1.2_1.2"]) == ("1/2", "3/4", "4/4")
+    assert views["1.2_2.1"] == host.nodes[2].question
+    ends = names(change.goal)
+    edges = {(ends[e.source], ends[e.target]) for e in change.goal.edges}
+    assert edges == {("1.2_1.1", "1.2_2.1"), ("1.2_1.2", "1.2_2.1"), ("1.2_2.1", "2.1"), ("1.1", "2.1")}
+    both = {**change.origin, **change.like}
+    assert both == {"1.1": "1.1", "2.1": "2.1"} | {f"1.2_{name}": name for name in names(host)}
+    assert change.exact
+
+
+@given(random_topologies(max_nodes=6), st.data())
+def test_grafting_anywhere(host, data):
+    leaf = data.draw(st.sampled_from([node.name for node in host.nodes if node.layer == 1]))
+    change = graft(host, leaf)
+    assert len(change.goal.nodes) == 2 * len(host.nodes) - 1
+    assert len(change.goal.edges) == 2 * len(host.edges)
+    assert set({**change.origin, **change.like}.values()) == set(names(host))
+
+
+def test_a_part_of_the_network_is_a_module_and_what_is_refused():
+    host = build_shape("tree:2,2", "split")
+    part = Topology.build(["1.1", "1.2", "2.1"], [("1.1", "2.1"), ("1.2", "2.1")], "all")
+    assert len(graft(host, "1.1", part).goal.nodes) == 9
+    for at, module, says in (
+        ("1.9", None, "node to graft at"),
+        ("2.1", None, "reads messages"),
+        ("1.1", build_shape("chain:4"), "trained node in the module"),
+        ("1.4", part, "no new node copies the trained node '1.4'"),
+    ):
+        with pytest.raises(TopologyError, match=says):
+            graft(host, at, module)
