@@ -9,8 +9,8 @@ from typing import Any
 from neuromas.config import Config, GrowthConfig, LiftConfig, at_stage
 from neuromas.core.choices import QUESTION_MODES
 from neuromas.core.errors import TopologyError
-from neuromas.growth.copies import substitute
-from neuromas.growth.operators import Growth, at, grow
+from neuromas.growth.copies import step as step_of
+from neuromas.growth.operators import Growth, at
 from neuromas.topology.files import agreed_topology, load_topology
 from neuromas.topology.graph import Topology
 from neuromas.topology.views import under
@@ -40,6 +40,8 @@ class Stage:
 
     def followed_by(self, change: Growth, adapters: tuple[int, int], since: int, steps: int) -> Stage:
         """The stage after this one; ``adapters`` is how many there were before its change and are now."""
+        # copies are as well trained as what they copy, so all learn alike
+        adapters = (adapters[1], adapters[1]) if change.exact else adapters
         new = tuple(range(*adapters))
         index, born = self.index + 1, (*self.born, *new)
         grew = bool(change.steps) or index == 0  # in the first stage of a child all is inherited
@@ -184,10 +186,9 @@ def advance(here: Topology, goal: Topology, config: Config) -> Growth:
     A trained node keeps what it reads, unless the stage lifts a view that it knows, or it is copied.
     """
     modes = config.lift.modes
-    if config.growth.init == "copy":
-        return substitute(here, goal, config.growth.map)
-    change = grow(here, under(goal, modes[0]) if modes else goal, config.growth.positions)
-    if not modes:
+    copied = config.growth.init == "copy"
+    change = step_of(here, under(goal, modes[0]) if modes and not copied else goal, config.growth)
+    if not modes or copied:
         return change
     return replace(change, start=under(change.start, modes[1]), goal=under(change.goal, modes[1]))
 

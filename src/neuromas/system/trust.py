@@ -14,7 +14,7 @@ import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from neuromas.config import RENAMED, Config
+from neuromas.config import RENAMED, Config, at_stage
 from neuromas.core.errors import RunError, one_line
 from neuromas.core.parts import ENGINES, ESTIMATORS
 from neuromas.core.registry import origin

@@ -33,6 +33,11 @@ def changed_config(config: Config, overrides: Sequence[str]) -> Config:
     """The configuration with these overrides. Raises ConfigError."""
     data = apply_overrides(config.model_dump(mode="json"), overrides)
     before, stages = config.model_dump(mode="json"), data["growth"]["stages"]
+    if data["stages"] != before["stages"]:
+        if data["train"]["steps"] == before["train"]["steps"]:
+            del data["train"]["steps"]
+    elif data["stages"]:
+        data["stages"][-1]["steps"] += data["train"]["steps"] - before["train"]["steps"]
     if stages and stages != before["growth"]["stages"]:
         if data["train"]["steps"] == before["train"]["steps"]:
             del data["train"]["steps"]  # it follows from the stages
@@ -90,17 +95,30 @@ def check_stages_stay(before: Config, state: TrainState) -> None:
     """
     old, new = before.shapes, state.plan.shapes
     stage, step, index = state.stage, state.step, state.stage.index
-    if index < 0 or old == new:
+    if index < 0 or (old == new and before.stages == state.plan.stages):
         return
     plan = state.plan
     key = "growth.stages" if plan.growth.stages or before.growth.stages else "train.steps"
     key = "stages" if plan.stages or before.stages else key
     if new[:index] != old[:index] or len(new) <= index or new[index][0] != old[index][0]:
         raise ConfigError(f"{key} = {shown(_plain(new))}, but {shown(_plain(old[: index + 1]))} are trained")
+    _check_kept(before, plan, index)
     if step > stage.since + new[index][1]:
         had = step - stage.since
         raise ConfigError(f"{key}: stage {index + 1} has had {had} steps, more than {new[index][1]}")
     _check_gates(replace(stage, steps=old[index][1]), state, key)
+
+
+def _check_kept(before: Config, plan: Config, index: int) -> None:
+    """Stages up to the one under way are what they were, but for its steps. Raises ConfigError."""
+    for place, (old, new) in enumerate(zip(before.stages[: index + 1], plan.stages, strict=False)):
+        was, now = old.model_dump(exclude={"steps"}), new.model_dump(exclude={"steps"})
+        for key in was:
+            if was[key] != now[key]:
+                raise ConfigError(
+                    f"stages[{place + 1}].{key} = {shown(now[key])}, but the stage was trained with "
+                    f"{shown(was[key])}; append a stage for what is to change"
+                )
 
 
 def _check_gates(was: Any, state: TrainState, key: str) -> None:

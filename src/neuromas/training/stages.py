@@ -22,11 +22,11 @@ from neuromas.models.bundle import load_optimisers
 from neuromas.system.assemble import Assembly, check_task, configured_task, equipped
 from neuromas.system.network import Network
 from neuromas.system.prompting import shown_examples
+from neuromas.topology.views import under
 from neuromas.training.checkpoints import Checkpointer
 from neuromas.training.evaluations import keep_test
 from neuromas.training.log import RunLog
 from neuromas.training.restate import teach
-from neuromas.topology.views import under
 from neuromas.training.state import Best, TrainState
 
 Validate = Callable[[Assembly], Evaluation]
@@ -125,7 +125,8 @@ class StageController:
             keep_test(state.assembly, self.log, f"stage-{index}")
         config, task, topology = *self._stage(index), state.trainer.network.topology
         growth, change = config.growth, advance(topology, self.goals[index], config)
-        entry = describe(change, topology, state.lineage.spent, state.step)
+        assignment = state.trainer.network.assignment
+        entry = describe(change, topology, state.lineage.spent, state.step, assignment)
         entry |= best if index else state.ancestor
         before = self._before(config, task)
         self._change(change, config, task)
