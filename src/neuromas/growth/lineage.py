@@ -144,8 +144,14 @@ def describe(
     }
 
 
-def changed(before: Evaluation, after: Evaluation) -> dict[str, Any]:
-    """What the growth itself did to the answers on the validation problems, before any training."""
+def changed(before: Evaluation | None, after: Evaluation) -> dict[str, Any]:
+    """What the growth itself did to the answers on the validation problems, before any training.
+
+    ``before`` is None where the network before could not be asked the new stage's questions.
+    """
+    if before is None:
+        answers, accuracy = len(after.items), after.summary["accuracy"]
+        return {"answers": answers, "same_answers": None, "accuracy_before": None, "accuracy_after": accuracy}
     pairs = list(zip(before.items, after.items, strict=True))
     return {
         "answers": len(pairs),

@@ -13,7 +13,6 @@ from neuromas.core.errors import ConfigError, RunError, one_line
 from neuromas.growth.copies import step
 from neuromas.growth.lineage import Lineage, describe
 from neuromas.growth.operators import Growth, remove_edge, remove_node
-from neuromas.growth.stages import shapes
 from neuromas.models.bundle import read_manifest
 from neuromas.storage import MANIFEST, OPTIMISERS, Run, replace_folder, sweep
 from neuromas.system import trust
@@ -104,7 +103,7 @@ def copies_of(path: Path, config: Config) -> dict[str, str]:
     if config.growth.init != "copy":
         return {}
     old = Topology.from_dict(read_manifest(bundle_folder(path))["topology"])
-    goal = load_topology(shapes(config)[0][0], config.network.question)
+    goal = load_topology(config.shapes[0][0], config.network.question)
     change = step(old, goal, config.growth)
     both = {**change.origin, **change.like}
     return {node.name: both[node.name] for node in goal.nodes}
