@@ -17,7 +17,6 @@ from neuromas.evaluation.heldout import first_problems
 from neuromas.statistics import wilson
 from neuromas.storage import Run
 from neuromas.system.saving import read_saved
-from neuromas.tasks import make_task
 from neuromas.tasks.cheats import is_gold
 from neuromas.theory.law import Cell, Counted
 from neuromas.topology.graph import Topology
@@ -45,9 +44,9 @@ class NodeAnswers:
         """The entry whose answer it writes most often, if that is another's; None if it is its own."""
         if self.place is None or not self.wrote:
             return None
-        shares = [one.share or 0.0 for one in self.wrote]
-        best = max(range(len(shares)), key=lambda j: (shares[j], j == self.place[1]))
-        return None if best == self.place[1] else best
+        own, shares = self.place[1], [one.share or 0.0 for one in self.wrote]
+        best = max(range(len(shares)), key=lambda entry: (shares[entry], entry == own))
+        return None if best == own else best
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +130,17 @@ def of_evaluation(run: Run, name: str) -> LocalAnswers:
     and as ``read_saved`` for a network from elsewhere.
     """
     summary, items = run.evaluation(name)
-    saved = read_saved(run.handed_on)
-    data, split = summary.get("data") or {}, summary.get("split")
-    task = make_task(data["task"], data.get("options")) if data.get("task") else saved.task
-    if split not in SPLITS:
-        raise RunError(f"evaluation {name} of {run.path} names no split")
-    problems = first_problems(task, split, len(items))
-    if [one["id"] for one in items] != [problem.id for problem in problems]:
-        raise RunError(
-            f"evaluation {name} of {run.path} is not of the first problems that its task draws today"
-        )
+    where = f"evaluation {name} of {run.path}"
+    saved, split = read_saved(run.handed_on), summary.get("split")
+    if not items or split not in SPLITS:
+        raise RunError(f"{where} has no items, or names no split")
+    problems = first_problems(saved.task, split, len(items))  # of no other task: a file chooses no code
+    drawn = [(problem.id, problem.question, problem.answer) for problem in problems]
+    if [(one["id"], one["question"], one["gold"]) for one in items] != drawn:
+        raise RunError(f"{where} is not of the problems that the run's task draws")
     nodes, spoken = len(saved.topology.nodes), max(len(one["messages"]) for one in items)
     if spoken > nodes:
-        raise RunError(f"evaluation {name} of {run.path} is of {spoken} nodes, its network has {nodes}")
+        raise RunError(f"{where} is of {spoken} nodes, its network has {nodes}")
     messages = [one["messages"] for one in items]
     return local_answers(saved.topology, problems, messages, [one["score"] for one in items])
 

@@ -2,7 +2,7 @@
 
 Reinforcement learning starts where some samples are right and some are wrong: only such problems have a
 gradient under leave-one-out. So beside accuracy the shares of problems with any right sample and with both
-kinds are counted, for the whole question, its parts and its steps (``asks``), with worked examples or without.
+kinds are counted: of the whole question, its parts and its steps (``asks``), with worked examples or not.
 """
 
 from __future__ import annotations
@@ -213,7 +213,8 @@ class _Asker:
         network, codec = self.network, self.network.engine.codec
         wording = network.wording(self.task.answer_format)
         if self.pool is not None:
-            others = [one for one in self.pool if one.question != ask.own.question]
+            same = ask.own.question if not ask.messages else None  # a step's words are always the same
+            others = [one for one in self.pool if one.question != same]
             examples = tuple(_readable(ask, one) for one in others[: self.count])
             wording = replace(wording, examples=examples, template=replace(wording.template, shown=("all",)))
         prompt = build_prompt(ask.topology, ask.node, ask.shown, ask.messages, codec, wording=wording)
@@ -228,4 +229,6 @@ def _readable(ask: Ask, example: Problem) -> Problem:
     """A worked example whose question this node reads whole, whatever it sees of a question."""
     _, _, of = ask.topology.nodes[ask.node].question.partition("/")
     parts = (example.question,) * int(of) if of else ()
-    return replace(example, stem=example.question, parts=parts, alone=True)
+    reads_all = ask.topology.nodes[ask.node].question == "all"
+    asked = example.question if reads_all else example.id  # equal words would hide it as the question itself
+    return replace(example, question=asked, stem=example.question, parts=parts, alone=True)
