@@ -63,7 +63,6 @@ def run(args: argparse.Namespace) -> int:
         )
     assembly = _assembly(args, options)
     draws = Draws(args.samples, args.temperature, args.seed)
-    found = probe(assembly.network, task, problems, draws, examples=args.examples, tell=_tell())
     about = {
         "task": " ".join([args.task, *args.options]),
         "answers_with": f"run {args.trained}"
@@ -75,21 +74,33 @@ def run(args: argparse.Namespace) -> int:
         "temperature": args.temperature,
         "seed": args.seed,
     }
+    found: list[Standing] = []
+    try:
+        for one in probe(assembly.network, task, problems, draws, examples=args.examples, tell=_tell()):
+            found.append(one)
+    except KeyboardInterrupt:
+        if found:
+            _print(args, about, {}, found, cut=True)
+        raise
     _print(args, about, options, found)
     return 0
 
 
 def _print(
-    args: argparse.Namespace, about: dict[str, Any], options: dict[str, Any], found: list[Standing]
+    args: argparse.Namespace,
+    about: dict[str, Any],
+    options: dict[str, Any],
+    found: list[Standing],
+    cut: bool = False,
 ) -> None:
-    """The page, or all as JSON."""
+    """The page, or all as JSON; without advice where it was cut short."""
     import json
 
     from neuromas.evaluation.advice import advise, options_of_parts
     from neuromas.evaluation.probe import title
     from neuromas.report.probe import probe_blocks
 
-    advice = [] if len(found) < 2 else advise(found, options_of_parts(args.task, options, found))
+    advice = [] if cut else advise(found, options_of_parts(args.task, options, found))
     rows = [{"title": title(one.kind, one.level, one.form), **one.facts()} for one in found]
     facts = {"about": about, "standings": rows, "advice": advice}
     if args.form == "json":

@@ -7,7 +7,7 @@ kinds are counted: of the whole question, its parts and its steps (``asks``), wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -79,11 +79,12 @@ def probe(
     *,
     examples: Sequence[int] = EXAMPLES,
     tell: Tell = lambda done, of, what: None,
-) -> list[Standing]:
+) -> Iterator[Standing]:
     """Ask a network of one node the whole, its parts and steps; readers' prompts with the same adapter.
 
     With several nodes the whole is asked of the network as it is, and parts and steps of its own nodes, with
     its own worked examples alone. What could not be asked is a Standing with its cause.
+    One after the other, so that an interrupted probe has what it found.
     """
     trained = len(network.topology.nodes) > 1
     one, tree = (None, network.topology) if trained else (network.topology, tree_of(problems[0]))
@@ -91,7 +92,6 @@ def probe(
     groups = [whole(network.topology, problems), *parts_and_steps(one, tree, problems)]
     pools = {} if trained else _pools(network, task, problems, max(examples, default=0))
     jobs = [(group, count) for group in groups for count in counts]
-    found: list[Standing] = []
     for number, (group, count) in enumerate(jobs):
         tell(number, len(jobs), f"{title(group.kind, group.level, group.form)}, {count} examples")
         base = Standing(group.kind, group.level, group.form, count, len(group.asks))
@@ -102,11 +102,10 @@ def probe(
             asker = _Asker(network, task, None if trained else pool, count)
             both = [asker.answers(group, how) for how in (Draws(1, 0.0, draws.seed), draws)]
         except PromptError as error:
-            found.append(replace(base, failure=one_line(error)))
+            yield replace(base, failure=one_line(error))
             continue
-        found.append(_counted(base, task, [ask.own for ask in group.asks], both, draws.samples))
+        yield _counted(base, task, [ask.own for ask in group.asks], both, draws.samples)
     tell(len(jobs), len(jobs), "")
-    return found
 
 
 def title(kind: str, level: int, form: str) -> str:

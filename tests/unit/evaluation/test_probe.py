@@ -23,7 +23,8 @@ def asked(script, options=PLUS, shape="1", *, examples=(0, 2), samples=3):
     task = make_task("arithmetic", options)
     engine = ScriptedEngine(script)
     problems = first_problems(task, "validation", 8)
-    return engine, probe(network(engine, shape), task, problems, Draws(samples, 1.0, 0), examples=examples)
+    found = probe(network(engine, shape), task, problems, Draws(samples, 1.0, 0), examples=examples)
+    return engine, list(found)
 
 
 def adder(prompt, adapter):
