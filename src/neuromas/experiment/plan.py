@@ -242,7 +242,7 @@ def _rehearse(plan: Plan, arm: Arm, label: str) -> tuple[str, str] | None:
     task = make_task(config.task.name, config.task.options)
     try:
         make_estimator(config.train)
-        choose_template(config, check_stages(config, None)[0])
+        choose_template(config, check_stages(config, None))
     except NeuromasError as error:
         raise type(error)(f"arm {arm.name!r}: {error}") from None
     if not any(one.task for one in plan.arms):
