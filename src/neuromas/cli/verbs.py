@@ -30,6 +30,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "clean": "remove from a finished run what only training it on would need",
         "recipes": "list the recipes that came along, or print one: neuromas recipes demo > mine.toml",
         "validate": "check a task without a model",
+        "probe": "where a model stands on a task before training, and which stage to begin with",
         "topology": "draw a topology and say what it costs",
         "methods": "list ways to answer beside the network, or the options of one",
         "prompts": "print what every node of a network reads for one problem, token by token",

@@ -1,4 +1,4 @@
-"""Theory that can be computed: what the reward of a whole tree still tells one of its nodes.
+"""Theory that can be computed: what a terminal reward tells one node, and the law of products.
 
 Toys of their own, for docs/method.md: nothing here trains a language model.
 """

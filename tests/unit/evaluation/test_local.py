@@ -1,0 +1,73 @@
+"""Messages beside the right local answers: shares, what is given right inputs, and whose value is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from neuromas.core.errors import TaskError
+from neuromas.core.task import Problem
+from neuromas.evaluation.local import local_answers, place_of
+from neuromas.report.local import local_blocks
+from neuromas.report.writers import WRITERS
+from neuromas.theory.law import Counted, product
+from neuromas.topology.files import load_topology
+
+
+def problem(number, a, b):
+    local = ((str(a), str(b)), (str(a + b),))
+    return Problem(f"p{number}", f"{a}+{b}", str(a + b), "number", meta={"local": local})
+
+
+PROBLEMS = [problem(0, 3, 4), problem(1, 5, 6), problem(2, 7, 7), problem(3, 1, 9)]
+
+
+def count(messages, scores):
+    return local_answers(load_topology("2-1", "all"), PROBLEMS, messages, scores)
+
+
+def test_shares_of_every_node():
+    found = count(
+        [("3", "4", "7"), ("5", "7", "11"), ("7", "7", "13"), ("9", "9", "10")], [1.0, 1.0, 0.0, 1.0]
+    )
+    first, second, sink = found.nodes
+    assert (first.right, second.right, sink.right) == (Counted(3, 4), Counted(3, 4), Counted(3, 4))
+    assert sink.given == Counted(1, 2)  # items 0 and 2 read nothing wrong; 13 is not 14
+    assert first.given == first.right
+    assert found.accuracy == Counted(3, 4)
+    assert product(found.cell("x", 2)) == pytest.approx(0.75 * 0.75 * 0.5)
+    assert first.wrote == (Counted(3, 4), Counted(1, 3))  # 7 and 7 cannot tell them apart
+    assert first.stray is None
+
+
+def test_swapped_nodes_are_named():
+    swapped = [(p.meta["local"][0][1], p.meta["local"][0][0], "0") for p in PROBLEMS]
+    found = count(swapped, [0.0] * 4)
+    assert [node.stray for node in found.nodes] == [1, 0, None]
+    page = WRITERS["text"](local_blocks("test-after", found.facts()))
+    assert "1.1 writes entry 2 of its level more often than its own" in page
+    assert "value of 2" in page
+
+
+def test_missing_messages_are_wrong_and_unasked_problems_are_left_out():
+    found = count([("3", "4"), (), ("7", "7", "14"), ()], [0.0, None, 1.0, None])
+    assert found.accuracy == Counted(1, 2)
+    assert [node.right for node in found.nodes] == [Counted(2, 2), Counted(2, 2), Counted(1, 2)]
+
+
+def test_places_in_a_chain_and_in_no_place():
+    levels = (("Lima", "grape"), ("grape",))
+    chain = load_topology("1-1", "layers")
+    assert [place_of(chain, node, levels) for node in (0, 1)] == [(0, 0), (1, 0)]
+    wide = load_topology("3-1", "all")
+    assert [place_of(wide, node, levels) for node in range(4)] == [None, None, None, (1, 0)]
+    found = local_answers(wide, PROBLEMS[:1], [("1", "2", "3", "7")], [1.0])
+    assert found.nodes[0].right == Counted(0, 0)
+    assert found.nodes[3].given == Counted(0, 0)  # whether its inputs were right is not known
+    assert found.facts()["nodes"][0]["right"]["share"] is None
+
+
+def test_a_problem_without_local_answers_is_one_line():
+    with pytest.raises(TaskError, match="no known local answers"):
+        local_answers(load_topology("1", "all"), [Problem("x", "q", "a")], [("a",)], [1.0])
+    with pytest.raises(TaskError, match="1 problems, 0 items"):
+        local_answers(load_topology("1", "all"), PROBLEMS[:1], [], [1.0])
