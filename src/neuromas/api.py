@@ -20,6 +20,7 @@ from neuromas.models.process import prepare
 from neuromas.operations import check_messages
 from neuromas.report.pages.run import run_report
 from neuromas.storage import Run
+from neuromas.tasks.registry import FAMILIES
 from neuromas.tasks.saved import AskedTask
 from neuromas.topology.graph import Topology
 
@@ -87,7 +88,7 @@ class Trained:
         network = self.assembly.network
         about = self.assembly.config.task
         # as its parts were in training
-        alone = about.name == "arithmetic" and about.options.get("ask") is True
+        alone = about.name in FAMILIES and about.options.get("ask") is True
         problem = replace(read_question(question, network.topology.shares), alone=alone)
         asked = AskedTask(self.assembly.task.answer_format)
         episode = rollout(network, asked, [problem], 1, Sampling(0.0, 0))[0]

@@ -1,7 +1,7 @@
 """Configuration: one small strict TOML file, ``key=value`` overrides, and nothing else.
 
 An unknown key, a wrong type or an impossible combination is one line that names the key, the value
-and what would be valid. ``sections`` has the keys, ``reading`` makes a ``Config`` of a file,
+and what would be valid. ``sections`` has the keys, ``stage`` those of a stage, ``whole`` all together; ``reading`` makes a ``Config`` of a file,
 ``aliases`` are names that other libraries use, for guesses, ``schema`` is for editors, ``recipes`` finds the
 shipped files by name.
 """
@@ -22,11 +22,13 @@ from neuromas.config.sections import (
     MOST_PASSES,
     RENAMED,
     AlarmsConfig,
-    Config,
     GrowthConfig,
+    LiftConfig,
     Section,
     TrainConfig,
 )
+from neuromas.config.stage import StageConfig, at_stage
+from neuromas.config.whole import Config
 
 __all__ = [
     "MOST_PASSES",
@@ -34,9 +36,12 @@ __all__ = [
     "AlarmsConfig",
     "Config",
     "GrowthConfig",
+    "LiftConfig",
     "Section",
+    "StageConfig",
     "TrainConfig",
     "apply_overrides",
+    "at_stage",
     "check_keys",
     "check_plain",
     "guess_keys",

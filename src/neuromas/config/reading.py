@@ -13,7 +13,9 @@ from pydantic.fields import FieldInfo
 
 from neuromas.config.aliases import guesses
 from neuromas.config.recipes import recipes
-from neuromas.config.sections import RENAMED, Config
+from neuromas.config.sections import RENAMED
+from neuromas.config.stage import StageConfig
+from neuromas.config.whole import Config
 from neuromas.core.errors import ConfigError, cut, nearest, one_line, shown, unknown
 from neuromas.core.files import is_file, read_text
 
@@ -166,18 +168,54 @@ def _override(data: dict[str, Any], text: str) -> None:
     value = read_value(raw)
     parts = _key(key)
     place = data
+    of_stage = parts[0] == "stages" and len(parts) > 1
+    if of_stage:
+        place, parts = _stage(data, text, parts), parts[2:]
     for part in parts[:-1]:
         inner = place.setdefault(part, {})
         if not isinstance(inner, dict):
             raise ConfigError(f"override {shown(text)}: {part!r} is not a section")
         place = inner
-    spec = _field(parts)
-    place[parts[-1]] = raw.strip() if spec and spec.annotation is str and type(value) is not str else value
+    spec = StageConfig.model_fields.get(parts[0]) if of_stage else _field(parts)
+    text_wanted = spec is not None and spec.annotation in (str, str | None)
+    place[parts[-1]] = raw.strip() if text_wanted and type(value) is not str else value
+
+
+def _stage(data: dict[str, Any], text: str, parts: Sequence[str]) -> dict[str, Any]:
+    """The stage that ``stages.2.lr=1e-4`` speaks of, counted from 1, as a table of its own."""
+    stages = list(data.get("stages", ()))
+    if len(parts) < 3 or not parts[1].isdecimal() or not 1 <= int(parts[1]) <= len(stages):
+        raise ConfigError(
+            f"override {shown(text)}: stages.N.key=value speaks of one of {len(stages)} stages, such as "
+            "stages.1.steps=40"
+        )
+    index = int(parts[1]) - 1
+    stage = stages[index]
+    pair = isinstance(stage, list | tuple) and len(stage) == 2
+    stages[index] = {"shape": stage[0], "steps": stage[1]} if pair else dict(stage)
+    data["stages"] = stages
+    table: dict[str, Any] = stages[index]
+    return table
+
+
+def _of_stages(first: Any) -> str:
+    """One line on what is wrong with a key of a stage."""
+    place = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in first["loc"])[1:]
+    said = _WORDS.get(first["type"], str(first["msg"]).removeprefix("Input ").removeprefix("Value error, "))
+    if first["type"] == "extra_forbidden":
+        return unknown("key", f"stages{place[6:]}", tuple(StageConfig.model_fields))
+    if first["type"] == "missing":
+        return f"stages{place[6:]} is missing (valid keys: {', '.join(StageConfig.model_fields)})"
+    if first["type"] == "value_error":
+        return f"stages{place[6:]}: {said}"
+    return f"stages{place[6:]} = {shown(first['input'])}: {said}"
 
 
 def _explain(error: ValidationError) -> str:
     """The first problem pydantic found, in one line of our own."""
     first = error.errors()[0]
+    if first["loc"][:1] == ("stages",) and len(first["loc"]) > 1:
+        return _of_stages(first)
     where = [str(part) for part in first["loc"]]
     key = ".".join(where)
     if first["type"] == "extra_forbidden":

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from neuromas.config.sections import Config
+from neuromas.config.whole import Config
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 

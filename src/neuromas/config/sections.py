@@ -1,17 +1,16 @@
-"""All keys of a configuration: type, default, range and meaning (docs/config.md is made of this).
+"""The sections of a configuration: type, default, range and meaning of every key (docs/config.md is made of this).
 
 The defaults are our own choices (the paper does not state its settings).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from neuromas.core.choices import Positions, Question, Share, Style, Tracker
-from neuromas.core.errors import ConfigError, shown
+from neuromas.core.choices import QUESTION_MODES, Lift, Positions, Question, Share, Style, Tracker
+from neuromas.core.errors import ConfigError, shown, unknown
 from neuromas.core.parts import ESTIMATORS
 from neuromas.core.registry import Registry
 
@@ -45,7 +44,7 @@ def _show_old_keys(schema: dict[str, Any], model: type[BaseModel]) -> None:
     """A schema knows the keys of earlier versions, so that editors take files that have them."""
     for old, new in RENAMED.items():
         (section, key), now = old.split("."), new.split(".")[-1]
-        if Config.model_fields[section].annotation is model:
+        if model.__name__ == f"{section.title()}Config":
             about = {"deprecated": True, "description": f"the old name of {new}"}
             schema["properties"][key] = {**schema["properties"][now], **about}
 
@@ -233,6 +232,7 @@ class GrowthConfig(Section):
         le=_MOST_STEPS,
         description="a stage ends after so many validations without a better; 0: never",
     )
+    until: float = Field(0.0, ge=0, le=1, description="a stage ends at this validation accuracy; 0: never")
 
     @property
     def gated(self) -> bool:
@@ -246,6 +246,53 @@ class GrowthConfig(Section):
                 f"growth.lr lists {len(self.lr)} learning rates for {len(self.stages)} growth.stages"
             )
         return self
+
+
+class LiftConfig(Section):
+    """A view of the question that changes while a stage trains (see docs/growth.md)."""
+
+    view: tuple[str, ...] = Field(
+        (),
+        strict=False,
+        description="what nodes see first and in the end, such as ['split', 'all']: modes of "
+        "network.question, with '+examples' where worked examples are shown; empty: the same throughout",
+    )
+    way: Lift = Field(
+        "linear",
+        description="how the probability of the last view rises: linear; in four steps, one where validation "
+        "reaches `at`; or held at `end`",
+    )
+    start: float = Field(0.0, ge=0, le=1, description="that probability before the stage")
+    end: float = Field(1.0, ge=0, le=1, description="and in its end")
+    over: float = Field(0.75, gt=0, le=1, description="share of the stage over which a linear one rises")
+    at: float = Field(
+        0.5, ge=0, le=1, description="validation accuracy, views drawn as in training, for the next step"
+    )
+    watch: bool = Field(False, description="validations tell the accuracy under the first view, too")
+
+    @model_validator(mode="after")
+    def _two(self) -> LiftConfig:
+        if self.view and len(self.view) != 2:
+            raise ValueError(f"lift.view = {shown(list(self.view))} is not two views, such as ['split', 'all']")
+        for view in self.view:
+            mode, plus, more = view.partition("+")
+            if mode not in QUESTION_MODES or (plus and more != "examples"):
+                raise ValueError(
+                    f"lift.view: {unknown('view', view, QUESTION_MODES)}, each also with '+examples'"
+                )
+        if self.start > self.end and self.way != "held":
+            raise ValueError(f"lift.start = {self.start} is more than lift.end = {self.end}")
+        return self
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The modes of the first and the last view; empty where the view stays."""
+        return tuple(view.partition("+")[0] for view in self.view)
+
+    @property
+    def examples(self) -> tuple[bool, ...]:
+        """Whether worked examples are shown under the first and the last view."""
+        return tuple(view.endswith("+examples") for view in self.view)
 
 
 class AlarmsConfig(Section):
@@ -301,62 +348,3 @@ class RunConfig(Section):
     def newest(self) -> int:
         """How many of the newest checkpoints stay while the run trains, with what they lean on."""
         return 3 if self.keep is None else self.keep
-
-
-class Config(Section):
-    """The configuration of a whole run: frozen, and checked when it is made."""
-
-    seed: int = Field(0, ge=0, description="of all draws: adapters, problems, samples")
-    model: ModelConfig = ModelConfig()
-    engine: EngineConfig = EngineConfig()
-    network: NetworkConfig = NetworkConfig()
-    task: TaskConfig = TaskConfig()
-    train: TrainConfig = TrainConfig()
-    growth: GrowthConfig = GrowthConfig()
-    alarms: AlarmsConfig = AlarmsConfig()
-    evaluate: EvaluateConfig = EvaluateConfig()
-    run: RunConfig = RunConfig()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _staged(cls, data: Any) -> Any:
-        """With stages, ``network.topology`` and ``train.steps`` follow from them and need not be given."""
-        stages = _stages(data)
-        if not stages:
-            return data
-        topology = {**data.get("network", {}), "topology": stages[0][0]}
-        train = {**data.get("train", {}), "steps": sum(count for _, count in stages)}
-        for section, filled in (("network", topology), ("train", train)):
-            for key, value in data.get(section, {}).items():
-                if filled[key] != value:
-                    raise ValueError(
-                        f"{section}.{key} = {shown(value)}, but growth.stages make it {shown(filled[key])}"
-                    )
-        return {**data, "network": topology, "train": train}
-
-    @model_validator(mode="after")
-    def _grows(self) -> Config:
-        """A grown network that is not trained would never be saved."""
-        steps = [count for _, count in self.growth.stages] or [self.train.steps]
-        if 0 in (steps if self.growth.parent else steps[1:]):
-            raise ValueError("growth.stages: a stage that grows a network needs at least 1 step")
-        if self.train.guard == "restore" and not self.evaluate.every:
-            raise ValueError("train.guard = 'restore' goes back to the best validation: evaluate.every = 0")
-        return self
-
-
-def _stages(data: Any) -> list[tuple[str, int]]:
-    """The stages of raw data in their form. Where other sections are malformed, pydantic says it better."""
-    sections = dict(data) if isinstance(data, Mapping) else {}
-    if not all(isinstance(sections.get(name, {}), Mapping) for name in ("growth", "network", "train")):
-        return []
-    raw = sections.get("growth", {}).get("stages", ())
-    if not isinstance(raw, Sequence) or isinstance(raw, str):
-        return []
-    stages: list[tuple[str, int]] = []
-    for stage in raw:
-        pair = list(stage) if isinstance(stage, Sequence) and not isinstance(stage, str) else []
-        if [type(part) for part in pair] != [str, int] or pair[1] < 0:
-            raise ValueError(f"growth.stages: {shown(stage)} is not [shape, steps], such as ['2-2-1', 60]")
-        stages.append((pair[0], pair[1]))
-    return stages

@@ -13,7 +13,8 @@ STYLES: tuple[Style, ...] = get_args(Style)
 Share = Literal["node", "layer", "all"]  # who has an adapter of its own
 SHARES: tuple[Share, ...] = get_args(Share)
 
-Question = Literal["auto", "all", "first", "split"]  # who reads the question; auto: as the topology says
+# who reads what of the question; auto: as the topology says
+Question = Literal["auto", "all", "first", "split", "layers", "hints"]
 QUESTIONS: tuple[Question, ...] = get_args(Question)
 QUESTION_MODES: tuple[Question, ...] = tuple(mode for mode in QUESTIONS if mode != "auto")
 
@@ -25,6 +26,8 @@ TOLD: tuple[Told, ...] = get_args(Told)
 
 Positions = Literal["keep", "renumber"]  # of trained nodes, when a network grows
 POSITIONS: tuple[Positions, ...] = get_args(Positions)
+
+Lift = Literal["linear", "steps", "held"]  # how the probability of a stage's last view rises
 
 Tracker = Literal["tensorboard", "wandb", "trackio"]
 TRACKERS: tuple[Tracker, ...] = get_args(Tracker)

@@ -18,7 +18,8 @@ class Turn:
     the suffix holds what differs between them (messages of other nodes). ``ids`` are the sampled
     tokens including the end token, ``logprobs`` their natural-log probabilities under the very
     distribution they were drawn from (so after the temperature), one for each id. ``heard`` is False
-    if closed gates kept the message from having any effect on the outcome.
+    if closed gates kept the message from having any effect on the outcome. ``lifted`` says, while a view of
+    the question is being lifted, whether the node read the last one; None where there is one view.
     """
 
     node: int
@@ -33,6 +34,7 @@ class Turn:
     version: int
     cut_inputs: int = 0
     heard: bool = True
+    lifted: bool | None = None
 
     def __repr__(self) -> str:
         return f"Turn(node={self.node}, {len(self.ids)} tokens: {shown(self.text, 60)})"
@@ -97,7 +99,9 @@ class Episode:
 
     def line(self, step: int) -> dict[str, Any]:
         """The episode as a line that people can read, sampled at ``step``."""
+        views = [turn.lifted for turn in self.turns if turn.lifted is not None]
         return {
+            **({"lifted": views} if views else {}),
             "step": step,
             "id": self.problem.id,
             "question": self.problem.question,

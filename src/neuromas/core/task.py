@@ -22,6 +22,11 @@ class Problem:
     ``parts`` optionally cuts the question into pieces that a topology may hand to different nodes
     (``question = "split"``); ``stem`` is shown with every piece, unless the pieces are questions of
     their own (``alone``), which are read without it. ``question`` is always the whole.
+
+    ``stems`` is what is asked of those who read messages, in letters for these messages ("What is A + B?"):
+    a tuple for every layer above the parts, from the lowest up, with an entry a node (``local_stem``).
+    ``meta["local"]`` has the right answers that belong to it, level 0 those of the parts and the last level
+    the answer alone; it is for analysis, and no node reads it.
     """
 
     id: str
@@ -33,6 +38,7 @@ class Problem:
     stem: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
     alone: bool = False
+    stems: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,10 @@ def question_for(topology: Topology, node: int, problem: Problem) -> str | None:
         return None
     if spec.question == "all":
         return problem.question
+    if spec.question == "hints":
+        return " ".join(piece for piece in (*problem.parts, problem.question) if piece)
     if spec.question == "stem":
-        return problem.stem or None
+        return (local_stem(topology, node, problem) or problem.stem) or None
     share, of = (int(number) for number in spec.question.split("/"))
     parts = problem.parts
     if len(parts) < of:
@@ -66,6 +68,20 @@ def question_for(topology: Topology, node: int, problem: Problem) -> str | None:
     own = parts[(share - 1) * len(parts) // of : share * len(parts) // of]
     shown = own if problem.alone else (problem.stem, *own)
     return " ".join(piece for piece in shown if piece)
+
+
+def local_stem(topology: Topology, node: int, problem: Problem) -> str | None:
+    """What ``problem.stems`` asks of this node, ``None`` if there is nothing for one in its place.
+
+    Its level is the one of as many entries as its layer has nodes, each made of as many answers as it reads
+    messages: with four parts, one that reads all four is asked for the whole, not "What is A + B?".
+    """
+    spec, read = topology.nodes[node], len(topology.incoming(node))
+    sizes = (len(problem.parts), *map(len, problem.stems))
+    for below, level in zip(sizes, problem.stems, strict=False):
+        if len(level) == spec.width and below == read * spec.width:
+            return level[spec.index - 1]
+    return None
 
 
 def build_prompt(

@@ -7,7 +7,7 @@ network, so that it can be asked without its data.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -65,6 +65,9 @@ def _places(task: Task, seed: int, count: int) -> Iterator[int]:
             yield place
 
 
+_Level = Annotated[tuple[str, ...], Field(strict=False, max_length=10_000)]
+
+
 class _Kept(BaseModel):
     """An example in a network's manifest."""
 
@@ -76,6 +79,7 @@ class _Kept(BaseModel):
     parts: tuple[str, ...] = Field((), strict=False, max_length=10_000)
     stem: str = Field("", max_length=100_000)
     alone: bool = False
+    stems: tuple[_Level, ...] = Field((), strict=False, max_length=100)
 
 
 _LIST = TypeAdapter(list[_Kept])
@@ -92,6 +96,7 @@ def to_list(examples: Sequence[Problem]) -> list[dict[str, Any]]:
             "stem": one.stem,
             "alone": one.alone,
         }
+        | ({"stems": [list(level) for level in one.stems]} if one.stems else {})
         for one in examples
     ]
 

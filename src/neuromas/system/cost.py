@@ -123,8 +123,8 @@ def readings(topology: Topology, load: Load, dims: Dims | None = None) -> list[R
 def _asked(question: str, tokens: int, shares: int) -> int:
     """Tokens of the question that a node sees, of a stem and ``shares`` parts of equal length."""
     part = tokens // (shares + 1)
-    if question in ("all", "none"):
-        return tokens if question == "all" else 0
+    if question in ("all", "hints", "none"):
+        return {"all": tokens, "hints": 2 * tokens, "none": 0}[question]
     share, _, of = question.partition("/")
     own = int(share) * shares // int(of) - (int(share) - 1) * shares // int(of) if of else 0
     return tokens - shares * part + own * part

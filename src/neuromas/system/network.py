@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from neuromas.core.choices import SHARES
 from neuromas.core.errors import ConfigError, unknown
@@ -15,7 +15,11 @@ from neuromas.topology.graph import Topology
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What a rollout needs. ``assignment[node]`` is the adapter row of each node."""
+    """What a rollout needs. ``assignment[node]`` is the adapter row of each node.
+
+    While a view is lifted, ``earlier`` is the network with what nodes saw before: in every episode each node
+    reads as it says or, with probability ``lifted``, as this one does.
+    """
 
     topology: Topology
     engine: Engine
@@ -25,6 +29,13 @@ class Network:
     answer_tokens: int = 16
     template: Template = field(default_factory=built_in)
     examples: tuple[Problem, ...] = ()
+    earlier: Network | None = None
+    lifted: float = 1.0
+
+    @property
+    def settled(self) -> Network:
+        """The network with its last view alone: what is evaluated and saved."""
+        return self if self.earlier is None else replace(self, earlier=None, lifted=1.0)
 
     def wording(self, answer_format: str) -> Wording:
         """How the nodes are told, of a task whose answers have this form."""

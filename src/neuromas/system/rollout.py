@@ -55,6 +55,13 @@ class _Pass:
     failure: str | None = None
     askable: bool = True
 
+    def view(self, network: Network, node: int, seed: int) -> Network:
+        """The network as the node reads it in this episode, see ``Network.earlier``."""
+        if network.earlier is None:
+            return network
+        drawn = derive(seed, "view", self.problem.id, self.sample, node) < network.lifted * 2.0**63
+        return network if drawn else network.earlier
+
 
 def check_prompt(network: Network, task: Task, problem: Problem, node: int) -> None:
     """Raises PromptError if the node could not be asked even with nothing but empty messages to read."""
@@ -99,7 +106,8 @@ def _speak(
                 )
             except PromptError as error:
                 one.failure = one_line(error)
-                one.askable = all(_askable(network, task, one.problem, node) for node in layer)
+                seen = [(one.view(network, node, sampling.seed), node) for node in layer]
+                one.askable = all(_askable(view, task, one.problem, node) for view, node in seen)
     batch = [(one, *entry) for one, entries in asked for entry in entries]
     requests = [
         Request(
@@ -114,6 +122,8 @@ def _speak(
     spoken = _generate(network, [node for _, node, _, _ in batch], requests, sampling.temperature)
     for (one, node, _, cut), request, out in zip(batch, requests, spoken, strict=True):
         turn = _turn(network, node, (request, out), sampling.temperature, cut)
+        if network.earlier is not None:
+            turn = replace(turn, lifted=one.view(network, node, sampling.seed) is network)
         one.turns.append(turn)
         one.shown.append((turn.text, out.ids[:-1] if out.ended else out.ids))
 
@@ -195,8 +205,9 @@ def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> t
             cut += 1
             text = codec.decode(ids[: edge.budget])
         messages.append(text)
-    wording = network.wording(task.answer_format)
-    prompt = build_prompt(topology, node, one.problem, messages, codec, wording=wording)
+    seen = one.view(network, node, seed)
+    wording = seen.wording(task.answer_format)
+    prompt = build_prompt(seen.topology, node, one.problem, messages, codec, wording=wording)
     check_fits(topology, node, prompt, network.budget(node), network.engine.context)
     return prompt, cut
 

@@ -8,16 +8,15 @@ a very small language model can earn its first reward by chance.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
 
 from neuromas.core.errors import TaskError
 from neuromas.core.task import Problem, Score
 from neuromas.tasks.checking import exact
 
 _RANKS = ("", "second ", "third ", "fourth ", "fifth ")
-_OPERATORS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
 _LISTS = (
     "Ann Bob Carl Dora Emil Fay Greg Hana Ivan Jane Kurt Lena Max Nora Otto Paula",
     "Rome Oslo Paris Cairo Lima Delhi Tokyo Berlin Madrid Dublin Quito Sofia Riga Bern Hanoi Kyoto",
@@ -26,6 +25,7 @@ _LISTS = (
     "red blue green yellow black white brown orange purple pink gray gold silver tan teal beige",
 )
 _WORDS: tuple[tuple[str, ...], ...] = tuple(tuple(words.split()) for words in _LISTS)
+NOUNS = tuple(dict.fromkeys(word for words in _WORDS[2:] for word in words))  # fruits, animals, colors
 _FACTS = ("{} lives in {}.", "{} grows {}.", "The {} feeds the {}.", "The {} is {}.")
 _QUERIES = (
     "Which city does {} live in?",
@@ -33,6 +33,12 @@ _QUERIES = (
     "Which animal eats the fruit from the city of {}?",
     "Which color is the animal that eats the fruit from the city of {}?",
 )
+_HOPS = (  # one hop alone, of the answer to the one before
+    *_QUERIES[:2],
+    "Which animal does the {} feed?",
+    "Which color is the {}?",
+)
+_NONE = "none"  # what a part of ``recall`` answers that does not hold the fact
 MAX_HOPS = len(_FACTS)
 MAX_PEOPLE = len(_WORDS[0])
 
@@ -42,6 +48,15 @@ def letters(count: int) -> tuple[str, ...]:
     if count <= 26:
         return tuple(chr(ord("A") + i) for i in range(count))
     return tuple(f"P{i + 1}" for i in range(count))
+
+
+def joints(count: int) -> list[int]:
+    """How many answers a reader takes in, level by level: two while they pair off, else all that are left."""
+    taken = []
+    while count > 1:
+        taken.append(2 if count % 2 == 0 else count)
+        count //= taken[-1]
+    return taken
 
 
 class ExactSource:
@@ -62,13 +77,15 @@ class ExactSource:
 class Largest(ExactSource):
     """The ``rank``-th largest of ``n`` different numbers of ``digits`` digits, cut into ``parts`` lists.
 
-    Optimum: every part passes on its ``rank`` largest numbers, the reader picks among them.
+    Optimum: every part passes on its ``rank`` largest numbers, the reader picks among them. With ``ask`` a
+    part is a question of its own, "What is the largest of 3, 8?", and a reader's is "… of A, B?".
     """
 
     n: int
     digits: int
     parts: int
     rank: int
+    ask: bool = False
 
     def __post_init__(self) -> None:
         room = 10 if self.digits == 1 else 9 * 10 ** (self.digits - 1)
@@ -77,6 +94,10 @@ class Largest(ExactSource):
         for key, value in (("parts", self.parts), ("rank", self.rank)):
             if value > self.n:
                 raise TaskError(f"task 'max': {key} = {value} needs n of at least {value}, n is {self.n}")
+        if self.ask and self.rank > 1:
+            raise TaskError(
+                f"task 'max': ask = true needs rank = 1, not {self.rank}: a part has one right answer"
+            )
 
     def draw(self, seed: int) -> Problem:
         """A problem; ``meta["numbers"]`` holds the numbers of every part."""
@@ -85,15 +106,37 @@ class Largest(ExactSource):
         cuts = [self.n * i // self.parts for i in range(self.parts + 1)]
         groups = tuple(tuple(numbers[a:b]) for a, b in itertools.pairwise(cuts))
         what = f"{_RANKS[self.rank - 1]}largest"
-        return Problem(
+        lists = [", ".join(map(str, group)) for group in groups]
+        plain = Problem(
             id="",
             question=f"What is the {what} of {', '.join(map(str, numbers))}?",
             answer=str(sorted(numbers, reverse=True)[self.rank - 1]),
             kind="number",
-            parts=tuple(", ".join(map(str, group)) for group in groups),
+            parts=tuple(lists),
             stem=f"What is the {what} number?",
             meta={"numbers": groups},
         )
+        return self._asking(plain, groups) if self.ask else plain
+
+    def _asking(self, plain: Problem, groups: tuple[tuple[int, ...], ...]) -> Problem:
+        """The problem with a question for every part and every reader."""
+        local, stems = [tuple(map(max, groups))], []
+        for taken in joints(self.parts):
+            below = local[-1]
+            local.append(tuple(max(below[i : i + taken]) for i in range(0, len(below), taken)))
+            stems.append((_largest_of(letters(taken)),) * len(local[-1]))
+        return replace(
+            plain,
+            parts=tuple(map(_largest_of, groups)),
+            stem=_largest_of(letters(self.parts)),
+            meta={**plain.meta, "local": tuple(tuple(map(str, row)) for row in local)},
+            alone=True,
+            stems=tuple(stems),
+        )
+
+
+def _largest_of(what: Sequence[object]) -> str:
+    return f"What is the largest of {', '.join(map(str, what))}?"
 
 
 @dataclass(frozen=True)
@@ -101,11 +144,13 @@ class Lookup(ExactSource):
     """A chain of look-ups: person -> city -> fruit (-> animal -> color), one part per hop.
 
     Part 1 holds the query and the first facts; part h the facts of hop h. Every hop is one-to-one,
-    so guessing among the possible answers earns 1/people. Optimum: follow the chain.
+    so guessing among the possible answers earns 1/people. Optimum: follow the chain. With ``ask`` every part
+    asks for its hop, from the second on of A, the answer to the hop before: a chain of nodes, a hop each.
     """
 
     people: int
     hops: int
+    ask: bool = False
 
     def draw(self, seed: int) -> Problem:
         """A problem; ``meta["chain"]`` holds the words on the way from the person to the answer."""
@@ -117,15 +162,22 @@ class Lookup(ExactSource):
             chain.append(dict(pairs)[chain[-1]])
             rng.shuffle(pairs)
             parts.append(" ".join(_FACTS[hop].format(*pair) for pair in pairs))
-        parts[0] += " " + _QUERIES[self.hops - 1].format(chain[0])
+        query, asked = _QUERIES[self.hops - 1].format(chain[0]), [chain[0]] + ["A"] * (self.hops - 1)
+        alone = [
+            f"Follow the facts. {facts} {hop.format(what)}"
+            for facts, hop, what in zip(parts, _HOPS, asked, strict=False)
+        ]
+        parts[0] += " " + query
+        local = (tuple(chain[1:]),) + (((chain[-1],),) if self.hops > 1 else ())
         return Problem(
             id="",
             question="Follow the facts. " + " ".join(reversed(parts)),  # the query comes last
             answer=chain[-1],
             kind="text",
-            parts=tuple(parts),
-            stem="Follow the facts.",
-            meta={"chain": tuple(chain)},
+            parts=tuple(alone if self.ask else parts),
+            stem=query if self.ask else "Follow the facts.",
+            meta={"chain": tuple(chain), "local": local},
+            alone=self.ask,
         )
 
 
@@ -136,10 +188,12 @@ class Recall(ExactSource):
     The stem asks, one part alone holds the fact, and which one is not told. Optimum: the part that holds
     it passes the age on, the others show that they do not know, the reader tells them apart. A reader
     that trusts the same part always is right in about 1/parts, the best constant answer in about 1/90.
+    With ``ask`` a part asks by itself and is answered "none" where it does not say; so are readers.
     """
 
     facts: int
     parts: int
+    ask: bool = False
 
     def __post_init__(self) -> None:
         if self.parts > self.facts:
@@ -157,98 +211,31 @@ class Recall(ExactSource):
         told = [f"{person} is {age}." for person, age in zip(people, ages, strict=True)]
         cuts = [self.facts * i // self.parts for i in range(self.parts + 1)]
         stem = f"How old is {people[asked]}?"
-        return Problem(
+        holder = next(i for i, cut in enumerate(cuts) if asked < cut)
+        plain = Problem(
             id="",
             question=f"{stem} {' '.join(told)}",
             answer=str(ages[asked]),
             kind="number",
             parts=tuple(" ".join(told[a:b]) for a, b in itertools.pairwise(cuts)),
             stem=stem,
-            meta={"holder": next(i for i, cut in enumerate(cuts) if asked < cut)},
+            meta={"holder": holder},
         )
+        return self._asking(plain, holder - 1) if self.ask else plain
 
-
-@dataclass(frozen=True)
-class Arithmetic(ExactSource):
-    """A complete binary tree of operations over small whole numbers; parts are its ``parts`` subtrees.
-
-    The stem carries the upper operations with letters for the parts ("What is A * B?"), so stem and
-    parts say all. A part reads "A = 3 + 4", or with ``ask`` is a question of its own, "What is 3 + 4?",
-    as a small language model has met it before; then only nodes that read the stem know the letters.
-    Optimum: every part passes on its value, the reader combines them.
-    """
-
-    depth: int
-    operators: str
-    max_operand: int
-    modulo: int
-    parts: int
-    ask: bool = False
-
-    def __post_init__(self) -> None:
-        bad = set(self.operators) - set(_OPERATORS)
-        if bad or not self.operators:
-            raise TaskError(
-                f"task 'arithmetic': operators = {self.operators!r} must be some of {''.join(_OPERATORS)!r}"
-            )
-        if self.parts & (self.parts - 1) or self.parts > 2**self.depth:
-            raise TaskError(
-                f"task 'arithmetic': parts = {self.parts} must be a power of 2, "
-                f"at most 2**depth = {2**self.depth}"
-            )
-
-    def draw(self, seed: int) -> Problem:
-        """A problem; ``meta["values"]`` holds the value of every part, without the modulo."""
-        rng = Random(seed)
-        tree = self._tree(rng, self.depth)
-        cut = self.parts.bit_length() - 1  # level of the parts: 0 is the root
-        subtrees = _level(tree, cut)
-        names = letters(self.parts)
-        tail = f" modulo {self.modulo}" if self.modulo else ""
-        value = _value(tree) % self.modulo if self.modulo else _value(tree)
-        return Problem(
-            id="",
-            question=f"What is {_render(tree, tail != '')}{tail}?",
-            answer=str(value),
-            kind="number",
-            parts=tuple(
-                f"What is {_render(sub)}?" if self.ask else f"{name} = {_render(sub)}"
-                for name, sub in zip(names, subtrees, strict=True)
-            ),
-            stem=f"What is {_render(_named(tree, cut, iter(names)), tail != '')}{tail}?",
-            meta={"values": tuple(_value(sub) for sub in subtrees)},
-            alone=self.ask,
+    def _asking(self, plain: Problem, place: int) -> Problem:
+        """A question for every part and every reader; the part at ``place`` holds the fact."""
+        doubt = f" If it does not say, {_NONE}." if self.parts > 1 else ""
+        count, stems = self.parts, []
+        local = [tuple(plain.answer if i == place else _NONE for i in range(count))]
+        for taken in joints(count):
+            count, place = count // taken, place // taken
+            stems.append((f"Which of {', '.join(letters(taken))} is an age? If none is, {_NONE}.",) * count)
+            local.append(tuple(plain.answer if i == place else _NONE for i in range(count)))
+        return replace(
+            plain,
+            parts=tuple(f"{plain.stem} {part}{doubt}" for part in plain.parts),
+            meta={**plain.meta, "local": tuple(local)},
+            alone=True,
+            stems=tuple(stems),
         )
-
-    def _tree(self, rng: Random, depth: int) -> Any:
-        if depth == 0:
-            return rng.randint(1, self.max_operand)
-        return (self._tree(rng, depth - 1), rng.choice(self.operators), self._tree(rng, depth - 1))
-
-
-def _value(tree: Any) -> int:
-    """The value of an expression: a number, or (left, operator, right)."""
-    if not isinstance(tree, tuple):
-        return int(tree)
-    return int(_OPERATORS[tree[1]](_value(tree[0]), _value(tree[2])))
-
-
-def _render(tree: Any, bracket: bool = False) -> str:
-    """The expression as text, every inner operation in brackets."""
-    if not isinstance(tree, tuple):
-        return str(tree)
-    text = f"{_render(tree[0], True)} {tree[1]} {_render(tree[2], True)}"
-    return f"({text})" if bracket else text
-
-
-def _level(tree: Any, depth: int) -> list[Any]:
-    """The subtrees ``depth`` levels below the root, left to right."""
-    return [tree] if depth == 0 else _level(tree[0], depth - 1) + _level(tree[2], depth - 1)
-
-
-def _named(tree: Any, depth: int, names: Any) -> Any:
-    """The tree with every subtree at ``depth`` replaced by the next name."""
-    if depth == 0:
-        return next(names)
-    left = _named(tree[0], depth - 1, names)
-    return (left, tree[1], _named(tree[2], depth - 1, names))

@@ -97,11 +97,13 @@ def _table(seed: int, k: int, m: int) -> dict[tuple[int, ...], int]:
 class Hier:
     """Problems over one tree. Parts are the lowest inner nodes, named by letters in the stem.
 
+    With ``asking`` every part is a question of its own, "(3 1) = ?", and every reader's is "(A B) = ?".
     ``cont`` answers have two decimals and count as right within ``tolerance``.
     """
 
     tree: Tree
     tolerance: float = 0.0
+    asking: bool = False
 
     def __post_init__(self) -> None:
         tree = self.tree
@@ -133,15 +135,19 @@ class Hier:
         shown = [f"{leaf:.2f}" if cont else str(leaf) for leaf in leaves]
         lowest = _grouped(shown, tree.k)
         names = letters(len(lowest))
-        root = values[-1][0]
+        local = tuple(tuple(f"{v:.2f}" if cont else str(int(v)) for v in row) for row in values[1:])
+        told = tuple(f"{name} = {text}" for name, text in zip(names, lowest, strict=True))
+        asked = f"{_folded(list(letters(tree.k)), tree.k)} = ?"
         return Problem(
             id="",
             question=f"{_folded(lowest, tree.k)} = ?",
-            answer=f"{root:.2f}" if cont else str(int(root)),
+            answer=local[-1][0],
             kind="number",
-            parts=tuple(f"{name} = {text}" for name, text in zip(names, lowest, strict=True)),
+            parts=tuple(f"{text} = ?" for text in lowest) if self.asking else told,
             stem=f"{_folded(list(names), tree.k)} = ?",
-            meta={"values": values},
+            meta={"values": values, "local": local},
+            alone=self.asking,
+            stems=tuple((asked,) * len(row) for row in local[1:]) if self.asking else (),
         )
 
     def score(self, problem: Problem, text: str) -> Score:

@@ -51,11 +51,12 @@ class OwnTask(TaskAround):
                 if not isinstance(text, str) or (key != "answer" and not text.strip()):
                     what = f"returned a Problem whose {key} is {shown(text, 40)}, not a text"
                     raise self._wrong("problem", (split, index), what)
-            pieces = (found.parts, found.choices, (found.stem,))
+            levels = found.stems if isinstance(found.stems, list | tuple) else (None,)
+            pieces = (found.parts, found.choices, (found.stem,), *levels)
             if not all(
                 isinstance(one, list | tuple) and all(isinstance(p, str) for p in one) for one in pieces
             ):
-                what = "returned a Problem whose parts, choices or stem are not texts"
+                what = "returned a Problem whose parts, choices, stem or stems are not texts"
                 raise self._wrong("problem", (split, index), what)
             return found
         what = f"returned {_kind(found)}, not a neuromas.Problem"

@@ -7,38 +7,51 @@ from typing import Any
 
 from neuromas.core.errors import TaskError
 from neuromas.core.task import Task
-from neuromas.tasks import compositional, environments, files, hier, hub
-from neuromas.tasks.generated import GeneratedTask
+from neuromas.tasks import arithmetic, compositional, environments, files, hier, hub, pick
+from neuromas.tasks.generated import GeneratedTask, Source
+from neuromas.tasks.grading import GRADED, READ, graded
 from neuromas.tasks.options import MAX_SEED, SEED, Family, Option
 
 Options = Mapping[str, Any]
 
 
+_ASK = Option("ask", False, "parts and what readers are asked are questions of their own")
+
+
+def _made(name: str, form: str, source: Source, options: Options) -> Task:
+    """The endless task over a source, read and paid as the options say."""
+    return GeneratedTask(name, form, graded(source, options["read"], options["graded"]), options["seed"])
+
+
 def _largest(options: Options, given: Options) -> Task:
-    source = compositional.Largest(options["n"], options["digits"], options["parts"], options["rank"])
-    return GeneratedTask("max", "one number", source, options["seed"])
+    chosen = (options[key] for key in ("n", "digits", "parts", "rank", "ask"))
+    return _made("max", "one number", compositional.Largest(*chosen), options)
 
 
 def _lookup(options: Options, given: Options) -> Task:
-    source = compositional.Lookup(options["people"], options["hops"])
-    return GeneratedTask("lookup", "one word", source, options["seed"])
+    source = compositional.Lookup(options["people"], options["hops"], options["ask"])
+    return _made("lookup", "one word", source, options)
 
 
 def _recall(options: Options, given: Options) -> Task:
-    source = compositional.Recall(options["facts"], options["parts"])
-    return GeneratedTask("recall", "one number", source, options["seed"])
+    source = compositional.Recall(options["facts"], options["parts"], options["ask"])
+    return _made("recall", "one number", source, options)
 
 
 def _arithmetic(options: Options, given: Options) -> Task:
-    source = compositional.Arithmetic(
-        options["depth"],
-        options["operators"],
-        options["max_operand"],
-        options["modulo"],
-        options["parts"],
-        options["ask"],
-    )
-    return GeneratedTask("arithmetic", "one number", source, options["seed"])
+    if options["levels"] and "operators" in given:
+        raise TaskError("task 'arithmetic': option 'operators' has no meaning with levels")
+    keys = ("depth", "operators", "max_operand", "modulo", "parts", "ask", "levels", "cut")
+    source = arithmetic.Arithmetic(*(options[key] for key in keys))
+    return _made("arithmetic", "one number", source, options)
+
+
+def _pick(options: Options, given: Options) -> Task:
+    chosen = (options[key] for key in ("depth", "rules", "highest", "parts", "ask"))
+    source = pick.Pick(*chosen)
+    if source.of_words and "highest" in given:
+        raise TaskError(f"task 'pick': option 'highest' has no meaning with rules = {options['rules']!r}")
+    return _made("pick", source.form, source, options)
 
 
 def _hier(options: Options, given: Options) -> Task:
@@ -46,10 +59,15 @@ def _hier(options: Options, given: Options) -> Task:
     for key in ("m",) if cont else ("lam", "tolerance"):
         if key in given:
             raise TaskError(f"task 'hier': option {key!r} has no meaning with kind = {options['kind']!r}")
+    if options["graded"] and options["kind"] in ("latin", "random"):
+        raise TaskError(
+            f"task 'hier': graded = true has no meaning with kind = {options['kind']!r}: its symbols are "
+            "names, and none is near another"
+        )
     tree = hier.Tree(
         options["k"], options["H"], options["kind"], options["m"], options["table_seed"], options["lam"]
     )
-    return GeneratedTask("hier", "one number", hier.Hier(tree, options["tolerance"]), options["seed"])
+    return _made("hier", "one number", hier.Hier(tree, options["tolerance"], options["ask"]), options)
 
 
 FAMILIES: dict[str, Family] = {
@@ -63,7 +81,7 @@ FAMILIES: dict[str, Family] = {
                 Option("digits", 2, "digits of every number", 1, 9),
                 Option("parts", 2, "how many lists the numbers are cut into", 1, 16),
                 Option("rank", 1, "1 = largest, 2 = second largest, ...", 1, 5),
-                SEED,
+                *(_ASK, READ, GRADED, SEED),
             ),
             _largest,
         ),
@@ -73,7 +91,7 @@ FAMILIES: dict[str, Family] = {
             (
                 Option("people", 4, "how many facts per hop", 2, compositional.MAX_PEOPLE),
                 Option("hops", 2, "length of the chain", 1, compositional.MAX_HOPS),
-                SEED,
+                *(_ASK, READ, GRADED, SEED),
             ),
             _lookup,
         ),
@@ -83,7 +101,7 @@ FAMILIES: dict[str, Family] = {
             (
                 Option("facts", 6, "how many people", 2, compositional.MAX_PEOPLE),
                 Option("parts", 2, "how many lists the facts are cut into", 1, 16),
-                SEED,
+                *(_ASK, READ, GRADED, SEED),
             ),
             _recall,
         ),
@@ -96,10 +114,28 @@ FAMILIES: dict[str, Family] = {
                 Option("max_operand", 9, "numbers are drawn from 1 to this", 1, 999),
                 Option("modulo", 0, "reduce the result modulo this; 0 = do not", 0, 10**6),
                 Option("parts", 2, "how many subtrees are handed out, a power of 2", 1, 64),
-                Option("ask", False, "every part is a question of its own, read without the stem"),
-                SEED,
+                Option("levels", "", "one operator a level, lowest first, the last one going on"),
+                Option(
+                    "cut",
+                    "joints",
+                    "shifted: a control, cut one number off",
+                    allowed=arithmetic.CUTS,
+                ),
+                *(_ASK, READ, GRADED, SEED),
             ),
             _arithmetic,
+        ),
+        Family(
+            "pick",
+            "a tree of choices: the larger of (the smaller of 3 and 8) and (the smaller of 5 and 1)",
+            (
+                Option("depth", 2, "levels of choices", 1, 6),
+                Option("rules", "larger", "larger, smaller, later or earlier; by level: smaller,larger"),
+                Option("highest", 99, "numbers are drawn from 1 to this (not for words)", 2, 10**6),
+                Option("parts", 2, "how many subtrees are handed out, a power of 2", 1, 64),
+                *(_ASK, READ, GRADED, SEED),
+            ),
+            _pick,
         ),
         Family(
             "hier",
@@ -112,7 +148,7 @@ FAMILIES: dict[str, Family] = {
                 Option("table_seed", 0, "which secret functions", 0, MAX_SEED),
                 Option("lam", 0.5, "cont: slope in every argument", 0.0, 100.0),
                 Option("tolerance", 0.0, "cont: largest error that counts as right", 0.0, 1.0),
-                SEED,
+                *(_ASK, READ, GRADED, SEED),
             ),
             _hier,
         ),

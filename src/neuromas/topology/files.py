@@ -2,7 +2,7 @@
 
 A file lists edges, and where it matters nodes and who reads the question::
 
-    question = "first"                      # or "all", "split", or a table {a = "all", b = "none"}
+    question = "first"                      # or another mode, or a table {a = "all", b = "none"}
     nodes = ["a", "b", "out"]               # optional: their order within a layer
     edges = [["a", "b"], ["b", "out", 32], ["a", "out", {gate = 0.5}]]
                                             # source, target, and optionally a token budget or settings
@@ -81,7 +81,7 @@ def from_networkx(graph: networkx.DiGraph, question: str | None = None) -> Topol
 def load_topology(path_or_text: str | PathLike[str], question: str | None = None) -> Topology:
     """A topology from a shape such as ``"2-2-1"`` (see ``shapes``) or a .toml, .json or .graphml file.
 
-    ``question`` ("all", "first" or "split") overrides what the file says; None or "auto" leaves it to
+    ``question`` (a mode, such as "split") overrides what the file says; None or "auto" leaves it to
     the file, and to "all" where that is silent. Raises TopologyError, one line, on a missing file, bad
     syntax, an unknown key, or an illegal network.
     """

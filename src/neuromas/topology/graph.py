@@ -17,12 +17,10 @@ from typing import Any
 
 from neuromas.core.choices import QUESTION_MODES
 from neuromas.core.errors import TopologyError, plain, shown, unknown
+from neuromas.topology.links import MAX_NODES, depths, links_of
 
-MAX_NODES = 256
-MAX_BUDGET = 1_000_000
 _SHARE = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})")
 _LABEL = re.compile(r"[1-9][0-9]{0,2}\.[1-9][0-9]{0,2}")
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,8 @@ class NodeSpec:
     """One node. ``layer`` and ``index`` are 1-based; ``width`` is the number of nodes in its layer.
 
     ``question`` is what it sees of the question: ``"all"``, ``"none"``, ``"stem"`` (what is asked,
-    without the data) or ``"i/n"`` for the stem with the i-th of n contiguous shares of the parts.
+    without the data), ``"hints"`` (the parts, then all) or ``"i/n"`` for the stem with the i-th of n
+    contiguous shares of the parts.
     ``shown_position`` is what prompts say where that is not its own: a grown network may keep the numbers
     its trained nodes know.
     """
@@ -117,8 +116,8 @@ class Topology:
         ``question`` is a mode for all nodes or what each named node sees (default all),
         ``shown_positions`` the positions of named nodes in prompts instead of their own.
         """
-        links = _links(names, edges)
-        depth = _depths(names, links)
+        links = links_of(names, edges)
+        depth = depths(names, links)
         order = sorted(names, key=lambda name: depth[name])  # stable: within a layer as in names
         widths = {layer: sum(1 for d in depth.values() if d == layer) for layer in set(depth.values())}
         count: dict[int, int] = {}
@@ -126,7 +125,7 @@ class Topology:
         for name in order:
             layer = depth[name]
             count[layer] = count.get(layer, 0) + 1
-            sees = _sees(name, layer, count[layer], widths[layer], question)
+            sees = _sees(name, (layer, len(widths)), (count[layer], widths[layer]), question)
             kept = (shown_positions or {}).get(name)
             nodes.append(NodeSpec(name, layer, count[layer], widths[layer], sees, kept))
         if isinstance(question, Mapping) and (extra := set(question) - set(names)):
@@ -226,9 +225,6 @@ class Topology:
         return f"{widths} with {len(self.edges)} edges"
 
 
-_Link = tuple[str, str, int | None, float, bool]
-
-
 def _settings(edge: Edge) -> list[Any]:
     """What follows source and target in an edge's plain form: nothing, its budget, or a table."""
     if edge.gate == 1.0 and not edge.fallback:
@@ -252,98 +248,21 @@ def _read_place(data: Any) -> Place:
     return place
 
 
-def _links(names: Sequence[str], edges: Iterable[Sequence[Any]]) -> list[_Link]:
-    """Edges as checked (source, target, budget, gate, fallback) by name."""
-    if not names:
-        raise TopologyError("a topology needs at least one node")
-    if len(names) > MAX_NODES:
-        raise TopologyError(f"{len(names)} nodes, the limit is {MAX_NODES}")
-    known: set[str] = set()
-    for name in names:
-        if not _NAME.fullmatch(name):
-            raise TopologyError(f"node name {shown(name)}: use up to 32 letters, digits, '.', '_' or '-'")
-        if name in known:
-            raise TopologyError(f"node {shown(name)} is listed twice")
-        known.add(name)
-    seen: set[tuple[str, str]] = set()
-    links: list[_Link] = []
-    for edge in edges:
-        if len(edge) not in (2, 3):
-            raise TopologyError(
-                f"edge {shown(list(edge))} is not [source, target], [source, target, tokens] or "
-                "[source, target, {gate = …}]"
-            )
-        source, target = plain(edge[0]), plain(edge[1])
-        for end in (source, target):
-            if end not in known:
-                raise TopologyError(unknown("node in an edge", end, names))
-        budget, gate, fallback = _read_settings(source, target, edge[2] if len(edge) == 3 else None)
-        if source == target:
-            raise TopologyError(f"node {source!r} reads itself")
-        if (source, target) in seen:
-            raise TopologyError(f"edge {source!r} -> {target!r} is listed twice")
-        seen.add((source, target))
-        links.append((source, target, budget, gate, fallback))
-    return links
-
-
-def _read_settings(source: str, target: str, given: Any) -> tuple[int | None, float, bool]:
-    """Budget, gate, fallback (``spare`` in 0.2.0) of an edge. Raises TopologyError naming the edge."""
-    edge = f"edge {source!r} -> {target!r}"
-    table = dict(given) if isinstance(given, Mapping) else {"budget": given}
-    table |= {"fallback": table.pop("spare")} if "spare" in table else {}
-    if extra := sorted(set(table) - {"budget", "gate", "fallback"}):
-        raise TopologyError(f"{edge}: {unknown('setting', extra[0], ('budget', 'gate', 'fallback'))}")
-    budget, gate, fallback = table.get("budget"), table.get("gate", 1.0), table.get("fallback", False)
-    if budget is not None and (type(budget) is not int or not 1 <= budget <= MAX_BUDGET):
-        raise TopologyError(f"{edge}: budget {shown(budget)} is not a number of tokens up to {MAX_BUDGET}")
-    if type(gate) not in (int, float) or not 0.0 <= gate <= 1.0:
-        raise TopologyError(f"{edge}: gate {shown(gate)} is not a probability from 0 to 1")
-    if type(fallback) is not bool:
-        raise TopologyError(f"{edge}: fallback {shown(fallback)} is not true or false")
-    return budget, float(gate), fallback
-
-
-def _depths(names: Sequence[str], edges: Sequence[_Link]) -> dict[str, int]:
-    """Longest-path layer of each node, 1-based. Raises on a cycle."""
-    readers: dict[str, list[str]] = {name: [] for name in names}
-    unread = dict.fromkeys(names, 0)  # how many of a node's sources still wait for their layer
-    for source, target, *_ in edges:
-        readers[source].append(target)
-        unread[target] += 1
-    depth: dict[str, int] = {}
-    ready = [name for name in names if not unread[name]]
-    layer = 1
-    while ready:  # ready are those whose last source stood one layer below: their longest path
-        following = []
-        for name in ready:
-            depth[name] = layer
-            for target in readers[name]:
-                unread[target] -= 1
-                if not unread[target]:
-                    following.append(target)
-        ready = following
-        layer += 1
-    waiting = {name for name in names if unread[name]}
-    # Nodes that only lie behind a cycle are not part of it: drop those no waiting node depends on.
-    while dead := {name for name in waiting if not waiting.intersection(readers[name])}:
-        waiting -= dead
-    if waiting:
-        raise TopologyError(f"the graph has a cycle through {', '.join(sorted(waiting))}")
-    return depth
-
-
-def _sees(name: str, layer: int, index: int, width: int, question: str | Mapping[str, str]) -> str:
-    """What one node sees of the question under a mode or an explicit mapping."""
+def _sees(
+    name: str, layer: tuple[int, int], index: tuple[int, int], question: str | Mapping[str, str]
+) -> str:
+    """What one node sees under a mode or an explicit mapping; ``layer`` and ``index`` are (number, of)."""
     if isinstance(question, Mapping):
         return question.get(name, "all")
     if question not in QUESTION_MODES:
         raise TopologyError(unknown("question mode", question, QUESTION_MODES))
-    if question == "all":
-        return "all"
-    if layer > 1:
+    if question in ("all", "hints"):
+        return question
+    if question == "layers":
+        return f"{layer[0]}/{layer[1]}"
+    if layer[0] > 1:
         return "none" if question == "first" else "stem"
-    return "all" if question == "first" else f"{index}/{width}"
+    return "all" if question == "first" else f"{index[0]}/{index[1]}"
 
 
 def _check(nodes: tuple[NodeSpec, ...], edges: tuple[Edge, ...]) -> None:
@@ -352,7 +271,7 @@ def _check(nodes: tuple[NodeSpec, ...], edges: tuple[Edge, ...]) -> None:
     rows = range(len(nodes))
     if any(not (e.source in rows and e.target in rows and e.source < e.target) for e in edges):
         raise TopologyError("edges must lead from earlier to later nodes of the topological order")
-    _links(names, [(names[e.source], names[e.target], *_settings(e)) for e in edges])
+    links_of(names, [(names[e.source], names[e.target], *_settings(e)) for e in edges])
     heard = {edge.source for edge in edges}
     silent = [name for row, name in enumerate(names) if row not in heard]
     if len(silent) != 1:
@@ -364,9 +283,10 @@ def _check(nodes: tuple[NodeSpec, ...], edges: tuple[Edge, ...]) -> None:
     readers = {edge.target for edge in edges}
     for row, node in enumerate(nodes):
         share = _SHARE.fullmatch(node.question)
-        if node.question not in ("all", "none", "stem") and not share:
+        if node.question not in ("all", "none", "stem", "hints") and not share:
             raise TopologyError(
-                f"node {node.name!r}: question {shown(node.question)} is not 'all', 'none', 'stem' or 'i/n'"
+                f"node {node.name!r}: question {shown(node.question)} is not 'all', 'none', 'stem', 'hints' "
+                "or 'i/n'"
             )
         if share and int(share[1]) > int(share[2]):
             raise TopologyError(

@@ -20,7 +20,8 @@ from itertools import pairwise
 
 from neuromas.core.errors import TopologyError, shown, unknown
 from neuromas.core.seeds import derive
-from neuromas.topology.graph import MAX_NODES, Topology
+from neuromas.topology.graph import Topology
+from neuromas.topology.links import MAX_NODES
 
 FORMS = "widths such as 2-2-1, chain:N, tree:K,H or parallel:N, then any of +skip +residual +sparse:P[,SEED]"
 _MOST = 8  # modifiers in one text

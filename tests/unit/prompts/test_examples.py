@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -144,6 +145,9 @@ def test_who_reads_them_is_what_the_file_says():
 def test_they_come_back_from_a_manifest():
     data = json.loads(json.dumps(to_list([ONE, TWO])))
     assert from_list(data) == (ONE, TWO)
+    assert all("stems" not in one for one in data), "as versions before this one wrote them"
+    asked = replace(ONE, stems=(("What is A + B?", "What is A * B?"), ("What is A - B?",)))
+    assert from_list(json.loads(json.dumps(to_list([asked])))) == (asked,)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
+from dataclasses import replace
 from importlib import resources
 
 import pytest
@@ -26,6 +27,7 @@ from neuromas.prompts.build import (
 from neuromas.prompts.codec import ByteCodec
 from neuromas.prompts.template import built_in
 from neuromas.tasks import make_task
+from neuromas.topology.files import load_topology
 from neuromas.topology.graph import Topology
 
 CODEC = ByteCodec()
@@ -132,6 +134,7 @@ def test_as_many_messages_as_edges():
         ("3/3", "The largest of: 4 1"),
         ("4/4", "The largest of: 1"),
         ("stem", "The largest of:"),
+        ("hints", "3 9 4 1 " + PROBLEM.question),
         ("none", None),
     ],
 )
@@ -173,6 +176,37 @@ def test_parts_that_ask_are_read_without_the_stem():
     assert question_for(reader, 1, problem) == "What is A * B?"
     alone = make_task("arithmetic", {"ask": True, "depth": 1}).problem("train", 0)
     assert question_for(Topology.parse("1"), 0, alone) == alone.question
+
+
+STEMS = (("1 + 2?", "3 + 4?", "5 + 6?", "7 + 8?"), ("A + B?", "A * B?"), ("A - B?",))
+
+
+@pytest.mark.parametrize(
+    ("shape", "asked"),
+    [
+        ("tree:2,3", ["1 + 2?", "3 + 4?", "5 + 6?", "7 + 8?", "A + B?", "A * B?", "A - B?"]),
+        ("tree:2,2", ["A + B?", "A * B?", "A - B?"]),
+        ("2-1", ["A - B?"]),
+        ("4-2-1", ["all of it", "all of it", "A - B?"]),
+        ("4-1", ["all of it"]),
+        ("1-1", ["all of it"]),
+    ],
+)
+def test_a_reader_is_asked_about_the_messages_it_reads(shape, asked):
+    """Else, where more or fewer answers come in than its letters say, what is asked of the whole."""
+    topology = load_topology(shape, "split")
+    parts = tuple("abcdefgh")
+    problem = Problem("p", "q", "a", parts=parts, stem="all of it", alone=True, stems=STEMS)
+    readers = [node for node in range(len(topology.nodes)) if topology.incoming(node)]
+    assert [question_for(topology, node, problem) for node in readers] == asked
+
+
+def test_in_a_chain_every_layer_reads_its_share():
+    chain = load_topology("1-1-1", "layers")
+    problem = Problem("p", "q", "a", parts=("a?", "b?", "c?"), alone=True)
+    assert [question_for(chain, node, problem) for node in range(3)] == ["a?", "b?", "c?"]
+    with pytest.raises(PromptError, match="reads share 1/3 .* 2 parts"):
+        [question_for(chain, node, replace(problem, parts=("a?", "b?"))) for node in range(3)]
 
 
 def test_too_few_parts_name_the_node_and_the_problem():

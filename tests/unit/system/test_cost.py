@@ -15,7 +15,8 @@ from neuromas.models.dims import TINY, Dims, read_dims
 from neuromas.prompts.codec import ByteCodec
 from neuromas.system.cost import Load, Reading, estimate, readings
 from neuromas.system.network import assign
-from neuromas.topology.graph import MAX_BUDGET, Topology
+from neuromas.topology.graph import Topology
+from neuromas.topology.links import MAX_BUDGET
 from neuromas.topology.shapes import build_shape
 
 SMALL = Load(question_tokens=10, message_tokens=3, answer_tokens=4, problems=2, samples=3)

@@ -81,6 +81,7 @@ def test_what_need_not_be_said_has_defaults():
         (breaks(score=lambda self, p, t: sys.exit(0)), "called sys.exit(0)"),
         (breaks(problem=lambda self, s, i: sys.exit(0)), "raised SystemExit: 0"),
         (breaks(problem=lambda self, s, i: Problem("p", "q", "a", parts=("a", 1))), "are not texts"),
+        (breaks(problem=lambda self, s, i: Problem("p", "q", "a", stems=("ab", 1))), "are not texts"),
         (breaks(problem=lambda self, s, i: Problem("p", f"q{i}", "a")), "have the same id 'p'"),
         (breaks(problem=lambda self, s, i: Problem(f"{s}-{i}", f"{i and time.time_ns()}", "a")), ", 1) is "),
     ],

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuromas.core.errors import TopologyError, shown
-from neuromas.topology.graph import MAX_NODES, Topology
+from neuromas.topology.graph import Topology
+from neuromas.topology.links import MAX_NODES
 from neuromas.topology.shapes import build_shape, is_shape
 
 DEEP = {"2-2-1", "3-1", "4-4-1", "2-3-2-1", "5-4-3-2-1", "1", "chain:1", "chain:6", "tree:2,3", "tree:3,2"}

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from topologies import random_topologies
 
 from neuromas.core.errors import TopologyError
-from neuromas.topology.graph import MAX_NODES, Edge, NodeSpec, Topology
+from neuromas.topology.graph import Edge, NodeSpec, Topology
+from neuromas.topology.links import MAX_NODES
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,8 @@ def test_bad_widths_are_named(text, says):
         ("all", ["all", "all", "all"]),
         ("first", ["all", "all", "none"]),
         ("split", ["1/2", "2/2", "stem"]),
+        ("layers", ["1/2", "1/2", "2/2"]),
+        ("hints", ["hints", "hints", "hints"]),
     ],
 )
 def test_question_modes(mode, sees):

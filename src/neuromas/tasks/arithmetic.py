@@ -1,0 +1,120 @@
+"""Nested expressions over small whole numbers: ``(3 + 4) * (2 + 1)``."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from random import Random
+
+from neuromas.core.errors import TaskError
+from neuromas.core.task import Problem
+from neuromas.tasks.compositional import ExactSource, letters
+from neuromas.tasks.trees import Tree, answers, check_parts, level, named, steps
+
+_OPERATORS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
+CUTS = ("joints", "shifted")
+
+
+@dataclass(frozen=True)
+class Arithmetic(ExactSource):
+    """A complete binary tree of operations; parts are its ``parts`` subtrees.
+
+    The stem carries the upper operations with letters for the parts ("What is A * B?"), so stem and
+    parts say all. A part reads "A = 3 + 4", or with ``ask`` is a question of its own, "What is 3 + 4?",
+    as a small language model has met it before; then only nodes that read the stem know the letters.
+    ``levels`` has an operator a level, lowest first, the last one going on, in place of drawn ``operators``.
+    Optimum: every part passes on its value, the reader combines them.
+
+    With ``cut = "shifted"`` the parts are cut one number behind the joints, "(3 + 4) * (2" and "+ 1)": a
+    control. They still say all, and readers are asked as at the joints, but a part has no right answer.
+    """
+
+    depth: int
+    operators: str
+    max_operand: int
+    modulo: int
+    parts: int
+    ask: bool = False
+    levels: str = ""
+    cut: str = "joints"
+
+    def __post_init__(self) -> None:
+        for key, chosen in (("operators", self.operators), ("levels", self.levels)):
+            if set(chosen) - set(_OPERATORS) or not (chosen or key == "levels"):
+                raise TaskError(
+                    f"task 'arithmetic': {key} = {chosen!r} must be some of {''.join(_OPERATORS)!r}"
+                )
+        check_parts("arithmetic", self.parts, self.depth)
+        if self.cut == "shifted" and not 2 <= self.parts < 2**self.depth:
+            raise TaskError(
+                f"task 'arithmetic': cut = 'shifted' needs parts of two numbers or more: parts from 2 to "
+                f"2**(depth - 1) = {2 ** (self.depth - 1)}, not {self.parts}"
+            )
+
+    def draw(self, seed: int) -> Problem:
+        """A problem; ``meta["values"]`` holds the value of every subtree, without the modulo."""
+        rng = Random(seed)
+        tree = self._tree(rng, self.depth)
+        cut = self.parts.bit_length() - 1  # level of the parts: 0 is the root
+        subtrees = level(tree, cut)
+        names = letters(self.parts)
+        tail = f" modulo {self.modulo}" if self.modulo else ""
+        whole = _render(tree, tail != "")
+        answer = str(_value(tree) % self.modulo if self.modulo else _value(tree))
+        question = f"What is {whole}{tail}?"
+        pieces = [_render(sub) for sub in subtrees] if self.cut == "joints" else _shifted(whole, self.parts)
+        asked = [f"What is {piece}?" for piece in pieces] if self.parts > 1 else [question]
+        told = [f"{name} = {piece}" for name, piece in zip(names, pieces, strict=True)]
+        local = (*answers(tree, cut, _value)[:-1], (answer,))
+        return Problem(
+            id="",
+            question=question,
+            answer=answer,
+            kind="number",
+            parts=tuple(asked if self.ask else told),
+            stem=f"What is {_render(named(tree, cut, iter(names)), tail != '')}{tail}?",
+            meta={
+                "values": tuple(_value(sub) for sub in subtrees),
+                "local": local if self.cut == "joints" else local[-1:],
+            },
+            alone=self.ask,
+            stems=self._stems(tree, cut, tail) if self.ask else (),
+        )
+
+    def _stems(self, tree: Tree, cut: int, tail: str) -> tuple[tuple[str, ...], ...]:
+        """What readers are asked, level by level; the modulo is the root's."""
+        found = [[f"What is {_render(step)}?" for step in row] for row in steps(tree, cut)]
+        if found:
+            found[-1] = [f"What is {_render(step, tail != '')}{tail}?" for step in steps(tree, cut)[-1]]
+        return tuple(map(tuple, found))
+
+    def _tree(self, rng: Random, depth: int) -> Tree:
+        if depth == 0:
+            return rng.randint(1, self.max_operand)
+        left = self._tree(rng, depth - 1)
+        own = self.levels[min(depth, len(self.levels)) - 1] if self.levels else rng.choice(self.operators)
+        return (left, own, self._tree(rng, depth - 1))
+
+
+def _value(tree: Tree) -> int:
+    """The value of an expression: a number, or (left, operator, right)."""
+    if not isinstance(tree, tuple):
+        return int(tree)
+    return int(_OPERATORS[tree[1]](_value(tree[0]), _value(tree[2])))
+
+
+def _render(tree: Tree, bracket: bool = False) -> str:
+    """The expression as text, every inner operation in brackets."""
+    if not isinstance(tree, tuple):
+        return str(tree)
+    text = f"{_render(tree[0], True)} {tree[1]} {_render(tree[2], True)}"
+    return f"({text})" if bracket else text
+
+
+def _shifted(expression: str, parts: int) -> list[str]:
+    """The text in ``parts`` pieces, every cut one number behind the joint of two subtrees."""
+    ends = [match.end() for match in re.finditer(r"[0-9]+", expression)]
+    each = len(ends) // parts
+    cuts = [0, *(ends[each * i] for i in range(1, parts)), len(expression)]
+    return [expression[a:b].strip() for a, b in itertools.pairwise(cuts)]
