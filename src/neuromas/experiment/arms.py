@@ -11,7 +11,7 @@ from neuromas.config import Section
 from neuromas.core.choices import Messages, Told
 
 WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-SECTIONS = ("model", "engine", "network", "task", "train", "growth", "alarms", "evaluate", "run")
+SECTIONS = ("model", "engine", "network", "task", "train", "growth", "lift", "alarms", "evaluate", "run")
 FORMS = ("pair", "table")  # of a stage
 Name = Annotated[str, Field(pattern=WORD)]
 Pair = Annotated[tuple[str, int], Field(strict=False)]
@@ -59,6 +59,7 @@ class Arm(Section):
     task: dict[str, Any] = _section("task")
     train: dict[str, Any] = _section("train")
     growth: dict[str, Any] = _section("growth")
+    lift: dict[str, Any] = _section("lift")
     alarms: dict[str, Any] = _section("alarms")
     evaluate: dict[str, Any] = _section("evaluate")
     run: dict[str, Any] = _section("run")

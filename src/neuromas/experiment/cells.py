@@ -13,7 +13,7 @@ import tomli_w
 from neuromas.config import Config, identity, make_config
 from neuromas.core.errors import RunError
 from neuromas.experiment.arms import Arm
-from neuromas.experiment.levels import Level, levels, stage_configs
+from neuromas.experiment.levels import Level, levels
 from neuromas.experiment.plan import Plan
 from neuromas.experiment.size import Size, size_of
 from neuromas.storage import MANIFEST, Run, read_json, write_atomic
@@ -64,7 +64,7 @@ class Cell:
     config: Config
     source: Arm
     stage: int
-    levels: tuple[Level, ...] = (Level(),)
+    levels: tuple[Level, ...]
     start: Start | None = None
     size: Size = Size()
 
@@ -150,9 +150,9 @@ class Cell:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One row for every stage: where its test evaluation is, as plain data for the report."""
-        stages = stage_configs(self.config)
-        asked = stages[self.stage - 1 : self.stage] if self.arm.of else stages
-        for stage, (config, level) in enumerate(zip(asked, self.levels, strict=True), start=1):
+        trained = self.config.shapes
+        shapes = trained[self.stage - 1 : self.stage] if self.arm.of else trained
+        for stage, ((shape, _), level) in enumerate(zip(shapes, self.levels, strict=True), start=1):
             yield {
                 "task": self.task,
                 "level": level.name,
@@ -161,7 +161,7 @@ class Cell:
                 "system": self.arm.line,
                 "stage": stage,
                 "seed": self.seed,
-                "shape": config.network.topology,
+                "shape": shape,
                 "votes": self.arm.votes if self.arm.voting else None,
                 "asked": "" if self.arm.voting or not self.arm.of else _way(self.arm),
                 "run": str(self.run),
@@ -236,7 +236,7 @@ def stage_folder(path: Path, stage: int) -> Path:
     Raises RunError if the run has no such stage or the checkpoint is no longer there.
     """
     run = Run.open(path)
-    last = len(stage_configs(make_config(run.read("config.json"))))
+    last = len(make_config(run.read("config.json")).shapes)
     if not 1 <= stage <= last:
         raise RunError(f"{path} has no stage {stage} (valid: 1 to {last})")
     if stage == last:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from neuromas.config import Config
+from neuromas.config import Config, at_stage
 from neuromas.tasks import make_task
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Level:
 
 def stage_configs(config: Config) -> list[Config]:
     """The ordinary configuration of every stage of a run."""
-    return [config] * max(1, len(config.growth.stages))
+    return [at_stage(config, index) for index in range(len(config.shapes))]
 
 
 def levels(plan: Plan, label: str) -> dict[tuple[str, int], Level]:
@@ -48,7 +48,9 @@ def levels(plan: Plan, label: str) -> dict[tuple[str, int], Level]:
     for place, asked in tasks.items():
         key = repr(asked)
         groups.setdefault(drawn[key], []).append(place)
-    shared = [_shared([{"task": tasks[place][0], **tasks[place][1]} for place in group]) for group in groups.values()]
+    shared = [
+        _shared([{"task": tasks[place][0], **tasks[place][1]} for place in group]) for group in groups.values()
+    ]
     everywhere = _shared(shared)
     found: dict[tuple[str, int], Level] = {}
     for number, (group, options) in enumerate(zip(groups.values(), shared, strict=True), start=1):
@@ -73,5 +75,5 @@ def _first(name: str, options: _Options) -> object:
 def _shared(several: Sequence[_Options]) -> dict[str, Any]:
     """What all of these say."""
     return {
-        key: value for key, value in several[0].items() if all(one.get(key, None) == value for one in several)
+        key: value for key, value in several[0].items() if all(one.get(key) == value for one in several)
     }

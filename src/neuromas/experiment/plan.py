@@ -67,8 +67,9 @@ class Plan(Section):
         if "seed" in self.base:
             raise ValueError("base.seed has no effect: an experiment has seeds")
         growth = self.base.get("growth", {})
-        if isinstance(growth, Mapping) and "stages" in growth:
-            raise ValueError("base.growth.stages has no effect: arms have stages of their own")
+        for key, held in (("growth.stages", growth), ("growth.parent", growth), ("stages", self.base)):
+            if isinstance(held, Mapping) and key.rpartition(".")[2] in held:
+                raise ValueError(f"base.{key} has no effect: arms have stages and a start of their own")
         if self.tasks and "task" in self.base:
             raise ValueError("base.task has no effect where there are tasks")
         for arm in self.arms:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuromas.config import ModelConfig
+from neuromas.config.sections import ModelConfig
 from neuromas.core.errors import ModelError
 from neuromas.models.dims import read_dims
 
