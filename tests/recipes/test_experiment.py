@@ -153,7 +153,8 @@ def test_a_whole_experiment_again_and_in_parts(mini, tmp_path, cells, cli):
     assert again.strip() in said
     assert numbers(out) == first, "a report writes what it says"
     status, table, _ = cli("experiment", mini, "--out", out, "--report", "--csv")
-    assert table.startswith("arm:stage,network,nodes,steps,calls,tokens,calls/question,accuracy,each seed\n")
+    costs = "steps,calls,read,written,FLOPs,trainable,calls/question"
+    assert table.startswith(f"arm:stage,network,nodes,{costs},accuracy,each seed\n")
     assert "small:2,grown:2,2,12," in table, "comparisons, too"
     assert cli("report", out)[1].split("\ncomparisons: ")[0] in again
     assert "--csv goes with --report" in cli("experiment", mini, "--out", out, "--csv")[2]

@@ -123,7 +123,7 @@ def _smallest(cells: Sequence[Cell]) -> str:
 
 def _report(plan: Plan, cells: Sequence[Cell], out: Path, form: str) -> str:
     """The tables; everything is kept beside the cells."""
-    from neuromas.report.chart import experiment_svg
+    from neuromas.report.chart import depth_svg, experiment_svg
     from neuromas.report.experiment import experiment_blocks
     from neuromas.report.results import as_json, results
     from neuromas.report.writers import WRITERS
@@ -143,7 +143,11 @@ def _report(plan: Plan, cells: Sequence[Cell], out: Path, form: str) -> str:
     kept = {"experiment": plan.model_dump(mode="json"), "about": about(), **found}
     write_atomic(out / "results.json", as_json(kept) + "\n")
     write_atomic(out / "figure.svg", experiment_svg(found, plan.name))
-    return text if form else f"{text}wrote {visible(str(out / 'results.json'))} and figure.svg\n"
+    over_depth, also = depth_svg(found, plan.name), " and figure.svg"
+    if over_depth:
+        write_atomic(out / "depth.svg", over_depth)
+        also = ", figure.svg and depth.svg"
+    return text if form else f"{text}wrote {visible(str(out / 'results.json'))}{also}\n"
 
 
 class _Lines:

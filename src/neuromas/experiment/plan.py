@@ -112,7 +112,7 @@ class Plan(Section):
         while source := self.source(found[-1]):
             if source[0] in found:
                 way = " -> ".join(one.name for one in [*found, source[0]])
-                raise ValueError(f"arm {arm.name!r} can never start, as each of these starts with the next: {way}")
+                raise ValueError(f"arm {arm.name!r} can never start: each starts with the next of {way}")
             found.append(source[0])
         return found[1:]
 
@@ -141,7 +141,7 @@ class Plan(Section):
         return [task.folder for task in self.tasks] or [self._task().replace("/", "-")]
 
     def config(self, arm: Arm, label: str, seed: int, parent: str = "") -> Config:
-        """The configuration of one run; ``parent`` is the run it starts with. Raises ConfigError naming the arm."""
+        """The configuration of one run, which starts with ``parent``. Raises ConfigError naming the arm."""
         data: dict[str, Any] = {**self.base, "seed": seed}
         for task in self.tasks:
             if task.folder == label:
@@ -311,8 +311,8 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "value_error":
         return str(first["msg"]).removeprefix("Value error, ")
     parts = first["loc"]
-    said = [part for before, part in zip((None, *parts), parts) if part not in FORMS or type(before) is not int]
-    key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in said)[1:]
+    places = [part for i, part in enumerate(parts) if part not in FORMS or type(parts[i - 1]) is not int]
+    key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in places)[1:]
     if first["type"] == "extra_forbidden":
         model = _VALID.get(str(parts[0]), Plan) if len(parts) > 1 else Plan
         return unknown("key", key, model.model_fields)
