@@ -119,7 +119,7 @@ def _valid(spec: dict[str, Any]) -> str:
         if choices in spec:
             return ", ".join(f"`{value}`" for value in spec[choices])
     if spec["type"] not in ("integer", "number"):
-        return {"string": "text", "object": "table"}[spec["type"]]
+        return {"string": "text", "object": "table", "boolean": "`true` or `false`"}[spec["type"]]
     kind = "whole, " if spec["type"] == "integer" else ""
     low = f"from {spec['minimum']:,g}" if "minimum" in spec else f"above {spec['exclusiveMinimum']:g}"
     if "maximum" in spec:

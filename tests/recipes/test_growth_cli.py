@@ -173,3 +173,44 @@ def test_what_is_refused_is_one_line_and_nothing_is_written(parent, cli, empty, 
     assert says in err
     assert sorted(path.name for path in empty.iterdir()) == sorted(files)
     assert sorted(parent.parent.iterdir()) == before
+
+
+def test_grow_by_copies_prints_its_map_and_keeps_it(heir, cli, empty):
+    words = ["grow", str(heir), "--to", "tree:2,2", "--steps", "1", "--run", "tree", "network.question=first"]
+    status, out, err = cli(*words, "--copy", "--map", "1.3=1.2", "2.2=1.1")
+    assert status == 0, err
+    lines = ["1.1 2.2 = copy of 1.1", "1.2 1.3 1.4 = copy of 1.2", "2.1 3.1 = copy of 2.1"]
+    assert out.splitlines()[:3] == lines, "before training"
+    manifest = json.loads((Run.open(Path("tree")).checkpoints()[-1] / MANIFEST).read_text())
+    assert manifest["lineage"][-1]["copies"]["2.2"] == "1.1"
+    assert len(set(manifest["assignment"])) == 7
+    told = cli("lineage", "tree")[1]
+    assert "copy 1.1 to 1.1 2.2" in told
+    assert "exact copies; every node is told its own position" in told
+    assert all(f"    {line}\n" in told for line in lines)
+    again = [*words[:2], "--to", "tree:2,2", "--steps", "1", "--run", "tied", "growth.tied=true"]
+    assert cli(*again, "--copy", "network.question=first")[0] == 0
+    manifest = json.loads((Run.open(Path("tied")).checkpoints()[-1] / MANIFEST).read_text())
+    assert manifest["assignment"] == [0, 2, 0, 2, 1, 1, 1], "rows of the parent"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--copy", "--map", "9.9=1.1"], "9.9"),
+        (["--copy", "--map", "1.1=7"], "trained node in growth.map"),
+        (["--copy", "--map", "1.1"], "is not new=old"),
+        (["--map", "1.1=1.1"], "needs --copy"),
+        (["growth.map={'1.1' = '1.1'}"], "needs growth.init = 'copy'"),
+        (["--copy", "--map", "1.2=2.1", "1.4=2.1"], "no new node copies the trained node '1.2'"),
+    ],
+)
+def test_maps_that_are_no_maps_are_one_line_and_write_nothing(heir, cli, empty, words, says):
+    options = [word for word in words if not word.startswith("growth.")]
+    settings = [word for word in words if word.startswith("growth.")]
+    status, out, err = cli(
+        "grow", str(heir), "--to", "tree:2,2", "--steps", "1", "--run", "x", *settings, *options
+    )
+    assert (status, out, len(err.splitlines())) == (2, "", 1), err
+    assert says in err
+    assert not list(empty.iterdir())

@@ -72,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
         failures = outcome.failures
         if outcome.interrupted:
             done = sum(cell.finished for cell in chosen)
-            again = f"neuromas experiment {shlex.quote(args.path)} --out {shlex.quote(str(out))}{_parts(args)}"
+            again = (
+                f"neuromas experiment {shlex.quote(args.path)} --out {shlex.quote(str(out))}{_parts(args)}"
+            )
             print(f"stopped; {done} of {len(chosen)} cells are finished; continue with: {visible(again)}")
             return INTERRUPTED
     print(_report(plan, cells, out, args.form), end="")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from neuromas.cli.network import RUN, add_trust, allow, there
 from neuromas.cli.options import name, whole
 from neuromas.cli.watching import train_in
+from neuromas.core.errors import ConfigError, shown
 from neuromas.storage import check_free
 
 _STEPS = 10_000_000
@@ -19,6 +21,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="RUN", help=RUN)
     parser.add_argument("--to", type=name, required=True, metavar="SHAPE", help="the larger topology")
     parser.add_argument("--steps", required=True, type=whole(_STEPS), help="steps to train it")
+    parser.add_argument("--copy", action="store_true", help="every node is a copy of a trained one")
+    parser.add_argument(
+        "--map", nargs="+", default=(), type=name, metavar="NEW=OLD", help="who copies whom, with --copy"
+    )
     parser.add_argument("--run", type=name, dest="directory", metavar="DIR", help="directory of the new run")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="overrides, e.g. growth.init=clone")
     add_trust(parser)
@@ -33,9 +39,26 @@ def run(args: argparse.Namespace) -> int:
     shape = "".join(c if c.isalnum() or c in "-." else "_" for c in args.to)
     directory = Path(args.directory or f"{Path(args.path)}-to-{shape}")
     check_free(directory)  # before torch is loaded
-    from neuromas.growth.parent import child_config
+    from neuromas.growth.parent import child_config, copies_of
+    from neuromas.report.lineage import copies_lines
+    from neuromas.report.terminal import visible
     from neuromas.training.run import start
 
     allow(args, Path(args.path))
-    config = child_config(Path(args.path), args.to, args.steps, args.settings)
+    config = child_config(Path(args.path), args.to, args.steps, [*_copying(args), *args.settings])
+    if copies := copies_of(Path(args.path), config):
+        print("\n".join(map(visible, copies_lines(copies))), flush=True)
     return train_in(directory, lambda progress: start(config, directory, progress))
+
+
+def _copying(args: argparse.Namespace) -> list[str]:
+    """What --copy and --map say, as overrides."""
+    pairs = [text.partition("=") for text in args.map]
+    if wrong := [text for text, (new, _, old) in zip(args.map, pairs, strict=True) if not (new and old)]:
+        raise ConfigError(f"--map {shown(wrong[0])} is not new=old, two names of nodes")
+    if args.map and not args.copy:
+        raise ConfigError("--map says which nodes are copies of which: it needs --copy")
+    if not args.copy:
+        return []
+    table = ", ".join(f"{json.dumps(new)} = {json.dumps(old)}" for new, _, old in pairs)
+    return ["growth.init=copy", f"growth.map={{{table}}}"]

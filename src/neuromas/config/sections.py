@@ -203,9 +203,14 @@ class GrowthConfig(Section):
         (), strict=False, description="[shape, steps] of every stage; empty: one network"
     )
     parent: str = Field("", description="a trained run to start from instead of new adapters")
-    init: Literal["zero", "clone", "passthrough", "gate", "clone+gate", "passthrough+gate"] = Field(
-        "gate", description="how new nodes begin, and whether their messages are faded in"
+    init: Literal["zero", "clone", "passthrough", "gate", "clone+gate", "passthrough+gate", "copy"] = Field(
+        "gate",
+        description="how new nodes begin and whether they are faded in; copy: growth by substitution",
     )
+    map: dict[str, str] = Field(
+        {}, description="new node -> the trained node it copies, with init = copy; others by their places"
+    )
+    tied: bool = Field(False, description="with init = copy: copies share the adapter of what they copy")
     noise: float = Field(1e-3, ge=0, le=1e6, description="standard deviation added to B of a cloned adapter")
     anneal: float = Field(0.2, gt=0, le=1, description="share of a stage over which gates open")
     first: float = Field(0.2, ge=0, le=1, description="share of a stage in which others learn at old_rate")
@@ -238,6 +243,12 @@ class GrowthConfig(Section):
     def gated(self) -> bool:
         """Whether messages of new nodes are faded in."""
         return self.init.endswith("gate")
+
+    @model_validator(mode="after")
+    def _mapped(self) -> GrowthConfig:
+        if self.map and self.init != "copy":
+            raise ValueError(f"growth.map needs growth.init = 'copy', not {self.init!r}")
+        return self
 
     @model_validator(mode="after")
     def _rated(self) -> GrowthConfig:

@@ -29,9 +29,9 @@ def _section(name: str) -> Any:
 class Arm(Section):
     """One way to a network: one to train, as the base and the arm's sections say, or one asked in another way.
 
-    With ``stages`` it is trained through them, with ``start`` from the network another arm's stage ended with.
-    With ``of``, nothing is trained: another arm's network answers the test questions once more, by the
-    majority of ``votes`` passes sampled at ``temperature``, or greedily with altered ``messages`` or told
+    With ``stages`` it is trained through them, with ``start`` from the network with which another arm's stage
+    ended. With ``of``, nothing is trained: another arm's network answers the test questions once more, by
+    the majority of ``votes`` passes sampled at ``temperature``, or greedily with altered ``messages`` or told
     ``positions``.
     """
 

@@ -15,7 +15,7 @@ from neuromas.core.errors import RunError
 from neuromas.experiment.arms import Arm
 from neuromas.experiment.levels import Level, levels
 from neuromas.experiment.plan import Plan
-from neuromas.experiment.size import Size, size_of
+from neuromas.experiment.size import UNKNOWN, Size, size_of
 from neuromas.storage import MANIFEST, Run, read_json, write_atomic
 
 LAST = "test-after"
@@ -66,7 +66,7 @@ class Cell:
     stage: int
     levels: tuple[Level, ...]
     start: Start | None = None
-    size: Size = Size()
+    size: Size = UNKNOWN
 
     @property
     def name(self) -> str:
@@ -121,7 +121,7 @@ class Cell:
         return [*program, "train", str(file), "--run", str(self.run), "--continue"]
 
     def _settled(self) -> Config:
-        """The configuration with the folder of the network it begins with; one that has begun keeps its own."""
+        """The configuration with the folder of the network it begins with; a run keeps the one it has."""
         if self.start is None:
             return self.config
         begun = (self.run / "config.json").is_file()

@@ -49,7 +49,8 @@ def levels(plan: Plan, label: str) -> dict[tuple[str, int], Level]:
         key = repr(asked)
         groups.setdefault(drawn[key], []).append(place)
     shared = [
-        _shared([{"task": tasks[place][0], **tasks[place][1]} for place in group]) for group in groups.values()
+        _shared([{"task": tasks[place][0], **tasks[place][1]} for place in group])
+        for group in groups.values()
     ]
     everywhere = _shared(shared)
     found: dict[tuple[str, int], Level] = {}
@@ -74,6 +75,4 @@ def _first(name: str, options: _Options) -> object:
 
 def _shared(several: Sequence[_Options]) -> dict[str, Any]:
     """What all of these say."""
-    return {
-        key: value for key, value in several[0].items() if all(one.get(key) == value for one in several)
-    }
+    return {key: value for key, value in several[0].items() if all(one.get(key) == value for one in several)}

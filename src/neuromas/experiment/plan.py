@@ -248,9 +248,7 @@ def _check_votes(plan: Plan, arm: Arm, label: str) -> None:
         )
 
 
-def _rehearse(
-    plan: Plan, arm: Arm, label: str, parent: Topology | None
-) -> tuple[_Asked, list[Topology]]:
+def _rehearse(plan: Plan, arm: Arm, label: str, parent: Topology | None) -> tuple[_Asked, list[Topology]]:
     """The arm's configuration, task, estimator, stages and prompts; first test question and answer.
 
     None where the arm has the task that all have: nothing needs to be drawn.
@@ -260,7 +258,7 @@ def _rehearse(
     try:
         make_estimator(config.train)
         goals = check_stages(config, parent)
-        choose_template(config, goals[0])
+        choose_template(config, goals)
     except NeuromasError as error:
         raise type(error)(f"arm {arm.name!r}: {error}") from None
     if not any(one.task for one in plan.arms):

@@ -20,12 +20,15 @@ class Size:
     adapter: float | None = None
 
 
+UNKNOWN = Size()
+
+
 def size_of(model: ModelConfig) -> Size:
     """Parameters of a backbone and of an adapter; none of one whose measures are not on this disk."""
     try:
         dims = read_dims(model.backbone)
         each = dims.per_rank(model.targets)
     except ModelError:
-        return Size()
+        return UNKNOWN
     rank = sum(model.ranks) / len(model.ranks) if model.ranks else model.rank
     return Size(dims.body + dims.vocabulary * dims.hidden, each * rank)

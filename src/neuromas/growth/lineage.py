@@ -63,6 +63,8 @@ class _Entry(Saved):
     origin: dict[str, str]
     topology: dict[str, Any]
     spent: _Cost
+    copies: dict[str, str] | None = None
+    assignment: list[Count] | None = None
 
 
 class _Past(Saved):
@@ -115,12 +117,19 @@ class Lineage:
         return {int(step) for entry in own for step in (entry["step"], entry.get("best", entry["step"]))}
 
 
-def describe(change: Growth, parent: Topology, spent: Budget, step: int) -> dict[str, Any]:
+def describe(
+    change: Growth, parent: Topology, spent: Budget, step: int, assignment: Sequence[int] = ()
+) -> dict[str, Any]:
     """One entry: the parent and the step it ended with, what was done, which node is which, and its cost.
+
+    After a growth by substitution ``copies`` has of every node the one it copied. ``assignment`` is the
+    parent's, by which the growth can be undone.
 
     ``run`` is empty for an ancestor in the same run directory; ``best``, which a run adds, is the step of
     the checkpoint that grew.
     """
+    both = {**change.origin, **change.like}
+    copies = {node.name: both[node.name] for node in change.goal.nodes} if change.exact else {}
     return {
         "run": "",
         "step": step,
@@ -130,11 +139,19 @@ def describe(change: Growth, parent: Topology, spent: Budget, step: int) -> dict
         "origin": dict(change.origin),
         "topology": parent.to_dict(),
         "spent": asdict(spent),
+        **({"copies": copies} if copies else {}),
+        **({"assignment": list(assignment)} if assignment else {}),
     }
 
 
-def changed(before: Evaluation, after: Evaluation) -> dict[str, Any]:
-    """What the growth itself did to the answers on the validation problems, before any training."""
+def changed(before: Evaluation | None, after: Evaluation) -> dict[str, Any]:
+    """What the growth itself did to the answers on the validation problems, before any training.
+
+    ``before`` is None where the network before could not be asked the new stage's questions.
+    """
+    if before is None:
+        answers, accuracy = len(after.items), after.summary["accuracy"]
+        return {"answers": answers, "same_answers": None, "accuracy_before": None, "accuracy_after": accuracy}
     pairs = list(zip(before.items, after.items, strict=True))
     return {
         "answers": len(pairs),

@@ -25,8 +25,8 @@ class Growth:
     """One change of a topology.
 
     ``start`` is the transition with closed gates, ``goal`` the graph once they are open. ``origin`` maps
-    names of the goal to names of the old graph, ``like`` every new node to one it resembles; ``steps``
-    says in words what was done.
+    names of the goal to names of the old graph, ``like`` every new node to the old one it resembles, of which
+    it is an ``exact`` copy or not; ``steps`` says in words what was done.
     """
 
     start: Topology
@@ -34,6 +34,7 @@ class Growth:
     origin: Mapping[str, str]
     like: Mapping[str, str]
     steps: tuple[str, ...]
+    exact: bool = False
 
     @property
     def new(self) -> tuple[str, ...]:
@@ -290,7 +291,7 @@ def _likes(goal: Topology, origin: Mapping[str, str]) -> dict[str, str]:
         after = [name for name in (n.name for n in goal.nodes[row:]) if name in origin]
         choice = layer or sources or after[:1]
         likes[node.name] = choice[min(node.index - 1, len(choice) - 1)]
-    return likes
+    return {name: origin[like] for name, like in likes.items()}
 
 
 def _pruned(old: Topology, goal: Topology, step: str) -> Growth:

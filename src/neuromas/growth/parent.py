@@ -10,6 +10,7 @@ from typing import Any
 
 from neuromas.config import Config, apply_overrides, make_config
 from neuromas.core.errors import ConfigError, RunError, one_line
+from neuromas.growth.copies import step
 from neuromas.growth.lineage import Lineage, describe
 from neuromas.growth.operators import Growth, remove_edge, remove_node
 from neuromas.models.bundle import read_manifest
@@ -17,7 +18,8 @@ from neuromas.storage import MANIFEST, OPTIMISERS, Run, replace_folder, sweep
 from neuromas.system import trust
 from neuromas.system.assemble import Assembly
 from neuromas.system.saving import bundle_folder, load_bundle, save_bundle
-from neuromas.topology.files import says_question
+from neuromas.topology.files import load_topology, says_question
+from neuromas.topology.graph import Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,8 @@ def child_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = 
         data = make_config(read_manifest(folder)["config"]).model_dump(mode="json")
     except (KeyError, ConfigError) as error:
         raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
-    # rates are those of the parent's own stages
-    data["growth"] |= {"stages": [[shape, steps]], "parent": str(path), "lr": []}
+    # rates and maps are those of the parent's own stages
+    data["growth"] |= {"stages": [[shape, steps]], "parent": str(path), "lr": [], "map": {}}
     if says_question(shape):  # the file speaks for the new network; the parent's mode is not the user's word
         data["network"]["question"] = "auto"
     del data["network"]["topology"], data["train"]["steps"]
@@ -91,6 +93,20 @@ def child_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = 
     named = [text.partition("=")[0].strip() for text in overrides]
     trust.check(config, folder, named=[*named, "growth.parent", "network.topology"])  # PATH and --to
     return config
+
+
+def copies_of(path: Path, config: Config) -> dict[str, str]:
+    """Every node of the child's first network and the node of ``path``'s it copies; {} where it has new ones.
+
+    Raises TopologyError as the growth itself would.
+    """
+    if config.growth.init != "copy":
+        return {}
+    old = Topology.from_dict(read_manifest(bundle_folder(path))["topology"])
+    goal = load_topology(config.shapes[0][0], config.network.question)
+    change = step(old, goal, config.growth)
+    both = {**change.origin, **change.like}
+    return {node.name: both[node.name] for node in goal.nodes}
 
 
 def prune(path: Path, out: Path, node: str = "", edge: Sequence[str] = ()) -> Growth:

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from neuromas.config import Config, GrowthConfig
+from neuromas.config import Config, GrowthConfig, LiftConfig, at_stage
 from neuromas.core.choices import QUESTION_MODES
 from neuromas.core.errors import TopologyError
-from neuromas.growth.operators import Growth, at, grow
+from neuromas.growth.copies import step as step_of
+from neuromas.growth.operators import Growth, at
 from neuromas.topology.files import agreed_topology, load_topology
 from neuromas.topology.graph import Topology
+from neuromas.topology.views import under
+
+LEVELS = 4  # steps by which validation lifts a view
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,8 @@ class Stage:
 
     ``start`` and ``goal`` are the transition it began with and where that ends (None: it did not grow);
     ``new`` are the adapter rows that began in it, ``born`` those of all growths until now;
-    ``inherited`` are those that were trained before the last growth, or before this run.
+    ``inherited`` are those that were trained before the last growth, or before this run. ``level`` counts the
+    steps by which validation has lifted the view, where ``lift.way`` is "steps".
     """
 
     index: int
@@ -31,9 +36,12 @@ class Stage:
     new: tuple[int, ...] = ()
     born: tuple[int, ...] = ()
     inherited: tuple[int, ...] = ()
+    level: int = 0
 
     def followed_by(self, change: Growth, adapters: tuple[int, int], since: int, steps: int) -> Stage:
         """The stage after this one; ``adapters`` is how many there were before its change and are now."""
+        # copies are as well trained as what they copy, so all learn alike
+        adapters = (adapters[1], adapters[1]) if change.exact else adapters
         new = tuple(range(*adapters))
         index, born = self.index + 1, (*self.born, *new)
         grew = bool(change.steps) or index == 0  # in the first stage of a child all is inherited
@@ -74,6 +82,21 @@ class Stage:
         span = settings.anneal * self.steps
         return min(1.0, (step - self.since + 1) / span) if span > 0 else 1.0
 
+    def lifted(self, step: int, settings: LiftConfig) -> float:
+        """Probability that a node of an episode reads the last view at ``step``; 1 where there is one view."""
+        if not settings.view:
+            return 1.0
+        if settings.way == "linear":
+            risen = min(1.0, (step - self.since + 1) / max(1.0, settings.over * self.steps))
+        else:
+            risen = 1.0 if settings.way == "held" else self.level / LEVELS
+        return settings.start + (settings.end - settings.start) * risen
+
+    def raised(self, accuracy: float | None, settings: LiftConfig) -> Stage:
+        """The stage after a validation with views drawn as in training: lifted by a step if that is enough."""
+        enough = accuracy is not None and accuracy >= settings.at and self.level < LEVELS
+        return replace(self, level=self.level + 1) if enough else self
+
     def topology(self, step: int, settings: GrowthConfig) -> Topology | None:
         """The graph of this step; None if the stage did not change it."""
         if self.start is None or self.goal is None:
@@ -106,6 +129,7 @@ class Stage:
             "new": list(self.new),
             "born": list(self.born),
             "inherited": list(self.inherited),
+            **({"level": self.level} if self.level else {}),
         }
 
     @classmethod
@@ -117,29 +141,56 @@ class Stage:
         new = tuple(data["new"])
         born = tuple(data.get("born", new))  # 0.1.0 did not keep these two
         inherited = tuple(data.get("inherited", ()))
-        return cls(data["index"], data["since"], data["steps"], start, goal, new, born, inherited)
+        where = (data["index"], data["since"], data["steps"])
+        return cls(*where, start, goal, new, born, inherited, data.get("level", 0))
 
 
-def shapes(config: Config) -> list[tuple[str, int]]:
-    """The stages of a run: those configured, or the one network."""
-    return list(config.growth.stages) or [(config.network.topology, config.train.steps)]
+def stage_config(config: Config, index: int) -> Config:
+    """The ordinary configuration of a stage (from 0) as it is recorded; -1 is a child that has not grown yet."""
+    return settle(at_stage(config, max(0, index))) if config.stages else config
 
 
 def settle(config: Config) -> Config:
     """The configuration with ``network.question`` as its topologies have it: what a run records.
 
     "auto" becomes the one mode under which every topology is what its text or file says; it stays where
-    a file says more than a mode can. Raises TopologyError where a mode contradicts a file.
+    a file says more than a mode can, and where stages have views of their own. Raises TopologyError where a
+    mode contradicts a file.
     """
+    if config.stages:
+        for index in range(len(config.stages)):
+            settle(at_stage(config, index))
+        return config
     question = config.network.question
-    goals = [agreed_topology(shape, question) for shape, _ in shapes(config)]
+    goals = [agreed_topology(shape, question) for shape, _ in config.shapes]
     if question != "auto":
         return config
     for mode in QUESTION_MODES:
-        if goals == [load_topology(shape, mode) for shape, _ in shapes(config)]:
+        if goals == [load_topology(shape, mode) for shape, _ in config.shapes]:
             network = config.network.model_copy(update={"question": mode})
             return config.model_copy(update={"network": network})
     return config
+
+
+def goals(config: Config) -> list[Topology]:
+    """The graph with which each stage ends. Raises TopologyError."""
+    return [
+        load_topology(shape, at_stage(config, index).network.question)
+        for index, (shape, _) in enumerate(config.shapes)
+    ]
+
+
+def advance(here: Topology, goal: Topology, config: Config) -> Growth:
+    """The way from a network to a stage's ``goal``; ``config`` is that of the stage.
+
+    A trained node keeps what it reads, unless the stage lifts a view that it knows, or it is copied.
+    """
+    modes = config.lift.modes
+    copied = config.growth.init == "copy"
+    change = step_of(here, under(goal, modes[0]) if modes and not copied else goal, config.growth)
+    if not modes or copied:
+        return change
+    return replace(change, start=under(change.start, modes[1]), goal=under(change.goal, modes[1]))
 
 
 def check_stages(config: Config, parent: Topology | None) -> list[Topology]:
@@ -147,15 +198,13 @@ def check_stages(config: Config, parent: Topology | None) -> list[Topology]:
 
     Raises TopologyError naming the two stages between which there is no way.
     """
-    question = config.network.question
-    goals = [load_topology(shape, question) for shape, _ in shapes(config)]
-    here = parent
-    for number, goal in enumerate(goals, start=1):
-        if here is not None:
-            try:
-                here = grow(here, goal, config.growth.positions).goal
-            except TopologyError as error:
-                raise TopologyError(f"growth stage {number}: {error}") from None
-        else:
+    here, wanted = parent, goals(config)
+    for index, goal in enumerate(wanted):
+        if here is None:
             here = goal
-    return goals
+            continue
+        try:
+            here = advance(here, goal, stage_config(config, index)).goal
+        except TopologyError as error:
+            raise TopologyError(f"growth stage {index + 1}: {error}") from None
+    return wanted

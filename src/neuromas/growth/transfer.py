@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from neuromas.config import GrowthConfig
+from neuromas.core.errors import RunError
 from neuromas.core.seeds import derive
 from neuromas.growth.operators import Growth
 from neuromas.models.adapters import AdapterBank
@@ -22,11 +23,15 @@ from neuromas.topology.graph import Topology
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """A grown network, the adapter rows that are new, and of every node the row it had before."""
+    """A grown network, the adapter rows that are new, and of every node the row it had before.
+
+    ``copied`` are the new adapters that are exact copies, and of each the adapter it copies.
+    """
 
     network: Network
     new: tuple[int, ...]
     before: Mapping[int, int]
+    copied: Mapping[int, int] = field(default_factory=dict)
 
 
 def transfer(assembly: Assembly, change: Growth, seed: int) -> Grown:
@@ -35,23 +40,48 @@ def transfer(assembly: Assembly, change: Growth, seed: int) -> Grown:
     ``seed`` decides what is drawn for new adapters. Old nodes keep their adapter rows.
     """
     network, settings, share = assembly.network, assembly.config.growth, assembly.config.network.share
+    bank, first = assembly.model.bank, len(assembly.model.bank.parameters)
     old = {node.name: row for row, node in enumerate(network.topology.nodes)}
     before = {
         row: old[change.origin[node.name]]
         for row, node in enumerate(change.start.nodes)
         if node.name in change.origin
     }
-    assignment = _assignment(network, change, share, before)
-    bank, first = assembly.model.bank, len(assembly.model.bank.parameters)
-    rows = {node.name: row for row, node in enumerate(change.start.nodes)}
-    new = tuple(range(first, max(assignment) + 1))
+    came = {name: network.assignment[old[node]] for name, node in {**change.origin, **change.like}.items()}
+    if change.exact:
+        assignment = _copied(change, came, first, "all" if settings.tied else share)
+    else:
+        assignment = _assignment(network, change, share, before)
+    new, copied = tuple(range(first, max(assignment, default=0) + 1)), dict[int, int]()
     for row in new:
-        node = change.start.nodes[assignment.index(row)].name
-        like = assignment[rows[change.like[node]]]
-        bank.append(_begin(bank, like, settings, derive(seed, "grow", row)))
+        like = came[change.start.nodes[assignment.index(row)].name]
+        if change.exact:
+            bank.append(bank.parameters[like])
+            copied[row] = like
+        else:
+            bank.append(_begin(bank, like, settings, derive(seed, "grow", row)))
     assembly.publish()
     topology = change.start if settings.gated else change.goal
-    return Grown(replace(network, topology=topology, assignment=assignment), new, before)
+    return Grown(replace(network, topology=topology, assignment=assignment), new, before, copied)
+
+
+def _copied(change: Growth, came: Mapping[str, int], following: int, share: str) -> tuple[int, ...]:
+    """Adapter rows of copies; ``came`` is the row each node's original has, ``following`` the first free one.
+
+    Copies of one adapter share it, or one a layer, or have one each; the first to need it keeps the original.
+    A network that was tied is untied where its copies no longer share.
+    """
+    groups: dict[tuple[int, str], int] = {}
+    kept, rows = set[int](), list[int]()
+    for node in change.goal.nodes:
+        row = came[node.name]
+        group = row, {"all": "", "layer": str(node.layer)}.get(share, node.name)
+        if group not in groups:
+            groups[group] = following if row in kept else row
+            following += row in kept
+            kept.add(row)
+        rows.append(groups[group])
+    return tuple(rows)
 
 
 def _assignment(network: Network, change: Growth, share: str, before: Mapping[int, int]) -> tuple[int, ...]:
@@ -106,8 +136,15 @@ def undo(assembly: Assembly, entry: Mapping[str, Any]) -> Grown:
     parent = Topology.from_dict(entry["topology"])
     rows = {node.name: row for row, node in enumerate(network.topology.nodes)}
     image = {old: rows[new] for new, old in entry["origin"].items()}
-    assignment = tuple(network.assignment[image[node.name]] for node in parent.nodes)
+    # before 0.4.0 it was not kept, and no growth changed the adapter of an old node
+    assignment = tuple(
+        entry.get("assignment") or (network.assignment[image[node.name]] for node in parent.nodes)
+    )
     count = max(assignment) + 1
+    if count > len(bank.parameters) or len(assignment) != len(parent.nodes):
+        raise RunError(
+            f"a network's lineage is damaged: its parent names adapter {count - 1} of {len(bank.ranks)}"
+        )
     del bank.parameters[count:], bank.ranks[count:], bank.versions[count:]
     assembly.publish()
     before = {row: image[node.name] for row, node in enumerate(parent.nodes)}

@@ -18,7 +18,9 @@ def growth_line(entry: Mapping[str, Any]) -> str:
     """One growth in one line."""
     what = ", ".join(entry["operators"]) or "trained on"
     line = f"{entry['to']} ({what}"
-    if entry["new"]:
+    if entry.get("copies"):
+        line += f"; exact copies; every node is told its own position; optimisers {entry['optimiser']}"
+    elif entry["new"]:
         numbers = "keep their position numbers" if entry["positions"] == "keep" else "are renumbered"
         line += f"; init {entry['init']}; old nodes {numbers}; their optimisers {entry['optimiser']}"
     if "same_answers" not in entry:
@@ -31,6 +33,14 @@ def growth_line(entry: Mapping[str, Any]) -> str:
     return f"{line}): {same}, accuracy {before} -> {after}"
 
 
+def copies_lines(copies: Mapping[str, str]) -> list[str]:
+    """Which nodes copy which, a line for every trained one."""
+    found: dict[str, list[str]] = {}
+    for name, copied in copies.items():
+        found.setdefault(copied, []).append(name)
+    return [f"{' '.join(names)} = copy of {copied}" for copied, names in found.items()]
+
+
 def lineage_text(manifest: Mapping[str, Any]) -> str:
     """Every ancestor with its cost so far, the growth that followed, and the network itself."""
     lines = []
@@ -41,6 +51,7 @@ def lineage_text(manifest: Mapping[str, Any]) -> str:
             f"{parent}  {where}, step {entry['step']}: {_cost(entry['spent'])}",
             f"  └ {growth_line(entry)}",
         ]
+        lines += [f"    {line}" for line in copies_lines(entry.get("copies", {}))]
     topology, mark = Topology.from_dict(manifest["topology"]), _mark(manifest)
     lines += [mark] if mark else []
     return "\n".join(map(visible, [*lines, f"{topology}  {_cost(manifest['spent'])}"]))

@@ -30,9 +30,9 @@ def results(rows: Sequence[Row], compare: Sequence[Row]) -> dict[str, Any]:
     A row names a test evaluation: task, arm, stage, seed, shape, votes, run, evaluation, and which stage
     ``trained`` of how many ``of`` paid for it. It may say more: ``level`` (stages of one level are tested on
     the same questions) with its ``depth``, the ``system`` of a figure, what is ``asked`` otherwise, the
-    network the run has its ``start`` from, parameters of the backbone (``weights``) and of an ``adapter``. ``compare`` names task, two (arm, stage) and why. A point
-    has its ``seeds``, each with the ``scores`` of the task's questions in the order of ``items`` (None where
-    there is no score). Rows whose evaluation is not there are left out. Raises RunError with one line where
+    network the run has its ``start`` from, parameters of the backbone (``weights``) and of an ``adapter``.
+    ``compare`` names task, two (arm, stage) and why. A point has its ``seeds``, each with the ``scores`` of
+    the questions in the order of ``items`` (None where there is no score). Rows whose evaluation is not there are left out. Raises RunError with one line where
     one is damaged, or where two ask different questions under the same id.
     """
     points: dict[Key, list[dict[str, Any]]] = {}

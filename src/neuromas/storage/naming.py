@@ -20,7 +20,7 @@ def run_name(config: Config) -> str:
 
     It does not tell apart runs that differ elsewhere; the directory of one that is there is never taken.
     """
-    shapes = [shape for shape, _ in config.growth.stages] or [config.network.topology]
+    shapes = [shape for shape, _ in config.shapes]
     ends = shapes[:1] if shapes[0] == shapes[-1] else [shapes[0], "to", shapes[-1]]
     question = [] if config.network.question in ("auto", "all") else [config.network.question]
     model = _last(config.model.backbone)

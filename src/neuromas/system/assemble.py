@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from neuromas.config import Config, make_config
 from neuromas.core.errors import (
@@ -26,6 +25,7 @@ from neuromas.system.network import Network, assign
 from neuromas.system.prompting import (
     check_codec,
     choose_prompts,
+    shown_examples,
 )
 from neuromas.system.rollout import check_prompt
 from neuromas.tasks import make_task
@@ -63,13 +63,13 @@ def assemble(
     ranks: tuple[int, ...] = (),
     *,
     task: Task | None = None,
-    run: Path | None = None,
+    template: Template | None = None,
 ) -> Assembly:
     """Build everything a run needs. Raises NeuromasError with one line on anything impossible.
 
     ``topology``, ``assignment`` and ``ranks`` override the configured ones (a grown network has its own).
-    ``task`` is an object of the user's, which the configuration cannot name; ``run`` is a run that goes on,
-    which has its own copy of the prompt file.
+    ``task`` is an object of the user's, which the configuration cannot name; ``template`` are texts that were
+    chosen before (of a run that goes on, or has several stages).
     The configuration is the user's own: what it names is noted as theirs (see ``trust``).
     """
     trust.note_if_possible(config)
@@ -78,7 +78,7 @@ def assemble(
     check_task(graph, task)
     assignment = assignment or assign(graph, config.network.share)
     ranks = ranks or _ranks(config, max(assignment) + 1)
-    prompts = choose_prompts(config, task, graph, run)
+    prompts = choose_prompts(config, task, graph, template)
     rows = (assignment, ranks)
     assembly = around(config, task, graph, prompts, rows=rows, backbone=backbone)
     assembly.publish()
@@ -131,6 +131,17 @@ def around(
     )
     check_codec(network, config.model.backbone)
     return Assembly(config, network, model, task)
+
+
+def equipped(network: Network, config: Config, task: Task) -> Network:
+    """The network with a stage's limits and worked examples."""
+    limits, examples = config.network, shown_examples(config, task, 1)
+    return replace(
+        network,
+        message_tokens=limits.message_tokens,
+        answer_tokens=limits.answer_tokens,
+        examples=examples,
+    )
 
 
 def _check_style(config: Config, backbone: Backbone) -> None:

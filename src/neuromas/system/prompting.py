@@ -27,27 +27,38 @@ PROMPT = "prompt.toml"  # a prompt file's copy in a run or a checkpoint
 
 
 def choose_prompts(
-    config: Config, task: Task, topology: Topology, run: Path | None = None
+    config: Config, task: Task, topology: Topology, template: Template | None = None
 ) -> tuple[Template, tuple[Problem, ...]]:
     """Texts and worked examples of a new network. Raises PromptError, ConfigError or TaskError."""
-    template = choose_template(config, topology, run)
+    if template is None:
+        stages = [load_topology(shape, config.network.question) for shape, _ in config.growth.stages]
+        template = choose_template(config, [topology, *stages])
+    return template, shown_examples(config, task, 1)
+
+
+def shown_examples(config: Config, task: Task, view: int) -> tuple[Problem, ...]:
+    """The worked examples under the first (0) or the last (1) view; those of a view without are none.
+
+    Raises TaskError.
+    """
+    if not config.network.examples or (config.lift.view and not config.lift.examples[view]):
+        return ()
     asked = {"validation": config.evaluate.validation, "test": config.evaluate.test}
-    return template, draw_examples(task, config.network.examples, config.seed, asked)  # type: ignore[arg-type]
+    return draw_examples(task, config.network.examples, config.seed, asked)  # type: ignore[arg-type]
 
 
-def choose_template(config: Config, topology: Topology, run: Path | None = None) -> Template:
-    """The texts of a new network, checked against all its stages.
+def choose_template(config: Config, goals: Sequence[Topology], run: Path | None = None) -> Template:
+    """The texts of a new network, checked against all ``goals``, its own topology and those of its stages.
 
     ``run`` is a run that goes on before its first checkpoint: its copy of the file counts. Raises
     PromptError or ConfigError with one line.
     """
-    network, goals = config.network, [topology]
-    goals += [load_topology(shape, network.question) for shape, _ in config.growth.stages]
+    network = config.network
     if network.prompt and run is not None and (run / PROMPT).is_file():
         template = _read_copy(run, network.prompt, network.style)
     else:
         template = load_template(network.prompt, network.style) if network.prompt else built_in()
-    check_nodes(template, goals)
+    check_nodes(template, list(goals))
     if network.examples:
         _check_shown(template, goals, network.examples)
     return template

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from neuromas.config import Config
+from neuromas.config import Config, at_stage
 from neuromas.core.errors import RunError
 from neuromas.core.files import open_regular
 from neuromas.core.task import Task
@@ -56,9 +56,10 @@ def digests(config: Config) -> dict[str, str]:
 
 def _files(config: Config) -> Iterator[str]:
     """Topologies and data that are files; a name may be none."""
-    names: list[Any] = [config.network.topology, *(shape for shape, _ in config.growth.stages)]
-    if config.task.name in DATA_TASKS:
-        names += [config.task.options.get(key) for key in ("path", "train", "validation", "test")]
+    names: list[Any] = [shape for shape, _ in config.shapes]
+    for stage in [at_stage(config, index) for index in range(len(config.stages))] or [config]:
+        if stage.task.name in DATA_TASKS:
+            names += [stage.task.options.get(key) for key in ("path", "train", "validation", "test")]
     for name in dict.fromkeys(names):
         if isinstance(name, str) and "\0" not in name and Path(name).is_file():
             yield name

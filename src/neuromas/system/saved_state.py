@@ -50,6 +50,7 @@ class _Stage(Saved):
     new: tuple[Count, ...] = Field(strict=False)
     born: tuple[Count, ...] = Field((), strict=False)  # 0.1.0 did not keep these two
     inherited: tuple[Count, ...] = Field((), strict=False)
+    level: int = Field(0, ge=0, le=1000)  # how far validation has lifted a view
 
 
 class _Guard(Saved):

@@ -166,15 +166,15 @@ def _read(folder: Path, manifest: Mapping[str, Any]) -> tuple[Config, Topology]:
     """Configuration and topology of a manifest, and that its training state fits them. Raises RunError."""
     try:
         saved = make_config(manifest["config"])
+        plan = saved_plan(manifest)
         topology = Topology.from_dict(manifest["topology"])
         if manifest["topology_digest"] != topology.digest:
             raise ValueError(f"topology_digest {manifest['topology_digest']!r} is not that of its topology")
     except (KeyError, TypeError, ValueError, ConfigError, TopologyError) as error:
         raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
     if "state" in manifest:
-        stages = list(saved.growth.stages) or [(saved.network.topology, saved.train.steps)]
         try:
-            check_state(manifest["state"], stages, len(manifest["versions"]), len(topology.nodes))
+            check_state(manifest["state"], plan.shapes, len(manifest["versions"]), len(topology.nodes))
         except (RunError, TopologyError) as error:
             said = one_line(error)
             raise RunError(f"{folder} holds a network but no training state to go on from: {said}") from error
@@ -231,15 +231,25 @@ def check_run(path: Path, own: Config | None = None) -> None:
 def _configs(path: Path) -> list[Config]:
     """The configurations of a run and of all its checkpoints, or that of a checkpoint. Raises RunError."""
     if (path / MANIFEST).is_file():
-        files = [read_json(path / MANIFEST).get("config", {})]
+        files = _configurations(read_json(path / MANIFEST))
     else:
         run = Run.open(path)
-        saved = (read_json(folder / MANIFEST).get("config", {}) for folder in run.checkpoints())
-        files = [run.read("config.json"), *saved]
+        saved = (read_json(folder / MANIFEST) for folder in run.checkpoints())
+        files = [run.read("config.json"), *(data for one in saved for data in _configurations(one))]
     try:
         return [make_config(data) for data in files]
     except ConfigError as error:
         raise RunError(f"{path} is damaged: {one_line(error)}") from error
+
+
+def _configurations(manifest: Mapping[str, Any]) -> list[Any]:
+    """The configuration of the network and, where it is one stage of a run, that of the run."""
+    return [manifest.get("config", {}), *([manifest["plan"]] if "plan" in manifest else [])]
+
+
+def saved_plan(manifest: Mapping[str, Any]) -> Config:
+    """The whole configuration of the run that saved the manifest. Raises ConfigError or KeyError."""
+    return make_config(manifest.get("plan", manifest["config"]))
 
 
 def _same_adapters(folder: Path, saved: Config, config: Config) -> Config:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from neuromas.config import RENAMED, Config
+from neuromas.config import RENAMED, Config, at_stage
 from neuromas.core.errors import RunError, one_line
 from neuromas.core.parts import ENGINES, ESTIMATORS
 from neuromas.core.registry import origin
@@ -33,6 +33,8 @@ _TASKS = ("max", "lookup", "recall", "arithmetic", "hier")  # generated; so are 
 def outside(config: Config) -> dict[str, str]:
     """What the configuration names that is not inside this package, by key, as text."""
     found: dict[str, str] = {}
+    for index in range(len(config.stages)):
+        found |= outside(at_stage(config, index))
     if config.model.backbone not in (EMBEDDED, TINY_NAME):
         found[BACKBONE] = config.model.backbone
     if not ENGINES.is_builtin(config.engine.name):
@@ -52,7 +54,7 @@ def outside(config: Config) -> dict[str, str]:
     found |= {f"{CODE}.{one}": file for one, file in files.items() if file}
     if not ESTIMATORS.is_builtin(config.train.baseline):
         found["train.baseline"] = config.train.baseline
-    shapes = [shape for shape, _ in config.growth.stages] or [config.network.topology]
+    shapes = [shape for shape, _ in config.shapes]
     if config.network.prompt:
         found["network.prompt"] = config.network.prompt
     graphs = [shape for shape in shapes if Path(shape).suffix in SUFFIXES]

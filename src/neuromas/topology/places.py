@@ -8,9 +8,9 @@ from neuromas.topology.graph import Topology
 
 
 def swapped(topology: Topology) -> Topology:
-    """The same graph in which every node is told the position of the next node of its layer, the last the first's.
+    """The same graph; every node is told the position of the next node of its layer, the last the first's.
 
-    Readers know the writers of their messages by what these are told. A node alone in its layer keeps its own.
+    Readers know the writers of messages by what these are told. A node alone in its layer keeps its own.
     """
     nodes = list(topology.nodes)
     for layer in topology.layers():

@@ -14,13 +14,14 @@ from typing import Any
 
 from neuromas.config import Config, apply_overrides, make_config
 from neuromas.core.errors import ConfigError, shown
-from neuromas.growth.stages import settle, shapes
+from neuromas.growth.stages import settle
 from neuromas.storage import Run
 from neuromas.system.provenance import digests
 from neuromas.training.state import TrainState
 
 _FREE = (
     *("train.steps", "train.lr", "train.guard", "growth.stages", "growth.lr", "growth.patience"),
+    *("stages", "growth.until"),
     *("evaluate.every", "evaluate.test", "alarms", "run"),
 )
 _FIXED = ("run.directory",)
@@ -32,6 +33,11 @@ def changed_config(config: Config, overrides: Sequence[str]) -> Config:
     """The configuration with these overrides. Raises ConfigError."""
     data = apply_overrides(config.model_dump(mode="json"), overrides)
     before, stages = config.model_dump(mode="json"), data["growth"]["stages"]
+    if data["stages"] != before["stages"]:
+        if data["train"]["steps"] == before["train"]["steps"]:
+            del data["train"]["steps"]
+    elif data["stages"]:
+        data["stages"][-1]["steps"] += data["train"]["steps"] - before["train"]["steps"]
     if stages and stages != before["growth"]["stages"]:
         if data["train"]["steps"] == before["train"]["steps"]:
             del data["train"]["steps"]  # it follows from the stages
@@ -87,17 +93,32 @@ def check_stages_stay(before: Config, state: TrainState) -> None:
 
     Raises ConfigError naming key and values; ``state`` came from a checkpoint of configuration ``before``.
     """
-    old, new = shapes(before), shapes(state.config)
+    old, new = before.shapes, state.plan.shapes
     stage, step, index = state.stage, state.step, state.stage.index
-    if index < 0 or old == new:
+    if index < 0 or (old == new and before.stages == state.plan.stages):
         return
-    key = "growth.stages" if state.config.growth.stages or before.growth.stages else "train.steps"
+    plan = state.plan
+    key = "growth.stages" if plan.growth.stages or before.growth.stages else "train.steps"
+    key = "stages" if plan.stages or before.stages else key
     if new[:index] != old[:index] or len(new) <= index or new[index][0] != old[index][0]:
         raise ConfigError(f"{key} = {shown(_plain(new))}, but {shown(_plain(old[: index + 1]))} are trained")
+    _check_kept(before, plan, index)
     if step > stage.since + new[index][1]:
         had = step - stage.since
         raise ConfigError(f"{key}: stage {index + 1} has had {had} steps, more than {new[index][1]}")
     _check_gates(replace(stage, steps=old[index][1]), state, key)
+
+
+def _check_kept(before: Config, plan: Config, index: int) -> None:
+    """Stages up to the one under way are what they were, but for its steps. Raises ConfigError."""
+    for place, (old, new) in enumerate(zip(before.stages[: index + 1], plan.stages, strict=False)):
+        was, now = old.model_dump(exclude={"steps"}), new.model_dump(exclude={"steps"})
+        for key in was:
+            if was[key] != now[key]:
+                raise ConfigError(
+                    f"stages[{place + 1}].{key} = {shown(now[key])}, but the stage was trained with "
+                    f"{shown(was[key])}; append a stage for what is to change"
+                )
 
 
 def _check_gates(was: Any, state: TrainState, key: str) -> None:
@@ -119,8 +140,8 @@ def _plain(stages: Sequence[tuple[str, int]]) -> list[list[Any]]:
 
 def schedule_notes(before: Config, state: TrainState) -> list[str]:
     """What a new length does to schedules that are functions of it, a line each."""
-    config, trainer, notes = state.config, state.trainer, list[str]()
-    if shapes(before) == shapes(config):
+    config, trainer, notes = state.plan, state.trainer, list[str]()
+    if before.shapes == config.shapes:
         return []
     if config.train.schedule != "constant":
         notes.append(

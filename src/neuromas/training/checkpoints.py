@@ -41,7 +41,8 @@ class Checkpointer:
         """Everything needed to go on: adapters, optimisers, state, lineage."""
         state = self._state
         files = save_optimisers(folder, state.trainer.learner.optimisers)
-        more = {"state": state.to_dict(), **state.lineage.to_dict()}
+        plan = {"plan": state.plan.model_dump(mode="json")} if state.plan.stages else {}
+        more = {"state": state.to_dict(), **state.lineage.to_dict(), **plan}
         save_bundle(folder, state.assembly, more, files)
 
     def take(self, checkpoint: Path) -> None:

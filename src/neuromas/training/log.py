@@ -9,7 +9,6 @@ from typing import Any
 
 from neuromas.core.episode import Episode
 from neuromas.evaluation.evaluate import Evaluation
-from neuromas.growth.stages import shapes
 from neuromas.learning.alarms import Alarm
 from neuromas.storage import Run
 from neuromas.training.callbacks import (
@@ -37,16 +36,16 @@ class RunLog:
     @property
     def _at(self) -> tuple[int, int]:
         """Updates made, and all that the run makes."""
-        return self._state.step, self._state.config.train.steps
+        return self._state.step, self._state.plan.train.steps
 
     def started(self) -> None:
         """The run begins or goes on."""
-        self._callbacks.tell(TrainStarted(*self._at, self.run.path, self._state.config))
+        self._callbacks.tell(TrainStarted(*self._at, self.run.path, self._state.plan))
 
     def stage(self) -> None:
         """A stage begins."""
         stage = self._state.stage
-        shape = shapes(self._state.config)[stage.index][0]
+        shape = self._state.plan.shapes[stage.index][0]
         self._callbacks.tell(StageStarted(*self._at, stage.index + 1, shape, stage.steps))
 
     def say(self, text: str) -> None:
@@ -79,9 +78,9 @@ class RunLog:
         """The state with which a stage begins was validated; its line is that of the stage before."""
         self._callbacks.tell(Validated(*self._at, result, first=True, best=True))
 
-    def validated(self, result: Evaluation, best: bool) -> None:
-        """A validation; ``best`` if it made its state the stage's best."""
-        self.run.append("validation.jsonl", [{"step": self._state.step, **result.summary}])
+    def validated(self, result: Evaluation, best: bool, more: Mapping[str, Any]) -> None:
+        """A validation; ``best`` if it made its state the stage's best, ``more`` is said of it beside."""
+        self.run.append("validation.jsonl", [{"step": self._state.step, **result.summary, **more}])
         self._callbacks.tell(Validated(*self._at, result, first=False, best=best))
 
     def tested(self, name: str, result: Evaluation) -> None:

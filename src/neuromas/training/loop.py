@@ -58,7 +58,7 @@ class Loop:
     def _before(self) -> None:
         """Evaluate the untrained network once; where validation chooses, it is the first candidate."""
         state = self.state
-        keep_test(state.assembly, self.log, "test-before")
+        keep_test(self.stages.first_tested(), self.log, "test-before")
         if state.step == 0 and not self.run.checkpoints():
             if state.stage.index == 0:
                 self.log.stage()

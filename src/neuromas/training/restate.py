@@ -65,13 +65,13 @@ def restate(
 def _echoes(topology: Topology, change: Growth) -> dict[int, int]:
     """For every new node the row whose message it is to restate; a layer's nodes share their sources."""
     rows = {node.name: row for row, node in enumerate(topology.nodes)}
+    image = {before: rows[name] for name, before in change.origin.items()}
     found: dict[int, int] = {}
     for name in change.new:
         row = rows[name]
         sources = [edge.source for edge in topology.incoming(row)]
-        echoed = (
-            sources[(topology.nodes[row].index - 1) % len(sources)] if sources else rows[change.like[name]]
-        )
+        place = topology.nodes[row].index - 1
+        echoed = sources[place % len(sources)] if sources else image[change.like[name]]
         found[row] = found.get(echoed, echoed)  # a new node that is to restate another has its text not yet
     return found
 

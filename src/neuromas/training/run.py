@@ -10,14 +10,15 @@ from neuromas.config import Config, make_config
 from neuromas.core.errors import ConfigError
 from neuromas.core.task import Task
 from neuromas.growth.parent import ParentRun
-from neuromas.growth.stages import check_stages, settle
+from neuromas.growth.stages import check_stages, goals, settle, stage_config
 from neuromas.learning.credit import make_estimator
 from neuromas.models.backbone import Backbone
+from neuromas.models.bundle import read_manifest
 from neuromas.storage import Run
 from neuromas.system.assemble import Assembly, assemble
-from neuromas.system.prompting import keep_copy, prompt_facts
+from neuromas.system.prompting import choose_template, keep_copy, prompt_facts
 from neuromas.system.provenance import about, check_unchanged, code_changed, code_of, digests
-from neuromas.system.saving import load_bundle
+from neuromas.system.saving import load_bundle, saved_plan
 from neuromas.system.trust import note_if_possible
 from neuromas.tasks.saved import opened
 from neuromas.training.callbacks import Callback, check_callbacks
@@ -55,12 +56,12 @@ def start(
     config = settle(config)
     sources = digests(config)  # before they are read: what changes in between is noticed
     assembly, parent = _beginning(config, backbone, task)
-    check_data(assembly, check_stages(config, assembly.network.topology if parent else None))
+    check_data(assembly, config, check_stages(config, assembly.network.topology if parent else None))
     prompts = prompt_facts(assembly.network, config.network.prompt)
     facts = {**about(), "inputs": sources, **code_of(assembly.task), **prompts}
     with Run.begin(directory, config.model_dump(mode="json"), facts) as run:
         keep_copy(run.path, assembly.network.template)
-        loop = Loop(TrainState.new(assembly), run, callbacks)
+        loop = Loop(TrainState.new(assembly, config), run, callbacks)
         loop.stages.begin(parent)
         return loop.train()
 
@@ -69,10 +70,14 @@ def _beginning(
     config: Config, backbone: Backbone | None, task: Task | None, run: Path | None = None
 ) -> tuple[Assembly, ParentRun | None]:
     """The network with which a run begins: a new one, or its parent's; ``run`` is one that has begun."""
+    if task is not None and any(stage.task for stage in config.stages):
+        raise ConfigError("stages name tasks of their own, and the task was given as an object; choose one")
+    first = stage_config(config, 0)
     if not config.growth.parent:
-        return assemble(config, backbone=backbone, task=task, run=run), None
+        template = choose_template(config, goals(config), run)
+        return assemble(first, backbone=backbone, task=task, template=template), None
     parent = ParentRun.of(Path(config.growth.parent))
-    return load_bundle(parent.folder, backbone=backbone, config=config, task=task), parent
+    return load_bundle(parent.folder, backbone=backbone, config=first, task=task), parent
 
 
 def resume(
@@ -100,15 +105,15 @@ def resume(
         torn = unreadable(run)
         if checkpoint is None:
             assembly, parent = _beginning(config, backbone, task, run.path)
-            loop = Loop(TrainState.new(assembly), run, callbacks)
+            loop = Loop(TrainState.new(assembly, config), run, callbacks)
             loop.stages.begin(parent)
             before = config
         else:
             assembly = load_bundle(checkpoint, backbone=backbone, task=task)
-            before = assembly.config
-            loop = Loop(
-                TrainState.new(replace(assembly, config=config, task=opened(assembly.task))), run, callbacks
-            )
+            before = saved_plan(read_manifest(checkpoint))
+            stage = config if not config.stages else assembly.config
+            assembly = replace(assembly, config=stage, task=opened(assembly.task))
+            loop = Loop(TrainState.new(assembly, config), run, callbacks)
             loop.checkpoints.take(checkpoint)
             loop.stages.settle()
         code = code_changed(run.path, run.read("run.json"), assembly.task)
@@ -131,7 +136,7 @@ def _changed(loop: Loop, before: Config, found: Changes) -> list[str]:
     the run was killed after a change, before its next checkpoint.
     """
     state, run = loop.state, loop.run
-    changes(before, state.config)
+    changes(before, state.plan)
     check_stages_stay(before, state)
     if not found:
         return []
@@ -142,7 +147,7 @@ def _changed(loop: Loop, before: Config, found: Changes) -> list[str]:
             f"name more steps or stages{patience}"
         )
     check_trackers(state.config.run.trackers)
-    check_data(state.assembly, loop.stages.goals[state.stage.index + 1 :])
-    note_if_possible(state.config)
-    reopen(run, state.config, found, state.step)
+    check_data(state.assembly, state.plan, loop.stages.goals, state.stage.index + 1)
+    note_if_possible(state.plan)
+    reopen(run, state.plan, found, state.step)
     return schedule_notes(before, state)

@@ -6,16 +6,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from neuromas.config import Config
+from neuromas.core.errors import ConfigError, PromptError
 from neuromas.core.seeds import derive
+from neuromas.core.task import Task
 from neuromas.evaluation.evaluate import Evaluation
 from neuromas.growth.lineage import Budget, changed, describe
-from neuromas.growth.operators import Growth, grow
+from neuromas.growth.operators import Growth
 from neuromas.growth.parent import ParentRun
-from neuromas.growth.stages import Stage, check_stages, shapes
+from neuromas.growth.stages import Stage, advance, check_stages, stage_config
 from neuromas.growth.transfer import inherited, transfer, undo
+from neuromas.learner.moments import copied_optimisers
 from neuromas.learning.alarms import Alarm
 from neuromas.models.bundle import load_optimisers
-from neuromas.system.assemble import Assembly
+from neuromas.system.assemble import Assembly, check_task, configured_task, equipped
+from neuromas.system.network import Network
+from neuromas.system.prompting import shown_examples
+from neuromas.topology.views import under
 from neuromas.training.checkpoints import Checkpointer
 from neuromas.training.evaluations import keep_test
 from neuromas.training.log import RunLog
@@ -30,7 +37,7 @@ class StageController:
 
     def __init__(self, state: TrainState, checkpoints: Checkpointer, log: RunLog, validate: Validate) -> None:
         self.state, self.checkpoints, self.log, self.validate = state, checkpoints, log, validate
-        self.goals = check_stages(state.config, None)
+        self.goals = check_stages(state.plan, None)
 
     def begin(self, parent: ParentRun | None) -> None:
         """Begin at the first stage; as the child of a trained network before it, with fresh draws."""
@@ -49,6 +56,7 @@ class StageController:
     def settle(self) -> None:
         """Give the trainer what belongs to the stage: its place, rate, schedule and anchor."""
         state, trainer, stage = self.state, self.state.trainer, self.state.stage
+        trainer.use(state.config.train)
         trainer.since, trainer.span = stage.since, stage.steps
         trainer.lr = stage.rate(state.config) * 0.5**state.guard.halved
         trainer.learner.anchor = None
@@ -57,12 +65,22 @@ class StageController:
             trainer.learner.anchor = inherited(first, state.base.model.bank, stage.new)
 
     def set_gates(self) -> None:
-        """Gates and learning rates of the coming step."""
+        """Gates, views and learning rates of the coming step."""
         stage, trainer, growth = self.state.stage, self.state.trainer, self.state.config.growth
-        topology = stage.topology(trainer.step, growth)
-        if topology is not None and topology != trainer.network.topology:
-            trainer.network = replace(trainer.network, topology=topology)
+        network, topology = trainer.network.settled, stage.topology(trainer.step, growth)
+        if topology is not None and topology != network.topology:
+            network = replace(network, topology=topology)
+        lifted = stage.lifted(trainer.step, self.state.config.lift)
+        trainer.network = network if lifted == 1.0 else replace(network, earlier=self._first(), lifted=lifted)
         trainer.learner.lr_scale = stage.lr_scale(trainer.step, growth, len(trainer.learner.optimisers))
+
+    def _first(self) -> Network:
+        """The network under the first view of the stage."""
+        state, network = self.state, self.state.trainer.network.settled
+        config = state.config
+        topology = under(network.topology, config.lift.modes[0])
+        examples = shown_examples(config, state.base.task, 0)
+        return replace(network, topology=topology, examples=examples)
 
     def goes_on(self) -> bool:
         """Whether a step is left; grows the network where a stage has ended and another follows."""
@@ -81,7 +99,13 @@ class StageController:
         return self.state.stage.index + 1 < len(self.goals)
 
     def _ended(self) -> bool:
-        return self.state.over or self._patience_is_over()
+        return self.state.over or self._patience_is_over() or self._reached()
+
+    def _reached(self) -> bool:
+        """Whether validation is where the stage may end; closed gates answer for the network before."""
+        until, stage, best = self.state.config.growth.until, self.state.stage, self.state.best
+        closed = best is not None and best.step == stage.since and stage.gated(self.state.config.growth)
+        return bool(until) and best is not None and best.accuracy >= until and not closed
 
     def _patience_is_over(self) -> bool:
         """Whether the last validations of the stage, as many as patience has, were all below its best."""
@@ -95,43 +119,82 @@ class StageController:
 
     def _grow(self) -> None:
         """End the stage at its best state and begin the next with the grown network."""
-        state, growth, index = self.state, self.state.config.growth, self.state.stage.index + 1
+        state, index = self.state, self.state.stage.index + 1
         best = self.end()
         if index:
             keep_test(state.assembly, self.log, f"stage-{index}")
-        topology = state.trainer.network.topology
-        change = grow(topology, self.goals[index], growth.positions)
-        entry = describe(change, topology, state.lineage.spent, state.step)
+        config, task, topology = *self._stage(index), state.trainer.network.topology
+        growth, change = config.growth, advance(topology, self.goals[index], config)
+        assignment = state.trainer.network.assignment
+        entry = describe(change, topology, state.lineage.spent, state.step, assignment)
         entry |= best if index else state.ancestor
-        before = self.validate(state.assembly)
-        self._change(change)
-        after = self.validate(state.assembly) if change.steps else before
+        before = self._before(config, task)
+        self._change(change, config, task)
+        same = before is not None and not change.steps and not state.plan.stages
+        after = before if before is not None and same else self.validate(state.assembly)
         entry |= {"init": growth.init, "positions": growth.positions, "optimiser": growth.optimiser}
         entry |= changed(before, after)
         state.lineage = state.lineage.grown(entry)
         state.best = None
-        if state.config.evaluate.every:
+        if config.evaluate.every:
             self.first_candidate(after)
         self.checkpoints.save_named(state.stage.first)
         self.settle()
         self.log.grown(entry)
         self.log.stage()
 
-    def _change(self, change: Growth) -> None:
+    def _stage(self, index: int) -> tuple[Config, Task]:
+        """Configuration and task of a stage (from 0); a task that stays is the same object."""
+        state, config = self.state, stage_config(self.state.plan, index)
+        same = config.task == state.config.task
+        return config, state.base.task if same else configured_task(config)
+
+    def _before(self, config: Config, task: Task) -> Evaluation | None:
+        """What the network answers in a stage before it grows for it; None if it could not be asked."""
+        try:
+            return self.validate(self._asked(config, task))
+        except PromptError:
+            return None
+
+    def _asked(self, config: Config, task: Task) -> Assembly:
+        """The network as it is, for a stage's task."""
+        now = self.state.assembly
+        network = equipped(now.network, config, task) if self.state.plan.stages else now.network
+        return replace(now, config=config, task=task, network=network)
+
+    def first_tested(self) -> Assembly:
+        """The network with which the run begins, for the task with which it ends.
+
+        Where its shares do not fit that, every node reads all of the question.
+        """
+        if not self.state.plan.stages:
+            return self.state.assembly
+        asked = self._asked(*self._stage(len(self.goals) - 1))
+        try:
+            check_task(asked.network.topology, asked.task)
+        except ConfigError:
+            whole = under(asked.network.topology, "all")
+            return replace(asked, network=replace(asked.network, topology=whole))
+        return asked
+
+    def _change(self, change: Growth, config: Config, task: Task) -> None:
         """Go on in the next stage with the grown network, new nodes begun as configured."""
-        state, trainer, config = self.state, self.state.trainer, self.state.config
+        state, trainer = self.state, self.state.trainer
         growth, index = config.growth, state.stage.index + 1
-        grown = transfer(state.assembly, change, derive(trainer.seed, "stage", index))
+        grown = transfer(
+            replace(state.assembly, config=config), change, derive(trainer.seed, "stage", index)
+        )
         learner = trainer.learner
         kept = learner.optimisers if growth.optimiser == "keep" else []
-        learner.optimisers = [*kept, *map(learner.optimiser, learner.model.bank.parameters[len(kept) :])]
+        learner.optimisers = copied_optimisers(learner, kept, grown.copied)
         many = len(learner.optimisers)
-        adapters, steps = (many - len(grown.new), many), shapes(config)[index][1]
-        state.stage = state.stage.followed_by(change, adapters, trainer.step, steps)
+        adapters, steps = (many - len(grown.new), many), state.plan.shapes[index][1]
+        state.enter(state.stage.followed_by(change, adapters, trainer.step, steps), config, task)
         state.guard.restart(trainer.step, restored=False)
-        state.follow(grown.network, grown.before)
+        network = equipped(grown.network, config, task) if state.plan.stages else grown.network
+        state.follow(network, grown.before)
         if growth.init.startswith("passthrough") and grown.new:
-            first = state.problems_seen + config.train.steps * config.train.batch  # training meets others
+            first = state.problems_seen + state.plan.train.steps * config.train.batch  # training meets others
             trainer.lr = state.stage.rate(config)
             spent = teach(trainer, state.assembly, change, state.stage.new, first)
             state.lineage = state.lineage.paid(Budget.of_episodes(spent))
@@ -156,8 +219,23 @@ class StageController:
         is_best = accuracy is not None and settled and (best is None or accuracy >= best)
         if is_best:
             state.best = Best(accuracy, state.step, self.log.run.checkpoint(state.step).name)
-        self.log.validated(result, is_best)
+        self.log.validated(result, is_best, self._lift())
         return raised
+
+    def _lift(self) -> dict[str, Any]:
+        """Lift the view by a step where validation allows it; what else is logged of a validation then."""
+        state, lift, network = self.state, self.state.config.lift, self.state.trainer.network
+        if network.earlier is None:
+            return {}
+        said: dict[str, Any] = {"lifted": network.lifted}
+        if lift.watch:
+            first = self.validate(replace(state.base, network=network.earlier))
+            said["accuracy_first"] = first.summary["accuracy"]
+        if lift.way == "steps":
+            mixed = self.validate(replace(state.base, network=network)).summary["accuracy"]
+            said["accuracy_mixed"] = mixed
+            state.stage = state.stage.raised(mixed, lift)
+        return said
 
     def end(self) -> dict[str, Any]:
         """Go back to the stage's best state, if it has one; returns its step and its folder.
@@ -183,7 +261,7 @@ class StageController:
             state.lineage, state.stage = state.lineage.undone(), stage.undone(len(bank.parameters))
             folder, what = f"parent-{stage.index + 1}", f"{before.network.topology} as before it grew"
             self.checkpoints.save_named(folder)
-        which = f"stage {stage.index + 1} ({shapes(state.config)[stage.index][0]})"
+        which = f"stage {stage.index + 1} ({state.plan.shapes[stage.index][0]})"
         fell = best.ended_below(list(self.log.run.lines("validation.jsonl")))
         self.log.note("stage", f"{which} {fell}: {what} is handed on")
         return folder

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from neuromas.config import Config
+from neuromas.core.task import Task
 from neuromas.growth.lineage import Lineage
-from neuromas.growth.stages import Stage, shapes
+from neuromas.growth.stages import Stage, stage_config
 from neuromas.system.assemble import Assembly
 from neuromas.system.network import Network
 from neuromas.training.guard import Guard
@@ -54,11 +55,12 @@ class TrainState:
     """All that changes while a run trains; whoever changes it is handed the whole.
 
     ``trainer`` owns the network, its adapters and optimisers, the step, the seed of all draws and what the
-    estimator remembers. ``problems_seen`` counts the training problems that ancestors in other runs met, and
-    ``ancestor`` names the last of these. ``seconds`` were spent on steps.
+    estimator remembers. ``problems_seen`` counts the training problems that earlier stages, and ancestors in
+    other runs, met; ``ancestor`` names the last of these. ``seconds`` were spent on steps.
     """
 
-    base: Assembly  # its configuration, model and task; its network is only the first one
+    plan: Config  # the run's whole configuration
+    base: Assembly  # that of the stage, model and the stage's task; its network is only the first one
     trainer: Trainer
     guard: Guard
     stage: Stage
@@ -69,15 +71,15 @@ class TrainState:
     seconds: float = 0.0
 
     @classmethod
-    def new(cls, assembly: Assembly) -> TrainState:
-        """That of a run that has not begun."""
+    def new(cls, assembly: Assembly, plan: Config) -> TrainState:
+        """That of a run that has not begun; the assembly's configuration is that of the first stage."""
         config = assembly.config
         trainer = Trainer(assembly.network, assembly.model, config.train, config.seed)
-        return cls(assembly, trainer, Guard(config.alarms), Stage(0, 0, shapes(config)[0][1]))
+        return cls(plan, assembly, trainer, Guard(config.alarms), Stage(0, 0, plan.shapes[0][1]))
 
     @property
     def config(self) -> Config:
-        """The run's configuration."""
+        """The configuration of the stage: the run's own where it has no ``stages``."""
         return self.base.config
 
     @property
@@ -87,18 +89,23 @@ class TrainState:
 
     @property
     def assembly(self) -> Assembly:
-        """The network as it is, with configuration, model and task."""
-        return replace(self.base, network=self.trainer.network)
+        """The network as it is under its last view, with configuration, model and task."""
+        return replace(self.base, network=self.trainer.network.settled)
 
     @property
     def place(self) -> int:
         """Where in the stream of training problems the coming step begins."""
-        return self.problems_seen + self.step * self.config.train.batch
+        return self.problems_seen + (self.step - self.stage.since) * self.config.train.batch
 
     @property
     def over(self) -> bool:
         """Whether the stage has had all its steps."""
         return self.step >= self.stage.since + self.stage.steps
+
+    def enter(self, stage: Stage, config: Config, task: Task) -> None:
+        """Go on in another stage, with its configuration and task."""
+        self.problems_seen, self.stage = self.place, stage
+        self.base = replace(self.base, config=config, task=task)
 
     def follow(self, network: Network, before: Mapping[int, int]) -> None:
         """Go on with a network whose nodes were those of ``before``: what the estimator remembers follows."""
@@ -128,14 +135,16 @@ class TrainState:
         trainer.remember(data["ema"])
         self.best = Best.read(data["best"])
         self.seconds = float(data["seconds"])
-        self.problems_seen = int(data["cursor"]) - trainer.step * self.config.train.batch
         self.ancestor = dict(data.get("ancestor", self.ancestor))
-        self.stage = _as_configured(Stage.from_dict(data["stage"]), self.config)
+        self.stage = _as_configured(Stage.from_dict(data["stage"]), self.plan)
+        self.base = replace(self.base, config=stage_config(self.plan, self.stage.index))
+        done = (trainer.step - self.stage.since) * self.config.train.batch
+        self.problems_seen = int(data["cursor"]) - done
         self.lineage = Lineage.from_manifest(manifest, "")
         self.guard.take(data.get("guard", {"on": [], "since": trainer.step, "halved": 0}))  # 0.1.0 had none
 
 
 def _as_configured(stage: Stage, config: Config) -> Stage:
     """The stage with the steps it has now: a run that goes on may be given more."""
-    stages = shapes(config)
+    stages = config.shapes
     return replace(stage, steps=stages[stage.index][1]) if 0 <= stage.index < len(stages) else stage

@@ -41,6 +41,7 @@ def train_step(
         **reward_report(episodes, trainer.settings.samples, trainer.temperature()),
         **message_report(episodes, len(trainer.network.assignment)),
         **learned,
+        **({"lifted": trainer.network.lifted} if trainer.network.earlier else {}),
         "seconds": clock.laps,
     }
     trainer.step += 1

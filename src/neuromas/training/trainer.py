@@ -49,7 +49,13 @@ class Trainer:
         first, last = self.settings.temperature, self.settings.final_temperature
         if last is None or self.settings.steps < 2:
             return first
-        return first + (last - first) * min(1.0, self.step / (self.settings.steps - 1))
+        whole = self.settings.steps != self.span  # of a run of several stages in one configuration
+        done = self.step if whole else self.step - self.since
+        return first + (last - first) * min(1.0, done / (self.settings.steps - 1))
+
+    def use(self, settings: TrainConfig) -> None:
+        """Go on with the settings of another stage; the estimator stays."""
+        self.settings = self.learner.settings = settings
 
     def scheduled(self) -> float:
         """Learning rate of the coming step, before an adapter's own scale."""

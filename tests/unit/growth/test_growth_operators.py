@@ -64,7 +64,6 @@ def assert_exact(old: Topology, change: Growth, sample: int = 0) -> None:
     assert (rows[now[old.nodes[-1].name]]) == change.start.sink
 
 
-
 # -- exactness
 
 

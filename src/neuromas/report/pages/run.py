@@ -76,7 +76,7 @@ def _head(run: Run) -> str:
     config = make_config(run.read("config.json"))
     status = {"best": None, "step": 0, "seconds": 0.0, **run.read("status.json")}
     best = status["best"] if status["best"] is not None else status["step"]
-    shapes = [shape for shape, _ in config.growth.stages] or [config.network.topology]
+    shapes = [shape for shape, _ in config.shapes]
     network = marked(" -> ".join(shapes), prompt_mark(run))
     return (
         f"{config.task.name} · network {network} (question: {config.network.question}) · "

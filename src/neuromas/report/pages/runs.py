@@ -51,7 +51,7 @@ def list_run(path: Path, name: str) -> Listed:
 def _facts(run: Run) -> Iterator[Cell]:
     """The cells between the name of a run and its size."""
     config = make_config(run.read("config.json"))
-    shapes = [shape for shape, _ in config.growth.stages] or [config.network.topology]
+    shapes = [shape for shape, _ in config.shapes]
     status = run.read("status.json") if (run.path / "status.json").is_file() else {}
     step = status.get("step", 0)
     if not isinstance(step, int):

@@ -1,0 +1,112 @@
+"""Growth by substitution: a trained network as a module, its nodes copied to all places of a larger one.
+
+Nothing is faded in: every node of the new network is an exact copy of a trained one, and is told its own
+position. What it sees of the question may change. The automatic map is our own choice: the paper
+(arXiv:2605.16757) does not grow this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from neuromas.config import GrowthConfig
+from neuromas.core.errors import TopologyError, unknown
+from neuromas.growth.operators import Growth, grow
+from neuromas.topology.graph import Topology
+
+
+def step(old: Topology, goal: Topology, settings: GrowthConfig) -> Growth:
+    """The change of a stage as its settings say: by substitution or by new nodes. Raises TopologyError."""
+    if settings.init == "copy":
+        return substitute(old, goal, settings.map)
+    return grow(old, goal, settings.positions)
+
+
+def substitute(old: Topology, goal: Topology, chosen: Mapping[str, str] | None = None) -> Growth:
+    """``goal`` out of copies of the nodes of ``old``; ``chosen`` maps nodes of the goal to nodes of ``old``.
+
+    Nodes it does not name are mapped automatically, see ``automatic``. ``origin`` of the growth holds the
+    first copy of every trained node, which keeps its adapter, ``like`` all others. Raises TopologyError if
+    the map names no node, or if nobody copies a trained node: what it learned would be lost, and with it the
+    way back to the network before (prune it first where that is meant).
+    """
+    new_names, old_names = ([node.name for node in graph.nodes] for graph in (goal, old))
+    for name, copied in (chosen or {}).items():
+        if name not in new_names:
+            raise TopologyError(unknown(f"new node in growth.map ({name} = {copied})", name, new_names))
+        if copied not in old_names:
+            raise TopologyError(unknown(f"trained node in growth.map ({name} = {copied})", copied, old_names))
+    copies = automatic(old, goal) | dict(chosen or {})
+    places = {before: [name for name in new_names if copies[name] == before] for before in old_names}
+    if lost := [name for name in old_names if not places[name]]:
+        raise TopologyError(
+            f"substituting {old} into {goal}: no new node copies the trained node {lost[0]!r}, so what it "
+            "learned would be lost; name a copy of it in growth.map, or prune it first (neuromas prune)"
+        )
+    lines = [f"copy {name} to {' '.join(to)}" for name, to in places.items() if to != [name]]
+    if not lines and old != goal:
+        lines = [f"{old} with other views, edges or positions"]
+    origin = {to[0]: name for name, to in places.items()}
+    like = {name: copies[name] for name in new_names if name not in origin}
+    return Growth(goal, goal, origin, like, tuple(lines), exact=True)
+
+
+def graft(host: Topology, at: str, module: Topology | None = None) -> Growth:
+    """``host`` with the whole ``module`` in place of its leaf ``at``; None: a copy of the host itself.
+
+    ``module`` is made of trained nodes of the host: its nodes bear their names, and copy them. In the grown
+    network they are called ``at_name``, such as ``1.1_2.1``. The module's output is read by whom the leaf was
+    read, and its leaves share what the leaf saw: "2/2" becomes "3/4" and "4/4" for two. Raises TopologyError
+    if ``at`` is no leaf of the host, the module names no node of it, or the leaf's adapter is in no copy.
+    """
+    module = module or host
+    own = [node.name for node in host.nodes]
+    leaf = next((row for row, node in enumerate(host.nodes) if node.name == at), None)
+    if leaf is None:
+        raise TopologyError(unknown("node to graft at", at, own))
+    if host.incoming(leaf):
+        raise TopologyError(
+            f"node {at!r} reads messages; a module takes the place of a leaf, which reads none"
+        )
+    for node in module.nodes:
+        if node.name not in own:
+            raise TopologyError(unknown("trained node in the module", node.name, own))
+    inner = {node.name: f"{at}_{node.name}" for node in module.nodes}
+    sees = {node.name: node.question for node in host.nodes if node.name != at}
+    sees |= {inner[node.name]: _view(host.nodes[leaf].question, node.question) for node in module.nodes}
+    output = inner[module.nodes[module.sink].name]
+    edges = _edges(module, inner) + _edges(host, {at: output})
+    goal = Topology.build(list(sees), edges, sees)
+    chosen = {name: name for name in own if name != at} | {new: old for old, new in inner.items()}
+    return substitute(host, goal, chosen)
+
+
+def _edges(topology: Topology, names: Mapping[str, str]) -> list[list[Any]]:
+    """Edges in plain form between nodes that are renamed."""
+    return [[names.get(s, s), names.get(t, t), *rest] for s, t, *rest in topology.to_dict()["edges"]]
+
+
+def _view(leaf: str, inside: str) -> str:
+    """What a module's node sees in place of a leaf: its own view, of the leaf's share only."""
+    if leaf == "all" or inside in ("none", "stem"):
+        return inside
+    if "/" not in leaf or "/" not in inside:
+        return leaf
+    (i, n), (j, k) = (tuple(map(int, view.split("/"))) for view in (leaf, inside))
+    return f"{(i - 1) * k + j}/{n * k}"
+
+
+def automatic(old: Topology, goal: Topology) -> dict[str, str]:
+    """Every node of the goal and the node of ``old`` it copies, by their places.
+
+    Nodes that read no message copy the old ones that read none, readers the old readers of their layer, each
+    in turn; layers beyond the old depth, and the output, copy the old output. A network of one node is copied
+    everywhere.
+    """
+    layers, output = old.layers(), old.nodes[old.sink].name
+    copies = {}
+    for node in goal.nodes:
+        rows = layers[node.layer - 1] if node.layer <= old.depth else (old.sink,)
+        copies[node.name] = old.nodes[rows[(node.index - 1) % len(rows)]].name
+    return copies | {goal.nodes[goal.sink].name: output}
