@@ -135,6 +135,7 @@ def _report(plan: Plan, cells: Sequence[Cell], out: Path, form: str) -> str:
         {"task": task, "first": plan.point(one.first), "second": plan.point(one.second), "why": one.why}
         for task in plan.labels()
         for one in plan.compare
+        if all(plan.trains(plan.arm(plan.point(side)[0]), task) for side in (one.first, one.second))
     ]
     found = results(rows, compare)
     text = WRITERS[form or "text"](experiment_blocks(found))

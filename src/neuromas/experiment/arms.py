@@ -29,8 +29,8 @@ def _section(name: str) -> Any:
 class Arm(Section):
     """One way to a network: one to train, as the base and the arm's sections say, or one asked in another way.
 
-    With ``stages`` it is trained through them, with ``start`` from the network with which another arm's stage
-    ended. With ``of``, nothing is trained: another arm's network answers the test questions once more, by
+    With ``stages`` it is trained through them, with ``start`` from the network a stage of another arm ended
+    with. With ``of``, nothing is trained: another arm's network answers the test questions once more, by
     the majority of ``votes`` passes sampled at ``temperature``, or greedily with altered ``messages`` or told
     ``positions``.
     """
@@ -42,6 +42,9 @@ class Arm(Section):
         strict=False,
         description="[shape, steps] of every stage, or [[arms.stages]] as a run's [[stages]]; empty: "
         "network.topology, train.steps",
+    )
+    tasks: tuple[str, ...] = Field(
+        (), strict=False, description="labels of the tasks it is trained on; empty: all that it can start on"
     )
     start: str = Field(
         "",
@@ -122,6 +125,11 @@ class TaskPlan(Section):
         default_factory=dict, description="those of the task, see `neuromas tasks NAME`"
     )
     label: str = Field("", description="in folders and tables; empty: the task's name")
+
+    by_depth: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="options that go with the depth a stage's task names, such as 1 = { max_operand = 30 }",
+    )
 
     @property
     def folder(self) -> str:

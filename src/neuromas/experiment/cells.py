@@ -203,7 +203,7 @@ def lay_out(plan: Plan, out: Path) -> list[Cell]:
     for seed in plan.seeds:
         for label in plan.labels():
             folder = out / "cells" / label
-            for arm in plan.arms:
+            for arm in (one for one in plan.arms if plan.trains(one, label)):
                 trained, stage = arm, arm.last
                 if arm.of and (source := plan.source(arm)):
                     trained, stage = source

@@ -35,7 +35,8 @@ def levels(plan: Plan, label: str) -> dict[tuple[str, int], Level]:
     Levels are told apart by the first test problems, and named by the options that all of a level share
     and not all levels have.
     """
-    trained = [arm for arm in plan.arms if not arm.of]
+    here = [arm for arm in plan.arms if plan.trains(arm, label)]
+    trained = [arm for arm in here if not arm.of]
     stages = {
         (arm.name, number): config
         for arm in trained
@@ -54,12 +55,15 @@ def levels(plan: Plan, label: str) -> dict[tuple[str, int], Level]:
     ]
     everywhere = _shared(shared)
     found: dict[tuple[str, int], Level] = {}
+    depths = [one.get("depth") for one in shared]
+    told_by_depth = None not in depths and len(set(depths)) == len(depths)
     for number, (group, options) in enumerate(zip(groups.values(), shared, strict=True), start=1):
         own = ", ".join(f"{key} = {value}" for key, value in options.items() if key not in everywhere)
         depth = options.get("depth")
+        own = f"depth = {depth}" if told_by_depth else own
         name = "" if len(groups) == 1 else own or f"questions {number}"
         found |= dict.fromkeys(group, Level(name, depth if type(depth) is int else None))
-    for arm in plan.arms:
+    for arm in here:
         if arm.of:
             found[arm.name, 1] = found[plan.point(arm.of)]
     return found

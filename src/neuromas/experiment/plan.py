@@ -78,6 +78,9 @@ class Plan(Section):
                 raise ValueError(f"arm {arm.name!r} {how} {leans!r}, which trains nothing itself")
         for arm in self.arms:
             self._ancestors(arm)
+            for label in arm.tasks:
+                if label not in self.labels():
+                    raise ValueError(f"arm {arm.name!r}: {unknown('task', label, self.labels())}")
         for line in self.compare:
             if self.point(line.first) == self.point(line.second):
                 name, stage = self.point(line.first)
@@ -152,7 +155,7 @@ class Plan(Section):
             data["task"]["options"] = _merged(self._options(label), arm.task["options"])
         pairs = [list(stage) for stage in arm.stages if isinstance(stage, tuple)]
         if len(pairs) < len(arm.stages):
-            data["stages"] = [_table(stage) for stage in arm.stages]
+            data["stages"] = [self._deep(_table(stage), label) for stage in arm.stages]
         elif pairs and isinstance(data["growth"], dict):
             data["growth"]["stages"] = pairs
         if arm.start and isinstance(data["growth"], dict):
@@ -164,6 +167,18 @@ class Plan(Section):
             return settle(make_config(data))
         except (ConfigError, TopologyError) as error:
             raise type(error)(f"arm {arm.name!r}: {error}") from None
+
+    def trains(self, arm: Arm, label: str) -> bool:
+        """Whether an arm is there for a task: not where it, or an arm it needs, names others alone."""
+        return all(not one.tasks or label in one.tasks for one in (arm, *self._ancestors(arm)))
+
+    def _deep(self, stage: dict[str, Any], label: str) -> dict[str, Any]:
+        """A stage with the options that the task has at the depth the stage names."""
+        asked = stage.get("task")
+        if not isinstance(asked, Mapping) or "name" in asked:
+            return stage
+        at = next((task.by_depth for task in self.tasks if task.folder == label), {})
+        return {**stage, "task": {**at.get(str(asked.get("depth")), {}), **asked}}
 
     def _checkpoints(self, arm: Arm) -> int:
         """How many checkpoints to keep so that the network an earlier stage ended with is still there."""
@@ -218,7 +233,7 @@ def _rehearse_all(plan: Plan, label: str) -> None:
     """All arms of a task, those that others start with before them; then what is compared."""
     asked: dict[str, _Asked] = {}
     goals: dict[str, list[Topology]] = {}
-    waiting = [arm for arm in plan.arms if not arm.of]
+    waiting = [arm for arm in plan.arms if not arm.of and plan.trains(arm, label)]
     while waiting:
         arm = next(one for one in waiting if not one.start or plan.point(one.start)[0] in goals)
         waiting.remove(arm)
@@ -229,7 +244,7 @@ def _rehearse_all(plan: Plan, label: str) -> None:
     found = levels(plan, label)
     for line in plan.compare:
         first, second = plan.point(line.first), plan.point(line.second)
-        if found[first] != found[second]:
+        if first in found and second in found and found[first] != found[second]:
             raise ConfigError(
                 f"compare: {line.first!r} is tested on {found[first].name!r} and {line.second!r} on "
                 f"{found[second].name!r} of {label!r}"
