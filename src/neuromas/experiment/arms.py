@@ -27,7 +27,7 @@ def _section(name: str) -> Any:
 
 
 class Arm(Section):
-    """One way to a network: one to train, as the base and the arm's sections say, or one asked in another way.
+    """One way to a network: one to train, as the base and its sections say, or one asked in another way.
 
     With ``stages`` it is trained through them, with ``start`` from the network a stage of another arm ended
     with. With ``of``, nothing is trained: another arm's network answers the test questions once more, by

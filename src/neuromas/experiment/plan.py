@@ -25,7 +25,6 @@ from neuromas.system.prompting import choose_template
 from neuromas.tasks import make_task
 from neuromas.topology.graph import Topology
 
-
 _MANY = 10_000  # checkpoints of a stage that has the base's steps
 
 

@@ -32,7 +32,8 @@ def results(rows: Sequence[Row], compare: Sequence[Row]) -> dict[str, Any]:
     the same questions) with its ``depth``, the ``system`` of a figure, what is ``asked`` otherwise, the
     network the run has its ``start`` from, parameters of the backbone (``weights``) and of an ``adapter``.
     ``compare`` names task, two (arm, stage) and why. A point has its ``seeds``, each with the ``scores`` of
-    the questions in the order of ``items`` (None where there is no score). Rows whose evaluation is not there are left out. Raises RunError with one line where
+    the questions in the order of ``items`` (None where there is no score). Rows whose evaluation is not there
+    are left out. Raises RunError with one line where
     one is damaged, or where two ask different questions under the same id.
     """
     points: dict[Key, list[dict[str, Any]]] = {}
