@@ -55,6 +55,7 @@ def render(text: str) -> str:
     parts: dict[str, Callable[[], str]] = {"demo": _demo, "learning": _learning, "speed": _speed}
     parts |= {"demo-short": _demo_short, "results": _results}
     parts |= {"simulated": _simulated, "power": _power, "validate": _validate, "kills": _kills}
+    parts["local-steps"] = _local_steps
     parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
     parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
     for name in EXPERIMENTS:
@@ -444,10 +445,10 @@ def _scorer(task: str) -> str:
     """Who decides what is right, and why not the generator itself."""
     from neuromas.tasks import gym
 
-    task = task.split(maxsplit=1)[0]
+    task, _, options = task.partition(" ")
     name = task.removeprefix(gym.PREFIX)
     if name == task:
-        return "whole text"
+        return "last number or word" if "read=last" in options else "whole text"
     if name in gym.EXACT:
         return f"whole text; its own {gym.EXACT[name]}"
     if name in gym.CLOSE:
@@ -456,6 +457,18 @@ def _scorer(task: str) -> str:
     form = ", after a check of the form" if name in gym.FORMULAS or name in gym.ALPHABET else ""
     many = gym.MANY_ANSWERS.get(name)
     return f"its own, full credit only{form}" + (f"; {many}" if many else "")
+
+
+def _local_steps() -> str:
+    """What the frozen model does of the local steps, with no and with four worked examples."""
+    lines = ["| question | no example | 4 examples | best constant |", "|---|---|---|---|"]
+    for row in _load("local_steps.json")["steps"]:
+        shares = (row["with_0"], row["with_4"], row["constant"]["accuracy"])
+        options = " ".join(f"{key}={value}" for key, value in row["options"].items())
+        lines.append(
+            f"| `{row['task']} {options}` | {' | '.join(f'{100 * share:.0f} %' for share in shares)} |"
+        )
+    return "\n".join(lines)
 
 
 def _seven() -> str:

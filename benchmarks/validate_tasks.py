@@ -25,7 +25,8 @@ LEFT_OUT = ("file", "hub")  # they have no problems of their own
 FEWER = 6  # problems of each split, where drawing or scoring one takes about a second
 SLOW = ("futoshiki", "intermediate_integration", "knight_swap", "simple_integration")
 OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
-    "arithmetic": ({}, {"depth": 1, "ask": True, "max_operand": 99}, {"modulo": 10}),
+    "arithmetic": ({}, {"depth": 1, "ask": True, "max_operand": 99}, {"modulo": 10}, {"levels": "*+"}),
+    "pick": ({}, {"rules": "smaller,larger", "depth": 3}, {"rules": "later"}, {"read": "last"}),
     "lookup": ({}, {"hops": 4, "people": 8}),
     "max": ({}, {"rank": 2}),
     "hier": ({}, {"m": 8}, {"kind": "random", "H": 3}, {"kind": "max", "H": 3}, {"kind": "cont"}),

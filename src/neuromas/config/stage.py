@@ -26,7 +26,7 @@ _SECTIONS = {
         *("init", "map", "tied", "noise", "anneal", "first", "old_rate", "new_rate", "inherited_rate"),
         *("restate", "optimiser", "positions", "patience", "until"),
     ),
-    "evaluate": ("every", "validation"),
+    "evaluate": ("every", "validation", "test"),
 }
 HOMES: Mapping[str, tuple[str, str]] = {
     "shape": ("network", "topology"),
@@ -90,6 +90,7 @@ class StageConfig(BaseModel):
     until: float | None = _of("until")
     every: int | None = _of("every")
     validation: int | None = _of("validation")
+    test: int | None = _of("test")
     view: tuple[str, str] | None = _of("view", strict=False)
     lift: str | None = _of("lift")
     lift_from: float | None = _of("lift_from")

@@ -25,7 +25,11 @@ def growth_line(entry: Mapping[str, Any]) -> str:
         line += f"; init {entry['init']}; old nodes {numbers}; their optimisers {entry['optimiser']}"
     if "same_answers" not in entry:
         return line + ")"
-    same = f"{100 * entry['same_answers']:.0f} % of {entry['answers']} validation answers unchanged"
+    same = (
+        f"{100 * entry['same_answers']:.0f} % of {entry['answers']} validation answers unchanged"
+        if entry["same_answers"] is not None
+        else "the network before could not be asked this stage's questions"
+    )
     before, after = (
         "–" if entry[key] is None else f"{100 * entry[key]:.0f} %"
         for key in ("accuracy_before", "accuracy_after")

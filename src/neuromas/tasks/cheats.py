@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 
-from neuromas.core.task import Problem, Task
-from neuromas.tasks.checking import normal
+from neuromas.core.task import Problem, Score, Task
+from neuromas.tasks.around import TaskAround
+from neuromas.tasks.checking import FAILED, normal
 from neuromas.tasks.formulas import as_fraction
 
 SHORT = (
@@ -75,13 +76,24 @@ def _value(text: str) -> Fraction | None:
 
 
 def best_constant(task: Task, problems: Sequence[Problem]) -> Cheat:
-    """The answer that earns most by being given to every problem, or the question itself given back.
+    """The answer that is right most often by being given to every problem, or the question itself given back.
 
     Found by scoring the most frequent gold answers and ``SHORT`` on a few problems, and the best of them on
     all. Quick, about 600 scores and 7 a problem, as every evaluation reports it; ``play`` tries more.
     """
+    task = Exact(task)
     echo = _play(task, problems, "the question", lambda problem: problem.question)
     return max(*_constants(task, problems, golds=12, sample=12, best=2), echo, key=lambda cheat: cheat.earned)
+
+
+@dataclass(frozen=True)
+class Exact(TaskAround):
+    """A task whose scores are what evaluations count: its own judgement, whatever training pays beside it."""
+
+    def score(self, problem: Problem, text: str) -> Score:
+        """The task's, with its accuracy as the value."""
+        found = self.inner.score(problem, text)
+        return replace(found, value=found.accuracy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +229,11 @@ def _play(task: Task, problems: Sequence[Problem], name: str, rule: Rule) -> Che
     paid = shown = ""
     for problem in problems:
         text = rule(problem)
-        value = _score(task, problem, text) if text.strip() else 0.0
+        score = _score(task, problem, text) if text.strip() else FAILED
+        value = score.value
         shown, earned = shown or text, earned + value
-        if value > 0 and not is_gold(problem, text):
+        last = problem.meta.get("read") == "last"  # then the rest of the text claims nothing
+        if value > 0 and not is_gold(problem, (last and score.parsed) or text):
             paid = paid or text
             if problem.meta.get("many_answers") and text in golds:
                 other += value
@@ -229,8 +243,8 @@ def _play(task: Task, problems: Sequence[Problem], name: str, rule: Rule) -> Che
     return Cheat(name, paid or shown, earned / count, other / count, unearned / count)
 
 
-def _score(task: Task, problem: Problem, text: str) -> float:
+def _score(task: Task, problem: Problem, text: str) -> Score:
     try:
-        return task.score(problem, text).value
+        return task.score(problem, text)
     except Exception:  # a scorer of one's own may fail on an odd text: then it pays nothing for it
-        return 0.0
+        return FAILED

@@ -65,14 +65,15 @@ def last_answer(kind: AnswerKind, text: str) -> str:
 
 
 def closeness(problem: Problem, said: str) -> float:
-    """How near a wrong answer is, in [0, 1): 1 / (1 + distance), or the share of right letters.
+    """How near a wrong answer is, in [0, 1/2]: 1 / (2 + 2 · distance), or half the share of right letters.
 
     The distance of numbers is counted in units of the gold answer's last decimal, 1 at least, so that the
-    right number in another form ("07") earns a half. Letters count at their places, of the longer word.
+    right number in another form ("07") is near. Letters count at their places, of the longer word. At most a
+    half, because an answer that is near most of the others must not earn what the right one does.
     """
     gold = problem.answer
     if problem.kind == "number":
         unit = Fraction(1, 10 ** len(gold.partition(".")[2]))
-        return float(1 / (1 + max(Fraction(1), abs(Fraction(said) - Fraction(gold)) / unit)))
+        return float(1 / (2 + 2 * max(Fraction(1), abs(Fraction(said) - Fraction(gold)) / unit)))
     same = sum(a == b for a, b in zip(said.casefold(), gold.casefold(), strict=False))
-    return same / max(len(said), len(gold))
+    return same / max(len(said), len(gold)) / 2

@@ -8,7 +8,7 @@ are not is a fault of the scorer, and fails above ``CHEAT_RATE``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from neuromas.core.episode import judged
@@ -58,7 +58,8 @@ def validate(task: Task, count: int, seed: int) -> ValidationReport:
     Gold answers must earn 1 and parse, an empty answer and another problem's different gold answer must
     earn 0, no cheat may be paid (``cheats``), no question may occur in two splits, equal arguments give equal
     problems. A generator that fails is a finding, not an exception. Without gold answers, what must not be
-    paid is unknown: then what cheats earn is only reported.
+    paid is unknown: then what cheats earn is only reported. Where training pays for near answers
+    (``meta["graded"]``), all this holds of what counts as right; what constants and echoes are paid is told.
     """
     if count < 1:
         raise TaskError(f"validate: count must be at least 1, got {count}")
@@ -71,7 +72,9 @@ def validate(task: Task, count: int, seed: int) -> ValidationReport:
     if not problems:
         return ValidationReport(task.name, (Check("problems", False, "no split has a problem"),))
     checks = [Check("problems", True, f"sampled {sizes}"), _same(task, sampled)]
-    task = watched = _Watched(task)
+    near = any(problem.meta.get("graded") for problem in problems)
+    paid = _Watched(task)
+    task = watched = _Watched(task, exact=near)
     gold = all(problem.answer for problem in problems)
     if gold:
         checks += [_gold(task, problems), _empty(task, problems), _shuffled(task, problems, seed)]
@@ -80,6 +83,7 @@ def validate(task: Task, count: int, seed: int) -> ValidationReport:
     played = play(task, problems)
     checks += [_disjoint(sampled), _parts(problems), *_cheats(played, len(problems), gold)]
     checks += [_first_option(task, problems)] if any(p.choices for p in problems) else []
+    checks += _near(play(paid, problems)) if near else []
     checks += [Check("scores lie in [0, 1]", False, watched.fault)] if watched.fault else []
     return ValidationReport(task.name, tuple(checks), played)
 
@@ -90,6 +94,7 @@ class _Watched:
 
     task: Task
     fault: str = ""
+    exact: bool = False  # the value is the task's own judgement, unless reward functions made it
     name: str = field(init=False)
     answer_format: str = field(init=False)
 
@@ -109,7 +114,7 @@ class _Watched:
         try:
             score = judged(self.task, episode_of(problem, text))
             if 0.0 <= score.value <= 1.0:  # not a number is neither
-                return score
+                return replace(score, value=score.accuracy) if self.exact and not score.rewards else score
             what = f"{score.value!r}"
         except Exception as error:  # a rollout counts such an answer as wrong
             what = f"{type(error).__name__}: {one_line(error)}"
@@ -220,6 +225,15 @@ def _cheats(played: Played, count: int, gold: bool) -> list[Check]:
     best, echo = played.constants[0], max(played.echoes, key=lambda cheat: cheat.earned)
     checks.append(Check("best constant", None, f"{best.text[:40]!r} earns {best.earned:.1%}"))
     return [*checks, Check("best echo", None, f"{echo.name} earns {echo.earned:.1%}")]
+
+
+def _near(paid: Played) -> list[Check]:
+    """What cheats are paid where near answers are: a bar for the mean reward of training."""
+    best, echo = paid.constants[0], max(paid.echoes, key=lambda cheat: cheat.earned)
+    return [
+        Check("best constant as paid", None, f"{best.text[:40]!r} is paid {best.earned:.1%}"),
+        Check("best echo as paid", None, f"{echo.name} is paid {echo.earned:.1%}"),
+    ]
 
 
 def _first_option(task: Task, problems: Sequence[Problem]) -> Check:

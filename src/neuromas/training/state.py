@@ -71,9 +71,10 @@ class TrainState:
     seconds: float = 0.0
 
     @classmethod
-    def new(cls, assembly: Assembly, plan: Config) -> TrainState:
+    def new(cls, assembly: Assembly, plan: Config | None = None) -> TrainState:
         """That of a run that has not begun; the assembly's configuration is that of the first stage."""
         config = assembly.config
+        plan = plan or config
         trainer = Trainer(assembly.network, assembly.model, config.train, config.seed)
         return cls(plan, assembly, trainer, Guard(config.alarms), Stage(0, 0, plan.shapes[0][1]))
 

@@ -205,7 +205,7 @@ def test_in_a_chain_every_layer_reads_its_share():
     chain = load_topology("1-1-1", "layers")
     problem = Problem("p", "q", "a", parts=("a?", "b?", "c?"), alone=True)
     assert [question_for(chain, node, problem) for node in range(3)] == ["a?", "b?", "c?"]
-    with pytest.raises(PromptError, match="reads share 1/3 .* 2 parts"):
+    with pytest.raises(PromptError, match=r"reads share 1/3 .* 2 parts"):
         [question_for(chain, node, replace(problem, parts=("a?", "b?"))) for node in range(3)]
 
 

@@ -14,6 +14,7 @@ from neuromas.core.errors import RunError
 from neuromas.core.task import Problem
 from neuromas.growth.copies import substitute
 from neuromas.growth.lineage import Budget, Lineage, describe
+from neuromas.growth.stages import Stage
 from neuromas.growth.transfer import transfer, undo
 from neuromas.learner.moments import copied_optimisers
 from neuromas.storage import Run
@@ -200,3 +201,11 @@ def test_a_run_of_copies_is_saved_loaded_and_resumed(tmp_path, monkeypatch, tied
         resume(path, Watch())
         assert lines(path / "metrics.jsonl") == lines(tmp_path / "whole" / "metrics.jsonl")
         assert manifest(Run.open(path).checkpoints()[-1]) == last
+
+
+def test_copies_and_originals_learn_alike():
+    config = run_config(inherited_rate=0.5, first=0.5)
+    change = substitute(build_shape("2-1"), build_shape("tree:2,2"))
+    stage = Stage(0, 0, 4, born=(2,)).followed_by(change, (3, 7), 4, 10)
+    assert (stage.new, stage.born, stage.inherited) == ((), (2,), tuple(range(7)))
+    assert stage.lr_scale(4, config.growth, 7) == dict.fromkeys(range(7), 0.5)
