@@ -119,8 +119,11 @@ def _experiment_keys() -> str:
 
 def _valid(spec: dict[str, Any]) -> str:
     """The values a schema allows, in a few words."""
-    if "anyOf" in spec:  # a number, or none
-        return f"{_valid(spec['anyOf'][0])}; or left out"
+    if "$ref" in spec:
+        return "table"
+    if "anyOf" in spec:  # several forms, or one and none
+        forms = [_valid(one) for one in spec["anyOf"] if one != {"type": "null"}]
+        return " or ".join(forms) + ("; or left out" if len(forms) < len(spec["anyOf"]) else "")
     if spec["type"] == "array":
         items = spec.get("items")
         return f"list: {_valid(items)}" if isinstance(items, dict) else "a pair"
