@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-DOCS = ("results", "growth", "numbers", "tasks", "durability", "training", "config")
+DOCS = ("results", "growth", "organisation", "numbers", "tasks", "durability", "training", "config")
 PAGES = [HERE.parent / "README.md", *(HERE.parent / "docs" / f"{name}.md" for name in DOCS)]
 EXPERIMENTS = ("depth", "growth", "remedies")
 WORDS = {
@@ -37,6 +37,13 @@ def main() -> int:
         page.write_text(text, "utf-8")
     from neuromas.report.chart import experiment_svg
 
+    if (HERE / "results" / "organisation.json").exists():
+        from neuromas.report.chart import depth_svg
+
+        found = _load("organisation.json")
+        for over, draw in (("calls", experiment_svg), ("depth", depth_svg)):
+            drawing = draw(found, "organisation")
+            (HERE.parent / "docs" / f"organisation-{over}.svg").write_text(drawing, "utf-8")
     for name in EXPERIMENTS:
         drawing = experiment_svg(_load(f"{name}.json"), name)
         (HERE.parent / "docs" / f"{name}.svg").write_text(drawing, "utf-8")
@@ -50,6 +57,7 @@ def render(text: str) -> str:
     parts |= {"simulated": _simulated, "power": _power, "validate": _validate, "kills": _kills}
     parts["local-steps"] = _local_steps
     parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
+    parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
     for name in EXPERIMENTS:
         parts[name] = partial(_experiment, name)
         parts[f"{name}-report"] = partial(_report, name)
@@ -111,8 +119,11 @@ def _experiment_keys() -> str:
 
 def _valid(spec: dict[str, Any]) -> str:
     """The values a schema allows, in a few words."""
-    if "anyOf" in spec:  # a number, or none
-        return f"{_valid(spec['anyOf'][0])}; or left out"
+    if "$ref" in spec:
+        return "table"
+    if "anyOf" in spec:  # several forms, or one and none
+        forms = [_valid(one) for one in spec["anyOf"] if one != {"type": "null"}]
+        return " or ".join(forms) + ("; or left out" if len(forms) < len(spec["anyOf"]) else "")
     if spec["type"] == "array":
         items = spec.get("items")
         return f"list: {_valid(items)}" if isinstance(items, dict) else "a pair"
@@ -281,6 +292,51 @@ def _compared(pair: dict[str, Any]) -> str:
     test = f", {chance(found)}" if found else ""
     each = ", ".join(f"{100 * value:+.0f}" for value in seeds["differences"])
     return f"- {one}:{at} → {other}:{later} ({pair['why']}): {mean}{test} (by seed {each})."
+
+
+_NOT_RUN = "Not run yet: `neuromas experiment organisation`, then `benchmarks/organisation.py`."
+
+
+def _organisation() -> str:
+    """What is there of the experiment, its figures, its tables and comparisons."""
+    if not (HERE / "results" / "organisation.json").exists():
+        return _NOT_RUN
+    found = _load("organisation.json")
+    left = Counter(cell.rpartition("/seed-")[0] for cell in found["missing"])
+    lines = [f"{found['cells'] - len(found['missing'])} of {found['cells']} cells are there."]
+    if left:
+        lines[0] += " Missing (seeds): " + ", ".join(f"{arm} ({count})" for arm, count in left.items()) + "."
+    for name, text in (("depth", "Accuracy over depth"), ("calls", "Accuracy over calls spent in training")):
+        lines += ["", f"![{text}](organisation-{name}.svg)"]
+    return "\n".join([*lines, "", _report("organisation")])
+
+
+def _aloud() -> str:
+    """What every node of a grown network read and wrote on one question."""
+    if not (HERE / "results" / "organisation.json").exists():
+        return _NOT_RUN
+    lines = []
+    for one in _load("organisation.json")["aloud"]:
+        lines += [f"`{one['cell']}`, right is {one['gold']}:", "", "```"]
+        for prompt, message in zip(one["prompts"], one["messages"], strict=False):
+            lines += [f"{prompt.rstrip()} >> {message}", ""]
+        lines[-1] = "```"
+    return "\n".join(lines) or "No grown network is there yet."
+
+
+def _swapped() -> str:
+    """Whose part leaves answer when they are told the number of a neighbour, seeds together."""
+    if not (HERE / "results" / "organisation.json").exists():
+        return _NOT_RUN
+    head = "| task | arm | seeds | messages | part of their adapter | part of their number |"
+    lines = [head, "|---|---|---|---|---|---|"]
+    rows = _load("organisation.json")["swapped"]
+    for task, arm in dict.fromkeys((row["task"], row["arm"]) for row in rows):
+        own = [row for row in rows if (row["task"], row["arm"]) == (task, arm)]
+        count = sum(row["count"] for row in own)
+        shares = [f"{100 * sum(row[key] for row in own) / max(1, count):.1f} %" for key in ("own", "told")]
+        lines.append(f"| {task} | {arm} | {len(own)} | {count} | {' | '.join(shares)} |")
+    return "\n".join(lines)
 
 
 def _report(name: str) -> str:

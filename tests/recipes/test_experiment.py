@@ -153,7 +153,8 @@ def test_a_whole_experiment_again_and_in_parts(mini, tmp_path, cells, cli):
     assert again.strip() in said
     assert numbers(out) == first, "a report writes what it says"
     status, table, _ = cli("experiment", mini, "--out", out, "--report", "--csv")
-    assert table.startswith("arm:stage,network,nodes,steps,calls,tokens,calls/question,accuracy,each seed\n")
+    costs = "steps,calls,read,written,FLOPs,trainable,calls/question"
+    assert table.startswith(f"arm:stage,network,nodes,{costs},accuracy,each seed\n")
     assert "small:2,grown:2,2,12," in table, "comparisons, too"
     assert cli("report", out)[1].split("\ncomparisons: ")[0] in again
     assert "--csv goes with --report" in cli("experiment", mini, "--out", out, "--csv")[2]
@@ -343,3 +344,95 @@ def test_what_cannot_be_is_one_line(mini, cli, monkeypatch, words, says):
     assert says in err
     assert len(err.splitlines()) == 1
     assert not [name for name in os.listdir() if name not in ("mini.toml", "bad.toml")]
+
+
+ORGANISED = """
+name = "organised"
+seeds = [0]
+[base]
+model = { backbone = "tiny", dtype = "float32", device = "cpu", rank = 4 }
+network = { message_tokens = 3, answer_tokens = 3 }
+task = { name = "arithmetic", options = { operators = "+", ask = true, depth = 1, parts = 1 } }
+train = { problems = 2, samples = 4, lr = 0.01, warmup = 1 }
+growth = { init = "copy" }
+evaluate = { every = 1, validation = 4, test = 6 }
+[[arms]]
+name = "grown"
+start = "step:1"
+stages = [{ shape = "2-1", steps = 1, view = ["split", "all"], task = { depth = 2, parts = 2 } }]
+[[arms]]
+name = "step"
+stages = [{ shape = "1", steps = 2, task = { depth = 1 } }, { shape = "1", steps = 1, task = { depth = 1 } }]
+[[arms]]
+name = "copies"
+start = "step:1"
+stages = [{ shape = "2-1", steps = 0, question = "split", task = { depth = 2, parts = 2 } }]
+[[arms]]
+name = "other"
+stages = [["1", 1]]
+[[arms]]
+name = "swapped"
+of = "grown"
+messages = "blank"
+positions = "swapped"
+"""
+
+
+@pytest.fixture
+def inline(monkeypatch):
+    """Cells run in our process; their names as they begin."""
+    began = []
+
+    def launch(cell):
+        began.append(cell.name.split("/")[1])
+        return Inline(cell)
+
+    monkeypatch.setattr(running, "launch", launch)
+    return began
+
+
+def test_arms_start_where_others_ended_in_parts_and_again_after_a_kill(tmp_path, inline, cli):
+    file, out = tmp_path / "organised.toml", tmp_path / "out"
+    file.write_text(ORGANISED)
+    status, said, err = cli("experiment", file, "--out", out, "--arms", "swapped")
+    assert (status, err) == (0, "")
+    assert inline == ["step", "grown", "swapped"], "what it needs, in the order it is needed"
+    assert "[3/3] arithmetic/swapped/seed-0" in said
+    status, said, _ = cli("experiment", file, "--out", out, "--tasks", "arithmetic", "--seeds", "0")
+    assert (status, inline[3:]) == (0, ["copies", "other"]), "the rest, into the same folder"
+    points = {f"{p['arm']}:{p['stage']}": p for p in json.loads((out / "results.json").read_text())["points"]}
+    calls = {name: point["spent"]["calls"] for name, point in points.items()}
+    assert calls["grown:1"] == calls["step:1"] + 8 * 3, "2 problems, 4 samples, 3 nodes"
+    assert calls["copies:1"] == calls["step:1"]
+    assert points["grown:1"]["trainable"] == 3 * points["step:1"]["trainable"]
+    run = Run(out / "cells" / "arithmetic" / "grown" / "seed-0")
+    assert "step" in run.read("config.json")["growth"]["parent"]
+    summary = run.read("evaluations/asked-blank-swapped-stage-1-of-6.json")
+    assert (summary["intervention"], summary["positions"]) == ("blank", "swapped")
+    first = numbers(out)
+
+    # killed before its end: the run goes on from its checkpoint and says the same
+    shutil.rmtree(run.path / "evaluations")
+    run.write("status.json", {**run.read("status.json"), "finished": False})
+    assert cli("experiment", file, "--out", out)[0] == 0
+    assert inline[5:] == ["grown", "swapped"]
+    assert numbers(out) == first
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--arms", "grwn"], "unknown arm of the experiment 'grwn'; did you mean 'grown'?"),
+        (["--tasks", "sums"], "unknown task of the experiment 'sums'"),
+        (["--seeds", "7"], "unknown seed of the experiment '7' (valid: 0)"),
+        (["--seeds", "x"], "--seeds 'x': a seed is a whole number"),
+    ],
+)
+def test_a_part_that_is_not_there_is_one_line_and_nothing_is_written(tmp_path, cli, words, says):
+    file, out = tmp_path / "organised.toml", tmp_path / "out"
+    file.write_text(ORGANISED)
+    status, said, err = cli("experiment", file, "--out", out, *words)
+    assert (status, said) == (2, "")
+    assert says in err
+    assert len(err.splitlines()) == 1
+    assert not out.exists()

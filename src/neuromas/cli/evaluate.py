@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from neuromas.cli.network import add_trust, allow, there
 from neuromas.cli.options import name, read_pairs, temperature, whole
-from neuromas.core.choices import MESSAGES
+from neuromas.core.choices import MESSAGES, TOLD
 from neuromas.core.errors import ConfigError, shown
 from neuromas.core.task import SPLITS
 from neuromas.report.terminal import visible
@@ -38,6 +38,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", choices=SPLITS)
     parser.add_argument("--items", type=whole(_ITEMS), default=200, help="number of problems (default 200)")
     parser.add_argument("--messages", default="none", choices=MESSAGES, help="alter messages")
+    parser.add_argument(
+        "--positions", default="own", choices=TOLD, help="tell nodes another position of their layer"
+    )
     parser.add_argument("--votes", type=whole(_VOTES), help="let so many sampled passes vote instead")
     parser.add_argument("--temperature", type=temperature, help="of the votes (default 0.7)")
     parser.add_argument("--method", type=name, help="answer by this method instead (see neuromas methods)")
@@ -98,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 def _name(args: argparse.Namespace, method: Method | None) -> str:
     """The name under which the evaluation is kept. Raises ConfigError for those that training uses."""
     stage = [f"stage-{args.stage}"] if args.stage else []
-    way = args.messages
+    way = args.messages if args.positions == "own" else f"{args.messages}-{args.positions}"
     if args.votes:
         way = f"votes-{args.votes}-{0.7 if args.temperature is None else args.temperature}"
     elif method:
@@ -134,6 +137,8 @@ def _method(args: argparse.Namespace) -> Method | None:
         return None
     if args.messages != "none":
         given.append(f"messages {args.messages}")
+    if args.positions != "own":
+        given.append(f"positions {args.positions}")
     if len(given) > 1:
         raise ConfigError(f"--{given[0]} and --{given[1]} do not go together")
     from neuromas.methods.running import make_method
@@ -156,7 +161,8 @@ def _result(args: argparse.Namespace, assembly: Assembly, task: Task, method: Me
     if method is None:
         from neuromas.evaluation.evaluate import evaluate
 
-        return evaluate(assembly.network, task, args.split, args.items, intervention=args.messages)
+        told = {"intervention": args.messages, "positions": args.positions}
+        return evaluate(assembly.network, task, args.split, args.items, **told)
     from neuromas.methods.bench import bench
     from neuromas.methods.running import evaluate_method
 

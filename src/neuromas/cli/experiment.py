@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from neuromas.cli import INTERRUPTED
 from neuromas.cli.formats import add_formats
 from neuromas.cli.options import folder_to_write, name, whole
-from neuromas.core.errors import ConfigError, RunError
+from neuromas.core.errors import ConfigError, RunError, shown
 from neuromas.report.terminal import visible
 from neuromas.storage import Run, write_atomic
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from neuromas.experiment.plan import Plan
 
 _SIDE_BY_SIDE = 1000
+_DIGITS = 20  # of a seed
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +35,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=whole(_SIDE_BY_SIDE), metavar="N", help="runs at once (default: the cores)"
     )
+    for flag, what in (("arms", "ARM"), ("tasks", "TASK"), ("seeds", "SEED")):
+        parser.add_argument(
+            f"--{flag}",
+            type=_listed,
+            metavar=f"{what},...",
+            default=(),
+            help=f"run these {flag} alone, and what they start with",
+        )
     parser.add_argument("--report", action="store_true", help="run nothing, compare what is there")
     add_formats(parser)
 
@@ -49,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     plan = load_plan(Path(args.path))
     out = folder_to_write("--out", args.out or f"runs/{plan.name}")
     cells = lay_out(plan, out)
+    choice = plan.chosen(args.arms, args.tasks, _seeds(args.seeds))
+    chosen = [cell for cell in cells if choice.has(cell.arm.name, cell.task, cell.seed)]
     failures: Mapping[str, str] = {}
     if not args.report:
         try:
@@ -57,17 +68,38 @@ def run(args: argparse.Namespace) -> int:
             raise RunError(f"cannot write {out}: {error.strerror or error}") from error
         print(_smallest(cells), flush=True)
         with Run(out).lock():
-            outcome = run_cells(cells, args.jobs or _cores(), out, _Lines(len(cells)))
+            outcome = run_cells(chosen, args.jobs or _cores(), out, _Lines(len(chosen)))
         failures = outcome.failures
         if outcome.interrupted:
-            done = sum(cell.finished for cell in cells)
-            again = f"neuromas experiment {shlex.quote(args.path)} --out {shlex.quote(str(out))}"
-            print(f"stopped; {done} of {len(cells)} cells are finished; continue with: {visible(again)}")
+            done = sum(cell.finished for cell in chosen)
+            again = (
+                f"neuromas experiment {shlex.quote(args.path)} --out {shlex.quote(str(out))}{_parts(args)}"
+            )
+            print(f"stopped; {done} of {len(chosen)} cells are finished; continue with: {visible(again)}")
             return INTERRUPTED
     print(_report(plan, cells, out, args.form), end="")
     for cell, cause in failures.items():
         print(f"failed: {visible(cell)}: {visible(cause)}")
     return 1 if failures else 0
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Names with commas between them."""
+    return tuple(name(part) for part in text.split(","))
+
+
+def _seeds(given: Sequence[str]) -> list[int]:
+    """Seeds as numbers. Raises ConfigError."""
+    for one in given:
+        if not (one.isascii() and one.isdecimal() and len(one) < _DIGITS):
+            raise ConfigError(f"--seeds {shown(one)}: a seed is a whole number from 0")
+    return [int(one) for one in given]
+
+
+def _parts(args: argparse.Namespace) -> str:
+    """The options that chose a part of the experiment, to be typed again."""
+    given = [(flag, getattr(args, flag)) for flag in ("arms", "tasks", "seeds")]
+    return "".join(f" --{flag} {shlex.quote(','.join(names))}" for flag, names in given if names)
 
 
 def _smallest(cells: Sequence[Cell]) -> str:
@@ -93,7 +125,7 @@ def _smallest(cells: Sequence[Cell]) -> str:
 
 def _report(plan: Plan, cells: Sequence[Cell], out: Path, form: str) -> str:
     """The tables; everything is kept beside the cells."""
-    from neuromas.report.chart import experiment_svg
+    from neuromas.report.chart import depth_svg, experiment_svg
     from neuromas.report.experiment import experiment_blocks
     from neuromas.report.results import as_json, results
     from neuromas.report.writers import WRITERS
@@ -103,6 +135,7 @@ def _report(plan: Plan, cells: Sequence[Cell], out: Path, form: str) -> str:
         {"task": task, "first": plan.point(one.first), "second": plan.point(one.second), "why": one.why}
         for task in plan.labels()
         for one in plan.compare
+        if all(plan.trains(plan.arm(plan.point(side)[0]), task) for side in (one.first, one.second))
     ]
     found = results(rows, compare)
     text = WRITERS[form or "text"](experiment_blocks(found))
@@ -113,7 +146,11 @@ def _report(plan: Plan, cells: Sequence[Cell], out: Path, form: str) -> str:
     kept = {"experiment": plan.model_dump(mode="json"), "about": about(), **found}
     write_atomic(out / "results.json", as_json(kept) + "\n")
     write_atomic(out / "figure.svg", experiment_svg(found, plan.name))
-    return text if form else f"{text}wrote {visible(str(out / 'results.json'))} and figure.svg\n"
+    over_depth, also = depth_svg(found, plan.name), " and figure.svg"
+    if over_depth:
+        write_atomic(out / "depth.svg", over_depth)
+        also = ", figure.svg and depth.svg"
+    return text if form else f"{text}wrote {visible(str(out / 'results.json'))}{also}\n"
 
 
 class _Lines:

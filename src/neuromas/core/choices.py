@@ -21,6 +21,9 @@ QUESTION_MODES: tuple[Question, ...] = tuple(mode for mode in QUESTIONS if mode 
 Messages = Literal["none", "blank", "shuffle"]  # what an evaluation does to messages: nothing, or a control
 MESSAGES: tuple[Messages, ...] = get_args(Messages)
 
+Told = Literal["own", "swapped"]  # which position an evaluation tells nodes: theirs, or a neighbour's
+TOLD: tuple[Told, ...] = get_args(Told)
+
 Positions = Literal["keep", "renumber"]  # of trained nodes, when a network grows
 POSITIONS: tuple[Positions, ...] = get_args(Positions)
 

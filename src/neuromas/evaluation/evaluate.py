@@ -7,10 +7,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from neuromas.core.choices import TOLD
 from neuromas.core.episode import Episode
+from neuromas.core.errors import ConfigError, unknown
 from neuromas.core.task import Problem, Split, Task
 from neuromas.evaluation.heldout import about_network, first_problems
 from neuromas.prompts.codec import Codec
@@ -18,6 +20,7 @@ from neuromas.statistics import bootstrap_mean, wilson
 from neuromas.system.network import Network
 from neuromas.system.rollout import Sampling, rollout
 from neuromas.tasks.cheats import best_constant
+from neuromas.topology.places import swapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +69,29 @@ class Evaluation:
 
 
 def evaluate(
-    network: Network, task: Task, split: Split, count: int, *, seed: int = 0, intervention: str = "none"
+    network: Network,
+    task: Task,
+    split: Split,
+    count: int,
+    *,
+    seed: int = 0,
+    intervention: str = "none",
+    positions: str = "own",
 ) -> Evaluation:
     """Greedy answers of the network to the first ``count`` problems of a split.
 
-    ``intervention`` is that of ``rollout.Sampling``. Raises TaskError if the split is empty.
+    ``intervention`` is that of ``rollout.Sampling``. With ``positions = "swapped"`` every node is told the
+    position of another of its layer (``topology.places.swapped``): what follows the number, and what the
+    adapter? Raises TaskError if the split is empty, ConfigError for positions that there are not.
     """
+    if positions not in TOLD:
+        raise ConfigError(unknown("positions", positions, TOLD))
+    told = {} if positions == "own" else {"positions": positions}
+    if told:
+        network = replace(network, topology=swapped(network.topology))
     problems = first_problems(task, split, count)
     episodes = rollout(network, task, problems, 1, Sampling(0.0, seed, intervention))
-    summary = {"split": split, "intervention": intervention} | about_network(network)
+    summary = {"split": split, "intervention": intervention, **told} | about_network(network)
     codec = network.engine.codec if intervention == "none" else None
     return evaluation(task, episodes, summary, codec)
 

@@ -19,6 +19,7 @@ def first_problems(task: Task, split: Split, count: int) -> list[Problem]:
 
 
 def about_network(network: Network) -> dict[str, Any]:
-    """What a summary says of the network that answered: its nodes, and whose prompts if a user's own."""
+    """What a summary says of the network that answered: nodes, adapters, whose prompts if a user's own."""
     mark = network.template.mark
-    return {"nodes": len(network.topology.nodes)} | ({"prompts": mark} if mark else {})
+    size = {"nodes": len(network.topology.nodes), "adapters": len(set(network.assignment))}
+    return size | ({"prompts": mark} if mark else {})

@@ -12,7 +12,10 @@ import tomli_w
 
 from neuromas.config import Config, identity, make_config
 from neuromas.core.errors import RunError
-from neuromas.experiment.plan import Arm, Plan
+from neuromas.experiment.arms import Arm
+from neuromas.experiment.levels import Level, levels
+from neuromas.experiment.plan import Plan
+from neuromas.experiment.size import UNKNOWN, Size, size_of
 from neuromas.storage import MANIFEST, Run, read_json, write_atomic
 
 LAST = "test-after"
@@ -20,10 +23,38 @@ PROGRAM = "neuromas.cli.cell"
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """A run of its own or, for an arm that votes, an evaluation kept in the run of the arm it is of.
+class Start:
+    """The network a run begins with: that with which a ``stage`` of ``run`` ended, one of ``of`` stages."""
 
-    ``folder`` holds what is beside the run: configuration and log. ``stage`` is the voting network's.
+    name: str
+    run: Path
+    stage: int
+    of: int
+    start: Start | None
+
+    @property
+    def folder(self) -> Path:
+        """Where that network lies. Raises RunError if it is not there."""
+        return stage_folder(self.run, self.stage)
+
+    def row(self) -> dict[str, Any]:
+        """Where what it cost is noted, as plain data for the report."""
+        return {
+            "run": str(self.run),
+            "trained": self.stage,
+            "of": self.of,
+            "start": self.start.row() if self.start else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A run of its own or, for an arm made of another, an evaluation kept in the run of the arm it is of.
+
+    ``folder`` holds what is beside the run: configuration and log. ``stage`` is that of the network asked.
+    ``start`` is the network the run begins with; ``config.growth.parent`` is then that network's run until
+    its folder is known. ``levels`` are those of the arm's stages, ``size`` what one adapter and the backbone
+    have of parameters.
     """
 
     arm: Arm
@@ -33,6 +64,9 @@ class Cell:
     config: Config
     source: Arm
     stage: int
+    levels: tuple[Level, ...]
+    start: Start | None = None
+    size: Size = UNKNOWN
 
     @property
     def name(self) -> str:
@@ -42,7 +76,9 @@ class Cell:
     @property
     def needs(self) -> str:
         """Name of the cell that must be finished first; empty if none."""
-        return f"{self.task}/{self.source.name}/seed-{self.seed}" if self.arm.of else ""
+        if self.arm.of:
+            return f"{self.task}/{self.source.name}/seed-{self.seed}"
+        return self.start.name if self.start else ""
 
     @property
     def run(self) -> Path:
@@ -63,40 +99,97 @@ class Cell:
 
     def evaluation(self, stage: int) -> str:
         """Name of the test evaluation at the end of a stage."""
-        if self.arm.of:
-            items = self.config.evaluate.test
-            return f"vote-{self.arm.votes}-at-{self.arm.temperature}-stage-{self.stage}-of-{items}"
-        return LAST if stage == self.arm.last else f"stage-{stage}"
+        if not self.arm.of:
+            return LAST if stage == self.arm.last else f"stage-{stage}"
+        way = f"vote-{self.arm.votes}-at-{self.arm.temperature}"
+        if not self.arm.voting:
+            way = f"asked-{self.arm.messages}-{self.arm.positions}"
+        return f"{way}-stage-{self.stage}-of-{self.config.evaluate.test}"
 
     def command(self) -> list[str]:
         """The command line of its process; writes the configuration it reads."""
         program = [sys.executable, "-P", "-m", PROGRAM]  # -P: nothing is imported from where we stand
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.arm.of:
-            votes = ["--votes", str(self.arm.votes), "--temperature", str(self.arm.temperature)]
+            how = ["--messages", self.arm.messages, "--positions", self.arm.positions]
+            if self.arm.voting:
+                how = ["--votes", str(self.arm.votes), "--temperature", str(self.arm.temperature)]
             which = ["--stage", str(self.stage), "--items", str(self.config.evaluate.test)]
-            return [*program, "evaluate", str(self.run), *votes, *which, "--name", self.evaluation(1)]
+            return [*program, "evaluate", str(self.run), *how, *which, "--name", self.evaluation(1)]
         file = self.log.with_suffix(".toml")
-        write_atomic(file, as_toml(self.config.model_dump(mode="json")))
+        write_atomic(file, as_toml(self._settled().model_dump(mode="json")))
         return [*program, "train", str(file), "--run", str(self.run), "--continue"]
+
+    def _settled(self) -> Config:
+        """The configuration with the folder of the network it begins with; a run keeps the one it has."""
+        if self.start is None:
+            return self.config
+        begun = (self.run / "config.json").is_file()
+        parent = _parent(self.run) if begun else str(self.start.folder)
+        growth = self.config.growth.model_copy(update={"parent": parent})
+        return self.config.model_copy(update={"growth": growth})
+
+    def check(self) -> None:
+        """Raises RunError if there is a run of another configuration in its place."""
+        if not (self.run / "config.json").is_file():
+            return
+        there = identity(make_config(Run.open(self.run).read("config.json")))
+        wanted = identity(self.config)
+        if self.start is not None:
+            begun = Path(there["growth"].pop("parent"))
+            wanted["growth"].pop("parent")
+            run = self.start.run
+            finished = (run / "config.json").is_file() and Run(run).finished
+            known = self.start.folder if finished else run
+            # the experiment's folder may have been moved since: what lies in it is compared
+            there["start"], wanted["start"] = (_inside(path, self.folder.name) for path in (begun, known))
+            if not finished:  # made anew: the stage's folder is not known yet
+                there["start"] = there["start"][: len(wanted["start"])]
+        if there != wanted:
+            raise RunError(f"{self.run} holds a run of another configuration; name another --out")
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One row for every stage: where its test evaluation is, as plain data for the report."""
-        trained = self.config.growth.stages or ((self.config.network.topology, self.config.train.steps),)
+        trained = self.config.shapes
         shapes = trained[self.stage - 1 : self.stage] if self.arm.of else trained
-        for stage, (shape, _) in enumerate(shapes, start=1):
+        for stage, ((shape, _), level) in enumerate(zip(shapes, self.levels, strict=True), start=1):
             yield {
                 "task": self.task,
+                "level": level.name,
+                "depth": level.depth,
                 "arm": self.arm.name,
+                "system": self.arm.line,
                 "stage": stage,
                 "seed": self.seed,
                 "shape": shape,
-                "votes": self.arm.votes if self.arm.of else None,
+                "votes": self.arm.votes if self.arm.voting else None,
+                "asked": "" if self.arm.voting or not self.arm.of else _way(self.arm),
                 "run": str(self.run),
                 "evaluation": self.evaluation(stage),
                 "trained": self.stage if self.arm.of else stage,  # stage of the run that paid for it
                 "of": self.source.last,
+                "start": self.start.row() if self.start else None,
+                "weights": self.size.weights,
+                "adapter": self.size.adapter,
             }
+
+
+def _way(arm: Arm) -> str:
+    """How an arm made of another asks: ``messages blank``."""
+    said = {"messages": arm.messages, "positions": arm.positions}
+    return ", ".join(f"{key} {value}" for key, value in said.items() if value not in ("none", "own"))
+
+
+def _parent(run: Path) -> str:
+    """The network a run began with."""
+    return make_config(Run.open(run).read("config.json")).growth.parent
+
+
+def _inside(path: Path, label: str) -> tuple[str, ...]:
+    """What a path says below the folder of a task's cells."""
+    parts = path.parts
+    places = [i for i, part in enumerate(parts[:-1]) if part == "cells" and parts[i + 1] == label]
+    return parts[places[-1] :] if places else parts
 
 
 def lay_out(plan: Plan, out: Path) -> list[Cell]:
@@ -105,21 +198,36 @@ def lay_out(plan: Plan, out: Path) -> list[Cell]:
     Raises RunError if there is a run of another configuration in one's place.
     """
     cells = []
+    found = {label: levels(plan, label) for label in plan.labels()}
+    sizes: dict[tuple[Any, ...], Size] = {}
     for seed in plan.seeds:
         for label in plan.labels():
-            for arm in plan.arms:
-                source, stage = arm, arm.last
-                if arm.of:
-                    name, stage = plan.point(arm.of)
-                    source = plan.arm(name)
-                config = plan.config(source, label, seed)
-                cells.append(Cell(arm, label, seed, out / "cells" / label, config, source, stage))
+            folder = out / "cells" / label
+            for arm in (one for one in plan.arms if plan.trains(one, label)):
+                trained, stage = arm, arm.last
+                if arm.of and (source := plan.source(arm)):
+                    trained, stage = source
+                start = _start(plan, trained, folder, seed)
+                config = plan.config(trained, label, seed, str(start.run) if start else "")
+                own = tuple(found[label][arm.name, number] for number in range(1, arm.last + 1))
+                model = (config.model.backbone, config.model.targets, config.model.ranks, config.model.rank)
+                if model not in sizes:
+                    sizes[model] = size_of(config.model)
+                cells.append(Cell(arm, label, seed, folder, config, trained, stage, own, start, sizes[model]))
     for cell in cells:
-        if (cell.run / "config.json").is_file():
-            found = make_config(Run.open(cell.run).read("config.json"))
-            if identity(found) != identity(cell.config):
-                raise RunError(f"{cell.run} holds a run of another configuration; name another --out")
+        cell.check()
     return cells
+
+
+def _start(plan: Plan, arm: Arm, folder: Path, seed: int) -> Start | None:
+    """The network with which the run of an arm begins."""
+    source = plan.source(arm)
+    if source is None:
+        return None
+    trained, stage = source
+    name = f"{folder.name}/{trained.name}/seed-{seed}"
+    run = folder / trained.name / f"seed-{seed}"
+    return Start(name, run, stage, trained.last, _start(plan, trained, folder, seed))
 
 
 def stage_folder(path: Path, stage: int) -> Path:
@@ -128,8 +236,7 @@ def stage_folder(path: Path, stage: int) -> Path:
     Raises RunError if the run has no such stage or the checkpoint is no longer there.
     """
     run = Run.open(path)
-    stages = make_config(run.read("config.json")).growth.stages
-    last = max(1, len(stages))
+    last = len(make_config(run.read("config.json")).shapes)
     if not 1 <= stage <= last:
         raise RunError(f"{path} has no stage {stage} (valid: 1 to {last})")
     if stage == last:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,86 +17,28 @@ from pydantic import Field, ValidationError, model_validator
 
 from neuromas.config import MOST_PASSES, Config, Section, check_plain, make_config, read_toml
 from neuromas.core.errors import ConfigError, NeuromasError, TopologyError, cut, shown, unknown
+from neuromas.experiment.arms import FORMS, SECTIONS, WORD, Arm, Compare, Name, TaskPlan
+from neuromas.experiment.levels import levels
 from neuromas.growth.stages import check_stages, settle
 from neuromas.learning.credit import make_estimator
 from neuromas.system.prompting import choose_template
 from neuromas.tasks import make_task
+from neuromas.topology.graph import Topology
 
-_WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-_SECTIONS = ("model", "engine", "network", "task", "train", "growth", "alarms", "evaluate", "run")
-Name = Annotated[str, Field(pattern=_WORD)]
-
-
-def _section(name: str) -> Any:
-    """A section of an arm: keys of a run's configuration that it has in place of the base's."""
-    return Field(default_factory=dict, description=f"keys of [{name}] in place of the base's")
+_MANY = 10_000  # checkpoints of a stage that has the base's steps
 
 
-class Arm(Section):
-    """One way to a network: one to train, as the base and the arm's sections say, or one that votes.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Part of an experiment: names of arms, labels of tasks, seeds."""
 
-    With ``stages`` it is trained through them. With ``of``, nothing is trained: ``votes`` passes of another
-    arm's network are sampled at ``temperature``, and the majority answers.
-    """
+    arms: frozenset[str]
+    tasks: frozenset[str]
+    seeds: frozenset[int]
 
-    name: Name = Field(description="in folders, tables and comparisons")
-    stages: tuple[Annotated[tuple[str, int], Field(strict=False)], ...] = Field(
-        (), strict=False, description="[shape, steps] of every stage; empty: network.topology, train.steps"
-    )
-    of: str = Field("", description="ARM or ARM:STAGE whose network votes, instead of training one")
-    votes: int = Field(1, ge=1, le=1000, description="passes that vote, with `of`")
-    temperature: float = Field(0.7, gt=0, le=10, description="at which these passes are sampled")
-    model: dict[str, Any] = _section("model")
-    engine: dict[str, Any] = _section("engine")
-    network: dict[str, Any] = _section("network")
-    task: dict[str, Any] = _section("task")
-    train: dict[str, Any] = _section("train")
-    growth: dict[str, Any] = _section("growth")
-    alarms: dict[str, Any] = _section("alarms")
-    evaluate: dict[str, Any] = _section("evaluate")
-    run: dict[str, Any] = _section("run")
-
-    @property
-    def last(self) -> int:
-        """Number of its last stage, from 1."""
-        return max(1, len(self.stages))
-
-    @model_validator(mode="after")
-    def _possible(self) -> Arm:
-        if self.stages and self.of:
-            raise ValueError(f"arm {self.name!r} has stages to train and is made of another arm; choose one")
-        for section, key, why in (
-            ("growth", "stages", "write stages beside the arm's name"),
-            ("run", "directory", "runs lie in the experiment's folder"),
-        ):
-            if key in getattr(self, section):
-                raise ValueError(f"arm {self.name!r}: {section}.{key} has no effect: {why}")
-        if self.of:
-            given = set(_SECTIONS) & self.model_fields_set
-            if given or "votes" not in self.model_fields_set:
-                what = f"section {sorted(given)[0]!r} has no effect" if given else "say how many votes"
-                raise ValueError(f"arm {self.name!r} is made of {self.of!r}: {what}")
-        elif {"votes", "temperature"} & self.model_fields_set:
-            raise ValueError(f"arm {self.name!r}: votes and temperature are for arms made of another one")
-        return self
-
-
-class TaskPlan(Section):
-    """A task of the experiment; ``label`` names it in folders and tables."""
-
-    name: str = Field(description="see `neuromas tasks`")
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="those of the task, see `neuromas tasks NAME`"
-    )
-    label: str = Field("", description="in folders and tables; empty: the task's name")
-
-
-class Compare(Section):
-    """Two networks as ``ARM`` or ``ARM:STAGE``; the difference is second minus first."""
-
-    first: str = Field(description="ARM, or ARM:STAGE for the network with which a stage ended")
-    second: str = Field(description="the same")
-    why: str = Field("", description="printed beside the result")
+    def has(self, arm: str, task: str, seed: int) -> bool:
+        """Whether a cell is in this part."""
+        return arm in self.arms and task in self.tasks and seed in self.seeds
 
 
 class Plan(Section):
@@ -123,13 +66,20 @@ class Plan(Section):
         if "seed" in self.base:
             raise ValueError("base.seed has no effect: an experiment has seeds")
         growth = self.base.get("growth", {})
-        if isinstance(growth, Mapping) and "stages" in growth:
-            raise ValueError("base.growth.stages has no effect: arms have stages of their own")
+        for key, held in (("growth.stages", growth), ("growth.parent", growth), ("stages", self.base)):
+            if isinstance(held, Mapping) and key.rpartition(".")[2] in held:
+                raise ValueError(f"base.{key} has no effect: arms have stages and a start of their own")
         if self.tasks and "task" in self.base:
             raise ValueError("base.task has no effect where there are tasks")
         for arm in self.arms:
-            if arm.of and self.arm(self.point(arm.of)[0]).of:
-                raise ValueError(f"arm {arm.name!r} is made of {arm.of!r}, which trains nothing itself")
+            if (leans := arm.of or arm.start) and self.arm(self.point(leans)[0]).of:
+                how = "is made of" if arm.of else "starts with"
+                raise ValueError(f"arm {arm.name!r} {how} {leans!r}, which trains nothing itself")
+        for arm in self.arms:
+            self._ancestors(arm)
+            for label in arm.tasks:
+                if label not in self.labels():
+                    raise ValueError(f"arm {arm.name!r}: {unknown('task', label, self.labels())}")
         for line in self.compare:
             if self.point(line.first) == self.point(line.second):
                 name, stage = self.point(line.first)
@@ -151,22 +101,64 @@ class Plan(Section):
             raise ValueError(unknown(f"stage of arm {name!r}", stage, [str(k) for k in range(1, last + 1)]))
         return name, int(stage) if given else last
 
+    def source(self, arm: Arm) -> tuple[Arm, int] | None:
+        """Arm and stage whose network this one is made of or starts with; None if there is none."""
+        if not (leans := arm.of or arm.start):
+            return None
+        name, stage = self.point(leans)
+        return self.arm(name), stage
+
+    def _ancestors(self, arm: Arm) -> list[Arm]:
+        """The arms it needs, nearest first. Raises ValueError where they need it in turn."""
+        found = [arm]
+        while source := self.source(found[-1]):
+            if source[0] in found:
+                way = " -> ".join(one.name for one in [*found, source[0]])
+                raise ValueError(f"arm {arm.name!r} can never start: each starts with the next of {way}")
+            found.append(source[0])
+        return found[1:]
+
+    def chosen(self, arms: Sequence[str], tasks: Sequence[str], seeds: Sequence[int]) -> Choice:
+        """The cells of these arms, tasks and seeds (none: all) with all that they need.
+
+        Raises ConfigError with one line for what the experiment has not.
+        """
+        for what, asked, there in (
+            ("arm", arms, [arm.name for arm in self.arms]),
+            ("task", tasks, self.labels()),
+            ("seed", list(map(str, seeds)), list(map(str, self.seeds))),
+        ):
+            for one in asked:
+                if one not in there:
+                    raise ConfigError(unknown(f"{what} of the experiment", one, there))
+        wanted = {one.name for name in arms for one in (self.arm(name), *self._ancestors(self.arm(name)))}
+        return Choice(
+            frozenset(wanted or {arm.name for arm in self.arms}),
+            frozenset(tasks or self.labels()),
+            frozenset(seeds or self.seeds),
+        )
+
     def labels(self) -> list[str]:
         """Names of the tasks in folders and tables."""
-        return [_label(task) for task in self.tasks] or [self._task().replace("/", "-")]
+        return [task.folder for task in self.tasks] or [self._task().replace("/", "-")]
 
-    def config(self, arm: Arm, label: str, seed: int) -> Config:
-        """The configuration of one run. Raises ConfigError naming the arm."""
+    def config(self, arm: Arm, label: str, seed: int, parent: str = "") -> Config:
+        """The configuration of one run, which starts with ``parent``. Raises ConfigError naming the arm."""
         data: dict[str, Any] = {**self.base, "seed": seed}
         for task in self.tasks:
-            if _label(task) == label:
+            if task.folder == label:
                 data["task"] = {"name": task.name, "options": task.options}
-        for section in _SECTIONS:
+        for section in SECTIONS:
             data[section] = _merged(data.get(section, {}), getattr(arm, section))
         if "options" in arm.task and "name" not in arm.task:  # some of the same task's
             data["task"]["options"] = _merged(self._options(label), arm.task["options"])
-        if arm.stages and isinstance(data["growth"], dict):
-            data["growth"]["stages"] = [list(stage) for stage in arm.stages]
+        pairs = [list(stage) for stage in arm.stages if isinstance(stage, tuple)]
+        if len(pairs) < len(arm.stages):
+            data["stages"] = [self._deep(_table(stage), label) for stage in arm.stages]
+        elif pairs and isinstance(data["growth"], dict):
+            data["growth"]["stages"] = pairs
+        if arm.start and isinstance(data["growth"], dict):
+            data["growth"]["parent"] = parent or arm.start
         kept = self._checkpoints(arm)
         if kept:
             data["run"] = _merged(data.get("run", {}), {"keep": kept})
@@ -175,16 +167,29 @@ class Plan(Section):
         except (ConfigError, TopologyError) as error:
             raise type(error)(f"arm {arm.name!r}: {error}") from None
 
+    def trains(self, arm: Arm, label: str) -> bool:
+        """Whether an arm is there for a task: not where it, or an arm it needs, names others alone."""
+        return all(not one.tasks or label in one.tasks for one in (arm, *self._ancestors(arm)))
+
+    def _deep(self, stage: dict[str, Any], label: str) -> dict[str, Any]:
+        """A stage with the options that the task has at the depth the stage names."""
+        asked = stage.get("task")
+        if not isinstance(asked, Mapping) or "name" in asked:
+            return stage
+        at = next((task.by_depth for task in self.tasks if task.folder == label), {})
+        return {**stage, "task": {**at.get(str(asked.get("depth")), {}), **asked}}
+
     def _checkpoints(self, arm: Arm) -> int:
         """How many checkpoints to keep so that the network an earlier stage ended with is still there."""
-        points = [self.point(other.of) for other in self.arms if other.of]
-        wanted = any(name == arm.name and stage < arm.last for name, stage in points)
-        return sum(steps for _, steps in arm.stages) + 1 if wanted else 0
+        sources = [source for other in self.arms if (source := self.source(other))]
+        wanted = any(one.name == arm.name and stage < arm.last for one, stage in sources)
+        steps = [_table(stage).get("steps") for stage in arm.stages]
+        return sum(count if type(count) is int else _MANY for count in steps) + 1 if wanted else 0
 
     def _options(self, label: str) -> Any:
         """Options of a task as the experiment gives them to all arms."""
         for task in self.tasks:
-            if _label(task) == label:
+            if task.folder == label:
                 return task.options
         task = self.base.get("task", {})
         return task.get("options", {}) if isinstance(task, Mapping) else {}
@@ -209,16 +214,40 @@ def make_plan(data: Mapping[str, Any]) -> Plan:
     check_plain(data)
     labels = plan.labels()
     for label in labels:
-        if not re.fullmatch(_WORD, label):
+        if not re.fullmatch(WORD, label):
             raise ConfigError(f"task label {label!r} is not a folder's name; give the task a plain label")
     if len(set(labels)) < len(labels):
         raise ConfigError(f"two tasks are labelled {_twice(labels)!r}; give them labels of their own")
     for label in labels:
-        asked = {arm.name: _rehearse(plan, arm, label) for arm in plan.arms if not arm.of}
-        _same_questions(asked, label)
+        _rehearse_all(plan, label)
     for arm in plan.arms:
         _check_votes(plan, arm, labels[0])
     return plan
+
+
+_Asked = tuple[str, str] | None
+
+
+def _rehearse_all(plan: Plan, label: str) -> None:
+    """All arms of a task, those that others start with before them; then what is compared."""
+    asked: dict[str, _Asked] = {}
+    goals: dict[str, list[Topology]] = {}
+    waiting = [arm for arm in plan.arms if not arm.of and plan.trains(arm, label)]
+    while waiting:
+        arm = next(one for one in waiting if not one.start or plan.point(one.start)[0] in goals)
+        waiting.remove(arm)
+        source = plan.source(arm)
+        parent = goals[source[0].name][source[1] - 1] if source else None
+        asked[arm.name], goals[arm.name] = _rehearse(plan, arm, label, parent)
+    _same_questions(asked, label)
+    found = levels(plan, label)
+    for line in plan.compare:
+        first, second = plan.point(line.first), plan.point(line.second)
+        if first in found and second in found and found[first] != found[second]:
+            raise ConfigError(
+                f"compare: {line.first!r} is tested on {found[first].name!r} and {line.second!r} on "
+                f"{found[second].name!r} of {label!r}"
+            )
 
 
 def _check_votes(plan: Plan, arm: Arm, label: str) -> None:
@@ -233,7 +262,7 @@ def _check_votes(plan: Plan, arm: Arm, label: str) -> None:
         )
 
 
-def _rehearse(plan: Plan, arm: Arm, label: str) -> tuple[str, str] | None:
+def _rehearse(plan: Plan, arm: Arm, label: str, parent: Topology | None) -> tuple[_Asked, list[Topology]]:
     """The arm's configuration, task, estimator, stages and prompts; first test question and answer.
 
     None where the arm has the task that all have: nothing needs to be drawn.
@@ -242,18 +271,19 @@ def _rehearse(plan: Plan, arm: Arm, label: str) -> tuple[str, str] | None:
     task = make_task(config.task.name, config.task.options)
     try:
         make_estimator(config.train)
-        choose_template(config, check_stages(config, None))
+        goals = check_stages(config, parent)
+        choose_template(config, goals)
     except NeuromasError as error:
         raise type(error)(f"arm {arm.name!r}: {error}") from None
     if not any(one.task for one in plan.arms):
-        return None
+        return None, goals
     first = task.problem("test", 0)
-    return first.question, first.answer
+    return (first.question, first.answer), goals
 
 
-def _same_questions(asked: Mapping[str, tuple[str, str] | None], label: str) -> None:
+def _same_questions(asked: Mapping[str, _Asked], label: str) -> None:
     """Raises ConfigError where arms would be tested on different questions under one label."""
-    kinds: dict[tuple[str, str] | None, str] = {}
+    kinds: dict[_Asked, str] = {}
     for arm, first in asked.items():
         kinds.setdefault(first, arm)
     if len(kinds) > 1:
@@ -264,13 +294,14 @@ def _same_questions(asked: Mapping[str, tuple[str, str] | None], label: str) -> 
         )
 
 
+def _table(stage: tuple[str, int] | dict[str, Any]) -> dict[str, Any]:
+    """A stage in its long form."""
+    return {"shape": stage[0], "steps": stage[1]} if isinstance(stage, tuple) else dict(stage)
+
+
 def _merged(section: Any, more: Mapping[str, Any]) -> Any:
     """A section with other values; one that is no table is left for the configuration to refuse."""
     return {**section, **more} if isinstance(section, Mapping) else section
-
-
-def _label(task: TaskPlan) -> str:
-    return task.label or task.name.replace("/", "-")
 
 
 def _distinct(what: str, found: Sequence[object]) -> None:
@@ -292,7 +323,8 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "value_error":
         return str(first["msg"]).removeprefix("Value error, ")
     parts = first["loc"]
-    key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in parts)[1:]
+    places = [part for i, part in enumerate(parts) if part not in FORMS or type(parts[i - 1]) is not int]
+    key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in places)[1:]
     if first["type"] == "extra_forbidden":
         model = _VALID.get(str(parts[0]), Plan) if len(parts) > 1 else Plan
         return unknown("key", key, model.model_fields)

@@ -15,6 +15,8 @@ def experiment_schema() -> dict[str, Any]:
     base = plan["properties"]["base"] | {"properties": sections, "additionalProperties": False}
     plan["properties"]["base"] = base
     arm = plan["$defs"]["Arm"]["properties"]
+    pair = arm["stages"]["items"]["oneOf"][0]
+    arm["stages"]["items"] = {"anyOf": [pair, {"$ref": "#/$defs/StageConfig"}]}
     arm |= {name: sections[name] for name in sections if name in arm}
     plan["$defs"] |= run["$defs"]
     return {"$schema": DRAFT, **plan, "title": "A NeuroMAS experiment"}

@@ -12,7 +12,8 @@ from neuromas.report.writers import as_text
 from neuromas.statistics import MIN_SEEDS
 
 Row = Mapping[str, Any]
-_HEAD = ("arm:stage", "network", "nodes", "steps", "calls", "tokens", "calls/question", "accuracy")
+_HEAD = ("arm:stage", "network", "nodes", "steps", "calls", "read", "written")
+_SIZE = ("FLOPs", "trainable")  # of results since 0.4.0
 MANY = 5  # seeds; with fewer, every seed is shown
 NOT_KEPT = "items were not kept with these results, so there is no test over questions and seeds"
 
@@ -31,11 +32,15 @@ def experiment_blocks(found: Row) -> list[Block]:
     kept = "items" in found
     seeds = max((len(point["seeds"]) for point in found["points"]), default=0)
     few = seeds < MANY or not kept
-    head = (*_HEAD, "each seed" if few else "range")
+    sized = any(_size(point) != (None, None) for point in found["points"])
+    head = (*_HEAD, *(_SIZE if sized else ()), "calls/question", "accuracy", "each seed" if few else "range")
     blocks: list[Block] = []
     for task in dict.fromkeys(point["task"] for point in found["points"]):
-        points = [point for point in found["points"] if point["task"] == task]
-        blocks.append(Table(head, tuple(_cells(point, kept, few) for point in points), task))
+        mine = [point for point in found["points"] if point["task"] == task]
+        for level in dict.fromkeys(point.get("level", "") for point in mine):
+            points = [point for point in mine if point.get("level", "") == level]
+            rows = tuple(_cells(point, kept, few, sized) for point in points)
+            blocks.append(Table(head, rows, f"{task}, {level}" if level else task))
         compared = [one for one in found["comparisons"] if one["task"] == task]
         blocks += [Text(tuple(comparison_lines(one, kept))) for one in compared]
         if compared and kept:
@@ -71,8 +76,14 @@ def _notes(found: Row, kept: bool, few: bool) -> list[str]:
     interval = " [95 % interval by question and seed]" if kept else ""
     lines = [
         f"accuracy: mean of seeds on the test questions{interval}; {last}; steps, calls and tokens (read and "
-        "written) are those of training until then"
+        "written) are those of training until then, of what it started with, too"
     ]
+    if any(_size(point) != (None, None) for point in found["points"]):
+        lines.append(
+            "FLOPs: 2 x parameters of body and head x tokens, a forward pass of all tokens read and written "
+            "(a training step takes about four times as many, and shares what samples have in common); "
+            "trainable: parameters of all adapters, those held still included"
+        )
     if found["comparisons"] and kept:
         lines.append(
             "comparisons: second minus first, the same questions and seeds in both. all trainings: would it "
@@ -85,10 +96,15 @@ def _notes(found: Row, kept: bool, few: bool) -> list[str]:
     return lines
 
 
-def _cells(point: Row, kept: bool, few: bool) -> tuple[Cell, ...]:
+def _size(point: Row) -> tuple[float | None, float | None]:
+    """Operations and trainable parameters; None where they were not kept."""
+    return point.get("flops"), point.get("trainable")
+
+
+def _cells(point: Row, kept: bool, few: bool, sized: bool) -> tuple[Cell, ...]:
     """One line of the table."""
     spent = point["spent"]
-    tokens = None if spent["calls"] is None else spent["prompt_tokens"] + spent["new_tokens"]
+    counts = [spent[name] for name in ("steps", "calls", "prompt_tokens", "new_tokens")]
     mark = next((seed["prompts"] for seed in point["seeds"] if "prompts" in seed), "")
     last = "–"
     if point["lowest"] is not None:
@@ -99,7 +115,7 @@ def _cells(point: Row, kept: bool, few: bool) -> tuple[Cell, ...]:
         f"{point['arm']}:{point['stage']}",
         marked(point["shape"], mark),
         point["nodes"],
-        *(_count(count) for count in (spent["steps"], spent["calls"], tokens)),
+        *(_count(count) for count in (*counts, *(_size(point) if sized else ()))),
         number(point["calls_a_question"]),
         share(point["accuracy"], point["interval"] if kept else None),
         last,
@@ -107,9 +123,11 @@ def _cells(point: Row, kept: bool, few: bool) -> tuple[Cell, ...]:
 
 
 def _count(value: float | None) -> Shown:
-    """``1234``, ``12.3 k`` or ``1.23 M``."""
+    """``1234``, ``12.3 k``, ``1.23 M``; from thousands of millions on ``1.2e+12``."""
     if value is None:
         return Shown("–", None)
+    if value >= 1e9:
+        return Shown(f"{value:.2g}", value)
     if value >= 1e6:
         return Shown(f"{value / 1e6:.2f} M", value)
     return Shown(f"{value / 1e3:.1f} k" if value >= 1e4 else f"{value:.0f}", value)

@@ -20,15 +20,20 @@ from neuromas.storage import MANIFEST, Run, read_json
 Row = Mapping[str, Any]
 Key = tuple[str, str, int]
 _BUDGET = ("steps", "calls", "prompt_tokens", "new_tokens", "seconds")
+_ABOUT = {"level": "", "depth": None, "system": "", "asked": ""}
+_FORWARD = 2.0  # operations for each weight that multiplies a token, see ``system.cost``
 
 
 def results(rows: Sequence[Row], compare: Sequence[Row]) -> dict[str, Any]:
     """``items`` (ids of every task's questions), ``points`` (arm and stage of a task) and ``comparisons``.
 
     A row names a test evaluation: task, arm, stage, seed, shape, votes, run, evaluation, and which stage
-    ``trained`` of how many ``of`` paid for it. ``compare`` names task, two (arm, stage) and why. A point
-    has its ``seeds``, each with the ``scores`` of the task's questions in the order of ``items`` (None where
-    there is no score). Rows whose evaluation is not there are left out. Raises RunError with one line where
+    ``trained`` of how many ``of`` paid for it. It may say more: ``level`` (stages of one level are tested on
+    the same questions) with its ``depth``, the ``system`` of a figure, what is ``asked`` otherwise, the
+    network the run has its ``start`` from, parameters of the backbone (``weights``) and of an ``adapter``.
+    ``compare`` names task, two (arm, stage) and why. A point has its ``seeds``, each with the ``scores`` of
+    the questions in the order of ``items`` (None where there is no score). Rows whose evaluation is not there
+    are left out. Raises RunError with one line where
     one is damaged, or where two ask different questions under the same id.
     """
     points: dict[Key, list[dict[str, Any]]] = {}
@@ -36,21 +41,27 @@ def results(rows: Sequence[Row], compare: Sequence[Row]) -> dict[str, Any]:
     for row in rows:
         key = (row["task"], row["arm"], row["stage"])
         points.setdefault(key, [])
-        asked = questions.setdefault(row["task"], {})
+        asked = questions.setdefault(_questions(row), {})
         run = Run(Path(row["run"]))
         if (run.path / "evaluations" / f"{row['evaluation']}.json").is_file() and run.finished:
             points[key].append(_seed(run, row, asked))
     known = {(row["task"], row["arm"], row["stage"]): row for row in rows}
-    for (task, _, _), seeds in points.items():
+    for key, seeds in points.items():
         for seed in seeds:
             scores = seed.pop("by id")
-            seed["scores"] = [scores.get(name) for name in questions[task]]
+            seed["scores"] = [scores.get(name) for name in questions[_questions(known[key])]]
     kept = [_point(key, known[key], seeds) for key, seeds in points.items()]
     return {
         "items": {task: list(asked) for task, asked in questions.items()},
         "points": kept,
         "comparisons": correct([compare_points(kept, line) for line in compare]),
     }
+
+
+def _questions(row: Row) -> str:
+    """Name of a row's questions: its task and level."""
+    level = row.get("level", "")
+    return f"{row['task']}, {level}" if level else str(row["task"])
 
 
 def as_json(value: Any, indent: int = 0) -> str:
@@ -73,7 +84,7 @@ def _seed(run: Run, row: Row, asked: dict[str, str]) -> dict[str, Any]:
         run, row["evaluation"], ("accuracy", "items", "failed", "nodes", "calls")
     )
     ask(asked, items, str(run.path))
-    mark = prompt_mark(run)
+    mark, spent = prompt_mark(run), _paid(run, row)
     return {
         "seed": row["seed"],
         "accuracy": summary["accuracy"],
@@ -82,7 +93,10 @@ def _seed(run: Run, row: Row, asked: dict[str, str]) -> dict[str, Any]:
         "failed": summary["failed"],
         "nodes": summary["nodes"],
         "calls_a_question": summary["calls"],
-        "spent": _spent(run, row["trained"], row["of"]),
+        "tokens_a_question": [summary.get("prompt_tokens"), summary.get("new_tokens")],
+        "trainable": _trainable(row, summary),
+        "flops": _flops(row, spent),
+        "spent": spent,
         **({"prompts": mark} if mark else {}),
         "by id": {item["id"]: _short(item["score"]) for item in items},
     }
@@ -104,6 +118,40 @@ def _untrained(run: Run) -> float | None:
     require(before, ("accuracy",), f"{run.path}/evaluations/test-before.json")
     found: float | None = before["accuracy"]
     return found
+
+
+def _trainable(row: Row, summary: Row) -> float | None:
+    """Parameters of the network's adapters, those that were held included; None where it is not known."""
+    each, adapters = row.get("adapter"), summary.get("adapters")
+    return None if each is None or adapters is None else each * adapters
+
+
+def _flops(row: Row, spent: Row) -> float | None:
+    """Operations of one forward pass of all tokens of training; None where the backbone is not known.
+
+    These are 2 for each weight of body and head and each token read or written, without adapters, attention,
+    or what samples share; a training step takes about four times as many.
+    """
+    weights, tokens = row.get("weights"), spent["prompt_tokens"] + spent["new_tokens"]
+    return None if weights is None else _FORWARD * weights * tokens
+
+
+def _paid(run: Run, row: Row) -> dict[str, Any]:
+    """What a run's stage cost with all that the network it started with had cost.
+
+    A run that starts with the best state of a stage notes what had been paid until that state; the rest of
+    the stage was paid, too.
+    """
+    spent = _spent(run, row["trained"], row["of"])
+    start = row.get("start")
+    if start is None:
+        return spent
+    first = next(iter(run.lines("growth.jsonl")), {})
+    where = f"{run.path}/growth.jsonl"
+    require(first, ("spent",), where)
+    require(first["spent"], _BUDGET, where)
+    before = _paid(Run(Path(start["run"])), start)
+    return {name: spent[name] - first["spent"][name] + before[name] for name in _BUDGET}
 
 
 def _spent(run: Run, stage: int, stages: int) -> dict[str, Any]:
@@ -134,10 +182,13 @@ def _point(key: Key, row: Row, seeds: Sequence[Row]) -> dict[str, Any]:
         "task": key[0],
         "arm": key[1],
         "stage": key[2],
+        **{name: row.get(name, missing) for name, missing in _ABOUT.items()},
         "shape": row["shape"],
         "votes": row["votes"],
         "nodes": seeds[0]["nodes"] if seeds else None,
         "calls_a_question": _mean([seed["calls_a_question"] for seed in seeds]),
+        "trainable": _known([seed["trainable"] for seed in seeds]),
+        "flops": _known([seed["flops"] for seed in seeds]),
         "spent": {name: _mean([seed["spent"][name] for seed in seeds]) for name in _BUDGET},
         "accuracy": _mean(accuracies),
         "interval": None if interval is None else asdict(interval),
@@ -145,6 +196,12 @@ def _point(key: Key, row: Row, seeds: Sequence[Row]) -> dict[str, Any]:
         "highest": max(accuracies, default=None),
         "seeds": list(seeds),
     }
+
+
+def _known(values: Sequence[float | None]) -> float | None:
+    """The mean; None unless all are known."""
+    known = [value for value in values if value is not None]
+    return _mean(known) if len(known) == len(values) else None
 
 
 def _mean(values: Sequence[float]) -> float | None:

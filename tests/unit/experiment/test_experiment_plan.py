@@ -603,7 +603,7 @@ def test_the_text_says_it_all(found):
         "    each seed       +37.5, +25.0",
     ):
         assert part in text, part
-    assert any(line.split()[:6] == ["a:2", "1-1", "2", "2", "20", "11"] for line in text.split("\n"))
+    assert any(line.split()[:7] == ["a:2", "1-1", "2", "2", "20", "5", "6"] for line in text.split("\n"))
 
 
 # -- the picture

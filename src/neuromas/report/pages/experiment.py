@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.report.blocks import Block, Figure
-from neuromas.report.chart import experiment_svg
+from neuromas.report.chart import depth_svg, experiment_svg
 from neuromas.report.experiment import experiment_blocks
 from neuromas.report.pages import Page, one_path
 from neuromas.report.reading import readable
@@ -16,10 +16,12 @@ from neuromas.storage import read_json
 
 def experiment_page(found: Mapping[str, Any], name: str) -> list[Block]:
     """All blocks of an experiment's results."""
-    return [
+    blocks = [
         *experiment_blocks(found),
         Figure("figure", experiment_svg(found, name), f"{name}: accuracy over calls"),
     ]
+    over_depth = depth_svg(found, name)
+    return [*blocks, Figure("depth", over_depth, f"{name}: accuracy over depth")] if over_depth else blocks
 
 
 def _build(paths: Sequence[Path], options: Mapping[str, str]) -> Sequence[Block]:
