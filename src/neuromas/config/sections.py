@@ -254,7 +254,8 @@ class GrowthConfig(Section):
     def _rated(self) -> GrowthConfig:
         if self.lr and len(self.lr) != len(self.stages):
             raise ValueError(
-                f"growth.lr lists {len(self.lr)} learning rates for {len(self.stages)} growth.stages"
+                f"growth.lr lists {len(self.lr)} learning rates for {len(self.stages)} growth.stages; "
+                "a table of [[stages]] has lr"
             )
         return self
 
@@ -285,6 +286,8 @@ class LiftConfig(Section):
     def _two(self) -> LiftConfig:
         if self.view and len(self.view) != 2:
             raise ValueError(f"lift.view = {shown(list(self.view))} is not two views, such as ['split', 'all']")
+        if len(set(self.view)) == 1:
+            raise ValueError(f"lift.view = {shown(list(self.view))} is the same view twice; leave it out")
         for view in self.view:
             mode, plus, more = view.partition("+")
             if mode not in QUESTION_MODES or (plus and more != "examples"):

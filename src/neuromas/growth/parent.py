@@ -83,8 +83,11 @@ def child_config(path: Path, shape: str, steps: int, overrides: Sequence[str] = 
         data = make_config(read_manifest(folder)["config"]).model_dump(mode="json")
     except (KeyError, ConfigError) as error:
         raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
-    # rates and maps are those of the parent's own stages
-    data["growth"] |= {"stages": [[shape, steps]], "parent": str(path), "lr": [], "map": {}}
+    # rates, maps, goals and views are those of the parent's own stages
+    data["growth"] |= {"stages": [[shape, steps]], "parent": str(path), "lr": [], "map": {}, "until": 0.0}
+    view = data.pop("lift")["view"]
+    if view and not view[1].endswith("+examples"):
+        data["network"]["examples"] = 0
     if says_question(shape):  # the file speaks for the new network; the parent's mode is not the user's word
         data["network"]["question"] = "auto"
     del data["network"]["topology"], data["train"]["steps"]

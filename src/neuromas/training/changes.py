@@ -124,13 +124,15 @@ def _check_kept(before: Config, plan: Config, index: int) -> None:
 def _check_gates(was: Any, state: TrainState, key: str) -> None:
     """Gates and first rates are shares of a stage: a longer one must not be thrown back into them."""
     stage, step, growth = state.stage, state.step, state.config.growth
+    stages = "stages" if state.plan.stages else "growth.stages"
     many = len(state.trainer.learner.optimisers)
     same_gates = was.opening(step, growth) == stage.opening(step, growth)
+    same_gates &= was.lifted(step, state.config.lift) == stage.lifted(step, state.config.lift)
     if not same_gates or was.lr_scale(step, growth, many) != stage.lr_scale(step, growth, many):
         raise ConfigError(
             f"{key}: with {stage.steps} steps instead of {was.steps} stage {stage.index + 1} would stand at "
-            f"another place of its gates and first rates (growth.anneal, growth.first) at step {step}; "
-            f"append a stage of the same shape to growth.stages instead"
+            f"another place of its gates, first rates and views (growth.anneal, growth.first, lift.over) at "
+            f"step {step}; append a stage of the same shape to {stages} instead"
         )
 
 
