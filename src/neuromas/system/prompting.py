@@ -65,7 +65,7 @@ def choose_template(config: Config, goals: Sequence[Topology], run: Path | None 
     else:
         template = load_template(network.prompt, network.style) if network.prompt else built_in()
     check_nodes(template, list(goals))
-    if network.examples:
+    if network.examples and not config.stages:  # of stages each is asked by itself
         check_shown(template, goals, network.examples)
     return template
 
