@@ -67,10 +67,16 @@ def test_commands_take_it_as_any_other(cli, trained, tmp_path, words):
 
 
 def test_a_child_does_not_lift_its_parents_view_again(cli, trained, tmp_path):
-    status, _, err = cli("grow", trained / "checkpoints/step-000004", "--to", "3-1", "--steps", 1, "--run", tmp_path / "c")
+    status, _, err = cli(
+        "grow", trained / "checkpoints/step-000004", "--to", "3-1", "--steps", 1, "--run", tmp_path / "c"
+    )
     assert status == 0, err
     config = json.loads((tmp_path / "c/config.json").read_text("utf-8"))
-    assert (config["lift"]["view"], config["network"]["question"], config["growth"]["until"]) == ([], "all", 0.0)
+    assert (config["lift"]["view"], config["network"]["question"], config["growth"]["until"]) == (
+        [],
+        "all",
+        0.0,
+    )
     assert all("lifted" not in row for row in Run(tmp_path / "c").lines("metrics.jsonl"))
 
 

@@ -285,7 +285,9 @@ class LiftConfig(Section):
     @model_validator(mode="after")
     def _two(self) -> LiftConfig:
         if self.view and len(self.view) != 2:
-            raise ValueError(f"lift.view = {shown(list(self.view))} is not two views, such as ['split', 'all']")
+            raise ValueError(
+                f"lift.view = {shown(list(self.view))} is not two views, such as ['split', 'all']"
+            )
         if len(set(self.view)) == 1:
             raise ValueError(f"lift.view = {shown(list(self.view))} is the same view twice; leave it out")
         for view in self.view:

@@ -79,7 +79,9 @@ class Config(Section):
             raise ValueError(str(error)) from None
         if not stages and not self.evaluate.every:
             if self.train.guard == "restore":
-                raise ValueError("train.guard = 'restore' goes back to the best validation: evaluate.every = 0")
+                raise ValueError(
+                    "train.guard = 'restore' goes back to the best validation: evaluate.every = 0"
+                )
             if self.growth.until:
                 raise ValueError("growth.until is a validation accuracy, and evaluate.every = 0 makes none")
         if self.lift != LiftConfig() and not any(one.lift.view for one in stages or [self]):

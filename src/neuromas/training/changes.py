@@ -119,7 +119,9 @@ def _check_kept(before: Config, plan: Config, index: int) -> None:
         was, now = old.model_dump(exclude={"steps"}), new.model_dump(exclude={"steps"})
         for key in was:
             if was[key] != now[key]:
-                old_value, new_value = ("the run's own" if v is None else shown(v) for v in (was[key], now[key]))
+                old_value, new_value = (
+                    "the run's own" if v is None else shown(v) for v in (was[key], now[key])
+                )
                 raise ConfigError(
                     f"stages[{place + 1}].{key} = {new_value}, but the stage was trained with {old_value}; "
                     "append a stage for what is to change"

@@ -43,7 +43,9 @@ def check_data(assembly: Assembly, plan: Config, goals: Sequence[Topology], star
         shown = shown_examples(config, task, 0) if config.lift.view else ()
         views = [network, *([first_view(network, config, shown)] if config.lift.view else [])]
         if config.network.examples:
-            check_shown(network.template, [one.topology for one in views if one.examples], config.network.examples)
+            check_shown(
+                network.template, [one.topology for one in views if one.examples], config.network.examples
+            )
         _check_problems(replace(assembly, config=config, task=task), views, grows=len(goals) > 1)
 
 

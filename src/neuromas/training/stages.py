@@ -9,7 +9,7 @@ from typing import Any
 from neuromas.config import Config
 from neuromas.core.errors import ConfigError, PromptError
 from neuromas.core.seeds import derive
-from neuromas.core.task import Task
+from neuromas.core.task import Problem, Task
 from neuromas.evaluation.evaluate import Evaluation
 from neuromas.growth.lineage import Budget, changed, describe
 from neuromas.growth.operators import Growth
@@ -20,7 +20,6 @@ from neuromas.learner.moments import copied_optimisers
 from neuromas.learning.alarms import Alarm
 from neuromas.models.bundle import load_optimisers
 from neuromas.system.assemble import Assembly, check_task, configured_task, equipped, first_view
-from neuromas.core.task import Problem
 from neuromas.system.network import Network
 from neuromas.system.prompting import shown_examples
 from neuromas.topology.views import under
@@ -187,9 +186,7 @@ class StageController:
         """Go on in the next stage with the grown network, new nodes begun as configured."""
         state, trainer = self.state, self.state.trainer
         growth, index = config.growth, state.stage.index + 1
-        grown = transfer(
-            replace(state.assembly, config=config), change, derive(trainer.seed, "stage", index)
-        )
+        grown = transfer(replace(state.assembly, config=config), change, derive(trainer.seed, "stage", index))
         learner = trainer.learner
         kept = learner.optimisers if growth.optimiser == "keep" else []
         learner.optimisers = copied_optimisers(learner, kept, grown.copied)

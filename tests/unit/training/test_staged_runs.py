@@ -11,8 +11,7 @@ from test_growth import assert_same
 from neuromas.config import make_config
 from neuromas.core.choices import QUESTION_MODES
 from neuromas.core.errors import ConfigError
-from neuromas.core.task import Problem
-from neuromas.storage import MANIFEST, Run
+from neuromas.storage import MANIFEST
 from neuromas.system import assemble as assembling
 from neuromas.system.saving import load_bundle
 from neuromas.training import evaluations as testing
@@ -33,7 +32,9 @@ class Cut(Parity):
     def problem(self, split, index):
         made = super().problem(split, index)
         shares = tuple(f"{split} {index} part {i}" for i in range(self.parts))
-        return replace(made, id=f"{self.deep}-{made.id}", question=f"{made.question} {self.deep}", parts=shares)
+        return replace(
+            made, id=f"{self.deep}-{made.id}", question=f"{made.question} {self.deep}", parts=shares
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,14 @@ STEPS = [  # every kind of change: a view in steps, gates with a linear view and
         **{"task": {"deep": 2}, "anneal": 0.9, "message_tokens": 3, "lift_over": 1.0},
     },
     {"shape": "3-2-1", "steps": 0, "init": "copy", "question": "hints", "examples": 0},
-    {"shape": "3-2-1", "steps": 2, "view": ["hints", "split"], "lift": "held", "lift_to": 0.5, "task": {"parts": 3}},
+    {
+        "shape": "3-2-1",
+        "steps": 2,
+        "view": ["hints", "split"],
+        "lift": "held",
+        "lift_to": 0.5,
+        "task": {"parts": 3},
+    },
 ]
 
 
@@ -94,7 +102,9 @@ def test_a_run_killed_at_any_step_goes_on_as_if_it_had_not_been(whole, tmp_path,
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_a_run_killed_at_a_change_of_stages_goes_on_as_if_it_had_not_been(whole, tmp_path, monkeypatch, number):
+def test_a_run_killed_at_a_change_of_stages_goes_on_as_if_it_had_not_been(
+    whole, tmp_path, monkeypatch, number
+):
     keep_the_last(monkeypatch)
     seen = []
 
@@ -109,9 +119,10 @@ def test_a_run_killed_at_a_change_of_stages_goes_on_as_if_it_had_not_been(whole,
 
 
 def test_every_stage_asks_its_own_task_and_the_tests_of_both_ends_ask_the_same(whole):
-    asked = {name: [item["id"].partition("-")[0] for item in whole.evaluation(name)[1]] for name in (
-        "test-before", "stage-1", "stage-2", "stage-3", "stage-4", "test-after"
-    )}
+    asked = {
+        name: [item["id"].partition("-")[0] for item in whole.evaluation(name)[1]]
+        for name in ("test-before", "stage-1", "stage-2", "stage-3", "stage-4", "test-after")
+    }
     first, second = ["1", "1"], ["2", "2"]
     assert asked == {
         **{"test-before": first, "stage-1": first, "stage-2": first, "stage-3": second},
@@ -167,7 +178,9 @@ def test_an_appended_stage_is_as_if_it_had_been_there(whole, tmp_path, monkeypat
     last = [json.loads((run.handed_on / MANIFEST).read_text("utf-8"))["files"] for run in (whole, again)]
     assert last[0] == last[1]
     assert (again.path / "evaluations" / "test-before-step-5.json").is_file(), "three parts, no longer two"
-    with pytest.raises(ConfigError, match=r"stages\[2\].lr = 0.5, but the stage was trained with the run's own"):
+    with pytest.raises(
+        ConfigError, match=r"stages\[2\].lr = 0.5, but the stage was trained with the run's own"
+    ):
         resume(again.path, Watch(), overrides=["stages.2.lr=0.5"])
     with pytest.raises(ConfigError, match="but .* are trained"):
         resume(again.path, Watch(), overrides=["stages.2.steps=9"])
@@ -202,11 +215,15 @@ def test_a_view_that_is_lifted_whole_changes_nothing(tmp_path):
 
 def test_a_view_that_is_never_lifted_trains_as_the_first_and_is_tested_as_the_last(tmp_path):
     plain = [{"shape": "2-1", "steps": 2, "question": "split", "every": 3}]
-    held = [{"shape": "2-1", "steps": 2, "view": ["split", "all"], "lift": "held", "lift_to": 0.0, "every": 3}]
+    held = [
+        {"shape": "2-1", "steps": 2, "view": ["split", "all"], "lift": "held", "lift_to": 0.0, "every": 3}
+    ]
     one = start(make_config(staged(plain, seed=4)), tmp_path / "one", Watch())
     other = start(make_config(staged(held, seed=4)), tmp_path / "other", Watch())
-    rows = [[{k: v for k, v in row.items() if k != "lifted"} for row in lines(run.path / "metrics.jsonl")]
-            for run in (one, other)]
+    rows = [
+        [{k: v for k, v in row.items() if k != "lifted"} for row in lines(run.path / "metrics.jsonl")]
+        for run in (one, other)
+    ]
     assert rows[0] == rows[1]
     prompts = [run.prompts("test-after") for run in (one, other)]
     assert all("part 0" in texts[0] and "part 1" not in texts[0] for texts in prompts[0].values())
@@ -236,7 +253,9 @@ def judge_by(monkeypatch, accuracy):
 
     def validation(assembly):
         result = real(assembly)
-        result.summary["accuracy"] = accuracy(len(assembly.network.topology.nodes), sum(assembly.model.bank.versions))
+        result.summary["accuracy"] = accuracy(
+            len(assembly.network.topology.nodes), sum(assembly.model.bank.versions)
+        )
         return result
 
     monkeypatch.setattr(loop, "validation", validation)
@@ -259,7 +278,11 @@ def test_a_stage_ends_where_validation_is_enough_but_not_by_its_closed_gates(tmp
 
 def test_patience_is_that_of_the_stage(tmp_path, monkeypatch):
     judge_by(monkeypatch, lambda nodes, moved: 0.9 - 0.001 * moved)
-    stages = [{"shape": "2-1", "steps": 5, "patience": 1}, {"shape": "2-1", "steps": 4, "patience": 2}, ["2-1", 3]]
+    stages = [
+        {"shape": "2-1", "steps": 5, "patience": 1},
+        {"shape": "2-1", "steps": 4, "patience": 2},
+        ["2-1", 3],
+    ]
     run = start(make_config(staged(stages)), tmp_path / "run", Watch())
     assert [row["step"] for row in lines(run.path / "growth.jsonl")] == [1, 3]
     assert [row["folder"] for row in lines(run.path / "growth.jsonl")] == ["step-000000", "start-2"]
@@ -269,7 +292,11 @@ def test_patience_is_that_of_the_stage(tmp_path, monkeypatch):
 
 
 def test_a_last_stage_without_steps_and_validation_hands_on_its_own_network(tmp_path):
-    stages = [["2-1", 1], {"shape": "2-2-1", "steps": 0, "init": "copy"}, {"shape": "2-2-2-1", "steps": 0, "init": "copy"}]
+    stages = [
+        ["2-1", 1],
+        {"shape": "2-2-1", "steps": 0, "init": "copy"},
+        {"shape": "2-2-2-1", "steps": 0, "init": "copy"},
+    ]
     run = start(make_config(staged(stages, evaluate={"every": 0})), tmp_path / "run", Watch())
     assert str(load_bundle(run.path).network.topology) == "2-2-2-1"
     assert [row["folder"] for row in lines(run.path / "growth.jsonl")] == ["step-000001", "start-2"]
