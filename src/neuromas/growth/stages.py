@@ -166,10 +166,18 @@ def settle(config: Config) -> Config:
     if question != "auto":
         return config
     for mode in QUESTION_MODES:
-        if goals == [load_topology(shape, mode) for shape, _ in config.shapes]:
+        if goals == _under_mode(config, mode):
             network = config.network.model_copy(update={"question": mode})
             return config.model_copy(update={"network": network})
     return config
+
+
+def _under_mode(config: Config, mode: str) -> list[Topology] | None:
+    """The topologies of all stages under one mode; None where it is none of such graphs."""
+    try:
+        return [load_topology(shape, mode) for shape, _ in config.shapes]
+    except TopologyError:
+        return None
 
 
 def goals(config: Config) -> list[Topology]:
