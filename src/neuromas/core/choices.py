@@ -27,7 +27,7 @@ TOLD: tuple[Told, ...] = get_args(Told)
 Positions = Literal["keep", "renumber"]  # of trained nodes, when a network grows
 POSITIONS: tuple[Positions, ...] = get_args(Positions)
 
-Lift = Literal["linear", "steps", "held"]  # how the probability of a stage's last view rises
+Lift = Literal["linear", "reward", "steps", "held"]  # how the probability of a stage's last view rises
 
 Tracker = Literal["tensorboard", "wandb", "trackio"]
 TRACKERS: tuple[Tracker, ...] = get_args(Tracker)
