@@ -168,9 +168,9 @@ def schedule_notes(before: Config, state: TrainState) -> list[str]:
 def reopen(run: Run, config: Config, found: Changes, step: int) -> None:
     """Write the changed configuration into the run, and what was changed when.
 
-    The tests of the end so far, if it had one, are kept as ``test-after-step-N``, and where the last stage now
-    asks something else, that of the beginning as ``test-before-step-N``: it is made anew. A kill between two of these
-    writes leaves a run that can be resumed: first as it was, after the last one as it is to be.
+    The tests of the end so far, if it had one, are kept as ``test-after-step-N``, and where the last stage
+    now asks something else, that of the beginning as ``test-before-step-N``: it is made anew. A kill between
+    two of these writes leaves a run that can be resumed: first as it was, after the last one as it is to be.
     """
     status = run.read("status.json") if (run.path / "status.json").is_file() else {}
     if status.get("finished"):

@@ -26,7 +26,7 @@ from neuromas.topology.graph import Topology
 def check_data(assembly: Assembly, plan: Config, goals: Sequence[Topology], start: int = 0) -> None:
     """Problems for training, validation and test exist and can be prompted, in every stage from ``start`` on.
 
-    ``goals`` are the graphs of the plan's stages. Better now than after an hour of training. Raises NeuromasError.
+    ``goals`` are the graphs of the plan's stages. Better now than after an hour. Raises NeuromasError.
     """
     if plan.train.steps and not assembly.network.engine.capabilities.logprobs:
         raise ConfigError(

@@ -83,6 +83,12 @@ class StageController:
         trainer.network = network
         trainer.learner.lr_scale = stage.lr_scale(trainer.step, growth, len(trainer.learner.optimisers))
 
+    def earned(self, reward: float | None) -> None:
+        """A step was made; where its reward lifts the view, the next one is lifted further."""
+        lift, state = self.state.config.lift, self.state
+        if lift.view and lift.way == "reward":
+            state.stage = state.stage.raised(reward, lift)
+
     def _under_first(self, network: Network) -> Network:
         """The network under the first view of the stage."""
         return first_view(network, self.state.config, self._examples)

@@ -112,7 +112,7 @@ def test_what_cannot_be_is_said_in_one_line(case):
     with pytest.raises(ConfigError, match=said) as caught:
         made(*overrides)
     assert "\n" not in str(caught.value)
-    with pytest.raises(ConfigError, match="unknown key 'stages.2.foo'"):
+    with pytest.raises(ConfigError, match=r"unknown key 'stages\.2\.foo'"):
         check_keys(["stages.2.foo=1"])
 
 

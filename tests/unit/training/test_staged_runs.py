@@ -182,7 +182,7 @@ def test_an_appended_stage_is_as_if_it_had_been_there(whole, tmp_path, monkeypat
         ConfigError, match=r"stages\[2\].lr = 0.5, but the stage was trained with the run's own"
     ):
         resume(again.path, Watch(), overrides=["stages.2.lr=0.5"])
-    with pytest.raises(ConfigError, match="but .* are trained"):
+    with pytest.raises(ConfigError, match=r"but .* are trained"):
         resume(again.path, Watch(), overrides=["stages.2.steps=9"])
     assert not again.path.joinpath("evaluations", "test-after-step-10.json").exists(), "nothing is changed"
 
