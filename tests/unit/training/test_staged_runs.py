@@ -238,6 +238,15 @@ def test_the_first_view_is_watched_to_the_end(tmp_path):
     assert all(isinstance(row["accuracy_first"], float) for row in rows)
 
 
+def test_a_view_that_waits_for_the_reward_goes_on_where_it_was(tmp_path):
+    stages = [{"shape": "2-1", "steps": 4, "view": ["split", "all"], "lift": "reward", "lift_at": 0.0}]
+    run = start(make_config(staged(stages)), tmp_path / "run", Watch())
+    assert [row["lifted"] for row in lines(run.path / "metrics.jsonl")] == [0.0, 0.05, 0.1, 0.15]
+    with pytest.raises(KilledError):
+        start(make_config(staged(stages)), tmp_path / "half", Watch(2))
+    assert_same(run.path, resume(tmp_path / "half", Watch()).path)
+
+
 @pytest.mark.parametrize("mode", QUESTION_MODES)
 def test_every_view_can_be_lifted_into_every_other(tmp_path, mode):
     stages = [{"shape": "2-1", "steps": 1, "view": [mode, "first" if mode != "first" else "split"]}]
