@@ -127,10 +127,11 @@ def inherited(folder: Path, bank: AdapterBank, new: Sequence[int]) -> AdapterBan
     return bank.holding([None if row in new else vector for row, vector in enumerate(start)])
 
 
-def undo(assembly: Assembly, entry: Mapping[str, Any]) -> Grown:
+def undo(assembly: Assembly, entry: Mapping[str, Any], lifted: bool = False) -> Grown:
     """The network that grew, out of the grown one; its adapters are the bank's first ones.
 
     ``entry`` is the growth's line in the lineage. New adapters, which came last, are dropped from the bank.
+    ``lifted`` says that the stage lifted a view: its nodes go on seeing the last one, as when it began.
     """
     network, bank = assembly.network, assembly.model.bank
     parent = Topology.from_dict(entry["topology"])
@@ -148,9 +149,8 @@ def undo(assembly: Assembly, entry: Mapping[str, Any]) -> Grown:
     del bank.parameters[count:], bank.ranks[count:], bank.versions[count:]
     assembly.publish()
     before = {row: image[node.name] for row, node in enumerate(parent.nodes)}
-    # a stage may show its nodes more of the question than they saw before it
-    seen = (
-        replace(node, question=network.topology.nodes[image[node.name]].question) for node in parent.nodes
-    )
-    parent = replace(parent, nodes=tuple(seen))
+    if lifted:
+        seen = (network.topology.nodes[image[node.name]].question for node in parent.nodes)
+        nodes = (replace(node, question=view) for node, view in zip(parent.nodes, seen, strict=True))
+        parent = replace(parent, nodes=tuple(nodes))
     return Grown(replace(network, topology=parent, assignment=assignment), (), before)

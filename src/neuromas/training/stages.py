@@ -266,7 +266,10 @@ class StageController:
         """Say that a stage ended below its start; the folder of what is handed on."""
         state, stage, folder, what = self.state, self.state.stage, best.folder, "its start"
         if stage.gated(state.config.growth):
-            before, bank = undo(state.assembly, state.lineage.entries[-1]), state.base.model.bank
+            before, bank = (
+                undo(state.assembly, state.lineage.entries[-1], bool(state.config.lift.view)),
+                state.base.model.bank,
+            )
             state.follow(before.network, before.before)
             del state.trainer.learner.optimisers[len(bank.parameters) :]
             state.lineage, state.stage = state.lineage.undone(), stage.undone(len(bank.parameters))
