@@ -15,6 +15,7 @@ from neuromas.report.tables import failures, paired, paired_line
 from neuromas.report.terminal import quoted
 from neuromas.report.writers import as_text
 from neuromas.storage import Run
+from neuromas.topology.files import short
 
 Items = Sequence[Mapping[str, Any]]
 _EXAMPLES = 3
@@ -76,7 +77,7 @@ def _head(run: Run) -> str:
     config = make_config(run.read("config.json"))
     status = {"best": None, "step": 0, "seconds": 0.0, **run.read("status.json")}
     best = status["best"] if status["best"] is not None else status["step"]
-    shapes = [shape for shape, _ in config.shapes]
+    shapes = [short(shape) for shape, _ in config.shapes]
     network = marked(" -> ".join(shapes), prompt_mark(run))
     return (
         f"{config.task.name} · network {network} (question: {config.network.question}) · "
