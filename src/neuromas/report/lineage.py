@@ -45,11 +45,21 @@ def copies_lines(copies: Mapping[str, str]) -> list[str]:
     return [f"{' '.join(names)} = copy of {copied}" for copied, names in found.items()]
 
 
+def sharing_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """Which nodes share an adapter, a line for each that is shared; none where every node has its own."""
+    names = [node["name"] for node in manifest["topology"]["nodes"]]
+    nodes: dict[int, list[str]] = {}
+    for name, row in zip(names, manifest["assignment"], strict=True):
+        nodes.setdefault(row, []).append(name)
+    return [f"{' '.join(group)} share adapter {row}" for row, group in nodes.items() if len(group) > 1]
+
+
 def lineage_text(manifest: Mapping[str, Any]) -> str:
     """Every ancestor with its cost so far, the growth that followed, and the network itself."""
     lines, topology, mark = _ancestors(manifest), Topology.from_dict(manifest["topology"]), _mark(manifest)
     lines += [mark] if mark else []
-    return "\n".join(map(visible, [*lines, f"{topology}  {_cost(manifest['spent'])}"]))
+    lines.append(f"{topology}  {_cost(manifest['spent'])}")
+    return "\n".join(map(visible, [*lines, *(f"    {line}" for line in sharing_lines(manifest))]))
 
 
 def _ancestors(past: Mapping[str, Any]) -> list[str]:

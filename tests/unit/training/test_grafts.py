@@ -143,8 +143,9 @@ def test_what_both_cost_is_counted_once(pair, tmp_path):
     assert manifest(both.checkpoints()[-1])["spent"]["steps"] == 2 + 1 + 1 + 1
     once = ParentRun.of(run.path, str(other.path)).lineage.spent
     assert once.steps == 6, "what was grafted in already is paid"
-    ids = [{row["id"] for row in one.lines("episodes.jsonl")} for one in (run, host, other)]
-    assert not ids[0] & (ids[1] | ids[2]), "training meets other problems than both met"
+    longer = trained(tmp_path / "longer", train={"steps": 5, "problems": 2})
+    for one, two in ((host, longer), (longer, host)):
+        assert ParentRun.of(one.path, str(two.path)).problems_seen == 10, "training meets what neither met"
 
 
 def test_costs_of_two_pasts():

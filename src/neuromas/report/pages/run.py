@@ -9,12 +9,13 @@ from typing import Any
 
 from neuromas.config import make_config
 from neuromas.report.blocks import Block, Cell, Table, Text, difference, number, percent, share
+from neuromas.report.lineage import sharing_lines
 from neuromas.report.pages import Page, one_path
 from neuromas.report.reading import marked, origins, prompt_mark, read_evaluation, readable
 from neuromas.report.tables import failures, paired, paired_line
 from neuromas.report.terminal import quoted
 from neuromas.report.writers import as_text
-from neuromas.storage import Run
+from neuromas.storage import MANIFEST, Run, read_json
 from neuromas.topology.files import short
 
 Items = Sequence[Mapping[str, Any]]
@@ -51,7 +52,7 @@ def _blocks(run: Run) -> list[Block]:
     row = (gain, test.p_value, test.wins, test.losses, test.ties, count, test.method)
     controls = [(words, *_control(run, name)) for name, words in _CONTROLS if _has(run, name)]
     return [
-        Text((_head(run),)),
+        Text((_head(run), *_shared(run))),
         _table(before, after),
         Text(
             (
@@ -84,6 +85,11 @@ def _head(run: Run) -> str:
         f"{config.model.backbone} · seed {config.seed} · {status['step']} steps, checkpoint of step {best} · "
         f"{status['seconds']:.0f} s of training"
     )
+
+
+def _shared(run: Run) -> list[str]:
+    """Which nodes of the network that was handed on share an adapter."""
+    return sharing_lines(read_json(run.handed_on / MANIFEST)) if run.checkpoints() else []
 
 
 def _table(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table:
