@@ -273,14 +273,14 @@ class LiftConfig(Section):
     )
     way: Lift = Field(
         "linear",
-        description="how the probability of the last view rises: linear; in four steps, one where validation "
-        "reaches `at`; or held at `end`",
+        description="how the probability of the last view rises: linear; by a twentieth after every step that "
+        "earned `at`; in four steps, one where validation reaches `at`; or held at `end`",
     )
     start: float = Field(0.0, ge=0, le=1, description="that probability before the stage")
     end: float = Field(1.0, ge=0, le=1, description="and in its end")
     over: float = Field(0.75, gt=0, le=1, description="share of the stage over which a linear one rises")
     at: float = Field(
-        0.5, ge=0, le=1, description="validation accuracy, views drawn as in training, for the next step"
+        0.5, ge=0, le=1, description="mean reward, or validation accuracy with views drawn, that lifts further"
     )
     watch: bool = Field(False, description="validations tell the accuracy under the first view, too")
 

@@ -14,7 +14,7 @@ Share = Literal["node", "layer", "all"]  # who has an adapter of its own
 SHARES: tuple[Share, ...] = get_args(Share)
 
 # who reads what of the question; auto: as the topology says
-Question = Literal["auto", "all", "first", "split", "layers", "hints"]
+Question = Literal["auto", "all", "first", "split", "branches", "layers", "hints"]
 QUESTIONS: tuple[Question, ...] = get_args(Question)
 QUESTION_MODES: tuple[Question, ...] = tuple(mode for mode in QUESTIONS if mode != "auto")
 
@@ -27,7 +27,7 @@ TOLD: tuple[Told, ...] = get_args(Told)
 Positions = Literal["keep", "renumber"]  # of trained nodes, when a network grows
 POSITIONS: tuple[Positions, ...] = get_args(Positions)
 
-Lift = Literal["linear", "steps", "held"]  # how the probability of a stage's last view rises
+Lift = Literal["linear", "reward", "steps", "held"]  # how the probability of a stage's last view rises
 
 Tracker = Literal["tensorboard", "wandb", "trackio"]
 TRACKERS: tuple[Tracker, ...] = get_args(Tracker)

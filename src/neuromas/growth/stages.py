@@ -15,7 +15,7 @@ from neuromas.topology.files import agreed_topology, load_topology
 from neuromas.topology.graph import Topology
 from neuromas.topology.views import under
 
-LEVELS = 4  # steps by which validation lifts a view
+LEVELS = {"steps": 4, "reward": 20}  # by how many steps a view is lifted that waits for what is earned
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Stage:
     ``start`` and ``goal`` are the transition it began with and where that ends (None: it did not grow);
     ``new`` are the adapter rows that began in it, ``born`` those of all growths until now;
     ``inherited`` are those that were trained before the last growth, or before this run. ``level`` counts the
-    steps by which validation has lifted the view, where ``lift.way`` is "steps".
+    steps by which the view was lifted, where that waits for what is earned.
     """
 
     index: int
@@ -89,12 +89,12 @@ class Stage:
         if settings.way == "linear":
             risen = min(1.0, (step - self.since + 1) / max(1.0, settings.over * self.steps))
         else:
-            risen = 1.0 if settings.way == "held" else self.level / LEVELS
+            risen = 1.0 if settings.way == "held" else self.level / LEVELS[settings.way]
         return settings.start + (settings.end - settings.start) * risen
 
-    def raised(self, accuracy: float | None, settings: LiftConfig) -> Stage:
-        """The stage after a validation with views drawn as in training: lifted by a step if that is enough."""
-        enough = accuracy is not None and accuracy >= settings.at and self.level < LEVELS
+    def raised(self, earned: float | None, settings: LiftConfig) -> Stage:
+        """The stage after something was earned with views drawn as in training: lifted further if it is enough."""
+        enough = earned is not None and earned >= settings.at and self.level < LEVELS[settings.way]
         return replace(self, level=self.level + 1) if enough else self
 
     def topology(self, step: int, settings: GrowthConfig) -> Topology | None:
@@ -166,10 +166,18 @@ def settle(config: Config) -> Config:
     if question != "auto":
         return config
     for mode in QUESTION_MODES:
-        if goals == [load_topology(shape, mode) for shape, _ in config.shapes]:
+        if goals == _under_mode(config, mode):
             network = config.network.model_copy(update={"question": mode})
             return config.model_copy(update={"network": network})
     return config
+
+
+def _under_mode(config: Config, mode: str) -> list[Topology] | None:
+    """The topologies of all stages under one mode; None where it is none of such graphs."""
+    try:
+        return [load_topology(shape, mode) for shape, _ in config.shapes]
+    except TopologyError:
+        return None
 
 
 def goals(config: Config) -> list[Topology]:

@@ -94,3 +94,30 @@ def depths(names: Sequence[str], edges: Sequence[Link]) -> dict[str, int]:
     if waiting:
         raise TopologyError(f"the graph has a cycle through {', '.join(sorted(waiting))}")
     return depth
+
+
+def branches(names: Sequence[str], links: Sequence[Link]) -> dict[str, str]:
+    """What nodes see where every branch of a tree reads its share: the j-th of k branches j/k, the output the stem.
+
+    A branch is a node that the output reads with all that reaches it; a network of one node sees all. Raises
+    TopologyError for a node that is in more than one branch.
+    """
+    readers: dict[str, list[str]] = {name: [] for name in names}
+    for source, target, *_ in links:
+        readers[source].append(target)
+    outputs = [name for name in names if not readers[name]]
+    if len(outputs) != 1 or not links:
+        return dict.fromkeys(names, "all")  # more than one output is refused with the whole graph
+    tops = [name for name in names if outputs[0] in readers[name]]
+    found: dict[str, set[str]] = {name: {name} & set(tops) for name in names}
+    for _ in names:  # as often as the longest path could need
+        for name in names:
+            found[name] |= {top for reader in readers[name] for top in found[reader]}
+    for name, within in found.items():
+        if len(within) > 1:
+            raise TopologyError(
+                f"question = 'branches' wants a tree, but node {shown(name)} is in the branches of "
+                f"{' and '.join(sorted(within))}"
+            )
+    sees = {name: f"{tops.index(top) + 1}/{len(tops)}" for name, within in found.items() for top in within}
+    return {**sees, outputs[0]: "stem"}

@@ -73,6 +73,7 @@ class Loop:
         self.stages.set_gates()
         problems = training_problems(state.base.task, trainer.seed, state.place, config.train.batch)
         report, episodes = train_step(trainer, state.base.task, problems)
+        self.stages.earned(report["reward"])
         self.stages.set_gates()
         spent = time.perf_counter() - started
         state.seconds += spent

@@ -74,6 +74,12 @@ class StageController:
         trainer.network = network if lifted == 1.0 else replace(network, earlier=self._first(), lifted=lifted)
         trainer.learner.lr_scale = stage.lr_scale(trainer.step, growth, len(trainer.learner.optimisers))
 
+    def earned(self, reward: float | None) -> None:
+        """A step was made; where its reward lifts the view, the next one is lifted further."""
+        lift, state = self.state.config.lift, self.state
+        if lift.view and lift.way == "reward":
+            state.stage = state.stage.raised(reward, lift)
+
     def _first(self) -> Network:
         """The network under the first view of the stage."""
         state, network = self.state, self.state.trainer.network.settled
