@@ -16,6 +16,7 @@ from neuromas.growth.lineage import Budget, Lineage
 from neuromas.growth.parent import ParentRun, child_config, copies_of, grafted
 from neuromas.storage import MANIFEST, Run
 from neuromas.system import assemble as assembling
+from neuromas.system.trust import outside
 from neuromas.topology.files import as_shape, load_topology, short
 from neuromas.topology.shapes import build_shape
 from neuromas.training.run import resume, start
@@ -72,6 +73,9 @@ def pair(tmp_path_factory):
 def test_every_node_has_the_adapter_of_whom_it_copies(pair, tmp_path, foreign):
     host, other = (run.path for run in pair)
     config = child(host, "1.2", other if foreign else None)
+    assert outside(config).get("growth.module") == (str(other) if foreign else None), (
+        "a stranger's is asked about"
+    )
     copies, mark = copies_of(host, config), f"{other}:" if foreign else ""
     inner = {f"1.2_{name}": f"{mark}{name}" for name in ("1.1", "1.2", "2.1")}
     assert copies == {"1.1": "1.1", "2.1": "2.1"} | inner
