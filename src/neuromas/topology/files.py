@@ -95,8 +95,8 @@ def agreed_topology(path_or_text: str | PathLike[str], question: str = "auto") -
     topology, speaks = _load(path_or_text, question)
     if speaks and question != "auto" and topology != load_topology(path_or_text):
         raise TopologyError(
-            f"question = {question!r} contradicts {cut(str(path_or_text), 120)!r}, which says itself who reads "
-            "the question; leave the mode out ('auto'), or change the file"
+            f"question = {question!r} contradicts {cut(str(path_or_text), 120)!r}, which says itself who "
+            "reads the question; leave the mode out ('auto'), or change the file"
         )
     return topology
 
