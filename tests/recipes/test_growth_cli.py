@@ -250,7 +250,7 @@ def test_grow_by_a_graft_prints_who_copies_whom_and_goes_on(parent, heir, cli, e
 )
 def test_grafts_that_cannot_be_are_one_line_and_write_nothing(heir, cli, empty, words, says):
     status, out, err = cli("grow", heir, *words.split(), "--steps", "1", "--run", "x")
-    assert (status, len(err.splitlines())) == (2, 1), err
+    assert (status, out, len(err.splitlines())) == (2, "", 1), err
     assert says in err
     assert not list(empty.iterdir())
 

@@ -19,7 +19,7 @@ from neuromas.storage import MANIFEST, OPTIMISERS, Run, replace_folder, sweep
 from neuromas.system import trust
 from neuromas.system.assemble import Assembly
 from neuromas.system.saving import bundle_folder, load_bundle, save_bundle
-from neuromas.topology.files import as_shape, load_topology, says_question
+from neuromas.topology.files import agreed_topology, as_shape, says_question
 from neuromas.topology.graph import Topology
 
 
@@ -150,7 +150,7 @@ def copies_of(path: Path, config: Config) -> dict[str, str]:
     if config.growth.init != "copy":
         return {}
     old = Topology.from_dict(read_manifest(bundle_folder(path))["topology"])
-    goal = load_topology(config.shapes[0][0], config.network.question)
+    goal = agreed_topology(config.shapes[0][0], config.network.question)
     change = step(old, goal, config.growth)
     both = {**change.origin, **change.like}
     return {node.name: both[node.name] for node in goal.nodes}
