@@ -62,6 +62,8 @@ def outside(config: Config) -> dict[str, str]:
         found["network.topology"] = ", ".join(graphs)
     if config.growth.parent:
         found["growth.parent"] = config.growth.parent
+    if config.growth.module:
+        found["growth.module"] = config.growth.module
     if config.run.trackers:
         found["run.trackers"] = ", ".join(config.run.trackers)
     return found
