@@ -27,7 +27,7 @@ from neuromas.topology.files import SUFFIXES
 
 BACKBONE, ENGINE, TASK = "model.backbone", "engine", "task"
 REWARDS, CODE = f"{TASK}.rewards", f"{TASK}.code"
-_TASKS = ("max", "lookup", "recall", "arithmetic", "hier")  # generated; so are all that begin with gym/
+_TASKS = ("max", "lookup", "recall", "arithmetic", "pick", "hier")  # generated, as all gym/
 
 
 def outside(config: Config) -> dict[str, str]:

@@ -97,7 +97,7 @@ def depths(names: Sequence[str], edges: Sequence[Link]) -> dict[str, int]:
 
 
 def branches(names: Sequence[str], links: Sequence[Link]) -> dict[str, str]:
-    """What nodes see where every branch of a tree reads its share: the j-th of k branches j/k, the output the stem.
+    """What nodes see where every branch of a tree reads its share: the j-th of k j/k, the output the stem.
 
     A branch is a node that the output reads with all that reaches it; a network of one node sees all. Raises
     TopologyError for a node that is in more than one branch.
