@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--positions", default="own", choices=TOLD, help="tell nodes another position of their layer"
     )
+    parser.add_argument(
+        "--view", default="last", choices=("first", "last"), help="of a network whose view was lifted"
+    )
     parser.add_argument("--votes", type=whole(_VOTES), help="let so many sampled passes vote instead")
     parser.add_argument("--temperature", type=temperature, help="of the votes (default 0.7)")
     parser.add_argument("--method", type=name, help="answer by this method instead (see neuromas methods)")
@@ -67,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
     there(args.path)
     from neuromas.experiment.cells import stage_folder
     from neuromas.report.tables import summary_lines
-    from neuromas.system.assemble import check_task
+    from neuromas.system.assemble import check_task, first_view
+    from neuromas.system.prompting import shown_examples
     from neuromas.system.saving import bundle_folder, load_bundle
     from neuromas.tasks import make_task
 
@@ -77,6 +81,9 @@ def run(args: argparse.Namespace) -> int:
     of = assembly.config.task
     asked, options = (args.task, read_pairs(args.options)) if args.task else (of.name, of.options)
     task = make_task(asked, options) if args.task else assembly.task
+    if args.view == "first":
+        examples = shown_examples(assembly.config, assembly.task, 0)
+        assembly = replace(assembly, network=first_view(assembly.network, assembly.config, examples))
     if not method or method.of_network:
         check_task(assembly.network.topology, task)
     result = _result(args, assembly, task, method)
@@ -102,6 +109,7 @@ def _name(args: argparse.Namespace, method: Method | None) -> str:
     """The name under which the evaluation is kept. Raises ConfigError for those that training uses."""
     stage = [f"stage-{args.stage}"] if args.stage else []
     way = args.messages if args.positions == "own" else f"{args.messages}-{args.positions}"
+    stage += ["first-view"] if args.view == "first" else []
     if args.votes:
         way = f"votes-{args.votes}-{0.7 if args.temperature is None else args.temperature}"
     elif method:

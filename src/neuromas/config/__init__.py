@@ -2,8 +2,8 @@
 
 An unknown key, a wrong type or an impossible combination is one line that names the key, the value
 and what would be valid. ``sections`` has the keys, ``stage`` those of a stage, ``whole`` all together;
-``reading`` makes a ``Config`` of a file, ``aliases`` are names that other libraries use, for guesses, ``schema``
-is for editors, ``recipes`` finds the shipped files by name.
+``reading`` makes a ``Config`` of a file, ``aliases`` are names that other libraries use, for guesses,
+``schema`` is for editors, ``recipes`` finds the shipped files by name.
 """
 
 from neuromas.config.reading import (

@@ -87,6 +87,10 @@ def check_keys(overrides: Sequence[str]) -> None:
     for text in overrides:
         parts = _key(text.partition("=")[0])
         free = tuple(parts[:2]) in _FREE and len(parts) > 2
+        if parts[0] == "stages" and len(parts) > 2:
+            if parts[2] not in StageConfig.model_fields:
+                raise ConfigError(unknown("key", ".".join(parts), tuple(StageConfig.model_fields)))
+            continue
         if not free and "=" in text and parts[0] and _field(parts) is None:
             raise ConfigError(_unknown_key(parts))
 
@@ -172,7 +176,9 @@ def _override(data: dict[str, Any], text: str) -> None:
     if of_stage:
         place, parts = _stage(data, text, parts), parts[2:]
     for part in parts[:-1]:
-        inner = place.setdefault(part, {})
+        if place.get(part) is None:
+            place[part] = {}
+        inner = place[part]
         if not isinstance(inner, dict):
             raise ConfigError(f"override {shown(text)}: {part!r} is not a section")
         place = inner
@@ -182,16 +188,25 @@ def _override(data: dict[str, Any], text: str) -> None:
 
 
 def _stage(data: dict[str, Any], text: str, parts: Sequence[str]) -> dict[str, Any]:
-    """The stage that ``stages.2.lr=1e-4`` speaks of, counted from 1, as a table of its own."""
-    stages = list(data.get("stages", ()))
-    if len(parts) < 3 or not parts[1].isdecimal() or not 1 <= int(parts[1]) <= len(stages):
+    """The stage that ``stages.2.lr=1e-4`` speaks of, counted from 1, as a table of its own.
+
+    One more than there are is appended.
+    """
+    found = data.get("stages", ())
+    stages = list(found) if isinstance(found, list | tuple) else []
+    number = int(parts[1]) if re.fullmatch("[1-9][0-9]{0,3}", parts[1]) else 0
+    if len(parts) < 3 or not 1 <= number <= len(stages) + 1:
         raise ConfigError(
-            f"override {shown(text)}: stages.N.key=value speaks of one of {len(stages)} stages, such as "
-            "stages.1.steps=40"
+            f"override {shown(text)}: stages.N.key=value speaks of one of {len(stages)} stages or of one "
+            "that is appended, such as stages.1.steps=40"
         )
-    index = int(parts[1]) - 1
+    if number > len(stages):
+        stages.append({})
+    index = number - 1
     stage = stages[index]
     pair = isinstance(stage, list | tuple) and len(stage) == 2
+    if not pair and not isinstance(stage, dict):
+        raise ConfigError(f"override {shown(text)}: stages[{number}] = {shown(stage)} is not a table")
     stages[index] = {"shape": stage[0], "steps": stage[1]} if pair else dict(stage)
     data["stages"] = stages
     table: dict[str, Any] = stages[index]

@@ -257,7 +257,8 @@ class GrowthConfig(Section):
     def _rated(self) -> GrowthConfig:
         if self.lr and len(self.lr) != len(self.stages):
             raise ValueError(
-                f"growth.lr lists {len(self.lr)} learning rates for {len(self.stages)} growth.stages"
+                f"growth.lr lists {len(self.lr)} learning rates for {len(self.stages)} growth.stages; "
+                "a table of [[stages]] has lr"
             )
         return self
 
@@ -273,21 +274,25 @@ class LiftConfig(Section):
     )
     way: Lift = Field(
         "linear",
-        description="how the probability of the last view rises: linear; by a twentieth after a step that earned "
-        "`at`; in four steps, one where validation reaches `at`; or held at `end`",
+        description="how the probability of the last view rises: linear; by a twentieth after every step "
+        "that earned `at`; in four steps, one where validation reaches `at`; or held at `end`",
     )
     start: float = Field(0.0, ge=0, le=1, description="that probability before the stage")
     end: float = Field(1.0, ge=0, le=1, description="and in its end")
     over: float = Field(0.75, gt=0, le=1, description="share of the stage over which a linear one rises")
     at: float = Field(
-        0.5, ge=0, le=1, description="mean reward or, with views drawn, validation accuracy that lifts further"
+        0.5, ge=0, le=1, description="mean reward, or validation accuracy with views drawn, to lift further"
     )
     watch: bool = Field(False, description="validations tell the accuracy under the first view, too")
 
     @model_validator(mode="after")
     def _two(self) -> LiftConfig:
         if self.view and len(self.view) != 2:
-            raise ValueError(f"lift.view = {shown(list(self.view))} is not two views: ['split', 'all']")
+            raise ValueError(
+                f"lift.view = {shown(list(self.view))} is not two views, such as ['split', 'all']"
+            )
+        if len(set(self.view)) == 1:
+            raise ValueError(f"lift.view = {shown(list(self.view))} is the same view twice; leave it out")
         for view in self.view:
             mode, plus, more = view.partition("+")
             if mode not in QUESTION_MODES or (plus and more != "examples"):

@@ -91,7 +91,7 @@ class StageConfig(BaseModel):
     every: int | None = _of("every")
     validation: int | None = _of("validation")
     test: int | None = _of("test")
-    view: tuple[str, str] | None = _of("view", strict=False)
+    view: tuple[str, ...] | None = _of("view", strict=False)
     lift: str | None = _of("lift")
     lift_from: float | None = _of("lift_from")
     lift_to: float | None = _of("lift_to")
@@ -120,11 +120,16 @@ class StageConfig(BaseModel):
         for key, value in self.given.items():
             section, name = HOMES[key]
             made[section] = {**made[section], name: value}
-        if self.view is not None and self.question is None:
+        if self.view and self.question is None:
             made["network"] = {**made["network"], "question": "auto"}  # it follows from the view
+        if not made["lift"]["view"]:
+            if given := [key for key in self.given if key.startswith("lift")]:
+                raise ConfigError(f"{given[0]} = {shown(self.given[given[0]])} lifts no view: none is given")
+            made["lift"] = {}  # the run's are for the stages that have a view
         if self.task is not None:
             named = {"options": {**data["task"]["options"], **self.task}}
-            made["task"] = {**data["task"], **(self.task if "name" in self.task else named)}
+            other = {"options": {}, **self.task}
+            made["task"] = {**data["task"], **(other if "name" in self.task else named)}
         return made
 
 
@@ -138,6 +143,6 @@ def at_stage(config: Config, index: int) -> Config:
     if not config.stages:
         return config
     try:
-        return make_config(config.stages[index].over(config.model_dump(mode="json")))
+        return make_config(config.stages[index].over(config.model_dump(mode="json", exclude={"stages"})))
     except ConfigError as error:
         raise ConfigError(f"stages[{index + 1}]: {error}") from None

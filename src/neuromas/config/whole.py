@@ -21,6 +21,7 @@ from neuromas.config.sections import (
     TrainConfig,
 )
 from neuromas.config.stage import StageConfig, at_stage
+from neuromas.core.choices import QUESTION_MODES
 from neuromas.core.errors import ConfigError, shown
 
 
@@ -72,25 +73,47 @@ class Config(Section):
         steps = [count for _, count in self.growth.stages]
         if 0 in (steps if self.growth.parent else steps[1:]):
             raise ValueError("growth.stages: a stage that grows a network needs at least 1 step")
-        if self.train.guard == "restore" and not self.evaluate.every:
-            raise ValueError("train.guard = 'restore' goes back to the best validation: evaluate.every = 0")
-        if self.growth.until and not self.evaluate.every:
-            raise ValueError("growth.until is a validation accuracy, and evaluate.every = 0 makes none")
-        for index in range(len(self.stages)):
-            try:
-                at_stage(self, index)
-            except ConfigError as error:
-                raise ValueError(str(error)) from None
+        try:
+            stages = [at_stage(self, index) for index in range(len(self.stages))]
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        if not stages and not self.evaluate.every:
+            if self.train.guard == "restore":
+                raise ValueError(
+                    "train.guard = 'restore' goes back to the best validation: evaluate.every = 0"
+                )
+            if self.growth.until:
+                raise ValueError("growth.until is a validation accuracy, and evaluate.every = 0 makes none")
+        if self.lift != LiftConfig() and not any(one.lift.view for one in stages or [self]):
+            changed = {key: value for key, value in self.lift if value != getattr(LiftConfig(), key)}
+            key, value = next(iter(changed.items()))
+            raise ValueError(f"lift.{key} = {shown(value)} lifts no view: lift.view is empty")
+        if not stages and self.lift.view:
+            _check_examples(self)
         return self
+
+
+def _check_examples(config: Config) -> None:
+    """Raises ValueError where a view shows worked examples and there are none, or none of two shows them."""
+    count, views = config.network.examples, shown(list(config.lift.view))
+    if any(config.lift.examples) and not count:
+        raise ValueError(f"lift.view = {views} shows worked examples, and network.examples = 0")
+    if count and not any(config.lift.examples):
+        raise ValueError(
+            f"network.examples = {count}, and lift.view = {views} shows them under neither view; "
+            "add '+examples' to one"
+        )
 
 
 def _viewed(data: Any) -> Any:
     """With a lifted view, ``network.question`` is what nodes see in the end and need not be given."""
     lift, network = ({}, {}) if not isinstance(data, Mapping) else (data.get("lift"), data.get("network", {}))
     view = lift.get("view") if isinstance(lift, Mapping) else None
-    if not isinstance(view, Sequence) or len(view) != 2 or not isinstance(network, Mapping):
+    if not isinstance(view, list | tuple) or len(view) != 2 or not isinstance(network, Mapping):
         return data
     last = str(view[1]).partition("+")[0]
+    if last not in QUESTION_MODES:
+        return data  # the section says what is wrong with it
     if network.get("question", "auto") not in ("auto", last):
         raise ValueError(
             f"network.question = {shown(network['question'])}, but lift.view ends with {shown(view[1])}"

@@ -127,11 +127,12 @@ def child_config(
         data = make_config(read_manifest(folder)["config"]).model_dump(mode="json")
     except (KeyError, ConfigError) as error:
         raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
-    # rates and maps are those of the parent's own stages
-    data["growth"] |= {"stages": [[shape, steps]], "parent": str(path), "lr": [], "map": {}, "module": ""}
-    if growth:
-        data["growth"] |= growth
-        del data["lift"]
+    # rates, maps, goals and views are those of the parent's own stages
+    anew = {"lr": [], "map": {}, "module": "", "until": 0.0}
+    data["growth"] |= {"stages": [[shape, steps]], "parent": str(path), **anew, **(growth or {})}
+    view = data.pop("lift")["view"]
+    if view and not view[1].endswith("+examples"):
+        data["network"]["examples"] = 0
     if says_question(shape):  # the file speaks for the new network; the parent's mode is not the user's word
         data["network"]["question"] = "auto"
     del data["network"]["topology"], data["train"]["steps"]

@@ -83,7 +83,7 @@ class Stage:
         return min(1.0, (step - self.since + 1) / span) if span > 0 else 1.0
 
     def lifted(self, step: int, settings: LiftConfig) -> float:
-        """Probability that a node of an episode reads the last view at ``step``; 1 where there is one view."""
+        """Probability that a node of an episode reads the last view at ``step``; 1 where it has one."""
         if not settings.view:
             return 1.0
         if settings.way == "linear":
@@ -93,7 +93,7 @@ class Stage:
         return settings.start + (settings.end - settings.start) * risen
 
     def raised(self, earned: float | None, settings: LiftConfig) -> Stage:
-        """The stage after something was earned with views drawn as in training: lifted further if it is enough."""
+        """The stage after something was earned with views drawn: lifted further if it is enough."""
         enough = earned is not None and earned >= settings.at and self.level < LEVELS[settings.way]
         return replace(self, level=self.level + 1) if enough else self
 
@@ -146,7 +146,7 @@ class Stage:
 
 
 def stage_config(config: Config, index: int) -> Config:
-    """The ordinary configuration of a stage (from 0) as it is recorded; -1 is a child that has not grown yet."""
+    """The ordinary configuration of a stage (from 0) as it is recorded; -1: a child that has not grown."""
     return settle(at_stage(config, max(0, index))) if config.stages else config
 
 

@@ -180,4 +180,9 @@ def undo(assembly: Assembly, entry: Mapping[str, Any]) -> Grown:
     del bank.parameters[count:], bank.ranks[count:], bank.versions[count:]
     assembly.publish()
     before = {row: image[node.name] for row, node in enumerate(parent.nodes)}
+    # a stage may show its nodes more of the question than they saw before it
+    seen = (
+        replace(node, question=network.topology.nodes[image[node.name]].question) for node in parent.nodes
+    )
+    parent = replace(parent, nodes=tuple(seen))
     return Grown(replace(network, topology=parent, assignment=assignment), (), before)

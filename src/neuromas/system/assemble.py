@@ -33,6 +33,7 @@ from neuromas.tasks.own import given_name, own, probe
 from neuromas.tasks.rewards import is_foreign, paid
 from neuromas.topology.files import load_topology
 from neuromas.topology.graph import Topology
+from neuromas.topology.views import under
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -142,6 +143,17 @@ def equipped(network: Network, config: Config, task: Task) -> Network:
         answer_tokens=limits.answer_tokens,
         examples=examples,
     )
+
+
+def first_view(network: Network, config: Config, examples: tuple[Problem, ...]) -> Network:
+    """The network as its nodes read under the first of two views, with that view's worked ``examples``.
+
+    Raises ConfigError where the configuration lifts no view.
+    """
+    if not config.lift.view:
+        raise ConfigError("the network was trained under one view of the question: its lift.view is empty")
+    topology = under(network.topology, config.lift.modes[0])
+    return replace(network.settled, topology=topology, examples=examples)
 
 
 def _check_style(config: Config, backbone: Backbone) -> None:

@@ -41,10 +41,16 @@ def shown_examples(config: Config, task: Task, view: int) -> tuple[Problem, ...]
 
     Raises TaskError.
     """
-    if not config.network.examples or (config.lift.view and not config.lift.examples[view]):
+    if not _shown_count(config, view):
         return ()
     asked = {"validation": config.evaluate.validation, "test": config.evaluate.test}
     return draw_examples(task, config.network.examples, config.seed, asked)  # type: ignore[arg-type]
+
+
+def _shown_count(config: Config, view: int) -> int:
+    """How many worked examples the first (0) or the last (1) view shows."""
+    without = config.lift.view and not config.lift.examples[view]
+    return 0 if without else config.network.examples
 
 
 def choose_template(config: Config, goals: Sequence[Topology], run: Path | None = None) -> Template:
@@ -59,12 +65,12 @@ def choose_template(config: Config, goals: Sequence[Topology], run: Path | None 
     else:
         template = load_template(network.prompt, network.style) if network.prompt else built_in()
     check_nodes(template, list(goals))
-    if network.examples:
-        _check_shown(template, goals, network.examples)
+    if network.examples and not config.stages:  # of stages each is asked by itself
+        check_shown(template, goals, network.examples)
     return template
 
 
-def _check_shown(template: Template, topologies: Sequence[Topology], examples: int) -> None:
+def check_shown(template: Template, topologies: Sequence[Topology], examples: int) -> None:
     """Raises ConfigError where worked examples would be shown to nobody in one of the stages."""
     for topology in topologies:
         rows = range(len(topology.nodes))
@@ -129,10 +135,9 @@ def kept_prompts(
 def check_same_prompts(folder: Path, saved: Config, config: Config, template: Template) -> None:
     """A configuration that goes on with a network has its prompts. Raises RunError or PromptError."""
     was, now = saved.network, config.network
-    if was.examples != now.examples:
-        raise RunError(
-            f"{folder}: its nodes were trained with network.examples = {was.examples}, not {now.examples}"
-        )
+    knows, first = _shown_count(saved, 1), _shown_count(config, 0)
+    if knows != first:
+        raise RunError(f"{folder}: its nodes were trained with network.examples = {knows}, not {first}")
     if now.prompt == was.prompt and not is_file(now.prompt):
         return  # the network outlives the file
     own = load_template(now.prompt, now.style) if now.prompt else built_in()

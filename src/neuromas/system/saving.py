@@ -22,7 +22,7 @@ from neuromas.models.bundle import load_adapters, read_manifest, save_adapters, 
 from neuromas.prompts.template import Template
 from neuromas.storage import MANIFEST, Run, read_json, reading
 from neuromas.system import trust
-from neuromas.system.assemble import Assembly, around, check_task, configured_task
+from neuromas.system.assemble import Assembly, around, configured_task
 from neuromas.system.prompting import (
     check_same_prompts,
     kept_prompts,
@@ -143,7 +143,6 @@ def _load_bundle(folder: Path, given: _Given, config: Config | None) -> Assembly
         check_same_prompts(folder, saved, config, prompts[0])
         trust.note_if_possible(config)
         task = configured_task(config, given.task)
-        check_task(topology, task)
     config = config if given.device is None else _changed(config, device=given.device)
     rows = (assignment, ranks)
     assembly = around(config, task, topology, prompts, rows=rows, backbone=given.backbone)

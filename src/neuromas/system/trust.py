@@ -30,11 +30,15 @@ REWARDS, CODE = f"{TASK}.rewards", f"{TASK}.code"
 _TASKS = ("max", "lookup", "recall", "arithmetic", "pick", "hier")  # generated, as all gym/
 
 
-def outside(config: Config) -> dict[str, str]:
-    """What the configuration names that is not inside this package, by key, as text."""
+def outside(config: Config) -> list[tuple[str, str]]:
+    """What the configuration and its stages name that is not inside this package: key and text."""
+    stages = [at_stage(config, index) for index in range(len(config.stages))]
+    return list(dict.fromkeys(pair for one in (config, *stages) for pair in _outside(one).items()))
+
+
+def _outside(config: Config) -> dict[str, str]:
+    """The same of one stage, by key."""
     found: dict[str, str] = {}
-    for index in range(len(config.stages)):
-        found |= outside(at_stage(config, index))
     if config.model.backbone not in (EMBEDDED, TINY_NAME):
         found[BACKBONE] = config.model.backbone
     if not ENGINES.is_builtin(config.engine.name):
@@ -79,7 +83,7 @@ def note_file() -> Path:
 
 def note(config: Config) -> None:
     """Note what the configuration names: this user has chosen it. Raises RunError if it cannot be written."""
-    new = set(outside(config).items()) - _noted()
+    new = set(outside(config)) - _noted()
     if not new:
         return
     path = note_file()
@@ -112,7 +116,7 @@ def check(
     known = _noted() if found else set()
     strange = [
         (key, value)
-        for key, value in found.items()
+        for key, value in found
         if (keys is None or any(key == one or key.startswith(f"{one}.") for one in keys))
         and (key, value) not in known
         and not any(key == one or key.startswith(f"{one}.") for one in named)

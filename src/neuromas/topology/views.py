@@ -6,7 +6,7 @@ from neuromas.topology.graph import Topology
 
 
 def under(topology: Topology, mode: str) -> Topology:
-    """The same nodes, edges and shown positions; what nodes see is as ``mode`` says, see ``Topology.build``.
+    """The same nodes, edges and shown positions; nodes see what ``mode`` says (see ``Topology.build``).
 
     Raises TopologyError for another mode.
     """

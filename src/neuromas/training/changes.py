@@ -14,7 +14,7 @@ from typing import Any
 
 from neuromas.config import Config, apply_overrides, make_config
 from neuromas.core.errors import ConfigError, shown
-from neuromas.growth.stages import settle
+from neuromas.growth.stages import settle, stage_config
 from neuromas.storage import Run
 from neuromas.system.provenance import digests
 from neuromas.training.state import TrainState
@@ -67,7 +67,11 @@ def changes(before: Config, after: Config) -> Changes:
 def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """All values by their dotted keys."""
     for key, value in data.items():
-        if isinstance(value, Mapping):
+        if key == "stages" and not prefix:
+            for number, stage in enumerate(value, start=1):
+                given = {name: one for name, one in stage.items() if one is not None}
+                yield from _flat(given, f"stages.{number}.")
+        elif isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
@@ -115,22 +119,27 @@ def _check_kept(before: Config, plan: Config, index: int) -> None:
         was, now = old.model_dump(exclude={"steps"}), new.model_dump(exclude={"steps"})
         for key in was:
             if was[key] != now[key]:
+                old_value, new_value = (
+                    "the run's own" if v is None else shown(v) for v in (was[key], now[key])
+                )
                 raise ConfigError(
-                    f"stages[{place + 1}].{key} = {shown(now[key])}, but the stage was trained with "
-                    f"{shown(was[key])}; append a stage for what is to change"
+                    f"stages[{place + 1}].{key} = {new_value}, but the stage was trained with {old_value}; "
+                    "append a stage for what is to change"
                 )
 
 
 def _check_gates(was: Any, state: TrainState, key: str) -> None:
     """Gates and first rates are shares of a stage: a longer one must not be thrown back into them."""
     stage, step, growth = state.stage, state.step, state.config.growth
+    stages = "stages" if state.plan.stages else "growth.stages"
     many = len(state.trainer.learner.optimisers)
     same_gates = was.opening(step, growth) == stage.opening(step, growth)
+    same_gates &= was.lifted(step, state.config.lift) == stage.lifted(step, state.config.lift)
     if not same_gates or was.lr_scale(step, growth, many) != stage.lr_scale(step, growth, many):
         raise ConfigError(
             f"{key}: with {stage.steps} steps instead of {was.steps} stage {stage.index + 1} would stand at "
-            f"another place of its gates and first rates (growth.anneal, growth.first) at step {step}; "
-            f"append a stage of the same shape to growth.stages instead"
+            f"another place of its gates, first rates and views (growth.anneal, growth.first, lift.over) at "
+            f"step {step}; append a stage of the same shape to {stages} instead"
         )
 
 
@@ -159,14 +168,18 @@ def schedule_notes(before: Config, state: TrainState) -> list[str]:
 def reopen(run: Run, config: Config, found: Changes, step: int) -> None:
     """Write the changed configuration into the run, and what was changed when.
 
-    The tests of the end so far, if it had one, are kept as ``test-after-step-N``. A kill between two of these
-    writes leaves a run that can be resumed: first as it was, after the last one as it is to be.
+    The tests of the end so far, if it had one, are kept as ``test-after-step-N``, and where the last stage
+    now asks something else, that of the beginning as ``test-before-step-N``: it is made anew. A kill between
+    two of these writes leaves a run that can be resumed: first as it was, after the last one as it is to be.
     """
     status = run.read("status.json") if (run.path / "status.json").is_file() else {}
     if status.get("finished"):
         run.write("status.json", {**status, "finished": False})
-    for name in _TESTS:
-        kept = name.replace("test-after", f"test-after-step-{step}")
+    plans = (make_config(run.read("config.json")), config)
+    before, after = (stage_config(plan, len(plan.shapes) - 1).task for plan in plans)
+    for name in _TESTS if before == after else ("test-before", *_TESTS):  # both ask the same
+        first = "-".join(name.split("-")[:2])
+        kept = name.replace(first, f"{first}-step-{step}")
         for file in sorted((run.path / "evaluations").glob(f"{name}.*")):
             file.rename(file.with_name(file.name.replace(name, kept, 1)))
     facts = run.read("run.json")

@@ -9,7 +9,7 @@ from typing import Any
 from neuromas.config import Config
 from neuromas.core.errors import ConfigError, PromptError
 from neuromas.core.seeds import derive
-from neuromas.core.task import Task
+from neuromas.core.task import Problem, Task
 from neuromas.evaluation.evaluate import Evaluation
 from neuromas.growth.lineage import Budget, changed, describe
 from neuromas.growth.operators import Growth
@@ -19,7 +19,7 @@ from neuromas.growth.transfer import inherited, transfer, undo
 from neuromas.learner.moments import copied_optimisers
 from neuromas.learning.alarms import Alarm
 from neuromas.models.bundle import load_optimisers
-from neuromas.system.assemble import Assembly, check_task, configured_task, equipped
+from neuromas.system.assemble import Assembly, check_task, configured_task, equipped, first_view
 from neuromas.system.network import Network
 from neuromas.system.prompting import shown_examples
 from neuromas.topology.views import under
@@ -38,6 +38,7 @@ class StageController:
     def __init__(self, state: TrainState, checkpoints: Checkpointer, log: RunLog, validate: Validate) -> None:
         self.state, self.checkpoints, self.log, self.validate = state, checkpoints, log, validate
         self.goals = check_stages(state.plan, None)
+        self._examples: tuple[Problem, ...] = ()  # under the first view of the stage
 
     def begin(self, parent: ParentRun | None) -> None:
         """Begin at the first stage; as the child of a trained network before it, with fresh draws."""
@@ -56,13 +57,19 @@ class StageController:
     def settle(self) -> None:
         """Give the trainer what belongs to the stage: its place, rate, schedule and anchor."""
         state, trainer, stage = self.state, self.state.trainer, self.state.stage
-        trainer.use(state.config.train)
-        trainer.since, trainer.span = stage.since, stage.steps
-        trainer.lr = stage.rate(state.config) * 0.5**state.guard.halved
+        self._pace()
+        self._examples = shown_examples(state.config, state.base.task, 0) if state.config.lift.view else ()
         trainer.learner.anchor = None
         if state.config.train.anchor and stage.start is not None:
             first = self.log.run.named(stage.first)
             trainer.learner.anchor = inherited(first, state.base.model.bank, stage.new)
+
+    def _pace(self) -> None:
+        """Give the trainer the stage's settings, schedule and rate."""
+        state, trainer, stage = self.state, self.state.trainer, self.state.stage
+        trainer.use(state.config.train)
+        trainer.since, trainer.span = stage.since, stage.steps
+        trainer.lr = stage.rate(state.config) * 0.5**state.guard.halved
 
     def set_gates(self) -> None:
         """Gates, views and learning rates of the coming step."""
@@ -71,7 +78,9 @@ class StageController:
         if topology is not None and topology != network.topology:
             network = replace(network, topology=topology)
         lifted = stage.lifted(trainer.step, self.state.config.lift)
-        trainer.network = network if lifted == 1.0 else replace(network, earlier=self._first(), lifted=lifted)
+        if lifted < 1.0:
+            network = replace(network, earlier=self._under_first(network), lifted=lifted)
+        trainer.network = network
         trainer.learner.lr_scale = stage.lr_scale(trainer.step, growth, len(trainer.learner.optimisers))
 
     def earned(self, reward: float | None) -> None:
@@ -80,13 +89,9 @@ class StageController:
         if lift.view and lift.way == "reward":
             state.stage = state.stage.raised(reward, lift)
 
-    def _first(self) -> Network:
+    def _under_first(self, network: Network) -> Network:
         """The network under the first view of the stage."""
-        state, network = self.state, self.state.trainer.network.settled
-        config = state.config
-        topology = under(network.topology, config.lift.modes[0])
-        examples = shown_examples(config, state.base.task, 0)
-        return replace(network, topology=topology, examples=examples)
+        return first_view(network, self.state.config, self._examples)
 
     def goes_on(self) -> bool:
         """Whether a step is left; grows the network where a stage has ended and another follows."""
@@ -187,9 +192,7 @@ class StageController:
         """Go on in the next stage with the grown network, new nodes begun as configured."""
         state, trainer = self.state, self.state.trainer
         growth, index = config.growth, state.stage.index + 1
-        grown = transfer(
-            replace(state.assembly, config=config), change, derive(trainer.seed, "stage", index)
-        )
+        grown = transfer(replace(state.assembly, config=config), change, derive(trainer.seed, "stage", index))
         learner = trainer.learner
         kept = learner.optimisers if growth.optimiser == "keep" else []
         learner.optimisers = copied_optimisers(learner, kept, grown.copied, grown.replaced)
@@ -197,11 +200,12 @@ class StageController:
         adapters, steps = (many - len(grown.new), many), state.plan.shapes[index][1]
         state.enter(state.stage.followed_by(change, adapters, trainer.step, steps), config, task)
         state.guard.restart(trainer.step, restored=False)
-        network = equipped(grown.network, config, task) if state.plan.stages else grown.network
+        staged = bool(state.plan.stages or config.lift.view)
+        network = equipped(grown.network, config, task) if staged else grown.network
         state.follow(network, grown.before)
         if growth.init.startswith("passthrough") and grown.new:
             first = state.problems_seen + state.plan.train.steps * config.train.batch  # training meets others
-            trainer.lr = state.stage.rate(config)
+            self._pace()
             spent = teach(trainer, state.assembly, change, state.stage.new, first)
             state.lineage = state.lineage.paid(Budget.of_episodes(spent))
 
@@ -231,13 +235,13 @@ class StageController:
     def _lift(self) -> dict[str, Any]:
         """Lift the view by a step where validation allows it; what else is logged of a validation then."""
         state, lift, network = self.state, self.state.config.lift, self.state.trainer.network
-        if network.earlier is None:
+        if not lift.view:
             return {}
         said: dict[str, Any] = {"lifted": network.lifted}
         if lift.watch:
-            first = self.validate(replace(state.base, network=network.earlier))
+            first = self.validate(replace(state.base, network=self._under_first(network)))
             said["accuracy_first"] = first.summary["accuracy"]
-        if lift.way == "steps":
+        if lift.way == "steps" and network.earlier is not None:
             mixed = self.validate(replace(state.base, network=network)).summary["accuracy"]
             said["accuracy_mixed"] = mixed
             state.stage = state.stage.raised(mixed, lift)
@@ -249,12 +253,13 @@ class StageController:
         Where that is the first state, the stage made its network worse: a line says so, and if it began with
         a growth through gates, the network before it, which answered the same, is handed on.
         """
-        best, step = self.state.best, self.state.step
+        best, step, stage = self.state.best, self.state.step, self.state.stage
         if best is None:
-            return {"best": step, "folder": self.log.run.checkpoint(step).name}
+            folder = stage.first if stage.since == step else self.log.run.checkpoint(step).name
+            return {"best": step, "folder": folder}  # the step's checkpoint may be of the stage before
         if best.step != step:
             self.checkpoints.load(best.folder)
-        fell = self.state.stage.since == best.step < step
+        fell = stage.since == best.step < step
         return {"best": best.step, "folder": self._hand_on_start(best) if fell else best.folder}
 
     def _hand_on_start(self, best: Best) -> str:
