@@ -214,3 +214,52 @@ def test_maps_that_are_no_maps_are_one_line_and_write_nothing(heir, cli, empty, 
     assert (status, out, len(err.splitlines())) == (2, "", 1), err
     assert says in err
     assert not list(empty.iterdir())
+
+
+def test_grow_by_a_graft_prints_who_copies_whom_and_goes_on(parent, heir, cli, empty):
+    words = ["grow", heir, "--graft", "1.2", "--steps", "1", "--run", "own"]
+    status, out, err = cli(*words)
+    assert status == 0, err
+    assert out.splitlines()[:3] == [
+        *("1.1 1.2_1.1 = copy of 1.1", "1.2_1.2 = copy of 1.2", "1.2_2.1 2.1 = copy of 2.1"),
+    ]
+    status, out, err = cli(*words[:4], "--module", "own", *words[4:-1], "both")
+    assert status == 0, err
+    assert "1.2_1.2_2.1 = copy of own:1.2_2.1\n" in out
+    told = cli("lineage", "both", "--svg", "both.svg")[1]
+    assert "own, grafted in: 3 steps, " in told
+    assert told.splitlines()[-2].split("  ")[1].startswith("4 steps, "), "common ancestors once"
+    assert (empty / "both.svg").read_text().count("<svg ") == 1 + 6
+    assert cli("report", "both")[0] == 0
+    assert cli("runs", ".")[1].count("{") == 0, "no shape of a hundred words"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--graft 7", "unknown node to graft at '7'"),
+        ("--graft 2.1", "reads messages"),
+        ("--graft 1.1 --module none", "run 'none' does not exist"),
+        ("--module none", "one of the arguments --to --graft is required"),
+        ("--to 3-1 --module none", "needs --graft"),
+        ("--to 3-1 --graft 1.1", "not allowed with"),
+        ("--graft 1.1 --map 1.1=1.2", "needs --copy"),
+        ("--graft 1.1 network.question=split", "contradicts"),
+        ("--graft 1.1 growth.module=none", "run 'none' does not exist"),
+    ],
+)
+def test_grafts_that_cannot_be_are_one_line_and_write_nothing(heir, cli, empty, words, says):
+    status, out, err = cli("grow", heir, *words.split(), "--steps", "1", "--run", "x")
+    assert (status, out, len(err.splitlines())) == (2, "", 1), err
+    assert says in err
+    assert not list(empty.iterdir())
+
+
+def test_a_module_of_another_rank_is_one_line_and_writes_nothing(heir, cli, empty):
+    assert (
+        cli("train", *SMALL, "model.rank=2", "network.topology=1-1", "train.steps=1", "--run", "two")[0] == 0
+    )
+    status, out, err = cli("grow", heir, "--graft", "1.1", "--module", "two", "--steps", "1", "--run", "x")
+    assert (status, out, len(err.splitlines())) == (2, "", 1), err
+    assert "model.rank = 2 there, 8 here" in err
+    assert [path.name for path in empty.iterdir()] == ["two"]

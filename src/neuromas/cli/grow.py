@@ -19,7 +19,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Say what may be typed."""
     parser.set_defaults(pairs="settings")
     parser.add_argument("path", metavar="RUN", help=RUN)
-    parser.add_argument("--to", type=name, required=True, metavar="SHAPE", help="the larger topology")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--to", type=name, metavar="SHAPE", help="the larger topology")
+    what.add_argument("--graft", type=name, metavar="LEAF", help="put the whole network in this leaf's place")
+    parser.add_argument("--module", type=name, metavar="RUN2", help="put that network there, with --graft")
     parser.add_argument("--steps", required=True, type=whole(_STEPS), help="steps to train it")
     parser.add_argument("--copy", action="store_true", help="every node is a copy of a trained one")
     parser.add_argument(
@@ -35,18 +38,23 @@ def run(args: argparse.Namespace) -> int:
     from neuromas.config import check_keys
 
     check_keys(args.settings)
+    copying = _copying(args)
     there(args.path)
-    shape = "".join(c if c.isalnum() or c in "-." else "_" for c in args.to)
+    if args.module:
+        there(args.module)
+    shape = "".join(c if c.isalnum() or c in "-." else "_" for c in args.to or f"graft-{args.graft}")
     directory = Path(args.directory or f"{Path(args.path)}-to-{shape}")
     check_free(directory)  # before torch is loaded
-    from neuromas.growth.parent import child_config, copies_of
+    from neuromas.growth.parent import child_config, copies_of, grafted
     from neuromas.report.lineage import copies_lines
     from neuromas.report.terminal import visible
     from neuromas.training.run import start
 
-    allow(args, Path(args.path))
-    config = child_config(Path(args.path), args.to, args.steps, [*_copying(args), *args.settings])
-    if copies := copies_of(Path(args.path), config):
+    path = Path(args.path)
+    allow(args, path)
+    goal, growth = grafted(path, args.graft, args.module or "") if args.graft else (args.to, None)
+    config = child_config(path, goal, args.steps, [*copying, *args.settings], growth)
+    if copies := copies_of(path, config):
         print("\n".join(map(visible, copies_lines(copies))), flush=True)
     return train_in(directory, lambda progress: start(config, directory, progress))
 
@@ -56,6 +64,8 @@ def _copying(args: argparse.Namespace) -> list[str]:
     pairs = [text.partition("=") for text in args.map]
     if wrong := [text for text, (new, _, old) in zip(args.map, pairs, strict=True) if not (new and old)]:
         raise ConfigError(f"--map {shown(wrong[0])} is not new=old, two names of nodes")
+    if args.module and not args.graft:
+        raise ConfigError("--module is the network to put in a leaf's place: it needs --graft")
     if args.map and not args.copy:
         raise ConfigError("--map says which nodes are copies of which: it needs --copy")
     if not args.copy:

@@ -210,6 +210,7 @@ class GrowthConfig(Section):
     map: dict[str, str] = Field(
         {}, description="new node -> the trained node it copies, with init = copy; others by their places"
     )
+    module: str = Field("", description="another trained run, whose nodes growth.map calls RUN:NODE")
     tied: bool = Field(False, description="with init = copy: copies share the adapter of what they copy")
     noise: float = Field(1e-3, ge=0, le=1e6, description="standard deviation added to B of a cloned adapter")
     anneal: float = Field(0.2, gt=0, le=1, description="share of a stage over which gates open")
@@ -248,6 +249,8 @@ class GrowthConfig(Section):
     def _mapped(self) -> GrowthConfig:
         if self.map and self.init != "copy":
             raise ValueError(f"growth.map needs growth.init = 'copy', not {self.init!r}")
+        if self.module and not (self.parent and self.map):
+            raise ValueError("growth.module needs growth.parent and nodes of it in growth.map")
         return self
 
     @model_validator(mode="after")

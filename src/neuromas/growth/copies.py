@@ -7,11 +7,12 @@ position. What it sees of the question may change. The automatic map is our own 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuromas.config import GrowthConfig
-from neuromas.core.errors import TopologyError, unknown
+from neuromas.core.errors import TopologyError, cut, unknown
+from neuromas.growth.module import read_module
 from neuromas.growth.operators import Growth, grow
 from neuromas.topology.graph import Topology
 
@@ -19,46 +20,62 @@ from neuromas.topology.graph import Topology
 def step(old: Topology, goal: Topology, settings: GrowthConfig) -> Growth:
     """The change of a stage as its settings say: by substitution or by new nodes. Raises TopologyError."""
     if settings.init == "copy":
-        return substitute(old, goal, settings.map)
+        module = read_module(settings.module).names if settings.module else ()
+        return substitute(old, goal, settings.map, module)
     return grow(old, goal, settings.positions)
 
 
-def substitute(old: Topology, goal: Topology, chosen: Mapping[str, str] | None = None) -> Growth:
+def substitute(
+    old: Topology, goal: Topology, chosen: Mapping[str, str] | None = None, module: Sequence[str] = ()
+) -> Growth:
     """``goal`` out of copies of the nodes of ``old``; ``chosen`` maps nodes of the goal to nodes of ``old``.
 
     Nodes it does not name are mapped automatically, see ``automatic``. ``origin`` of the growth holds the
     first copy of every trained node, which keeps its adapter, ``like`` all others. Raises TopologyError if
     the map names no node, or if nobody copies a trained node: what it learned would be lost, and with it the
     way back to the network before (prune it first where that is meant).
+
+    ``module`` are nodes of another trained network that may be copied, too; they take the place of at most
+    one trained node.
     """
     new_names, old_names = ([node.name for node in graph.nodes] for graph in (goal, old))
+    known = [*old_names, *module]
     for name, copied in (chosen or {}).items():
         if name not in new_names:
             raise TopologyError(unknown(f"new node in growth.map ({name} = {copied})", name, new_names))
-        if copied not in old_names:
-            raise TopologyError(unknown(f"trained node in growth.map ({name} = {copied})", copied, old_names))
+        if copied not in known:
+            raise TopologyError(unknown(f"trained node in growth.map ({name} = {copied})", copied, known))
     copies = automatic(old, goal) | dict(chosen or {})
-    places = {before: [name for name in new_names if copies[name] == before] for before in old_names}
-    if lost := [name for name in old_names if not places[name]]:
+    places = {before: [name for name in new_names if copies[name] == before] for before in known}
+    lost = [name for name in old_names if not places[name]]
+    if module and not any(map(places.__getitem__, module)):
+        raise TopologyError(
+            f"growth.map copies no node of growth.module, such as {cut(known[-1], 80)}"
+        )
+    if lost[1 if module else 0 :]:
         raise TopologyError(
             f"substituting {old} into {goal}: no new node copies the trained node {lost[0]!r}, so what it "
             "learned would be lost; name a copy of it in growth.map, or prune it first (neuromas prune)"
         )
-    lines = [f"copy {name} to {' '.join(to)}" for name, to in places.items() if to != [name]]
+    lines = [f"copy {name} to {' '.join(to)}" for name, to in places.items() if to and to != [name]]
+    lines += [f"replace {name}" for name in lost]
     if not lines and old != goal:
         lines = [f"{old} with other views, edges or positions"]
-    origin = {to[0]: name for name, to in places.items()}
+    origin = {places[name][0]: name for name in old_names if places[name]}
     like = {name: copies[name] for name in new_names if name not in origin}
     return Growth(goal, goal, origin, like, tuple(lines), exact=True)
 
 
-def graft(host: Topology, at: str, module: Topology | None = None) -> Growth:
+def graft(host: Topology, at: str, module: Topology | None = None, run: str = "") -> Growth:
     """``host`` with the whole ``module`` in place of its leaf ``at``; None: a copy of the host itself.
 
     ``module`` is made of trained nodes of the host: its nodes bear their names, and copy them. In the grown
     network they are called ``at_name``, such as ``1.1_2.1``. The module's output is read by whom the leaf was
-    read, and its leaves share what the leaf saw: "2/2" becomes "3/4" and "4/4" for two. Raises TopologyError
-    if ``at`` is no leaf of the host, the module names no node of it, or the leaf's adapter is in no copy.
+    read, and its leaves share what the leaf saw: "2/2" becomes "3/4" and "4/4" for two.
+
+    With ``run`` the module is the whole network of that run: its nodes are copied as ``run:name``, and the
+    leaf is given up. Raises TopologyError if ``at`` is no leaf of the host, the module names no node of it,
+    or the leaf's adapter is in no copy.
     """
     module = module or host
     own = [node.name for node in host.nodes]
@@ -70,7 +87,7 @@ def graft(host: Topology, at: str, module: Topology | None = None) -> Growth:
             f"node {at!r} reads messages; a module takes the place of a leaf, which reads none"
         )
     for node in module.nodes:
-        if node.name not in own:
+        if not run and node.name not in own:
             raise TopologyError(unknown("trained node in the module", node.name, own))
     inner = {node.name: f"{at}_{node.name}" for node in module.nodes}
     sees = {node.name: node.question for node in host.nodes if node.name != at}
@@ -78,8 +95,9 @@ def graft(host: Topology, at: str, module: Topology | None = None) -> Growth:
     output = inner[module.nodes[module.sink].name]
     edges = _edges(module, inner) + _edges(host, {at: output})
     goal = Topology.build(list(sees), edges, sees)
-    chosen = {name: name for name in own if name != at} | {new: old for old, new in inner.items()}
-    return substitute(host, goal, chosen)
+    copied = {name: f"{run}:{name}" if run else name for name in inner}
+    chosen = {name: name for name in own if name != at} | {inner[name]: old for name, old in copied.items()}
+    return substitute(host, goal, chosen, tuple(copied.values()) if run else ())
 
 
 def _edges(topology: Topology, names: Mapping[str, str]) -> list[list[Any]]:

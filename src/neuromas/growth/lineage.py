@@ -40,6 +40,9 @@ class Budget:
     def __add__(self, other: Budget) -> Budget:
         return Budget(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
+    def __sub__(self, other: Budget) -> Budget:
+        return Budget(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+
 
 class _Cost(Saved):
     """A ``Budget`` in a manifest."""
@@ -65,11 +68,19 @@ class _Entry(Saved):
     spent: _Cost
     copies: dict[str, str] | None = None
     assignment: list[Count] | None = None
+    module: _Grafted | None = None
 
 
 class _Past(Saved):
     lineage: list[_Entry]
     spent: _Cost
+
+
+class _Grafted(_Past):
+    """The past of a network that was grafted in, see ``Lineage.joined``."""
+
+    run: str
+    topology: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +98,7 @@ class Lineage:
         """
         try:
             past = parsed(_Past, {key: manifest[key] for key in ("lineage", "spent")}, "network")
-            for entry in past.lineage:
-                Topology.from_dict(entry.topology)
+            _check_graphs(past.lineage)
         except (KeyError, RunError, TopologyError) as error:
             raise RunError(f"a network's lineage is missing or damaged ({one_line(error)})") from error
         entries = tuple({**entry, "run": entry["run"] or child_of} for entry in manifest["lineage"])
@@ -101,6 +111,23 @@ class Lineage:
     def paid(self, cost: Budget) -> Lineage:
         """The lineage after this cost."""
         return replace(self, spent=self.spent + cost)
+
+    def joined(self, other: Lineage) -> Lineage:
+        """The lineage with what another network cost; ancestors of both are paid for once.
+
+        They are known by what they had cost, seconds included, which no two trainings share.
+        """
+        common = self._costs & other._costs
+        shared = max(common, key=lambda cost: (cost.steps, cost.calls), default=Budget())
+        return self.paid(other.spent - shared)
+
+    @property
+    def _costs(self) -> set[Budget]:
+        """What it and all its ancestors had cost."""
+        found = {self.spent, *(Budget(**entry["spent"]) for entry in self.entries)}
+        for module in (entry["module"] for entry in self.entries if "module" in entry):
+            found |= Lineage(tuple(module["lineage"]), Budget(**module["spent"]))._costs
+        return found
 
     def grown(self, entry: Mapping[str, Any]) -> Lineage:
         """The lineage after a growth."""
@@ -115,6 +142,15 @@ class Lineage:
         """Steps of the run's own checkpoints that are ancestors or ended an ancestor's stage."""
         own = [entry for entry in self.entries if not entry["run"]]
         return {int(step) for entry in own for step in (entry["step"], entry.get("best", entry["step"]))}
+
+
+def _check_graphs(entries: Sequence[_Entry]) -> None:
+    """Raises TopologyError for an ancestor's broken graph, also of a network that was grafted in."""
+    for entry in entries:
+        Topology.from_dict(entry.topology)
+        if entry.module is not None:
+            Topology.from_dict(entry.module.topology)
+            _check_graphs(entry.module.lineage)
 
 
 def describe(

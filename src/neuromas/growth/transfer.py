@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from neuromas.config import GrowthConfig
 from neuromas.core.errors import RunError
 from neuromas.core.seeds import derive
+from neuromas.growth.module import read_module
 from neuromas.growth.operators import Growth
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.bundle import held_adapters
@@ -25,13 +27,15 @@ from neuromas.topology.graph import Topology
 class Grown:
     """A grown network, the adapter rows that are new, and of every node the row it had before.
 
-    ``copied`` are the new adapters that are exact copies, and of each the adapter it copies.
+    ``copied`` are the new adapters that are exact copies, and of each the adapter it copies; ``replaced`` are
+    rows in which one of another network has taken the place of the network's own.
     """
 
     network: Network
     new: tuple[int, ...]
     before: Mapping[int, int]
     copied: Mapping[int, int] = field(default_factory=dict)
+    replaced: tuple[int, ...] = ()
 
 
 def transfer(assembly: Assembly, change: Growth, seed: int) -> Grown:
@@ -39,7 +43,7 @@ def transfer(assembly: Assembly, change: Growth, seed: int) -> Grown:
 
     ``seed`` decides what is drawn for new adapters. Old nodes keep their adapter rows.
     """
-    network, settings, share = assembly.network, assembly.config.growth, assembly.config.network.share
+    network, settings = assembly.network, assembly.config.growth
     bank, first = assembly.model.bank, len(assembly.model.bank.parameters)
     old = {node.name: row for row, node in enumerate(network.topology.nodes)}
     before = {
@@ -47,22 +51,50 @@ def transfer(assembly: Assembly, change: Growth, seed: int) -> Grown:
         for row, node in enumerate(change.start.nodes)
         if node.name in change.origin
     }
-    came = {name: network.assignment[old[node]] for name, node in {**change.origin, **change.like}.items()}
     if change.exact:
-        assignment = _copied(change, came, first, "all" if settings.tied else share)
-    else:
-        assignment = _assignment(network, change, share, before)
-    new, copied = tuple(range(first, max(assignment, default=0) + 1)), dict[int, int]()
+        return _substituted(assembly, change, before)
+    assignment = _assignment(network, change, assembly.config.network.share, before)
+    new = tuple(range(first, max(assignment, default=0) + 1))
     for row in new:
-        like = came[change.start.nodes[assignment.index(row)].name]
-        if change.exact:
-            bank.append(bank.parameters[like])
-            copied[row] = like
-        else:
-            bank.append(_begin(bank, like, settings, derive(seed, "grow", row)))
+        like = network.assignment[old[change.like[change.start.nodes[assignment.index(row)].name]]]
+        bank.append(_begin(bank, like, settings, derive(seed, "grow", row)))
     assembly.publish()
     topology = change.start if settings.gated else change.goal
-    return Grown(replace(network, topology=topology, assignment=assignment), new, before, copied)
+    return Grown(replace(network, topology=topology, assignment=assignment), new, before)
+
+
+def _substituted(assembly: Assembly, change: Growth, before: Mapping[int, int]) -> Grown:
+    """The network out of copies, of its own nodes and of those of ``growth.module``.
+
+    An adapter that nobody copies gives its row to the first new one, so that all rows are used.
+    """
+    network, bank, config = assembly.network, assembly.model.bank, assembly.config
+    module = read_module(config.growth.module) if config.growth.module else None
+    first, foreign = len(bank.parameters), [] if module is None else module.vectors(bank)
+    row_of = {node.name: network.assignment[row] for row, node in enumerate(network.topology.nodes)}
+    row_of |= {} if module is None else {name: first + row for name, row in module.rows.items()}
+    came = {name: row_of[node] for name, node in {**change.origin, **change.like}.items()}
+    share = "all" if config.growth.tied else config.network.share
+    rows = _copied(change, came, first + len(foreign), share)
+    originals: dict[int, int] = {}
+    for row, node in zip(rows, change.goal.nodes, strict=True):
+        originals.setdefault(row, came[node.name])
+    coming = [row for row in dict.fromkeys(rows) if row >= first]
+    free = [row for row in range(first) if row not in originals]
+    place = dict(zip(coming, chain(free, count(first)), strict=False))
+    for row in coming:
+        like = originals[row]
+        vector = bank.parameters[like] if like < first else foreign[like - first]
+        if place[row] < first:
+            bank.replace(place[row], vector)
+        else:
+            bank.append(vector)
+    assembly.publish()
+    assignment = tuple(place.get(row, row) for row in rows)
+    new = tuple(range(first, len(bank.parameters)))
+    copied = {place[row]: originals[row] for row in coming if originals[row] < first}
+    grown = replace(network, topology=change.goal, assignment=assignment)
+    return Grown(grown, new, before, copied, tuple(free))
 
 
 def _copied(change: Growth, came: Mapping[str, int], following: int, share: str) -> tuple[int, ...]:

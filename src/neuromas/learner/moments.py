@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from torch.optim import AdamW
 
 from neuromas.learner.update import Learner
 
 
-def copied_optimisers(learner: Learner, kept: Sequence[AdamW], copied: Mapping[int, int]) -> list[AdamW]:
+def copied_optimisers(
+    learner: Learner, kept: Sequence[AdamW], copied: Mapping[int, int], replaced: Collection[int] = ()
+) -> list[AdamW]:
     """An optimiser for every adapter of the learner's bank: those ``kept``, in order, then new ones.
 
     ``copied`` maps new adapters to those they copy: the moments of a copy are a copy of its original's, if
-    that was kept. All others begin anew.
+    that was kept. All others begin anew, as do rows in which another adapter has ``replaced`` the one before.
     """
-    optimisers = [*kept, *map(learner.optimiser, learner.model.bank.parameters[len(kept) :])]
+    parameters = learner.model.bank.parameters
+    optimisers = [*kept, *map(learner.optimiser, parameters[len(kept) :])]
+    for row in replaced:
+        optimisers[row] = learner.optimiser(parameters[row])
     for row, original in copied.items():
         if len(kept) <= row and original < len(kept):
             state = copy.deepcopy(kept[original].state_dict()["state"])

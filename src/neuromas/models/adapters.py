@@ -157,6 +157,12 @@ class AdapterBank:
         self.versions.append(0)
         return len(self.parameters) - 1
 
+    def replace(self, row: int, vector: Tensor) -> None:
+        """Another adapter in the place of one: a new parameter, of the rank that its numbers tell."""
+        self.append(vector)
+        self.parameters[row], self.ranks[row] = self.parameters.pop(), self.ranks.pop()
+        self.versions[row] += 1 + self.versions.pop()
+
     def padded(self, row: int, rank: int) -> Tensor:
         """The adapter's vector as one of a higher rank: zeros added, its own scale taken into B."""
         own = self.ranks[row]

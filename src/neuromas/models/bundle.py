@@ -116,20 +116,22 @@ def load_adapters(folder: Path, bank: AdapterBank, versions: Sequence[int]) -> N
         bank.versions[row] = versions[row]
 
 
-def held_adapters(folder: Path, bank: AdapterBank) -> list[Tensor]:
+def held_adapters(folder: Path, bank: AdapterBank, ranks: Sequence[int] | None = None) -> list[Tensor]:
     """The saved vectors (P,) of the bank's adapters, on the CPU in fp32; the bank stays as it is.
 
-    Raises RunError if shapes or names do not fit.
+    ``ranks`` are those of another network's adapters over the same backbone. Raises RunError if shapes or
+    names do not fit.
     """
-    return [_vector(folder, bank, row) for row in range(len(bank.parameters))]
+    ranks = bank.ranks if ranks is None else ranks
+    return [_vector(folder, bank, row, rank) for row, rank in enumerate(ranks)]
 
 
-def _vector(folder: Path, bank: AdapterBank, row: int) -> Tensor:
+def _vector(folder: Path, bank: AdapterBank, row: int, rank: int) -> Tensor:
     path = folder / "adapters" / f"adapter-{row:02d}" / _WEIGHTS
     tensors = load_tensors(path)
     pieces = []
     for slot in bank.slots:
-        for part, shape in (("A", (bank.ranks[row], slot.inputs)), ("B", (slot.outputs, bank.ranks[row]))):
+        for part, shape in (("A", (rank, slot.inputs)), ("B", (slot.outputs, rank))):
             name = f"{_PEFT_PREFIX}{slot.path}.lora_{part}.weight"
             tensor = tensors.get(name)
             if tensor is None or tuple(tensor.shape) != shape:

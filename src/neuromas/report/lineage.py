@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from neuromas.report.draw import as_svg
@@ -45,33 +45,53 @@ def copies_lines(copies: Mapping[str, str]) -> list[str]:
     return [f"{' '.join(names)} = copy of {copied}" for copied, names in found.items()]
 
 
+def sharing_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """Which nodes share an adapter, a line for each that is shared; none where every node has its own."""
+    names = [node["name"] for node in manifest["topology"]["nodes"]]
+    nodes: dict[int, list[str]] = {}
+    for name, row in zip(names, manifest["assignment"], strict=True):
+        nodes.setdefault(row, []).append(name)
+    return [f"{' '.join(group)} share adapter {row}" for row, group in nodes.items() if len(group) > 1]
+
+
 def lineage_text(manifest: Mapping[str, Any]) -> str:
     """Every ancestor with its cost so far, the growth that followed, and the network itself."""
+    lines, topology, mark = _ancestors(manifest), Topology.from_dict(manifest["topology"]), _mark(manifest)
+    lines += [mark] if mark else []
+    lines.append(f"{topology}  {_cost(manifest['spent'])}")
+    return "\n".join(map(visible, [*lines, *(f"    {line}" for line in sharing_lines(manifest))]))
+
+
+def _ancestors(past: Mapping[str, Any]) -> list[str]:
+    """The ancestors of a network; those of one that was grafted in stand further in, before the graft."""
     lines = []
-    for entry in manifest["lineage"]:
+    for entry in past["lineage"]:
         parent = Topology.from_dict(entry["topology"])
         where = entry["run"] or "this run"
-        lines += [
-            f"{parent}  {where}, step {entry['step']}: {_cost(entry['spent'])}",
-            f"  └ {growth_line(entry)}",
-        ]
+        lines.append(f"{parent}  {where}, step {entry['step']}: {_cost(entry['spent'])}")
+        if module := entry.get("module"):
+            lines += [f"    {line}" for line in _ancestors(module)]
+            graph = Topology.from_dict(module["topology"])
+            lines.append(f"    {graph}  {module['run']}, grafted in: {_cost(module['spent'])}")
+        lines.append(f"  └ {growth_line(entry)}")
         lines += [f"    {line}" for line in copies_lines(entry.get("copies", {}))]
-    topology, mark = Topology.from_dict(manifest["topology"]), _mark(manifest)
-    lines += [mark] if mark else []
-    return "\n".join(map(visible, [*lines, f"{topology}  {_cost(manifest['spent'])}"]))
+    return lines
+
+
+def generations(past: Mapping[str, Any]) -> list[tuple[Any, Any, str]]:
+    """Topology and cost of every ancestor, oldest first, and what was done then; of modules, too."""
+    found: list[tuple[Any, Any, str]] = []
+    for entry in past["lineage"]:
+        if module := entry.get("module"):
+            found += [*generations(module), (module["topology"], module["spent"], "grafted into the next")]
+        found.append((entry["topology"], entry["spent"], ", ".join(entry["operators"])))
+    return found
 
 
 def lineage_svg(manifest: Mapping[str, Any]) -> str:
     """All generations below one another, oldest first, each with its cost."""
-    generations: Sequence[tuple[Any, Any, str]] = [
-        *(
-            (entry["topology"], entry["spent"], ", ".join(entry["operators"]))
-            for entry in manifest["lineage"]
-        ),
-        (manifest["topology"], manifest["spent"], ""),
-    ]
     top, widest, parts = 0.0, 0.0, []
-    for data, spent, following in generations:
+    for data, spent, following in [*generations(manifest), (manifest["topology"], manifest["spent"], "")]:
         topology = Topology.from_dict(data)
         drawing = as_svg(topology, _mark(manifest))  # a network has its prompts from its first ancestor on
         size = _SIZE.search(drawing)

@@ -18,6 +18,7 @@ from neuromas.core.task import Task
 from neuromas.system.prompting import check_prompt_unchanged
 from neuromas.tasks.files import DATA_TASKS
 from neuromas.tasks.rewards import codes
+from neuromas.topology.files import inline
 
 PACKAGES = (
     "neuromas",
@@ -56,7 +57,7 @@ def digests(config: Config) -> dict[str, str]:
 
 def _files(config: Config) -> Iterator[str]:
     """Topologies and data that are files; a name may be none."""
-    names: list[Any] = [shape for shape, _ in config.shapes]
+    names: list[Any] = [shape for shape, _ in config.shapes if not inline(shape)]
     for stage in [at_stage(config, index) for index in range(len(config.stages))] or [config]:
         if stage.task.name in DATA_TASKS:
             names += [stage.task.options.get(key) for key in ("path", "train", "validation", "test")]

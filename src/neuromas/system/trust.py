@@ -27,7 +27,7 @@ from neuromas.topology.files import SUFFIXES
 
 BACKBONE, ENGINE, TASK = "model.backbone", "engine", "task"
 REWARDS, CODE = f"{TASK}.rewards", f"{TASK}.code"
-_TASKS = ("max", "lookup", "recall", "arithmetic", "hier")  # generated; so are all that begin with gym/
+_TASKS = ("max", "lookup", "recall", "arithmetic", "pick", "hier")  # generated, as all gym/
 
 
 def outside(config: Config) -> list[tuple[str, str]]:
@@ -66,6 +66,8 @@ def _outside(config: Config) -> dict[str, str]:
         found["network.topology"] = ", ".join(graphs)
     if config.growth.parent:
         found["growth.parent"] = config.growth.parent
+    if config.growth.module:
+        found["growth.module"] = config.growth.module
     if config.run.trackers:
         found["run.trackers"] = ", ".join(config.run.trackers)
     return found

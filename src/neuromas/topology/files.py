@@ -81,6 +81,8 @@ def from_networkx(graph: networkx.DiGraph, question: str | None = None) -> Topol
 def load_topology(path_or_text: str | PathLike[str], question: str | None = None) -> Topology:
     """A topology from a shape such as ``"2-2-1"`` (see ``shapes``) or a .toml, .json or .graphml file.
 
+    The JSON form itself, which begins with ``{``, is a shape, too.
+
     ``question`` (a mode, such as "split") overrides what the file says; None or "auto" leaves it to
     the file, and to "all" where that is silent. Raises TopologyError, one line, on a missing file, bad
     syntax, an unknown key, or an illegal network.
@@ -93,8 +95,8 @@ def agreed_topology(path_or_text: str | PathLike[str], question: str = "auto") -
     topology, speaks = _load(path_or_text, question)
     if speaks and question != "auto" and topology != load_topology(path_or_text):
         raise TopologyError(
-            f"question = {question!r} contradicts {str(path_or_text)!r}, which says itself who reads the "
-            "question; leave the mode out ('auto'), or change the file"
+            f"question = {question!r} contradicts {cut(str(path_or_text), 120)!r}, which says itself who "
+            "reads the question; leave the mode out ('auto'), or change the file"
         )
     return topology
 
@@ -107,6 +109,8 @@ def says_question(path_or_text: str | PathLike[str]) -> bool:
 def _load(path_or_text: str | PathLike[str], question: str | None) -> tuple[Topology, bool]:
     """The topology, and whether it comes from a file that says who reads the question."""
     text = str(path_or_text)
+    if inline(text):
+        return _from_data(_data(text.encode("utf-8"), ".json"), None if question == "auto" else question)
     path = Path(path_or_text)
     mode = None if question == "auto" else question
     if path.suffix not in SUFFIXES:
@@ -124,6 +128,27 @@ def _load(path_or_text: str | PathLike[str], question: str | None) -> tuple[Topo
         return _from_data(_data(content, path.suffix), mode)
     except TopologyError as error:
         raise TopologyError(f"{cut(text, 300)}: {error}") from None
+
+
+def inline(text: str) -> bool:
+    """Whether a shape is the JSON form itself, in place of a file that holds it."""
+    return text.startswith("{")
+
+
+def as_shape(topology: Topology) -> str:
+    """The JSON form in one line: a shape that needs no file, such as that of a grafted network."""
+    return json.dumps(_plain_form(topology), separators=(",", ":"))
+
+
+def short(shape: str) -> str:
+    """A shape as it is shown: ``2-2-1``, a file's name, ``3-1-1 with 4 edges`` for the JSON form."""
+    return str(load_topology(shape)) if inline(shape) else shape
+
+
+def _plain_form(topology: Topology) -> dict[str, Any]:
+    """Nodes with what they see, and edges; without positions of a grown network."""
+    data = topology.to_dict()
+    return {**data, "nodes": [{k: node[k] for k in ("name", "question")} for node in data["nodes"]]}
 
 
 def save_topology(topology: Topology, path: str | PathLike[str]) -> None:
@@ -146,9 +171,7 @@ def save_topology(topology: Topology, path: str | PathLike[str]) -> None:
     elif target.suffix == ".toml":
         text = _as_toml(topology)
     else:
-        data = topology.to_dict()
-        data["nodes"] = [{"name": node["name"], "question": node["question"]} for node in data["nodes"]]
-        text = json.dumps(data, indent=1) + "\n"
+        text = json.dumps(_plain_form(topology), indent=1) + "\n"
     write_atomic(target, text)
 
 

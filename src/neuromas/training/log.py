@@ -11,6 +11,7 @@ from neuromas.core.episode import Episode
 from neuromas.evaluation.evaluate import Evaluation
 from neuromas.learning.alarms import Alarm
 from neuromas.storage import Run
+from neuromas.topology.files import short
 from neuromas.training.callbacks import (
     AlarmRaised,
     Callbacks,
@@ -45,7 +46,7 @@ class RunLog:
     def stage(self) -> None:
         """A stage begins."""
         stage = self._state.stage
-        shape = self._state.plan.shapes[stage.index][0]
+        shape = short(self._state.plan.shapes[stage.index][0])
         self._callbacks.tell(StageStarted(*self._at, stage.index + 1, shape, stage.steps))
 
     def say(self, text: str) -> None:

@@ -76,7 +76,7 @@ def _beginning(
     if not config.growth.parent:
         template = choose_template(config, goals(config), run)
         return assemble(first, backbone=backbone, task=task, template=template), None
-    parent = ParentRun.of(Path(config.growth.parent))
+    parent = ParentRun.of(Path(config.growth.parent), config.growth.module)
     return load_bundle(parent.folder, backbone=backbone, config=first, task=task), parent
 
 

@@ -47,7 +47,7 @@ class StageController:
             return
         state = self.state
         state.lineage, state.problems_seen = parent.lineage, parent.problems_seen
-        state.ancestor = {"run": parent.run, "step": parent.step, "best": parent.step}
+        state.ancestor = parent.entry
         # a shared seed must not repeat the parent's problems and draws
         state.trainer.seed = derive(state.config.seed, "heir", state.lineage.spent.steps)
         state.stage = Stage(-1, 0, 0, born=parent.born)
@@ -195,7 +195,7 @@ class StageController:
         grown = transfer(replace(state.assembly, config=config), change, derive(trainer.seed, "stage", index))
         learner = trainer.learner
         kept = learner.optimisers if growth.optimiser == "keep" else []
-        learner.optimisers = copied_optimisers(learner, kept, grown.copied)
+        learner.optimisers = copied_optimisers(learner, kept, grown.copied, grown.replaced)
         many = len(learner.optimisers)
         adapters, steps = (many - len(grown.new), many), state.plan.shapes[index][1]
         state.enter(state.stage.followed_by(change, adapters, trainer.step, steps), config, task)

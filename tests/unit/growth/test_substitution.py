@@ -39,6 +39,18 @@ def test_one_node_is_copied_everywhere_and_a_chain_by_its_output():
     assert copies("chain:3", "chain:4") == {"1.1": "1.1", "2.1": "2.1", "3.1": "3.1", "4.1": "3.1"}
 
 
+def test_wider_trees_and_dense_layers_go_by_layers_and_in_turn():
+    wide = copies("tree:3,1", "tree:3,2")
+    assert len(wide) == 13
+    assert [wide[f"1.{i}"] for i in range(1, 10)] == ["1.1", "1.2", "1.3"] * 3
+    assert [wide[f"2.{i}"] for i in (1, 2, 3)] + [wide["3.1"]] == ["2.1"] * 4
+    dense = copies("2-2-1", "4-2-1")
+    assert [dense[f"1.{i}"] for i in range(1, 5)] == ["1.1", "1.2"] * 2
+    assert {name: dense[name] for name in ("2.1", "2.2", "3.1")} == {n: n for n in ("2.1", "2.2", "3.1")}
+    line = copies("chain:3", "chain:5")
+    assert line == {"1.1": "1.1", "2.1": "2.1", "3.1": "3.1", "4.1": "3.1", "5.1": "3.1"}
+
+
 def test_a_chosen_map_goes_before_the_places_of_the_rest():
     found = copies("2-1", "tree:2,2", {"1.3": "1.2", "2.2": "1.1"})
     assert found == copies("2-1", "tree:2,2") | {"1.3": "1.2", "2.2": "1.1"}

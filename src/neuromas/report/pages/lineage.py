@@ -7,7 +7,7 @@ from pathlib import Path
 
 from neuromas.core.errors import RunError
 from neuromas.report.blocks import Block, Figure, Table, Text
-from neuromas.report.lineage import lineage_svg, lineage_text
+from neuromas.report.lineage import generations, lineage_svg, lineage_text
 from neuromas.report.pages import Page, one_path
 from neuromas.report.reading import readable
 from neuromas.storage import MANIFEST, Run, read_json
@@ -22,11 +22,9 @@ def _build(paths: Sequence[Path], options: Mapping[str, str]) -> Sequence[Block]
     folder = path if (path / MANIFEST).is_file() else Run.open(path).handed_on
     manifest = read_json(folder / MANIFEST)
     with readable(f"{folder}: the network's lineage"):
-        entries = manifest["lineage"]
-        grown = [(entry["topology"], entry["spent"], ", ".join(entry["operators"])) for entry in entries]
         rows = [
             (str(Topology.from_dict(data)), *(spent[name] for name in _COST), then)
-            for data, spent, then in [*grown, (manifest["topology"], manifest["spent"], "")]
+            for data, spent, then in [*generations(manifest), (manifest["topology"], manifest["spent"], "")]
         ]
         columns = ("network", *(name.replace("_", " ") for name in _COST), "then")
         if not all(isinstance(cell, str | int | float) for row in rows for cell in row):

@@ -9,12 +9,14 @@ from typing import Any
 
 from neuromas.config import make_config
 from neuromas.report.blocks import Block, Cell, Table, Text, difference, number, percent, share
+from neuromas.report.lineage import sharing_lines
 from neuromas.report.pages import Page, one_path
 from neuromas.report.reading import marked, origins, prompt_mark, read_evaluation, readable
 from neuromas.report.tables import failures, paired, paired_line
 from neuromas.report.terminal import quoted
 from neuromas.report.writers import as_text
-from neuromas.storage import Run
+from neuromas.storage import MANIFEST, Run, read_json
+from neuromas.topology.files import short
 
 Items = Sequence[Mapping[str, Any]]
 _EXAMPLES = 3
@@ -50,7 +52,7 @@ def _blocks(run: Run) -> list[Block]:
     row = (gain, test.p_value, test.wins, test.losses, test.ties, count, test.method)
     controls = [(words, *_control(run, name)) for name, words in _CONTROLS if _has(run, name)]
     return [
-        Text((_head(run),)),
+        Text((_head(run), *_shared(run))),
         _table(before, after),
         Text(
             (
@@ -76,13 +78,18 @@ def _head(run: Run) -> str:
     config = make_config(run.read("config.json"))
     status = {"best": None, "step": 0, "seconds": 0.0, **run.read("status.json")}
     best = status["best"] if status["best"] is not None else status["step"]
-    shapes = [shape for shape, _ in config.shapes]
+    shapes = [short(shape) for shape, _ in config.shapes]
     network = marked(" -> ".join(shapes), prompt_mark(run))
     return (
         f"{config.task.name} · network {network} (question: {config.network.question}) · "
         f"{config.model.backbone} · seed {config.seed} · {status['step']} steps, checkpoint of step {best} · "
         f"{status['seconds']:.0f} s of training"
     )
+
+
+def _shared(run: Run) -> list[str]:
+    """Which nodes of the network that was handed on share an adapter."""
+    return sharing_lines(read_json(run.handed_on / MANIFEST)) if run.checkpoints() else []
 
 
 def _table(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table:

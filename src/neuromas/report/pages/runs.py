@@ -13,6 +13,7 @@ from neuromas.report.blocks import Block, Cell, Shown, Table, Text, number, shar
 from neuromas.report.pages import Page, one_path
 from neuromas.report.reading import marked, prompt_mark, read_evaluation, readable
 from neuromas.storage import Run
+from neuromas.topology.files import short
 
 _DEPTH = 6  # folders below the one that is named; an experiment's cells lie three deep
 COLUMNS = ("run", "task", "network", "model", "seed", "steps", "state", "before", "after", "alarms", "MB")
@@ -51,7 +52,7 @@ def list_run(path: Path, name: str) -> Listed:
 def _facts(run: Run) -> Iterator[Cell]:
     """The cells between the name of a run and its size."""
     config = make_config(run.read("config.json"))
-    shapes = [shape for shape, _ in config.shapes]
+    shapes = [short(shape) for shape, _ in config.shapes]
     status = run.read("status.json") if (run.path / "status.json").is_file() else {}
     step = status.get("step", 0)
     if not isinstance(step, int):
