@@ -204,7 +204,8 @@ class StageController:
         network = equipped(grown.network, config, task) if staged else grown.network
         state.follow(network, grown.before)
         if growth.init.startswith("passthrough") and grown.new:
-            first = state.problems_seen + state.plan.train.steps * config.train.batch  # training meets others
+            left = state.plan.train.steps - trainer.step
+            first = state.problems_seen + left * config.train.batch  # training meets others
             self._pace()
             spent = teach(trainer, state.assembly, change, state.stage.new, first)
             state.lineage = state.lineage.paid(Budget.of_episodes(spent))
@@ -266,10 +267,8 @@ class StageController:
         """Say that a stage ended below its start; the folder of what is handed on."""
         state, stage, folder, what = self.state, self.state.stage, best.folder, "its start"
         if stage.gated(state.config.growth):
-            before, bank = (
-                undo(state.assembly, state.lineage.entries[-1], bool(state.config.lift.view)),
-                state.base.model.bank,
-            )
+            lifted, bank = bool(state.config.lift.view), state.base.model.bank
+            before = undo(state.assembly, state.lineage.entries[-1], lifted)
             state.follow(before.network, before.before)
             del state.trainer.learner.optimisers[len(bank.parameters) :]
             state.lineage, state.stage = state.lineage.undone(), stage.undone(len(bank.parameters))

@@ -15,7 +15,7 @@ from neuromas.storage import MANIFEST
 from neuromas.system import assemble as assembling
 from neuromas.system.saving import load_bundle
 from neuromas.training import evaluations as testing
-from neuromas.training import loop
+from neuromas.training import loop, stages
 from neuromas.training.callbacks import Watching
 from neuromas.training.run import resume, start
 from parity import Parity, small
@@ -325,3 +325,15 @@ def test_a_growth_that_is_taken_back_leaves_nodes_what_the_stage_showed_them(tmp
     network = load_bundle(run.path).network
     assert str(network.topology) == "2-1"
     assert [node.question for node in network.topology.nodes] == ["all"] * 3, "as it was judged at the start"
+
+
+@pytest.mark.parametrize("form", ["stages", "growth.stages"])
+def test_new_layers_are_taught_with_the_problems_of_0_3_0(tmp_path, monkeypatch, form):
+    firsts = []
+    monkeypatch.setattr(stages, "teach", lambda *given: firsts.append(given[-1]) or [])
+    shapes = [["1-1", 2], ["2-1", 1], ["3-1", 1]]
+    data = staged(shapes, growth={"init": "passthrough"})
+    if form == "growth.stages":
+        data["growth"]["stages"] = data.pop("stages")
+    start(make_config(data), tmp_path / "run", Watch())
+    assert firsts == [4, 4], "those behind all four steps, at every growth"
