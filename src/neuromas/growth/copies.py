@@ -49,9 +49,7 @@ def substitute(
     places = {before: [name for name in new_names if copies[name] == before] for before in known}
     lost = [name for name in old_names if not places[name]]
     if module and not any(map(places.__getitem__, module)):
-        raise TopologyError(
-            f"growth.map copies no node of growth.module, such as {cut(known[-1], 80)}"
-        )
+        raise TopologyError(f"growth.map copies no node of growth.module, such as {cut(known[-1], 80)}")
     if lost[1 if module else 0 :]:
         raise TopologyError(
             f"substituting {old} into {goal}: no new node copies the trained node {lost[0]!r}, so what it "
