@@ -12,7 +12,6 @@ from typing import Any
 
 from neuromas.config import GrowthConfig
 from neuromas.core.errors import TopologyError, cut, unknown
-from neuromas.growth.module import read_module
 from neuromas.growth.operators import Growth, grow
 from neuromas.topology.graph import Topology
 
@@ -20,9 +19,18 @@ from neuromas.topology.graph import Topology
 def step(old: Topology, goal: Topology, settings: GrowthConfig) -> Growth:
     """The change of a stage as its settings say: by substitution or by new nodes. Raises TopologyError."""
     if settings.init == "copy":
-        module = read_module(settings.module).names if settings.module else ()
+        module = _names(settings.module)
         return substitute(old, goal, settings.map, module)
     return grow(old, goal, settings.positions)
+
+
+def _names(run: str) -> Sequence[str]:
+    """Names of the nodes of another run's network; none without one."""
+    if not run:
+        return ()
+    from neuromas.growth.module import read_module  # which loads torch
+
+    return read_module(run).names
 
 
 def substitute(

@@ -46,10 +46,13 @@ def copies_lines(copies: Mapping[str, str]) -> list[str]:
 
 
 def sharing_lines(manifest: Mapping[str, Any]) -> list[str]:
-    """Which nodes share an adapter, a line for each that is shared; none where every node has its own."""
+    """Which nodes share an adapter, a line for each that is shared; none where every node has its own.
+
+    Also none where a manifest does not say: it may be a stranger's.
+    """
     names = [node["name"] for node in manifest["topology"]["nodes"]]
     nodes: dict[int, list[str]] = {}
-    for name, row in zip(names, manifest["assignment"], strict=True):
+    for name, row in zip(names, manifest.get("assignment", ()), strict=False):
         nodes.setdefault(row, []).append(name)
     return [f"{' '.join(group)} share adapter {row}" for row, group in nodes.items() if len(group) > 1]
 

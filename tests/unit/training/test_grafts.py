@@ -73,7 +73,7 @@ def pair(tmp_path_factory):
 def test_every_node_has_the_adapter_of_whom_it_copies(pair, tmp_path, foreign):
     host, other = (run.path for run in pair)
     config = child(host, "1.2", other if foreign else None)
-    asked = [found["growth.module"] for found in outside(config) if "growth.module" in found]
+    asked = [named for key, named in outside(config) if key == "growth.module"]
     assert asked == ([str(other)] if foreign else []), "a stranger's is asked about"
     copies, mark = copies_of(host, config), f"{other}:" if foreign else ""
     inner = {f"1.2_{name}": f"{mark}{name}" for name in ("1.1", "1.2", "2.1")}
