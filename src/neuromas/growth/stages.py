@@ -93,9 +93,17 @@ class Stage:
         return settings.start + (settings.end - settings.start) * risen
 
     def raised(self, earned: float | None, settings: LiftConfig) -> Stage:
-        """The stage after something was earned with views drawn: lifted further if it is enough."""
-        enough = earned is not None and earned >= settings.at and self.level < LEVELS[settings.way]
-        return replace(self, level=self.level + 1) if enough else self
+        """The stage after something was earned with views drawn: lifted further if it is enough.
+
+        A view that waits for the reward comes down again where a step earns less than half of that: what is
+        lost while most samples fail is not learned again by staying there.
+        """
+        if earned is None:
+            return self
+        if earned >= settings.at:
+            return replace(self, level=min(self.level + 1, LEVELS[settings.way]))
+        falls = settings.way == "reward" and earned < settings.at / 2
+        return replace(self, level=max(0, self.level - 1)) if falls else self
 
     def topology(self, step: int, settings: GrowthConfig) -> Topology | None:
         """The graph of this step; None if the stage did not change it."""
