@@ -275,7 +275,8 @@ class LiftConfig(Section):
     way: Lift = Field(
         "linear",
         description="how the probability of the last view rises: linear; by a twentieth after every step "
-        "that earned `at`, and down where it earned less than half; in four steps, one where validation reaches `at`; or held at `end`",
+        "that earned `at`, and down where it earned less than half; in four steps, one where validation "
+        "reaches `at`; or held at `end`",
     )
     start: float = Field(0.0, ge=0, le=1, description="that probability before the stage")
     end: float = Field(1.0, ge=0, le=1, description="and in its end")
