@@ -16,7 +16,7 @@ _TOP, _FOOT = 44.0, 56.0  # above and below it
 _LEGEND, _LINE = 250.0, 22.0  # width of the legend, height of one of its lines
 _LETTERS = 28  # of a name in the legend
 _SPREAD = 3.0  # arms stand so far apart where they have paid the same
-_COLOURS = (  # on light and on dark ground
+COLOURS = (  # on light and on dark ground
     ("#0b62b0", "#6db3f2"),
     ("#b35900", "#f2a65a"),
     ("#1b7f4b", "#63c98a"),
@@ -91,8 +91,8 @@ def _document(listed: Sequence[tuple[str, Row]], title: str, depth: bool) -> str
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="nmas" role="img" width="{width:g}" '
         f'height="{height:g}" viewBox="0 0 {width:g} {height:g}">',
-        f"<title>{_safe(title)}</title>",
-        f"<style>{_style()}</style>",
+        f"<title>{escaped(title)}</title>",
+        f"<style>{style()}</style>",
         f'<rect class="nmas-ground" width="{width:g}" height="{height:g}"/>',
     ]
     for number, task in enumerate(tasks):
@@ -101,11 +101,11 @@ def _document(listed: Sequence[tuple[str, Row]], title: str, depth: bool) -> str
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _style() -> str:
+def style() -> str:
     """Colours of arms on both grounds; beyond eight arms they repeat, with dashes."""
     sides = []
     for side in (0, 1):
-        lines = [f".nmas .arm{i}{{stroke:{pair[side]};fill:{pair[side]}}}" for i, pair in enumerate(_COLOURS)]
+        lines = [f".nmas .arm{i}{{stroke:{pair[side]};fill:{pair[side]}}}" for i, pair in enumerate(COLOURS)]
         sides.append("\n".join([*lines, ".nmas .way{fill:none}", ".nmas .seed{stroke:none}"]))
     return f"{_STYLE}{sides[0]}\n@media (prefers-color-scheme:dark){{\n{_DARK}{sides[1]}}}\n"
 
@@ -118,7 +118,7 @@ def _aside(point: Row) -> bool:
 def _panel(task: str, known: Sequence[Row], arms: Sequence[str], top: float, depth: bool) -> list[str]:
     """Axes, lines and legend of one task; colours are those of ``arms``, of which it has some."""
     points = [point for point in known if point["accuracy"] is not None]
-    parts = [f'<text class="title" x="{_LEFT:g}" y="{top - 18:g}">{_safe(_cut(task, 60))}</text>']
+    parts = [f'<text class="title" x="{_LEFT:g}" y="{top - 18:g}">{escaped(shortened(task, 60))}</text>']
     if not points:
         return [*parts, f'<text x="{_LEFT:g}" y="{top + 20:g}">no cell of this task is finished</text>']
     scale, step, rise = _scale(points, top, depth)
@@ -172,7 +172,7 @@ def _axes(scale: _Scale, step: float, rise: float) -> list[str]:
 
 def _arm(points: Sequence[Row], row: int, scale: _Scale, aside: float) -> list[str]:
     """One arm: its line, its means, its seeds."""
-    kind = f"arm{row % len(_COLOURS)}"
+    kind = f"arm{row % len(COLOURS)}"
     means = [(scale.of(point), scale.y(point["accuracy"])) for point in points]
     parts = []
     first = points[0]["seeds"] if points[0]["stage"] == 1 and not scale.depth else []
@@ -194,14 +194,14 @@ def _entry(arm: str, points: Sequence[Row], place: tuple[int, int], top: float) 
     """One line of the legend; ``place`` is the number of its colour and of the line."""
     row = place[0]
     x, y = _LEFT + _WIDTH + 30.0, top + 8.0 + _LINE * place[1]
-    kind = f"arm{row % len(_COLOURS)}"
+    kind = f"arm{row % len(COLOURS)}"
     votes, again = (points[0]["votes"], _aside(points[0])) if points else (None, False)
     line = "" if again else f'<path class="way {kind}"{_dash(row)} d="M{x:g} {y:g}h26"/>'
     note = f" ({votes} votes)" if votes else "" if points else " (nothing yet)"
-    text = _safe(_cut(arm, _LETTERS - len(note)) + note)
+    text = escaped(shortened(arm, _LETTERS - len(note)) + note)
     return [
         f"{line}{_mark(x + 13, y, kind, again)}"
-        f'<text x="{x + 34:g}" y="{y + 4:g}">{text}<title>{_safe(arm)}</title></text>'
+        f'<text x="{x + 34:g}" y="{y + 4:g}">{text}<title>{escaped(arm)}</title></text>'
     ]
 
 
@@ -214,7 +214,7 @@ def _mark(x: float, y: float, kind: str, votes: bool) -> str:
 
 def _dash(row: int) -> str:
     """Nothing for the first round of colours, dashes from then on."""
-    turn = row // len(_COLOURS)
+    turn = row // len(COLOURS)
     return f' stroke-dasharray="{2 + 4 * turn} 4"' if turn else ""
 
 
@@ -234,11 +234,11 @@ def _count(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _cut(text: str, letters: int) -> str:
+def shortened(text: str, letters: int) -> str:
     """At most so many letters."""
     return text if len(text) <= letters else text[: letters - 1] + "…"
 
 
-def _safe(text: str) -> str:
+def escaped(text: str) -> str:
     """Text that can be neither markup nor a control character."""
     return escape(visible(text))

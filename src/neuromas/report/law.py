@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neuromas.report.chart import _COLOURS, _cut, _safe, _style
+from neuromas.report.chart import COLOURS, escaped, shortened, style
 
 Row = Mapping[str, Any]
 _LEFT, _TOP, _SIDE, _LEGEND, _LINE = 60.0, 30.0, 420.0, 220.0, 22.0
@@ -23,17 +23,17 @@ def law_svg(points: Sequence[Row], name: str = "law") -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="nmas" role="img" width="{width:g}" '
         f'height="{height:g}" viewBox="0 0 {width:g} {height:g}">',
-        f"<title>{_safe(name)}: accuracy over the product of local accuracies</title>",
-        f"<style>{_style()}</style>",
+        f"<title>{escaped(name)}: accuracy over the product of local accuracies</title>",
+        f"<style>{style()}</style>",
         f'<rect class="nmas-ground" width="{width:g}" height="{height:g}"/>',
         *_axes(),
     ]
     for point in points:
-        parts += _point(point, groups.index(str(point["group"])) % len(_COLOURS))
+        parts += _point(point, groups.index(str(point["group"])) % len(COLOURS))
     for row, group in enumerate(groups):
         x, y = _LEFT + _SIDE + 30.0, _TOP + 8.0 + _LINE * row
-        parts.append(f'<circle class="mean arm{row % len(_COLOURS)}" cx="{x:g}" cy="{y:g}" r="4"/>')
-        parts.append(f'<text x="{x + 14:g}" y="{y + 4:g}">{_safe(_cut(group, 28))}</text>')
+        parts.append(f'<circle class="mean arm{row % len(COLOURS)}" cx="{x:g}" cy="{y:g}" r="4"/>')
+        parts.append(f'<text x="{x + 14:g}" y="{y + 4:g}">{escaped(shortened(group, 28))}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -60,7 +60,7 @@ def _point(point: Row, colour: int) -> list[str]:
         found.append(
             f'<path class="way {kind}" d="M{x:.1f} {_y(point["low"]):.1f}V{_y(point["high"]):.1f}"/>'
         )
-    note = f"<title>{_safe(str(point['name']))}</title>" if point.get("name") else ""
+    note = f"<title>{escaped(str(point['name']))}</title>" if point.get("name") else ""
     return [*found, f'<circle class="mean {kind}" cx="{x:.1f}" cy="{y:.1f}" r="4">{note}</circle>']
 
 
