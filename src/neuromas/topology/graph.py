@@ -120,7 +120,7 @@ class Topology:
         depth = depths(names, links)
         order = sorted(names, key=lambda name: depth[name])  # stable: within a layer as in names
         if question == "branches":
-            question = branches(names, links)
+            question = branches(order, links)
         widths = {layer: sum(1 for d in depth.values() if d == layer) for layer in set(depth.values())}
         count: dict[int, int] = {}
         nodes = []

@@ -96,23 +96,23 @@ def depths(names: Sequence[str], edges: Sequence[Link]) -> dict[str, int]:
     return depth
 
 
-def branches(names: Sequence[str], links: Sequence[Link]) -> dict[str, str]:
+def branches(order: Sequence[str], links: Sequence[Link]) -> dict[str, str]:
     """What nodes see where every branch of a tree reads its share: the j-th of k j/k, the output the stem.
 
-    A branch is a node that the output reads with all that reaches it; a network of one node sees all. Raises
-    TopologyError for a node that is in more than one branch.
+    ``order`` is a topological one. A branch is a node that the output reads, with all that reaches it; a
+    network of one node sees all. Raises TopologyError for a node that is in more than one branch.
     """
-    readers: dict[str, list[str]] = {name: [] for name in names}
+    readers: dict[str, list[str]] = {name: [] for name in order}
     for source, target, *_ in links:
         readers[source].append(target)
-    outputs = [name for name in names if not readers[name]]
+    outputs = [name for name in order if not readers[name]]
     if len(outputs) != 1 or not links:
-        return dict.fromkeys(names, "all")  # more than one output is refused with the whole graph
-    tops = [name for name in names if outputs[0] in readers[name]]
-    found: dict[str, set[str]] = {name: {name} & set(tops) for name in names}
-    for _ in names:  # as often as the longest path could need
-        for name in names:
-            found[name] |= {top for reader in readers[name] for top in found[reader]}
+        return dict.fromkeys(order, "all")  # more than one output is refused with the whole graph
+    tops = [name for name in order if outputs[0] in readers[name]]
+    found: dict[str, set[str]] = {}
+    for name in reversed(order):  # readers first
+        own = {name} if name in tops else set[str]()
+        found[name] = own.union(*(found[reader] for reader in readers[name]))
     for name, within in found.items():
         if len(within) > 1:
             raise TopologyError(

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from topologies import random_topologies
 
 from neuromas.core.errors import TopologyError
+from neuromas.prompts.build import question_for
+from neuromas.tasks import make_task
+from neuromas.topology.files import load_topology
 from neuromas.topology.graph import Edge, NodeSpec, Topology
 from neuromas.topology.links import MAX_NODES
 
@@ -230,3 +233,21 @@ def test_any_text_is_a_network_or_a_topology_error(text):
     except TopologyError:
         return
     assert str(topology) == text.strip()
+
+
+def test_branches_go_on_reading_what_they_were_asked_as_networks_of_their_own():
+    def sees(shape):
+        return [node.question for node in load_topology(shape, "branches").nodes]
+
+    assert sees("1") == ["all"]
+    assert sees("2-1") == ["1/2", "2/2", "stem"]
+    assert sees("tree:2,2") == ["1/2", "1/2", "2/2", "2/2", "1/2", "2/2", "stem"]
+    assert sees("tree:3,1") == ["1/3", "2/3", "3/3", "stem"]
+    with pytest.raises(TopologyError, match=r"wants a tree, but node '1\.\d' is in the branches of"):
+        load_topology("2-2-1", "branches")
+    options = {"depth": 3, "parts": 2, "operators": "+", "ask": True}
+    problem = make_task("arithmetic", options).problem("train", 0)
+    network = load_topology("tree:2,2", "branches")
+    asked = [question_for(network, row, problem) for row in range(7)]
+    assert asked[:2] == [problem.parts[0]] * 2 and asked[4] == problem.parts[0] != asked[5]
+    assert asked[6] == "What is A + B?"
