@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Score
 from neuromas.engines.scripted import ScriptedEngine
 from neuromas.system.rollout import WRONG, Sampling, rollout
+from neuromas.topology.files import load_topology
 from neuromas.topology.graph import Topology
 
 TASK = ToyTask()
@@ -325,3 +328,24 @@ def test_a_problem_met_twice_in_a_batch_draws_anew():
     episodes = rollout(network, Any(), [problem, problem], 2, Sampling(1.0, 0))
     assert [episode.sample for episode in episodes] == [0, 1, 2, 3]
     assert len({request.seed for batch in engine.calls for request in batch.requests}) == 4
+
+
+def test_a_lifted_view_is_drawn_for_every_node_and_episode_by_its_probability():
+    asked = [Problem(f"p{i}", f"WHOLE {i}", "", parts=("LEFT", "RIGHT"), stem="STEM") for i in range(40)]
+    engine = ScriptedEngine(lambda prompt, adapter: "m", context=1 << 16)
+    last = network(engine, load_topology("2-1", "all"))
+    net = replace(last, earlier=network(engine, load_topology("2-1", "split")), lifted=0.3)
+    episodes = rollout(net, TASK, asked, 25, Sampling(1.0, 3))
+    for node in range(3):
+        turns = [episode.turns[node] for episode in episodes]
+        for turn in turns:
+            told = engine.codec.decode(turn.prefix_ids + turn.suffix_ids)
+            assert ("WHOLE" in told) == turn.lifted, "the log says what was read"
+        share = sum(turn.lifted is True for turn in turns) / len(turns)
+        assert 0.24 < share < 0.36, "four standard deviations of 1,000 draws"
+    drawn = [tuple(turn.lifted for turn in episode.turns) for episode in episodes]
+    assert len(set(drawn)) == 8, "nodes draw apart"
+    assert any(len(set(drawn[i : i + 25])) > 1 for i in range(0, len(drawn), 25)), "and so do samples"
+    settled = rollout(net.settled, TASK, asked[:2], 2, Sampling(1.0, 3))
+    assert settled == rollout(last, TASK, asked[:2], 2, Sampling(1.0, 3))
+    assert all(turn.lifted is None for episode in settled for turn in episode.turns)
