@@ -249,5 +249,6 @@ def test_branches_go_on_reading_what_they_were_asked_as_networks_of_their_own():
     problem = make_task("arithmetic", options).problem("train", 0)
     network = load_topology("tree:2,2", "branches")
     asked = [question_for(network, row, problem) for row in range(7)]
-    assert asked[:2] == [problem.parts[0]] * 2 and asked[4] == problem.parts[0] != asked[5]
+    assert asked[:2] == [problem.parts[0]] * 2
+    assert asked[4] == problem.parts[0] != asked[5]
     assert asked[6] == "What is A + B?"
