@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from neuromas.core.choices import QUESTION_MODES, Lift, Positions, Question, Share, Style, Tracker
+from neuromas.core.choices import QUESTION_MODES, Lift, LiftDraw, Positions, Question, Share, Style, Tracker
 from neuromas.core.errors import ConfigError, shown, unknown
 from neuromas.core.parts import ESTIMATORS
 from neuromas.core.registry import Registry
@@ -283,6 +283,12 @@ class LiftConfig(Section):
     over: float = Field(0.75, gt=0, le=1, description="share of the stage over which a linear one rises")
     at: float = Field(
         0.5, ge=0, le=1, description="mean reward, or validation accuracy with views drawn, to lift further"
+    )
+    draw: LiftDraw = Field(
+        "episode",
+        description="every node of every episode draws for itself; or as many nodes of the network as the "
+        "probability says, the same ones in all samples of a problem, so that samples differ by what was "
+        "written alone",
     )
     watch: bool = Field(False, description="validations tell the accuracy under the first view, too")
 

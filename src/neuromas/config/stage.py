@@ -38,6 +38,7 @@ HOMES: Mapping[str, tuple[str, str]] = {
     "lift_to": ("lift", "end"),
     "lift_over": ("lift", "over"),
     "lift_at": ("lift", "at"),
+    "lift_draw": ("lift", "draw"),
 }
 
 
@@ -97,6 +98,7 @@ class StageConfig(BaseModel):
     lift_to: float | None = _of("lift_to")
     lift_over: float | None = _of("lift_over")
     lift_at: float | None = _of("lift_at")
+    lift_draw: str | None = _of("lift_draw")
 
     @model_validator(mode="before")
     @classmethod

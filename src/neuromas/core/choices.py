@@ -28,6 +28,7 @@ Positions = Literal["keep", "renumber"]  # of trained nodes, when a network grow
 POSITIONS: tuple[Positions, ...] = get_args(Positions)
 
 Lift = Literal["linear", "reward", "steps", "held"]  # how the probability of a stage's last view rises
+LiftDraw = Literal["episode", "problem"]  # for what it is drawn which nodes read the last view
 
 Tracker = Literal["tensorboard", "wandb", "trackio"]
 TRACKERS: tuple[Tracker, ...] = get_args(Tracker)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from neuromas.core.choices import SHARES
 from neuromas.core.errors import ConfigError, unknown
+from neuromas.core.seeds import derive
 from neuromas.core.task import Problem
 from neuromas.engines.base import Engine
 from neuromas.prompts.build import Wording
@@ -17,8 +18,9 @@ from neuromas.topology.graph import Topology
 class Network:
     """What a rollout needs. ``assignment[node]`` is the adapter row of each node.
 
-    While a view is lifted, ``earlier`` is the network with what nodes saw before: in every episode each node
-    reads as it says or, with probability ``lifted``, as this one does.
+    While a view is lifted, ``earlier`` is the network with what nodes saw before: a node reads as it says or,
+    with probability ``lifted``, as this one does. With ``alike`` the samples of a problem share the draw, and
+    ``lifted`` is the share of nodes that read as this one does, a fraction of a node being one at times.
     """
 
     topology: Topology
@@ -31,11 +33,23 @@ class Network:
     examples: tuple[Problem, ...] = ()
     earlier: Network | None = None
     lifted: float = 1.0
+    alike: bool = False
 
     @property
     def settled(self) -> Network:
         """The network with its last view alone: what is evaluated and saved."""
         return self if self.earlier is None else replace(self, earlier=None, lifted=1.0)
+
+    def reads_last(self, node: int, problem: str, sample: int, seed: int) -> bool:
+        """Whether the node reads the last view in this sample of the problem with this id."""
+        if self.earlier is None:
+            return True
+        if not self.alike:
+            return derive(seed, "view", problem, sample, node) < self.lifted * 2.0**63
+        nodes = range(len(self.topology.nodes))
+        many = self.lifted * len(nodes) + derive(seed, "views", problem) / 2.0**63
+        first = sorted(nodes, key=lambda one: derive(seed, "view", problem, one))
+        return node in first[: int(many)]
 
     def wording(self, answer_format: str) -> Wording:
         """How the nodes are told, of a task whose answers have this form."""

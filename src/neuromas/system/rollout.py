@@ -57,10 +57,8 @@ class _Pass:
 
     def view(self, network: Network, node: int, seed: int) -> Network:
         """The network as the node reads it in this episode, see ``Network.earlier``."""
-        if network.earlier is None:
-            return network
-        drawn = derive(seed, "view", self.problem.id, self.sample, node) < network.lifted * 2.0**63
-        return network if drawn else network.earlier
+        last = network.earlier is None or network.reads_last(node, self.problem.id, self.sample, seed)
+        return network if last else network.earlier
 
 
 def check_prompt(network: Network, task: Task, problem: Problem, node: int) -> None:

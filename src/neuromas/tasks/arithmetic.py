@@ -14,6 +14,7 @@ from neuromas.tasks.trees import Tree, answers, check_parts, level, named, steps
 
 _OPERATORS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
 CUTS = ("joints", "shifted")
+_FEW = 200  # trees of which all are listed
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,18 @@ class Arithmetic(ExactSource):
             )
 
     def draw(self, seed: int) -> Problem:
-        """A problem; ``meta["values"]`` holds the value of every subtree, without the modulo."""
-        rng = Random(seed)
-        tree = self._tree(rng, self.depth)
+        """A problem; its ``meta["values"]`` holds the value of every subtree, without the modulo."""
+        return self._problem(self._tree(Random(seed), self.depth))
+
+    def everything(self) -> tuple[Problem, ...] | None:
+        """All problems where they are too few to draw held-out ones; None where there are more."""
+        operators = len(set(self.operators)) if not self.levels else 1
+        inner = 2**self.depth - 1
+        if 2**inner > _FEW or self.max_operand ** (inner + 1) * operators**inner > _FEW:
+            return None
+        return tuple(self._problem(tree) for tree in self._trees(self.depth))
+
+    def _problem(self, tree: Tree) -> Problem:
         cut = self.parts.bit_length() - 1  # level of the parts: 0 is the root
         subtrees = level(tree, cut)
         names = letters(self.parts)
@@ -89,11 +99,22 @@ class Arithmetic(ExactSource):
             found[-1] = [f"What is {_render(step, tail != '')}{tail}?" for step in steps(tree, cut)[-1]]
         return tuple(map(tuple, found))
 
+    def _trees(self, depth: int) -> list[Tree]:
+        """Every tree of this depth."""
+        if depth == 0:
+            return list(range(1, self.max_operand + 1))
+        own = [self._of_level(depth)] if self.levels else list(dict.fromkeys(self.operators))
+        below = self._trees(depth - 1)
+        return list(itertools.product(below, own, below))
+
+    def _of_level(self, depth: int) -> str:
+        return self.levels[min(depth, len(self.levels)) - 1]
+
     def _tree(self, rng: Random, depth: int) -> Tree:
         if depth == 0:
             return rng.randint(1, self.max_operand)
         left = self._tree(rng, depth - 1)
-        own = self.levels[min(depth, len(self.levels)) - 1] if self.levels else rng.choice(self.operators)
+        own = self._of_level(depth) if self.levels else rng.choice(self.operators)
         return (left, own, self._tree(rng, depth - 1))
 
 

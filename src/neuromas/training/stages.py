@@ -79,7 +79,8 @@ class StageController:
             network = replace(network, topology=topology)
         lifted = stage.lifted(trainer.step, self.state.config.lift)
         if lifted < 1.0:
-            network = replace(network, earlier=self._under_first(network), lifted=lifted)
+            alike = self.state.config.lift.draw == "problem"
+            network = replace(network, earlier=self._under_first(network), lifted=lifted, alike=alike)
         trainer.network = network
         trainer.learner.lr_scale = stage.lr_scale(trainer.step, growth, len(trainer.learner.optimisers))
 

@@ -349,3 +349,22 @@ def test_a_lifted_view_is_drawn_for_every_node_and_episode_by_its_probability():
     settled = rollout(net.settled, TASK, asked[:2], 2, Sampling(1.0, 3))
     assert settled == rollout(last, TASK, asked[:2], 2, Sampling(1.0, 3))
     assert all(turn.lifted is None for episode in settled for turn in episode.turns)
+
+
+def test_a_view_drawn_for_a_problem_is_the_same_in_its_samples_and_lifts_that_share_of_the_nodes():
+    asked = [Problem(f"p{i}", f"WHOLE {i}", "", parts=("LEFT", "RIGHT"), stem="STEM") for i in range(300)]
+    engine = ScriptedEngine(lambda prompt, adapter: "m", context=1 << 16)
+    last = network(engine, load_topology("2-1", "all"))
+    earlier = network(engine, load_topology("2-1", "split"))
+    for lifted, many in ((1 / 3, {1}), (0.5, {1, 2}), (2 / 3, {2}), (0.0, {0})):
+        net = replace(last, earlier=earlier, lifted=lifted + 1e-9, alike=True)
+        drawn = [
+            [turn.lifted for turn in one.turns] for one in rollout(net, TASK, asked, 2, Sampling(1.0, 3))
+        ]
+        assert drawn[::2] == drawn[1::2], "samples of a problem differ by what was written alone"
+        assert {sum(one) for one in drawn} == many
+        assert abs(sum(map(sum, drawn)) / (3 * len(drawn)) - lifted) < 0.04, (
+            "a fraction of a node is one at times"
+        )
+        for node in range(3):
+            assert abs(sum(one[node] for one in drawn) / len(drawn) - lifted) < 0.08, "every node in its turn"

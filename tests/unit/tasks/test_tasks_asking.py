@@ -265,3 +265,35 @@ def test_what_cannot_be_is_one_line(name, options, says):
         make_task(name, options)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "options", [{"levels": "*+"}, {"operators": "+"}, {"operators": "+*", "max_operand": 4}]
+)
+def test_a_few_expressions_are_listed_so_that_held_out_ones_are_those_that_there_are(options):
+    task = make_task("arithmetic", {"depth": 1, "parts": 1, "ask": True, "max_operand": 9, **options})
+    sizes = [task.size(split) for split in ("validation", "test")]
+    assert None not in sizes
+    assert 0 not in sizes
+    held = [
+        task.problem(split, i)
+        for split, size in zip(("validation", "test"), sizes, strict=True)
+        for i in range(size)
+    ]
+    assert len({one.question for one in held}) == sum(sizes), "all differ"
+    drawn = [task.problem("train", i) for i in range(600)]
+    everything = {one.question for one in (*held, *drawn)}
+    assert len(everything) == (81 if options.get("max_operand", 9) == 9 else 32), (
+        "what is drawn is all there is"
+    )
+    assert not {one.question for one in held} & {one.question for one in drawn}
+    with pytest.raises(TaskError, match="only"):
+        task.problem("test", sizes[1])
+
+
+def test_many_expressions_are_drawn_and_not_counted():
+    assert make_task("arithmetic", {"depth": 6, "parts": 1}).size("test") is None
+    assert (
+        make_task("arithmetic", {"depth": 1, "parts": 1, "operators": "+", "max_operand": 30}).size("test")
+        is None
+    )
