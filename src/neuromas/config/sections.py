@@ -290,6 +290,11 @@ class LiftConfig(Section):
         "probability says, the same ones in all samples of a problem, so that samples differ by what was "
         "written alone",
     )
+    taught: bool = Field(
+        False,
+        description="after every step nodes also learn, from their own messages in episodes that earned "
+        "something, to write under either view what they wrote under the first",
+    )
     watch: bool = Field(False, description="validations tell the accuracy under the first view, too")
 
     @model_validator(mode="after")

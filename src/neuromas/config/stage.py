@@ -39,6 +39,7 @@ HOMES: Mapping[str, tuple[str, str]] = {
     "lift_over": ("lift", "over"),
     "lift_at": ("lift", "at"),
     "lift_draw": ("lift", "draw"),
+    "lift_taught": ("lift", "taught"),
 }
 
 
@@ -99,6 +100,7 @@ class StageConfig(BaseModel):
     lift_over: float | None = _of("lift_over")
     lift_at: float | None = _of("lift_at")
     lift_draw: str | None = _of("lift_draw")
+    lift_taught: bool | None = _of("lift_taught")
 
     @model_validator(mode="before")
     @classmethod

@@ -19,7 +19,8 @@ class Turn:
     tokens including the end token, ``logprobs`` their natural-log probabilities under the very
     distribution they were drawn from (so after the temperature), one for each id. ``heard`` is False
     if closed gates kept the message from having any effect on the outcome. ``lifted`` says, while a view of
-    the question is being lifted, whether the node read the last one; None where there is one view.
+    the question is being lifted, whether the node read the last one; None where there is one view. ``later``
+    is then the prompt (prefix, suffix) under the last view, where the node read the first and is taught.
     """
 
     node: int
@@ -35,6 +36,7 @@ class Turn:
     cut_inputs: int = 0
     heard: bool = True
     lifted: bool | None = None
+    later: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
     def __repr__(self) -> str:
         return f"Turn(node={self.node}, {len(self.ids)} tokens: {shown(self.text, 60)})"

@@ -14,6 +14,7 @@ from neuromas.statistics import MIN_SEEDS
 Row = Mapping[str, Any]
 _HEAD = ("arm:stage", "network", "nodes", "steps", "calls", "read", "written")
 _SIZE = ("FLOPs", "trainable")  # of results since 0.4.0
+_SIDES = ("first", "second")
 MANY = 5  # seeds; with fewer, every seed is shown
 NOT_KEPT = "items were not kept with these results, so there is no test over questions and seeds"
 
@@ -35,17 +36,30 @@ def experiment_blocks(found: Row) -> list[Block]:
     sized = any(_size(point) != (None, None) for point in found["points"])
     head = (*_HEAD, *(_SIZE if sized else ()), "calls/question", "accuracy", "each seed" if few else "range")
     blocks: list[Block] = []
-    for task in dict.fromkeys(point["task"] for point in found["points"]):
-        mine = [point for point in found["points"] if point["task"] == task]
+    run = [point for point in found["points"] if point["seeds"]]
+    some = {(point["task"], point["arm"], point["stage"]) for point in run}
+    waiting = [one for one in found["comparisons"] if not {(one["task"], *one[s]) for s in _SIDES} <= some]
+    for task in dict.fromkeys(point["task"] for point in run):
+        mine = [point for point in run if point["task"] == task]
         for level in dict.fromkeys(point.get("level", "") for point in mine):
             points = [point for point in mine if point.get("level", "") == level]
             rows = tuple(_cells(point, kept, few, sized) for point in points)
             blocks.append(Table(head, rows, f"{task}, {level}" if level else task))
-        compared = [one for one in found["comparisons"] if one["task"] == task]
+        compared = [one for one in found["comparisons"] if one["task"] == task and one not in waiting]
         blocks += [Text(tuple(comparison_lines(one, kept))) for one in compared]
         if compared and kept:
             blocks.append(comparison_table(compared, f"{task}: comparisons"))
-    return [*blocks, Text(tuple(_notes(found, kept, few)))]
+    return [*blocks, Text((*_not_run(found, waiting), *_notes(found, kept, few)))]
+
+
+def _not_run(found: Row, waiting: Sequence[Row]) -> list[str]:
+    """What there is nothing of: arms task by task, and how many comparisons wait for them."""
+    arms: dict[str, list[str]] = {}
+    for task, arm in dict.fromkeys((point["task"], point["arm"]) for point in found["points"]):
+        if not any(one["seeds"] for one in found["points"] if (one["task"], one["arm"]) == (task, arm)):
+            arms.setdefault(task, []).append(arm)
+    lines = [f"not run of {visible(task)}: {', '.join(map(visible, names))}" for task, names in arms.items()]
+    return [*lines, f"comparisons that wait for what was not run: {len(waiting)}"] if waiting else lines
 
 
 def comparison_table(compared: Sequence[Row], title: str = "comparisons") -> Table:
@@ -61,7 +75,7 @@ def _compared(one: Row) -> tuple[Cell, ...]:
     """A row of the table of comparisons."""
     trainings, networks = one["trainings"] or {}, one["networks"] or {}
     return (
-        *(f"{one[side][0]}:{one[side][1]}" for side in ("first", "second")),
+        *(f"{one[side][0]}:{one[side][1]}" for side in _SIDES),
         *(len(one["seeds"]["differences"]), one["count"]),
         difference(trainings.get("mean"), trainings.get("interval")),
         *(trainings.get(name) for name in ("p_value", "holm")),
@@ -135,7 +149,7 @@ def _count(value: float | None) -> Shown:
 
 def comparison_lines(one: Row, kept: bool = True) -> list[str]:
     """What is compared and why, then on all trainings, on these networks, and seed by seed."""
-    first, second = (f"{one[side][0]}:{one[side][1]}" for side in ("first", "second"))
+    first, second = (f"{one[side][0]}:{one[side][1]}" for side in _SIDES)
     why = f" ({visible(one['why'])})" if one["why"] else ""
     lines = [f"{visible(first)} -> {visible(second)}{why}"]
     each = one["seeds"]["differences"]

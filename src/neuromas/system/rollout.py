@@ -57,8 +57,9 @@ class _Pass:
 
     def view(self, network: Network, node: int, seed: int) -> Network:
         """The network as the node reads it in this episode, see ``Network.earlier``."""
-        last = network.earlier is None or network.reads_last(node, self.problem.id, self.sample, seed)
-        return network if last else network.earlier
+        if network.earlier is None or network.reads_last(node, self.problem.id, self.sample, seed):
+            return network
+        return network.earlier
 
 
 def check_prompt(network: Network, task: Task, problem: Problem, node: int) -> None:
@@ -95,7 +96,7 @@ def _speak(
     network: Network, task: Task, passes: Sequence[_Pass], layer: Sequence[int], sampling: Sampling
 ) -> None:
     """Let every node of a layer write in every living pass, all in one batch."""
-    asked: list[tuple[_Pass, list[tuple[int, Prompt, int]]]] = []
+    asked: list[tuple[_Pass, list[tuple[int, list[Prompt], int]]]] = []
     for one in passes:
         if one.failure is None:
             try:
@@ -110,18 +111,20 @@ def _speak(
     requests = [
         Request(
             adapter=network.assignment[node],
-            prefix=prompt.prefix,
-            suffix=prompt.suffix,
+            prefix=prompts[0].prefix,
+            suffix=prompts[0].suffix,
             max_new=network.budget(node),
             seed=derive(sampling.seed, "draw", one.problem.id, one.sample, node),
         )
-        for one, node, prompt, _ in batch
+        for one, node, prompts, _ in batch
     ]
     spoken = _generate(network, [node for _, node, _, _ in batch], requests, sampling.temperature)
-    for (one, node, _, cut), request, out in zip(batch, requests, spoken, strict=True):
+    for (one, node, prompts, cut), request, out in zip(batch, requests, spoken, strict=True):
         turn = _turn(network, node, (request, out), sampling.temperature, cut)
         if network.earlier is not None:
-            turn = replace(turn, lifted=one.view(network, node, sampling.seed) is network)
+            later = [(prompt.prefix, prompt.suffix) for prompt in prompts[1:]]
+            lifted = one.view(network, node, sampling.seed) is network
+            turn = replace(turn, lifted=lifted, later=later[0] if later else None)
         one.turns.append(turn)
         one.shown.append((turn.text, out.ids[:-1] if out.ended else out.ids))
 
@@ -188,8 +191,8 @@ def _open(topology: Topology, node: int, one: _Pass, seed: int) -> list[bool]:
     return [is_open and not (passed and edge.fallback) for edge, is_open in both]
 
 
-def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> tuple[Prompt, int]:
-    """The node's prompt and how many incoming messages their edges cut."""
+def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> tuple[list[Prompt], int]:
+    """The node's prompt, with that of the last view where it is taught, and how many messages were cut."""
     topology, codec = network.topology, network.engine.codec
     cut = 0
     messages: list[str | None] = []
@@ -204,10 +207,13 @@ def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> t
             text = codec.decode(ids[: edge.budget])
         messages.append(text)
     seen = one.view(network, node, seed)
-    wording = seen.wording(task.answer_format)
-    prompt = build_prompt(seen.topology, node, one.problem, messages, codec, wording=wording)
-    check_fits(topology, node, prompt, network.budget(node), network.engine.context)
-    return prompt, cut
+    views = [seen, network] if network.taught and seen is not network else [seen]
+    prompts = []
+    for view in views:
+        wording = view.wording(task.answer_format)
+        prompts.append(build_prompt(view.topology, node, one.problem, messages, codec, wording=wording))
+        check_fits(topology, node, prompts[-1], network.budget(node), network.engine.context)
+    return prompts, cut
 
 
 def _intervene(passes: Sequence[_Pass], layer: Sequence[int], sampling: Sampling) -> None:

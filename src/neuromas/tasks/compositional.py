@@ -68,7 +68,7 @@ class ExactSource:
         """1 if the whole text is the answer, else 0."""
         return exact(problem, text)
 
-    def everything(self) -> None:
+    def everything(self) -> tuple[Problem, ...] | None:
         """Too many to list."""
         return None
 

@@ -60,3 +60,30 @@ def _advantages(trainer: Trainer, groups: Sequence[EpisodeGroup], node: int) -> 
     else:
         trainer.estimator_state[node] = after
     return advantages_PG
+
+
+def lessons_of(
+    trainer: Trainer, episodes: Sequence[Episode]
+) -> tuple[list[tuple[Message, Turn]], Weights] | None:
+    """What nodes are taught while a view is lifted: their messages under the first, under both views.
+
+    Each in proportion to its reward, as ``E[R log pi(message | view)]``: reward-weighted regression (Peters
+    and Schaal 2007) from one prompt of a node to another, as in context distillation (Snell et al.,
+    arXiv:2209.15189). The first prompt is among them so that what is passed on is not lost on the way.
+    None where nothing is taught.
+    """
+    found: dict[tuple[object, ...], tuple[Message, Turn]] = {}
+    earned: dict[tuple[object, ...], float] = {}
+    for episode in episodes:
+        for turn in episode.turns:
+            reward, frozen = episode.reward(turn.node), trainer.learner.lr_scale.get(turn.adapter) == 0.0
+            if turn.later is None or reward is None or reward <= 0.0 or not turn.heard or frozen:
+                continue
+            for prompt in ((turn.prefix_ids, turn.suffix_ids), turn.later):
+                same = (turn.adapter, *prompt, turn.ids)  # samples often write the same
+                found.setdefault(same, (Message(len(found), turn.adapter, *prompt, turn.ids), turn))
+                earned[same] = earned.get(same, 0.0) + reward
+    if not found:
+        return None
+    scale = [1.0 / (sum(earned.values()) * len(message.ids)) for message, _ in found.values()]
+    return list(found.values()), Weights(torch.tensor(list(earned.values())), torch.tensor(scale))

@@ -79,8 +79,9 @@ class StageController:
             network = replace(network, topology=topology)
         lifted = stage.lifted(trainer.step, self.state.config.lift)
         if lifted < 1.0:
-            alike = self.state.config.lift.draw == "problem"
-            network = replace(network, earlier=self._under_first(network), lifted=lifted, alike=alike)
+            lift, first = self.state.config.lift, self._under_first(network)
+            alike = lift.draw == "problem"
+            network = replace(network, earlier=first, lifted=lifted, alike=alike, taught=lift.taught)
         trainer.network = network
         trainer.learner.lr_scale = stage.lr_scale(trainer.step, growth, len(trainer.learner.optimisers))
 

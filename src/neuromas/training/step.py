@@ -17,7 +17,7 @@ from neuromas.core.task import Problem, Task
 from neuromas.learner.scorer import Message
 from neuromas.learning.losses import Weights
 from neuromas.system.rollout import Sampling, rollout
-from neuromas.training.credit import credit
+from neuromas.training.credit import credit, lessons_of
 from neuromas.training.measures import Clock, learned_report, message_report, reward_report
 from neuromas.training.trainer import Trainer
 
@@ -35,6 +35,8 @@ def train_step(
     clock.lap("rollout")
     messages, weights = credit(trainer, episodes)
     learned = learn(trainer, messages, weights)
+    if lessons := lessons_of(trainer, episodes):
+        imitate(trainer, *lessons)
     clock.lap("learn")
     report = {
         "step": trainer.step,

@@ -590,7 +590,13 @@ def test_what_is_not_there_is_left_out(tmp_path):
     assert [point["accuracy"] for point in found["points"]] == [0.5, None, None]
     assert (found["comparisons"][0]["networks"], found["comparisons"][0]["trainings"]) == (None, None)
     text = experiment_text(found)
-    assert "not compared: no seed has both" in text
+    assert text.splitlines()[2].startswith("a:1")
+    assert "b:1" not in text, "a row a thing that was run"
+    assert "not run of t: b, c\n" in text
+    assert "comparisons that wait for what was not run: 1\n" in text
+    others = stored(tmp_path / "d" / "s1", 1, [[1.0, 0.0]])
+    found = results([*rows, *others], [compared(("a", 1), ("d", 1))])
+    assert "not compared: no seed has both" in experiment_text(found)
     ET.fromstring(experiment_svg(found))
 
 

@@ -368,3 +368,20 @@ def test_a_view_drawn_for_a_problem_is_the_same_in_its_samples_and_lifts_that_sh
         )
         for node in range(3):
             assert abs(sum(one[node] for one in drawn) / len(drawn) - lifted) < 0.08, "every node in its turn"
+
+
+def test_a_node_that_is_taught_carries_the_prompt_of_the_last_view_with_the_messages_it_read():
+    asked = [Problem(f"p{i}", f"WHOLE {i}", "", parts=("LEFT", "RIGHT"), stem="STEM") for i in range(20)]
+    engine = ScriptedEngine(lambda prompt, adapter: "m", context=1 << 16)
+    last = network(engine, load_topology("2-1", "all"))
+    net = replace(last, earlier=network(engine, load_topology("2-1", "split")), lifted=0.5)
+    whole = rollout(last, TASK, asked, 3, Sampling(1.0, 3))
+    plain = rollout(net, TASK, asked, 3, Sampling(1.0, 3))
+    taught = rollout(replace(net, taught=True), TASK, asked, 3, Sampling(1.0, 3))
+    for one, other, full in zip(taught, plain, whole, strict=True):
+        for turn, as_before, under_last in zip(one.turns, other.turns, full.turns, strict=True):
+            assert replace(turn, later=None) == as_before, "what is written does not change"
+            assert as_before.later is None
+            prompt = (under_last.prefix_ids, under_last.suffix_ids)
+            assert turn.later == (None if turn.lifted else prompt)
+    assert len({turn.lifted for one in taught for turn in one.turns}) == 2, "both were seen"

@@ -238,8 +238,9 @@ def test_the_first_view_is_watched_to_the_end(tmp_path):
     assert all(isinstance(row["accuracy_first"], float) for row in rows)
 
 
-def test_a_view_that_waits_for_the_reward_goes_on_where_it_was(tmp_path):
-    waits = {"shape": "2-1", "steps": 4, "view": ["split", "all"], "lift": "reward", "lift_at": 0.0}
+@pytest.mark.parametrize("more", [{}, {"lift_draw": "problem", "lift_taught": True}])
+def test_a_view_that_waits_for_the_reward_goes_on_where_it_was(tmp_path, more):
+    waits = {"shape": "2-1", "steps": 4, "view": ["split", "all"], "lift": "reward", "lift_at": 0.0, **more}
     stages = [{"shape": "2-1", "steps": 0, "question": "split"}, waits]  # a stage of no steps, then it
     run = start(make_config(staged(stages)), tmp_path / "run", Watch())
     assert [row["lifted"] for row in lines(run.path / "metrics.jsonl")] == [0.0, 0.05, 0.1, 0.15]
