@@ -290,10 +290,13 @@ class LiftConfig(Section):
         "probability says, the same ones in all samples of a problem, so that samples differ by what was "
         "written alone",
     )
-    taught: bool = Field(
-        False,
+    taught: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
         description="after every step nodes also learn, from their own messages in episodes that earned "
-        "something, to write under either view what they wrote under the first",
+        "something, to write under either view what they wrote under the first; at this multiple of the "
+        "learning rate, 0: not",
     )
     watch: bool = Field(False, description="validations tell the accuracy under the first view, too")
 

@@ -100,7 +100,7 @@ class StageConfig(BaseModel):
     lift_over: float | None = _of("lift_over")
     lift_at: float | None = _of("lift_at")
     lift_draw: str | None = _of("lift_draw")
-    lift_taught: bool | None = _of("lift_taught")
+    lift_taught: float | None = _of("lift_taught")
 
     @model_validator(mode="before")
     @classmethod

@@ -21,7 +21,7 @@ class Network:
     While a view is lifted, ``earlier`` is the network with what nodes saw before: a node reads as it says or,
     with probability ``lifted``, as this one does. With ``alike`` the samples of a problem share the draw, and
     ``lifted`` is the share of nodes that read as this one does, a fraction of a node being one at times. With
-    ``taught`` turns under the first view carry the prompt of the last one, too.
+    ``taught``, a multiple of the learning rate, turns under the first view carry the prompt of the last, too.
     """
 
     topology: Topology
@@ -35,12 +35,12 @@ class Network:
     earlier: Network | None = None
     lifted: float = 1.0
     alike: bool = False
-    taught: bool = False
+    taught: float = 0.0
 
     @property
     def settled(self) -> Network:
         """The network with its last view alone: what is evaluated and saved."""
-        return self if self.earlier is None else replace(self, earlier=None, lifted=1.0, taught=False)
+        return self if self.earlier is None else replace(self, earlier=None, lifted=1.0, taught=0.0)
 
     def reads_last(self, node: int, problem: str, sample: int, seed: int) -> bool:
         """Whether the node reads the last view in this sample of the problem with this id."""

@@ -36,7 +36,7 @@ def train_step(
     messages, weights = credit(trainer, episodes)
     learned = learn(trainer, messages, weights)
     if lessons := lessons_of(trainer, episodes):
-        imitate(trainer, *lessons)
+        imitate(trainer, *lessons, rate=trainer.network.taught)
     clock.lap("learn")
     report = {
         "step": trainer.step,
@@ -88,10 +88,12 @@ def learn(trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: W
     return learned_report(update, [turn for _, turn in messages], len(trainer.network.assignment))
 
 
-def imitate(trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: Weights) -> None:
-    """One supervised step on given messages at the stage's learning rate: likelihood and nothing else."""
+def imitate(
+    trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: Weights, rate: float = 1.0
+) -> None:
+    """One supervised step on given messages at ``rate`` times the stage's: likelihood and nothing else."""
     try:
-        trainer.learner.imitate([m for m, _ in messages], weights, trainer.temperature(), trainer.lr)
+        trainer.learner.imitate([m for m, _ in messages], weights, trainer.temperature(), rate * trainer.lr)
     except DivergedError as error:
         raise _diverged(trainer, str(error)) from error
     trainer.publish()

@@ -377,7 +377,7 @@ def test_a_node_that_is_taught_carries_the_prompt_of_the_last_view_with_the_mess
     net = replace(last, earlier=network(engine, load_topology("2-1", "split")), lifted=0.5)
     whole = rollout(last, TASK, asked, 3, Sampling(1.0, 3))
     plain = rollout(net, TASK, asked, 3, Sampling(1.0, 3))
-    taught = rollout(replace(net, taught=True), TASK, asked, 3, Sampling(1.0, 3))
+    taught = rollout(replace(net, taught=1.0), TASK, asked, 3, Sampling(1.0, 3))
     for one, other, full in zip(taught, plain, whole, strict=True):
         for turn, as_before, under_last in zip(one.turns, other.turns, full.turns, strict=True):
             assert replace(turn, later=None) == as_before, "what is written does not change"

@@ -238,7 +238,7 @@ def test_the_first_view_is_watched_to_the_end(tmp_path):
     assert all(isinstance(row["accuracy_first"], float) for row in rows)
 
 
-@pytest.mark.parametrize("more", [{}, {"lift_draw": "problem", "lift_taught": True}])
+@pytest.mark.parametrize("more", [{}, {"lift_draw": "problem", "lift_taught": 2.0}])
 def test_a_view_that_waits_for_the_reward_goes_on_where_it_was(tmp_path, more):
     waits = {"shape": "2-1", "steps": 4, "view": ["split", "all"], "lift": "reward", "lift_at": 0.0, **more}
     stages = [{"shape": "2-1", "steps": 0, "question": "split"}, waits]  # a stage of no steps, then it
