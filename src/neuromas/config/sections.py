@@ -294,9 +294,9 @@ class LiftConfig(Section):
         0.0,
         ge=0,
         le=1000,
-        description="after every step nodes also learn, from their own messages in episodes that earned "
-        "something, to write under either view what they wrote under the first; at this multiple of the "
-        "learning rate, 0: not",
+        description="nodes also learn in every step, from their own messages in episodes that earned "
+        "something, to write under either view what they wrote under the first; with this weight beside "
+        "the advantages, 0: not",
     )
     watch: bool = Field(False, description="validations tell the accuracy under the first view, too")
 

@@ -82,8 +82,9 @@ def accumulate(
     objective: Objective,
     *,
     earlier: Earlier | None = None,
+    onto: bool = False,
 ) -> Learned:
-    """Set ``grad`` of every adapter that takes part (None of the others).
+    """Set ``grad`` of every adapter that takes part (None of the others); ``onto`` adds to what is there.
 
     ``messages[i].key`` is i. With ``earlier`` this is a further pass over a batch, clipped as in PPO.
     """
@@ -113,7 +114,10 @@ def accumulate(
             learned.logprobs += part.logprobs
             learned.tokens += part.tokens
     for row, parameter in enumerate(bank.parameters):
-        parameter.grad = gradients.get(row)
+        found = gradients.get(row)
+        if onto and parameter.grad is not None:
+            found = parameter.grad if found is None else parameter.grad + found
+        parameter.grad = found
     return learned
 
 

@@ -69,10 +69,17 @@ class Learner:
         return Objective(settings.entropy, settings.kl, settings.anchor, self.anchor)
 
     def update(
-        self, messages: Sequence[tuple[Message, Turn]], weights: Weights, temperature: float, lr: float
+        self,
+        messages: Sequence[tuple[Message, Turn]],
+        weights: Weights,
+        temperature: float,
+        lr: float,
+        lessons: tuple[Sequence[Message], Weights] | None = None,
     ) -> Update:
         """Sum the gradients of bounded micro-batches and step every adapter that took part.
 
+        The likelihood of ``lessons`` is part of the first gradient and of no report: steps of their own would
+        be as large where there is nothing left to learn, because Adam divides by the gradient's size.
         ``lr`` is the learning rate of an adapter whose scale is 1. Further ``train.passes`` over the same
         messages are clipped as in PPO (arXiv:1707.06347); the first is plain REINFORCE. In the end an adapter
         that moved too far is brought back. Raises StaleSampleError before anything has changed, DivergedError
@@ -88,13 +95,15 @@ class Learner:
             return lr * self.lr_scale.get(row, 1.0)
 
         learned = accumulate(self.model, written, weights, temperature, objective)
+        if lessons:
+            accumulate(self.model, *lessons, temperature, Objective(), onto=True)
         norms = self._step(rate)
         for _ in range(settings.passes - 1):
             earlier = Earlier(learned.logprobs, settings.ratio_clip)
             accumulate(self.model, written, weights, temperature, objective, earlier=earlier)
             self._step(rate)
         moved = self._hold_back(written, learned.logprobs, before, temperature) if settings.max_kl else {}
-        self._count(written, norms)
+        self._count([*written, *(lessons[0] if lessons else ())], norms)
         return Update(learned, norms, moved)
 
     def imitate(self, messages: Sequence[Message], weights: Weights, temperature: float, lr: float) -> None:

@@ -20,8 +20,9 @@ class Network:
 
     While a view is lifted, ``earlier`` is the network with what nodes saw before: a node reads as it says or,
     with probability ``lifted``, as this one does. With ``alike`` the samples of a problem share the draw, and
-    ``lifted`` is the share of nodes that read as this one does, a fraction of a node being one at times. With
-    ``taught``, a multiple of the learning rate, turns under the first view carry the prompt of the last, too.
+    ``lifted`` is the share of nodes that read as this one does, a fraction of a node being one at times.
+    With ``taught``, the weight of what they are taught, turns under the first view carry the prompt of
+    the last, too.
     """
 
     topology: Topology

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any
 
 import torch
 
@@ -62,28 +64,31 @@ def _advantages(trainer: Trainer, groups: Sequence[EpisodeGroup], node: int) -> 
     return advantages_PG
 
 
-def lessons_of(
-    trainer: Trainer, episodes: Sequence[Episode]
-) -> tuple[list[tuple[Message, Turn]], Weights] | None:
+def lessons_of(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[Message], Weights] | None:
     """What nodes are taught while a view is lifted: their messages under the first, under both views.
 
     Each in proportion to its reward, as ``E[R log pi(message | view)]``: reward-weighted regression (Peters
     and Schaal 2007) from one prompt of a node to another, as in context distillation (Snell et al.,
-    arXiv:2209.15189). The first prompt is among them so that what is passed on is not lost on the way.
-    None where nothing is taught.
+    arXiv:2209.15189). The first prompt is among them so that what is passed on is not lost on the way. Of a
+    node's messages on a problem it is the one that earned most in all. None where nothing is taught.
     """
-    found: dict[tuple[object, ...], tuple[Message, Turn]] = {}
-    earned: dict[tuple[object, ...], float] = {}
+    earned: dict[tuple[str, int], dict[tuple[Any, ...], float]] = {}
     for episode in episodes:
         for turn in episode.turns:
             reward, frozen = episode.reward(turn.node), trainer.learner.lr_scale.get(turn.adapter) == 0.0
             if turn.later is None or reward is None or reward <= 0.0 or not turn.heard or frozen:
                 continue
-            for prompt in ((turn.prefix_ids, turn.suffix_ids), turn.later):
-                same = (turn.adapter, *prompt, turn.ids)  # samples often write the same
-                found.setdefault(same, (Message(len(found), turn.adapter, *prompt, turn.ids), turn))
-                earned[same] = earned.get(same, 0.0) + reward
-    if not found:
+            found = earned.setdefault((episode.problem.id, turn.node), {})
+            lesson = (turn.adapter, (turn.prefix_ids, turn.suffix_ids), turn.later, turn.ids)
+            found[lesson] = found.get(lesson, 0.0) + reward
+    best = [max(found.items(), key=itemgetter(1)) for found in earned.values()]
+    if not best:
         return None
-    scale = [1.0 / (sum(earned.values()) * len(message.ids)) for message, _ in found.values()]
-    return list(found.values()), Weights(torch.tensor(list(earned.values())), torch.tensor(scale))
+    share = trainer.network.taught / (2 * sum(reward for _, reward in best))
+    messages, values = list[Message](), list[tuple[float, float]]()
+    for (adapter, first, later, ids), reward in best:
+        for prefix, suffix in (first, later):
+            messages.append(Message(len(messages), adapter, prefix, suffix, ids))
+            values.append((reward, share / len(ids)))
+    table = torch.tensor(values, dtype=torch.float32)
+    return messages, Weights(table[:, 0], table[:, 1])

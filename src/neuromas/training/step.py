@@ -34,9 +34,7 @@ def train_step(
     _check_finite(trainer, episodes)
     clock.lap("rollout")
     messages, weights = credit(trainer, episodes)
-    learned = learn(trainer, messages, weights)
-    if lessons := lessons_of(trainer, episodes):
-        imitate(trainer, *lessons, rate=trainer.network.taught)
+    learned = learn(trainer, messages, weights, lessons_of(trainer, episodes))
     clock.lap("learn")
     report = {
         "step": trainer.step,
@@ -78,22 +76,26 @@ def _sample(trainer: Trainer, task: Task, problems: Sequence[Problem]) -> list[E
     return episodes
 
 
-def learn(trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: Weights) -> dict[str, Any]:
+def learn(
+    trainer: Trainer,
+    messages: Sequence[tuple[Message, Turn]],
+    weights: Weights,
+    lessons: tuple[Sequence[Message], Weights] | None = None,
+) -> dict[str, Any]:
     """One update of the learner at the coming step's temperature and rate; returns what is logged of it."""
+    temperature, lr = trainer.temperature(), trainer.scheduled()
     try:
-        update = trainer.learner.update(messages, weights, trainer.temperature(), trainer.scheduled())
+        update = trainer.learner.update(messages, weights, temperature, lr, lessons)
     except DivergedError as error:
         raise _diverged(trainer, str(error)) from error
     trainer.publish()
     return learned_report(update, [turn for _, turn in messages], len(trainer.network.assignment))
 
 
-def imitate(
-    trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: Weights, rate: float = 1.0
-) -> None:
-    """One supervised step on given messages at ``rate`` times the stage's: likelihood and nothing else."""
+def imitate(trainer: Trainer, messages: Sequence[tuple[Message, Turn]], weights: Weights) -> None:
+    """One supervised step on given messages at the stage's learning rate: likelihood and nothing else."""
     try:
-        trainer.learner.imitate([m for m, _ in messages], weights, trainer.temperature(), rate * trainer.lr)
+        trainer.learner.imitate([m for m, _ in messages], weights, trainer.temperature(), trainer.lr)
     except DivergedError as error:
         raise _diverged(trainer, str(error)) from error
     trainer.publish()

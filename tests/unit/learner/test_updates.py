@@ -368,6 +368,34 @@ def test_imitation_is_likelihood_at_the_stages_rate_and_nothing_else():
         assert trainer.learner.optimisers[row].param_groups[0]["lr"] == 0.25
 
 
+def test_what_is_taught_adds_its_likelihood_to_the_gradient_and_to_no_report():
+    pair = fresh()
+    trainer = trainer_of(pair)
+    messages, weights = credit(trainer, spoken(trainer))
+    taught = [replace(message, key=key) for key, (message, _) in enumerate(messages[:5])]
+    lessons = (taught, Weights(torch.full((5,), 2.0), torch.full((5,), 0.01)))
+    accumulate(pair.model, [message for message, _ in messages], weights, 1.0, Objective())
+    accumulate(pair.model, *lessons, 1.0, Objective(), onto=True)
+    expected = [None if p.grad is None else p.grad.clone() for p in pair.model.bank.parameters]
+    alone = learn(trainer, messages, weights)
+    pair = fresh()
+    trainer = trainer_of(pair)
+    versions = list(pair.model.bank.versions)
+    messages, weights = credit(trainer, spoken(trainer))
+    both = learn(trainer, messages, weights, lessons)
+    rows = {message.adapter for message in taught}
+    assert rows
+    for row in rows:
+        assert torch.allclose(gradients(trainer)[row], expected[row])
+        assert both["gradient_norm"][row] != alone["gradient_norm"][row]
+    for key in ("loss", "entropy", "learned_messages"):
+        assert both[key] == alone[key]
+    trainer = trainer_of(fresh())
+    learn(trainer, [], Weights(torch.zeros(0), torch.zeros(0)), lessons)
+    moved = [b - a for a, b in zip(versions, trainer.learner.model.bank.versions, strict=True)]
+    assert {row for row, many in enumerate(moved) if many} == rows, "what was only taught has moved, too"
+
+
 def test_helpers_start_from_the_same_adapters():
     """``fresh`` puts back what a test before has changed: without that no comparison above holds."""
     pair = fresh()

@@ -29,28 +29,37 @@ def turn(node, ids, later=((7,), (8,)), adapter=None, heard=True):
     )
 
 
-def episode(reward, *turns):
+def episode(reward, *turns, problem="p"):
     score = None if reward is None else Score(reward, "x")
-    return Episode(Problem("p", "q", "x"), 0, turns, score)
+    return Episode(Problem(problem, "q", "x"), 0, turns, score)
 
 
 def trainer(frozen=()):
-    return SimpleNamespace(learner=SimpleNamespace(lr_scale=dict.fromkeys(frozen, 0.0)))
+    return SimpleNamespace(
+        network=SimpleNamespace(taught=2.0), learner=SimpleNamespace(lr_scale=dict.fromkeys(frozen, 0.0))
+    )
 
 
-def test_messages_are_taught_under_both_prompts_in_proportion_to_what_they_earned():
-    episodes = [episode(1.0, turn(0, (5, 6))), episode(0.5, turn(0, (9,))), episode(1.0, turn(0, (5, 6)))]
-    messages, weights = lessons_of(trainer(), episodes)
-    told = [(one.prefix, one.suffix, one.ids, one.key) for one, _ in messages]
-    assert told == [
-        ((1,), (2,), (5, 6), 0),
-        ((7,), (8,), (5, 6), 1),
-        ((1,), (2,), (9,), 2),
-        ((7,), (8,), (9,), 3),
+def test_the_message_that_earned_most_on_a_problem_is_taught_under_both_prompts():
+    episodes = [
+        episode(1.0, turn(0, (5, 6))),
+        episode(1.0, turn(0, (9,))),
+        episode(1.0, turn(0, (5, 6)), turn(1, (4,))),
+        episode(0.5, turn(0, (3,)), problem="q"),
     ]
-    assert weights.advantage.tolist() == [2.0, 2.0, 0.5, 0.5]
-    # per token, and 5 = everything that was earned
-    assert weights.scale.tolist() == pytest.approx([1 / 10, 1 / 10, 1 / 5, 1 / 5])
+    messages, weights = lessons_of(trainer(), episodes)
+    told = [(one.key, one.adapter, one.prefix, one.suffix, one.ids) for one in messages]
+    assert told == [
+        (0, 0, (1,), (2,), (5, 6)),
+        (1, 0, (7,), (8,), (5, 6)),
+        (2, 1, (1,), (2,), (4,)),
+        (3, 1, (7,), (8,), (4,)),
+        (4, 0, (1,), (2,), (3,)),
+        (5, 0, (7,), (8,), (3,)),
+    ]
+    assert weights.advantage.tolist() == [2.0, 2.0, 1.0, 1.0, 0.5, 0.5]
+    # per token; 3.5 is what they earned, twice, and 2 the weight of everything that is taught
+    assert weights.scale.tolist() == pytest.approx([1 / 7, 1 / 7, 2 / 7, 2 / 7, 2 / 7, 2 / 7])
 
 
 def test_what_earned_nothing_was_not_heard_or_was_read_under_the_last_view_teaches_nobody():
@@ -67,4 +76,4 @@ def test_what_earned_nothing_was_not_heard_or_was_read_under_the_last_view_teach
 def test_a_frozen_adapter_is_not_taught():
     both = [episode(1.0, turn(0, (5,)), turn(1, (6,)))]
     messages, _ = lessons_of(trainer(frozen=[0]), both)
-    assert {one.adapter for one, _ in messages} == {1}
+    assert {one.adapter for one in messages} == {1}
