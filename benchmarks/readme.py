@@ -314,7 +314,7 @@ def _organisation_lines() -> list[str]:
             if a and b
         ]
         if told:
-            about = f"- Against one model, `{task}`, equal parameters, calls and curriculum: {'; '.join(told)}"
+            about = f"- Against one model, `{task}`, equal parameters and calls: {'; '.join(told)}"
             lines.append(f"{about} ([all arms](docs/organisation.md))")
     return lines
 
