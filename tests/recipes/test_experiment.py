@@ -189,7 +189,8 @@ def test_a_cell_that_fails_is_named_and_the_rest_is_compared(mini, tmp_path, cel
     assert status == 1
     assert "grown/seed-0  failed: " in said
     assert "is not empty and not a run" in json.loads((out / "failures.json").read_text())["max/grown/seed-0"]
-    assert "not compared: no seed has both" in said
+    assert "not run of max: grown\n" in said
+    assert "comparisons that wait for what was not run: " in said
     assert said.rstrip().endswith("name another directory")
     assert len(cells) == 3
 

@@ -335,6 +335,8 @@ class Run:
                 sweep(self.path)
                 for name in FOLDERS:
                     sweep(self.path / name)
+                for folder in (self.path / "checkpoints").glob("*/"):  # a manifest in one may be written anew
+                    sweep(folder)
             yield
         finally:
             guard.release()

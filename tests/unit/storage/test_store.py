@@ -204,6 +204,15 @@ def test_one_process_at_a_time_works_on_a_run(run):
         pass
 
 
+def test_what_a_kill_left_inside_a_checkpoint_is_removed(run):
+    folder = run.path / "checkpoints" / "step-000005"
+    folder.mkdir(parents=True)
+    (folder / ".network.json-727ab0ac").write_text("{")
+    (folder / "network.json").write_text("{}")
+    with run.lock():
+        assert [path.name for path in folder.iterdir()] == ["network.json"]
+
+
 def test_what_a_killed_process_left_behind_is_removed(run):
     left = run.path / "checkpoints" / ".step-000003-abcd1234"
     left.mkdir()
