@@ -12,12 +12,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from neuromas.core.errors import NeuromasError
 from neuromas.core.task import Problem
+from neuromas.evaluation.local import of_evaluation
 from neuromas.experiment.cells import Cell, lay_out
 from neuromas.experiment.plan import load_plan
 from neuromas.report.results import as_json
 from neuromas.storage import Run, read_json, write_atomic
 from neuromas.tasks import make_task
+from neuromas.theory.law import Cell as Measured
+from neuromas.theory.law import law
 
 HERE = Path(__file__).parent
 RECIPE = HERE.parent / "recipes" / "experiments" / "organisation.toml"
@@ -47,7 +51,29 @@ def collected(cells: list[Cell]) -> dict[str, Any]:
         "cells": len(cells),
         "aloud": [_aloud(cell) for cell in cells if cell.arm.name == ALOUD and cell.finished][:1],
         "swapped": [followed(cell) for cell in swapped],
+        "law": local_steps([cell for cell in cells if cell.finished and not cell.arm.of]),
     }
+
+
+def local_steps(cells: list[Cell]) -> dict[str, Any]:
+    """Every network of several nodes beside the product of its local accuracies, and the line through all."""
+    found = list[Measured]()
+    for cell in cells:
+        try:
+            answers = of_evaluation(Run(cell.run), cell.evaluation(cell.arm.last))
+        except NeuromasError:
+            continue  # parts cut at wrong places have no right answers
+        if len(answers.nodes) > 1:
+            found.append(answers.cell(cell.name, 0))
+    beside = law(found)
+    rows = [
+        {"cell": one.cell.name, "accuracy": one.accuracy, "predicted": one.predicted, "off": one.off}
+        | {"low": one.interval.low, "high": one.interval.high}
+        for one in beside.deviations
+    ]
+    fit = beside.fit
+    line = {"cells": fit.cells, "left_out": fit.left_out, "slope": fit.slope, "r2": fit.r2} if fit else None
+    return {"cells": rows, "unknown": list(beside.unknown), "fit": line}
 
 
 def _aloud(cell: Cell) -> dict[str, Any]:

@@ -58,6 +58,7 @@ def render(text: str) -> str:
     parts["local-steps"] = _local_steps
     parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
     parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
+    parts |= {"organisation-law": _law}
     for name in EXPERIMENTS:
         parts[name] = partial(_experiment, name)
         parts[f"{name}-report"] = partial(_report, name)
@@ -347,6 +348,22 @@ def _aloud() -> str:
             lines += [f"{prompt.rstrip()} >> {message}", ""]
         lines[-1] = "```"
     return "\n".join(lines) or "No grown network is there yet."
+
+
+def _law() -> str:
+    """Accuracy of every network beside the product of its nodes' local accuracies."""
+    if not (HERE / "results" / "organisation.json").exists():
+        return _NOT_RUN
+    found = _load("organisation.json")["law"]
+    lines = ["| network | accuracy | product of local accuracies | beside the law |", "|---|---|---|---|"]
+    for one in sorted(found["cells"], key=lambda one: one["cell"]):
+        off = f"off: {100 * one['low']:+.0f} to {100 * one['high']:+.0f} points" if one["off"] else "follows"
+        shares = " | ".join(f"{100 * one[key]:.1f} %" for key in ("accuracy", "predicted"))
+        lines.append(f"| {one['cell']} | {shares} | {off} |")
+    if found["fit"]:
+        line = "log accuracy = a + {slope:.2f} log product over {cells} networks, r2 = {r2:.2f}"
+        lines += ["", f"{line.format(**found['fit'])}; {found['fit']['left_out']} with a zero are left out."]
+    return "\n".join(lines)
 
 
 def _swapped() -> str:
