@@ -57,12 +57,13 @@ def collected(cells: list[Cell]) -> dict[str, Any]:
 
 def local_steps(cells: list[Cell]) -> dict[str, Any]:
     """Every network of several nodes beside the product of its local accuracies, and the line through all."""
-    found = list[Measured]()
+    found, lost = list[Measured](), list[str]()
     for cell in cells:
         try:
             answers = of_evaluation(Run(cell.run), cell.evaluation(cell.arm.last))
-        except NeuromasError:
-            continue  # parts cut at wrong places have no right answers
+        except NeuromasError:  # such as parts cut at wrong places, which have no right answers
+            lost.append(cell.name)
+            continue
         if len(answers.nodes) > 1:
             found.append(answers.cell(cell.name, 0))
     beside = law(found)
@@ -73,7 +74,7 @@ def local_steps(cells: list[Cell]) -> dict[str, Any]:
     ]
     fit = beside.fit
     line = {"cells": fit.cells, "left_out": fit.left_out, "slope": fit.slope, "r2": fit.r2} if fit else None
-    return {"cells": rows, "unknown": list(beside.unknown), "fit": line}
+    return {"cells": rows, "unknown": [*beside.unknown, *lost], "fit": line}
 
 
 def _aloud(cell: Cell) -> dict[str, Any]:

@@ -299,28 +299,31 @@ def _compared(pair: dict[str, Any]) -> str:
 _NOT_RUN = "Not run yet: `neuromas experiment organisation`, then `benchmarks/organisation.py`."
 
 
+_RIVALS = (
+    ("grown-2:2", "single-2:3", "3 nodes that read the whole question"),
+    ("grown-3:1", "single-3:4", "7 that read halves"),
+)
+
+
 def _organisation_lines() -> list[str]:
-    """A line a task: grown networks that end with the whole question, and the single model at equal calls."""
+    """A line a task: grown networks and the single model at equal calls."""
     if not (HERE / "results" / "organisation.json").exists():
         return []
     found = _load("organisation.json")["points"]
     points = {(p["task"], f"{p['arm']}:{p['stage']}"): p for p in found if p["accuracy"] is not None}
     lines = []
     for task in dict.fromkeys(point["task"] for point in found):
-        pairs = [(points.get((task, a)), points.get((task, b))) for a, b in _RIVALS]
+        pairs = [(points.get((task, a)), points.get((task, b)), who) for a, b, who in _RIVALS]
         told = [
-            f"{a['nodes']} nodes {100 * a['accuracy']:.1f} %, the single model {100 * b['accuracy']:.1f} % "
+            f"{who} {100 * a['accuracy']:.1f} %, the single model {100 * b['accuracy']:.1f} % "
             f"({min(len(a['seeds']), len(b['seeds']))} seed(s))"
-            for a, b in pairs
+            for a, b, who in pairs
             if a and b
         ]
         if told:
             about = f"- Against one model, `{task}`, equal parameters and calls: {'; '.join(told)}"
             lines.append(f"{about} ([all arms](docs/organisation.md))")
     return lines
-
-
-_RIVALS = (("grown-2:2", "single-2:3"), ("grown-3:1", "single-3:4"))
 
 
 def _organisation() -> str:
@@ -360,9 +363,14 @@ def _law() -> str:
         off = f"off: {100 * one['low']:+.0f} to {100 * one['high']:+.0f} points" if one["off"] else "follows"
         shares = " | ".join(f"{100 * one[key]:.1f} %" for key in ("accuracy", "predicted"))
         lines.append(f"| {one['cell']} | {shares} | {off} |")
+    if found["unknown"]:
+        lines += ["", f"Not known of every node: {', '.join(found['unknown'])}."]
     if found["fit"]:
         line = "log accuracy = a + {slope:.2f} log product over {cells} networks, r2 = {r2:.2f}"
-        lines += ["", f"{line.format(**found['fit'])}; {found['fit']['left_out']} with a zero are left out."]
+        lines += [
+            "",
+            f"{line.format(**found['fit'])}; {found['fit']['left_out']} without a product, or with 0, are left out.",
+        ]
     return "\n".join(lines)
 
 

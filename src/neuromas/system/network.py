@@ -41,7 +41,9 @@ class Network:
     @property
     def settled(self) -> Network:
         """The network with its last view alone: what is evaluated and saved."""
-        return self if self.earlier is None else replace(self, earlier=None, lifted=1.0, taught=0.0)
+        return (
+            self if self.earlier is None else replace(self, earlier=None, lifted=1.0, alike=False, taught=0.0)
+        )
 
     def reads_last(self, node: int, problem: str, sample: int, seed: int) -> bool:
         """Whether the node reads the last view in this sample of the problem with this id."""

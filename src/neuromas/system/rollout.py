@@ -207,12 +207,17 @@ def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> t
             text = codec.decode(ids[: edge.budget])
         messages.append(text)
     seen = one.view(network, node, seed)
-    views = [seen, network] if network.taught and seen is not network else [seen]
-    prompts = []
-    for view in views:
+    prompts: list[Prompt] = []
+    for view in [seen, network] if network.taught and seen is not network else [seen]:
         wording = view.wording(task.answer_format)
-        prompts.append(build_prompt(view.topology, node, one.problem, messages, codec, wording=wording))
-        check_fits(topology, node, prompts[-1], network.budget(node), network.engine.context)
+        prompt = build_prompt(view.topology, node, one.problem, messages, codec, wording=wording)
+        try:
+            check_fits(topology, node, prompt, network.budget(node), network.engine.context)
+        except PromptError:
+            if not prompts:
+                raise
+            break  # what does not fit under the last view is not taught; the episode goes on
+        prompts.append(prompt)
     return prompts, cut
 
 

@@ -330,16 +330,21 @@ def test_a_problem_met_twice_in_a_batch_draws_anew():
     assert len({request.seed for batch in engine.calls for request in batch.requests}) == 4
 
 
+def lifting(count, context=1 << 16):
+    """Problems in two parts, a network that reads the whole question, and the same that reads the parts."""
+    asked = [Problem(f"p{i}", f"WHOLE {i}", "", parts=("LEFT", "RIGHT"), stem="STEM") for i in range(count)]
+    engine = ScriptedEngine(lambda prompt, adapter: "m", context=context)
+    return asked, *(network(engine, load_topology("2-1", mode)) for mode in ("all", "split"))
+
+
 def test_a_lifted_view_is_drawn_for_every_node_and_episode_by_its_probability():
-    asked = [Problem(f"p{i}", f"WHOLE {i}", "", parts=("LEFT", "RIGHT"), stem="STEM") for i in range(40)]
-    engine = ScriptedEngine(lambda prompt, adapter: "m", context=1 << 16)
-    last = network(engine, load_topology("2-1", "all"))
-    net = replace(last, earlier=network(engine, load_topology("2-1", "split")), lifted=0.3)
+    asked, last, earlier = lifting(40)
+    net = replace(last, earlier=earlier, lifted=0.3)
     episodes = rollout(net, TASK, asked, 25, Sampling(1.0, 3))
     for node in range(3):
         turns = [episode.turns[node] for episode in episodes]
         for turn in turns:
-            told = engine.codec.decode(turn.prefix_ids + turn.suffix_ids)
+            told = last.engine.codec.decode(turn.prefix_ids + turn.suffix_ids)
             assert ("WHOLE" in told) == turn.lifted, "the log says what was read"
         share = sum(turn.lifted is True for turn in turns) / len(turns)
         assert 0.24 < share < 0.36, "four standard deviations of 1,000 draws"
@@ -352,10 +357,7 @@ def test_a_lifted_view_is_drawn_for_every_node_and_episode_by_its_probability():
 
 
 def test_a_view_drawn_for_a_problem_is_the_same_in_its_samples_and_lifts_that_share_of_the_nodes():
-    asked = [Problem(f"p{i}", f"WHOLE {i}", "", parts=("LEFT", "RIGHT"), stem="STEM") for i in range(300)]
-    engine = ScriptedEngine(lambda prompt, adapter: "m", context=1 << 16)
-    last = network(engine, load_topology("2-1", "all"))
-    earlier = network(engine, load_topology("2-1", "split"))
+    asked, last, earlier = lifting(300)
     for lifted, many in ((1 / 3, {1}), (0.5, {1, 2}), (2 / 3, {2}), (0.0, {0})):
         net = replace(last, earlier=earlier, lifted=lifted + 1e-9, alike=True)
         drawn = [
@@ -371,10 +373,8 @@ def test_a_view_drawn_for_a_problem_is_the_same_in_its_samples_and_lifts_that_sh
 
 
 def test_a_node_that_is_taught_carries_the_prompt_of_the_last_view_with_the_messages_it_read():
-    asked = [Problem(f"p{i}", f"WHOLE {i}", "", parts=("LEFT", "RIGHT"), stem="STEM") for i in range(20)]
-    engine = ScriptedEngine(lambda prompt, adapter: "m", context=1 << 16)
-    last = network(engine, load_topology("2-1", "all"))
-    net = replace(last, earlier=network(engine, load_topology("2-1", "split")), lifted=0.5)
+    asked, last, earlier = lifting(20)
+    net = replace(last, earlier=earlier, lifted=0.5)
     whole = rollout(last, TASK, asked, 3, Sampling(1.0, 3))
     plain = rollout(net, TASK, asked, 3, Sampling(1.0, 3))
     taught = rollout(replace(net, taught=1.0), TASK, asked, 3, Sampling(1.0, 3))
@@ -385,3 +385,15 @@ def test_a_node_that_is_taught_carries_the_prompt_of_the_last_view_with_the_mess
             prompt = (under_last.prefix_ids, under_last.suffix_ids)
             assert turn.later == (None if turn.lifted else prompt)
     assert len({turn.lifted for one in taught for turn in one.turns}) == 2, "both were seen"
+
+
+def test_what_does_not_fit_under_the_last_view_is_not_taught_and_fails_nothing():
+    asked, last, earlier = lifting(1)
+    asked = [replace(asked[0], question="WHOLE " * 200)]
+    net = replace(last, earlier=earlier, lifted=0.0, taught=1.0)
+    assert all(turn.later for turn in rollout(net, TASK, asked, 1, Sampling(1.0, 3))[0].turns)
+    _, last, earlier = lifting(1, context=900)
+    net = replace(last, earlier=earlier, lifted=0.0, taught=1.0)
+    (episode,) = rollout(net, TASK, asked, 1, Sampling(1.0, 3))
+    assert episode.failure is None
+    assert [turn.later for turn in episode.turns] == [None] * 3
