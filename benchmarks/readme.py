@@ -367,10 +367,8 @@ def _law() -> str:
         lines += ["", f"Not known of every node: {', '.join(found['unknown'])}."]
     if found["fit"]:
         line = "log accuracy = a + {slope:.2f} log product over {cells} networks, r2 = {r2:.2f}"
-        lines += [
-            "",
-            f"{line.format(**found['fit'])}; {found['fit']['left_out']} without a product, or with 0, are left out.",
-        ]
+        left = f"{found['fit']['left_out']} without a product, or with 0, are left out."
+        lines += ["", f"{line.format(**found['fit'])}; {left}"]
     return "\n".join(lines)
 
 

@@ -374,9 +374,11 @@ def test_what_is_taught_adds_its_likelihood_to_the_gradient_and_to_no_report():
     messages, weights = credit(trainer, spoken(trainer))
     taught = [replace(message, key=key) for key, (message, _) in enumerate(messages[:5])]
     lessons = (taught, Weights(torch.full((5,), 2.0), torch.full((5,), 0.01)))
-    accumulate(pair.model, [message for message, _ in messages], weights, 1.0, Objective())
-    accumulate(pair.model, *lessons, 1.0, Objective(), onto=True)
-    expected = [None if p.grad is None else p.grad.clone() for p in pair.model.bank.parameters]
+    parts = []
+    for told in (([message for message, _ in messages], weights), lessons):
+        accumulate(pair.model, *told, 1.0, Objective())
+        parts.append([0.0 if p.grad is None else p.grad.clone() for p in pair.model.bank.parameters])
+    expected = [one + other for one, other in zip(*parts, strict=True)]
     alone = learn(trainer, messages, weights)
     pair = fresh()
     trainer = trainer_of(pair)
