@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from neuromas.core.episode import EpisodeGroup
@@ -40,6 +40,21 @@ class Bench:
     seed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a method settled on before it is asked, and what that took.
+
+    ``method`` answers in place of the one that searched; ``found`` says in plain data what was found.
+    ``calls``, ``prompt_tokens`` and ``new_tokens`` are those of the whole search.
+    """
+
+    method: Method
+    found: Mapping[str, Any] = field(default_factory=dict)
+    calls: int = 0
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+
+
 class Method(ABC):
     """A way to answer. Fields of a derived dataclass are its options; it holds no state between questions.
 
@@ -59,6 +74,13 @@ class Method(ABC):
     def parameters(self, bench: Bench) -> int:
         """How many trained parameters it answers with."""
         return bench.parameters if self.of_network else 0
+
+    def prepare(self, bench: Bench) -> Search | None:
+        """Search, once, on training and validation problems; None where there is nothing to search for.
+
+        Must not read test problems. Every draw derives from ``bench.seed``.
+        """
+        return None
 
     @abstractmethod
     def answer(self, bench: Bench, problems: Sequence[Problem], samples: int = 1) -> list[EpisodeGroup]:

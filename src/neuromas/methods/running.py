@@ -13,7 +13,7 @@ from neuromas.core.registry import arguments
 from neuromas.core.task import Problem, Split
 from neuromas.evaluation.evaluate import Evaluation, evaluation
 from neuromas.evaluation.heldout import first_problems
-from neuromas.methods.base import Bench, Method
+from neuromas.methods.base import Bench, Method, Search
 
 _MOST_CALLS = 1_000_000  # of one evaluation
 
@@ -46,6 +46,8 @@ def evaluate_method(name: str, method: Method, bench: Bench, split: Split, count
     Raises ConfigError if it takes more calls than it may or declares, or gives other than one answer to
     every problem; TaskError if the split is empty.
     """
+    options, search = _options(method), method.prepare(bench)
+    method = search.method if search else method
     most, allowed = method.calls(bench), bench.allowance.calls
     if allowed and most > allowed:
         raise ConfigError(f"method {name!r} takes {most} calls a question, at most {allowed} are allowed")
@@ -57,7 +59,8 @@ def evaluate_method(name: str, method: Method, bench: Bench, split: Split, count
     groups = method.answer(bench, problems)
     _check(name, groups, problems, most)
     summary = {"split": split, "intervention": "none", **method.about(bench), "method": name}
-    summary |= {"parameters": method.parameters(bench), "options": _options(method)}
+    summary |= {"parameters": method.parameters(bench), "options": options}
+    summary |= {"search": _said(search)} if search else {}
     episodes = [group.episodes[0] for group in groups]
     return evaluation(bench.task, episodes, summary, bench.network.engine.codec)
 
@@ -69,6 +72,11 @@ def _check(name: str, groups: Sequence[EpisodeGroup], problems: Sequence[Problem
     took = max(len(group.episodes[0].turns) for group in groups)
     if took > most:
         raise ConfigError(f"method {name!r} took {took} calls for a question and declares {most}")
+
+
+def _said(search: Search) -> dict[str, Any]:
+    """What a search found and took, as plain data."""
+    return {key: getattr(search, key) for key in ("found", "calls", "prompt_tokens", "new_tokens")}
 
 
 def _options(method: Method) -> dict[str, Any]:

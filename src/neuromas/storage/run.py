@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -33,6 +34,7 @@ from neuromas.storage.readers import guarded
 _STEP = "step-"
 _KINDS = ("start", "parent")  # checkpoints that are not resumed from
 _PROMPTS = ".prompts.jsonl"
+_WRITER = ".lock"  # in the folder of evaluations
 MANIFEST = "network.json"
 _IDENTITY = ("data", "checkpoint")  # what an evaluation is of
 
@@ -178,17 +180,25 @@ class Run:
         items: Iterable[Mapping[str, Any]],
         prompts: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """Summary and per-item lines of one evaluation; beside them, by item, what every node read."""
+        """Summary and per-item lines of one evaluation; beside them, by item, what every node read.
+
+        One writer at a time, who removes what a killed one left of the same evaluation: nobody else may sweep
+        here, as a run that is being trained may be evaluated as well.
+        """
+        from filelock import FileLock
+
         refuse_links(self.path)
         folder = self.path / "evaluations"
         read = [{"id": item, "prompts": list(texts)} for item, texts in (prompts or {}).items()]
         with clear(self.path):
             folder.mkdir(exist_ok=True)
+        with FileLock(str(folder / _WRITER)), clear(self.path):
+            sweep(folder, f"{glob.escape(name)}.*")
             (folder / f"{name}{_PROMPTS}").unlink(missing_ok=True)  # never those of an older evaluation
             write_atomic(folder / f"{name}.jsonl", json_lines(items))
             if read:
                 write_atomic(folder / f"{name}{_PROMPTS}", json_lines(read))
-        self.write(f"evaluations/{name}.json", summary)
+            self.write(f"evaluations/{name}.json", summary)
 
     def keep_evaluation(
         self,

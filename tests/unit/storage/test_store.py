@@ -130,6 +130,17 @@ def test_evaluations_by_name(run):
             run.evaluation(name)
 
 
+def test_what_a_killed_evaluation_left_goes_with_the_next_of_its_name(run):
+    run.write_evaluation("other", {"accuracy": 0.5}, [])
+    folder = run.path / "evaluations"
+    for name in (".vote-2.json-dfbb5b29", ".vote-2.jsonl-00000000", ".vote-2.prompts.jsonl-0123abcd"):
+        (folder / name).write_text("half")
+    (folder / ".other.json-dfbb5b29").write_text("another process writes this one")
+    run.keep_evaluation("vote-2", {"accuracy": 0.5}, [{"id": "a"}])
+    left = {path.name for path in folder.iterdir() if path.name.startswith(".")}
+    assert left == {".other.json-dfbb5b29", ".lock"}
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
 def test_damaged_json_is_one_line(tmp_path, content):
     path = tmp_path / "status.json"
