@@ -14,7 +14,7 @@ Share = Literal["node", "layer", "all"]  # who has an adapter of its own
 SHARES: tuple[Share, ...] = get_args(Share)
 
 # who reads what of the question; auto: as the topology says
-Question = Literal["auto", "all", "first", "split", "branches", "layers", "hints"]
+Question = Literal["auto", "all", "first", "split", "branches", "branches2", "layers", "hints"]
 QUESTIONS: tuple[Question, ...] = get_args(Question)
 QUESTION_MODES: tuple[Question, ...] = tuple(mode for mode in QUESTIONS if mode != "auto")
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from neuromas.core.choices import QUESTION_MODES
 from neuromas.core.errors import TopologyError, plain, shown, unknown
-from neuromas.topology.links import MAX_NODES, branches, depths, links_of
+from neuromas.topology.links import CUTS, MAX_NODES, branches, depths, links_of
 
 _SHARE = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})")
 _LABEL = re.compile(r"[1-9][0-9]{0,2}\.[1-9][0-9]{0,2}")
@@ -119,8 +119,8 @@ class Topology:
         links = links_of(names, edges)
         depth = depths(names, links)
         order = sorted(names, key=lambda name: depth[name])  # stable: within a layer as in names
-        if question == "branches":
-            question = branches(order, links)
+        if isinstance(question, str) and question in CUTS:
+            question = branches(order, links, CUTS[question])
         widths = {layer: sum(1 for d in depth.values() if d == layer) for layer in set(depth.values())}
         count: dict[int, int] = {}
         nodes = []

@@ -9,6 +9,7 @@ from typing import Any
 from neuromas.core.errors import TopologyError, plain, shown, unknown
 
 MAX_NODES = 256
+CUTS = {"branches": 1, "branches2": 2}  # how far below the output a question is cut
 MAX_BUDGET = 1_000_000
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 
@@ -96,11 +97,12 @@ def depths(names: Sequence[str], edges: Sequence[Link]) -> dict[str, int]:
     return depth
 
 
-def branches(order: Sequence[str], links: Sequence[Link]) -> dict[str, str]:
-    """What nodes see where every branch of a tree reads its share: the j-th of k j/k, the output the stem.
+def branches(order: Sequence[str], links: Sequence[Link], level: int = 1) -> dict[str, str]:
+    """What nodes see where every branch of a tree reads its share: the j-th of k j/k, those above the stem.
 
-    ``order`` is a topological one. A branch is a node that the output reads, with all that reaches it; a
-    network of one node sees all. Raises TopologyError for a node that is in more than one branch.
+    ``order`` is a topological one. A branch is a node that the output reads, with all that reaches it; at
+    ``level`` 2 one that such a node reads, and so on. A network of one node sees all. Raises TopologyError
+    for a node that is in more than one branch, and for a tree that has none at this level.
     """
     readers: dict[str, list[str]] = {name: [] for name in order}
     for source, target, *_ in links:
@@ -108,7 +110,12 @@ def branches(order: Sequence[str], links: Sequence[Link]) -> dict[str, str]:
     outputs = [name for name in order if not readers[name]]
     if len(outputs) != 1 or not links:
         return dict.fromkeys(order, "all")  # more than one output is refused with the whole graph
-    tops = [name for name in order if outputs[0] in readers[name]]
+    tops = outputs
+    for _ in range(level):
+        tops = [name for name in order if not set(tops).isdisjoint(readers[name])]
+    mode = next(name for name, cut in CUTS.items() if cut == level)
+    if not tops:
+        raise TopologyError(f"question = {mode!r} wants a tree of {level + 1} layers or more")
     found: dict[str, set[str]] = {}
     for name in reversed(order):  # readers first
         own = {name} if name in tops else set[str]()
@@ -116,8 +123,8 @@ def branches(order: Sequence[str], links: Sequence[Link]) -> dict[str, str]:
     for name, within in found.items():
         if len(within) > 1:
             raise TopologyError(
-                f"question = 'branches' wants a tree, but node {shown(name)} is in the branches of "
+                f"question = {mode!r} wants a tree, but node {shown(name)} is in the branches of "
                 f"{' and '.join(sorted(within))}"
             )
     sees = {name: f"{tops.index(top) + 1}/{len(tops)}" for name, within in found.items() for top in within}
-    return {**sees, outputs[0]: "stem"}
+    return {name: sees.get(name, "stem") for name in order}

@@ -252,3 +252,22 @@ def test_branches_go_on_reading_what_they_were_asked_as_networks_of_their_own():
     assert asked[:2] == [problem.parts[0]] * 2
     assert asked[4] == problem.parts[0] != asked[5]
     assert asked[6] == "What is A + B?"
+
+
+def test_branches_of_branches_are_the_modules_of_a_larger_tree():
+    def sees(shape):
+        return [node.question for node in load_topology(shape, "branches2").nodes]
+
+    assert sees("1") == ["all"]
+    assert sees("tree:2,2") == ["1/4", "2/4", "3/4", "4/4", "stem", "stem", "stem"]
+    below = ["1/4", "1/4", "2/4", "2/4", "3/4", "3/4", "4/4", "4/4", "1/4", "2/4", "3/4", "4/4"]
+    assert sees("tree:2,3") == [*below, "stem", "stem", "stem"]
+    with pytest.raises(TopologyError, match="'branches2' wants a tree of 3 layers or more"):
+        load_topology("2-1", "branches2")
+    problem = make_task("arithmetic", {"depth": 4, "parts": 4, "operators": "+", "ask": True})
+    problem = problem.problem("train", 0)
+    network = load_topology("tree:2,3", "branches2")
+    asked = [question_for(network, row, problem) for row in range(15)]
+    assert asked[0] == asked[1] == asked[8] == problem.parts[0]
+    assert asked[7] == asked[11] == problem.parts[3]
+    assert asked[12:] == ["What is A + B?"] * 3
