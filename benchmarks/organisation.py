@@ -10,23 +10,31 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from neuromas.config import make_config
 from neuromas.core.errors import NeuromasError
 from neuromas.core.task import Problem
 from neuromas.evaluation.local import of_evaluation
-from neuromas.experiment.cells import Cell, lay_out
+from neuromas.experiment.cells import Cell, Start, lay_out
 from neuromas.experiment.plan import load_plan
 from neuromas.report.results import as_json
 from neuromas.storage import Run, read_json, write_atomic
 from neuromas.tasks import make_task
 from neuromas.theory.law import Cell as Measured
-from neuromas.theory.law import law
+from neuromas.theory.law import against_snr, law, spent_until
 
 HERE = Path(__file__).parent
 RECIPE = HERE.parent / "recipes" / "experiments" / "organisation.toml"
 OUT = HERE / "results" / "organisation.json"
 ALOUD = "grown-2"  # whose messages are read aloud
+TARGETS = (0.8, 0.5)  # accuracies on validation until which samples are counted
+WAYS = {  # the arm of every depth
+    "grown": {1: "step", 2: "grown-2", 3: "grown-3", 4: "grown-4"},
+    "from scratch": {1: "step", 2: "scratch-2", 3: "scratch-3"},
+    "single": {1: "step", 2: "single-2", 3: "single-3", 4: "single-4"},
+}
 
 
 def main() -> None:
@@ -51,6 +59,7 @@ def collected(cells: list[Cell]) -> dict[str, Any]:
         "cells": len(cells),
         "aloud": [_aloud(cell) for cell in cells if cell.arm.name == ALOUD and cell.finished][:1],
         "swapped": [followed(cell) for cell in swapped],
+        "samples": [samples([c for c in cells if c.finished], way, to) for to in TARGETS for way in WAYS],
         "law": local_steps([cell for cell in cells if cell.finished and not cell.arm.of]),
     }
 
@@ -75,6 +84,78 @@ def local_steps(cells: list[Cell]) -> dict[str, Any]:
     fit = beside.fit
     line = {"cells": fit.cells, "left_out": fit.left_out, "slope": fit.slope, "r2": fit.r2} if fit else None
     return {"cells": rows, "unknown": [*beside.unknown, *lost], "fit": line}
+
+
+def samples(cells: list[Cell], way: str, target: float, task: str = "sums") -> dict[str, Any]:
+    """Episodes until validation on a depth reaches the target, all before them counted, by seed.
+
+    Beside their median stands what the toy's signal-to-noise says (``theory.snr``), relative to depth 1: its
+    leaf errs as the untrained model on a step, its others alike from scratch, and grown as the trained one.
+    """
+    of = [cell for cell in cells if cell.task == task]
+    found: dict[int, dict[int, float | None]] = {}
+    for depth, arm in WAYS[way].items():
+        runs = {cell.seed: _until(cell, depth, target) for cell in of if cell.arm.name == arm}
+        found |= {depth: runs} if runs else {}
+    steps = [cell for cell in of if cell.arm.name == "step"]
+    if not steps:
+        return {"way": way, "target": target, "depths": []}
+    before = _mean([_accuracy(cell, "test-before") for cell in steps])
+    after = _mean([_accuracy(cell, "test-after") for cell in steps])
+    middle = {depth: _middle(list(runs.values())) for depth, runs in found.items()}
+    rest = after if way == "grown" else before
+    beside = against_snr(middle, 1.0 - before, 1.0 - rest) if way != "single" else ()
+    predicted = {one.depth: one.predicted for one in beside}
+    rows = [
+        {"depth": depth, "episodes": runs, "median": middle[depth], "predicted": predicted.get(depth)}
+        for depth, runs in found.items()
+    ]
+    return {"way": way, "target": target, "untrained": before, "trained": after, "depths": rows}
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _accuracy(cell: Cell, name: str) -> float:
+    return float(Run(cell.run).read(f"evaluations/{name}.json")["accuracy"])
+
+
+def _middle(values: list[float | None]) -> float | None:
+    """The median, where those that never got there come last; None if it is one of these."""
+    reached = [value for value in values if value is not None]
+    here = len(values) // 2 + 1
+    if len(reached) < here:
+        return None
+    return median(reached + [float("inf")] * (len(values) - len(reached)))
+
+
+def _until(cell: Cell, depth: int, target: float) -> float | None:
+    """Episodes until a validation of the stages of this depth reached the target; None if none did."""
+    train, ends = cell.config.train, _ends(cell)
+    stages = [number for number, level in enumerate(cell.levels) if level.depth == depth]
+    first = ends[stages[0]]
+    rows = [
+        row for row in Run(cell.run).lines("validation.jsonl") if first < row["step"] <= ends[stages[-1] + 1]
+    ]
+    earlier = _before(cell.start)
+    return spent_until(rows, lambda step: float((earlier + step) * train.problems * train.samples), target)
+
+
+def _ends(cell: Cell) -> list[int]:
+    """Steps of the run before each of its stages, and in all."""
+    ends = [0]
+    for _, steps in cell.config.shapes:
+        ends.append(ends[-1] + steps)
+    return ends
+
+
+def _before(start: Start | None) -> int:
+    """Steps that led to the network a run began with."""
+    if start is None:
+        return 0
+    shapes = make_config(Run(start.run).read("config.json")).shapes
+    return sum(steps for _, steps in shapes[: start.stage]) + _before(start.start)
 
 
 def _aloud(cell: Cell) -> dict[str, Any]:

@@ -39,11 +39,14 @@ def main() -> int:
 
     if (HERE / "results" / "organisation.json").exists():
         from neuromas.report.chart import depth_svg
+        from neuromas.report.law import law_svg
 
         found = _load("organisation.json")
         for over, draw in (("calls", experiment_svg), ("depth", depth_svg)):
             drawing = draw(found, "organisation")
             (HERE.parent / "docs" / f"organisation-{over}.svg").write_text(drawing, "utf-8")
+        drawing = law_svg(list(map(_dot, found["law"]["cells"])), "organisation")
+        (HERE.parent / "docs" / "organisation-law.svg").write_text(drawing, "utf-8")
     for name in EXPERIMENTS:
         drawing = experiment_svg(_load(f"{name}.json"), name)
         (HERE.parent / "docs" / f"{name}.svg").write_text(drawing, "utf-8")
@@ -58,7 +61,7 @@ def render(text: str) -> str:
     parts["local-steps"] = _local_steps
     parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
     parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
-    parts |= {"organisation-law": _law}
+    parts |= {"organisation-law": _law, "organisation-samples": _samples}
     for name in EXPERIMENTS:
         parts[name] = partial(_experiment, name)
         parts[f"{name}-report"] = partial(_report, name)
@@ -369,6 +372,31 @@ def _law() -> str:
         line = "log accuracy = a + {slope:.2f} log product over {cells} networks, r2 = {r2:.2f}"
         left = f"{found['fit']['left_out']} without a product, or with 0, are left out."
         lines += ["", f"{line.format(**found['fit'])}; {left}"]
+    return "\n".join(lines)
+
+
+def _dot(one: dict[str, Any]) -> dict[str, Any]:
+    """A network in the figure of the law; arms of one name and depth have one colour."""
+    task, arm, seed = one["cell"].split("/")
+    return {**one, "group": f"{task}, {arm}", "name": f"{arm}, {seed}"} | {"low": None, "high": None}
+
+
+def _samples() -> str:
+    """Episodes until an accuracy, by depth and way, beside the figures of the toy's signal to noise."""
+    if not (HERE / "results" / "organisation.json").exists():
+        return _NOT_RUN
+    found = [one for one in _load("organisation.json").get("samples", []) if one["depths"]]
+    heads = ("until", "way", "depth", "episodes of every seed", "median", "to depth 1", "toy")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for one in found:
+        first = next((row["median"] for row in one["depths"] if row["depth"] == 1), None)
+        for row in one["depths"]:
+            shown = ", ".join("never" if n is None else f"{n:.0f}" for n in row["episodes"].values())
+            ratio = f"{row['median'] / first:.1f}" if first and row["median"] else "-"
+            toy = f"{row['predicted']:.3g}" if row["predicted"] is not None else "-"
+            half = "never" if row["median"] is None else f"{row['median']:.0f}"
+            what = (f"{100 * one['target']:.0f} %", one["way"], row["depth"], shown, half, ratio, toy)
+            lines.append(f"| {' | '.join(map(str, what))} |")
     return "\n".join(lines)
 
 
