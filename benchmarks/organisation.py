@@ -19,6 +19,7 @@ from neuromas.core.task import Problem
 from neuromas.evaluation.local import of_evaluation
 from neuromas.experiment.cells import Cell, Start, lay_out
 from neuromas.experiment.plan import load_plan
+from neuromas.report.joining import joined
 from neuromas.report.results import as_json
 from neuromas.storage import Run, read_json, write_atomic
 from neuromas.tasks import make_task
@@ -29,7 +30,7 @@ HERE = Path(__file__).parent
 RECIPE = HERE.parent / "recipes" / "experiments" / "organisation.toml"
 OUT = HERE / "results" / "organisation.json"
 ALOUD = "grown-2"  # whose messages are read aloud
-TARGETS = (0.8, 0.5)  # accuracies on validation until which samples are counted
+TARGETS = (0.8, 0.7, 0.5)  # accuracies on validation until which samples are counted
 WAYS = {  # the arm of every depth
     "grown": {1: "step", 2: "grown-2", 3: "grown-3", 4: "grown-4"},
     "from scratch": {1: "step", 2: "scratch-2", 3: "scratch-3"},
@@ -43,12 +44,41 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of the experiment, with results.json")
     parser.add_argument("--recipe", type=Path, default=RECIPE)
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--onto", type=Path, help="a file of an earlier folder, whose cells are kept")
     args = parser.parse_args()
     cells = lay_out(load_plan(args.recipe), args.folder)
     found = {**read_json(args.folder / "results.json"), **collected(cells)}
     found.pop("experiment")  # the recipe is in the repository
+    if args.onto:
+        found = onto(read_json(args.onto), found)
     write_atomic(args.out, as_json(found) + "\n")
-    print(f"{sum(not cell.finished for cell in cells)} of {len(cells)} cells are missing; wrote {args.out}")
+    print(f"{len(found['missing'])} of {len(cells)} cells are missing; wrote {args.out}")
+
+
+def onto(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """The later file with the cells of an earlier one, whose folder need not be there any more.
+
+    The line of the law, and samples, are of the later folder alone: they are made of what only runs hold.
+    """
+    both = {**later, **joined(earlier, later)}
+    known = set(_finished(earlier)) - set(earlier["missing"])
+    kept = [name for name in later["missing"] if name in known]
+    both["missing"] = [name for name in later["missing"] if name not in known]
+    both["earlier"] = {"about": earlier["about"], "cells": kept}
+    for part in ("aloud", "swapped"):
+        there = {one["cell"] for one in later[part]}
+        both[part] = [*(one for one in earlier[part] if one["cell"] not in there), *later[part]]
+    there = {one["cell"] for one in later["law"]["cells"]}
+    before = [one for one in earlier["law"]["cells"] if one["cell"] not in there]
+    both["law"] = {**later["law"], "cells": [*before, *later["law"]["cells"]]}
+    return both
+
+
+def _finished(found: dict[str, Any]) -> list[str]:
+    """Names of the cells of which there are points."""
+    return [
+        f"{one['task']}/{one['arm']}/seed-{seed['seed']}" for one in found["points"] for seed in one["seeds"]
+    ]
 
 
 def collected(cells: list[Cell]) -> dict[str, Any]:
@@ -106,10 +136,11 @@ def samples(cells: list[Cell], way: str, target: float, task: str = "sums") -> d
     rest = after if way == "grown" else before
     beside = against_snr(middle, 1.0 - before, 1.0 - rest) if way != "single" else ()
     predicted = {one.depth: one.predicted for one in beside}
-    rows = [
-        {"depth": depth, "episodes": runs, "median": middle[depth], "predicted": predicted.get(depth)}
-        for depth, runs in found.items()
-    ]
+    rows = []
+    for depth, runs in found.items():
+        episodes = {f"seed {seed}": until for seed, until in runs.items()}
+        beside_it = {"median": middle[depth], "predicted": predicted.get(depth)}
+        rows.append({"depth": depth, "episodes": episodes, **beside_it})
     return {"way": way, "target": target, "untrained": before, "trained": after, "depths": rows}
 
 

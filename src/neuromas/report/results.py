@@ -50,7 +50,7 @@ def results(rows: Sequence[Row], compare: Sequence[Row]) -> dict[str, Any]:
         for seed in seeds:
             scores = seed.pop("by id")
             seed["scores"] = [scores.get(name) for name in questions[_questions(known[key])]]
-    kept = [_point(key, known[key], seeds) for key, seeds in points.items()]
+    kept = [point(key, known[key], seeds) for key, seeds in points.items()]
     return {
         "items": {task: list(asked) for task, asked in questions.items()},
         "points": kept,
@@ -172,7 +172,7 @@ def _spent(run: Run, stage: int, stages: int) -> dict[str, Any]:
     return {name: noted["spent"][name] for name in _BUDGET}
 
 
-def _point(key: Key, row: Row, seeds: Sequence[Row]) -> dict[str, Any]:
+def point(key: Key, row: Row, seeds: Sequence[Row]) -> dict[str, Any]:
     """Mean over seeds, extremes, the mean budget; an interval if seeds and questions are enough for one."""
     accuracies = [seed["accuracy"] for seed in seeds if seed["accuracy"] is not None]
     (scores,) = complete([[seed["scores"] for seed in seeds]])

@@ -1,0 +1,44 @@
+"""Results of one experiment from two folders, such as of two machines, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neuromas.core.errors import RunError
+from neuromas.report.comparing import compare_points, correct
+from neuromas.report.results import point
+
+_LINE = ("task", "first", "second", "why")  # of a comparison
+
+
+def joined(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """``items``, ``points`` and ``comparisons`` of both (see ``results``); what both have is the later's.
+
+    Arms, and comparisons, are those of the later one. Raises RunError if they asked different questions.
+    """
+    items = dict(later["items"])
+    for name, asked in earlier["items"].items():
+        if asked and items.get(name) and items[name] != asked:
+            raise RunError(f"results that are to be joined asked different questions of {name!r}")
+        items[name] = items.get(name) or asked
+    known = {_key(one): one for one in earlier["points"]}
+    points = [_both(known.get(_key(one)), one) for one in later["points"]]
+    lines = [{name: one[name] for name in _LINE} for one in later["comparisons"]]
+    return {
+        "items": items,
+        "points": points,
+        "comparisons": correct([compare_points(points, line) for line in lines]),
+    }
+
+
+def _key(one: Mapping[str, Any]) -> tuple[str, str, int]:
+    return one["task"], one["arm"], one["stage"]
+
+
+def _both(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> dict[str, Any]:
+    """A point with the seeds of both, in their order."""
+    seeds: dict[int, Any] = {seed["seed"]: seed for seed in (earlier or {}).get("seeds", ())}
+    seeds |= {seed["seed"]: seed for seed in later["seeds"]}
+    ordered: Sequence[Any] = [seeds[number] for number in sorted(seeds)]
+    return point(_key(later), later, ordered)

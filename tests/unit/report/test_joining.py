@@ -1,0 +1,51 @@
+"""Results of two folders as one: seeds of both, the later's where both have one, statistics anew."""
+
+from __future__ import annotations
+
+import pytest
+
+from neuromas.core.errors import RunError
+from neuromas.report.comparing import compare_points, correct
+from neuromas.report.joining import joined
+from neuromas.report.results import point
+
+ABOUT = {"level": "", "depth": 2, "system": "", "asked": "", "shape": "2-1", "votes": None}
+SPENT = {"steps": 1, "calls": 2, "prompt_tokens": 3, "new_tokens": 4, "seconds": 5.0}
+LINE = {"task": "sums", "first": ["a", 1], "second": ["b", 1], "why": "because"}
+
+
+def seed(number, *scores):
+    share = sum(scores) / len(scores)
+    rest = {"calls_a_question": 3.0, "trainable": None, "flops": None, "nodes": 3}
+    return {"seed": number, "accuracy": share, "scores": list(scores), "spent": SPENT, **rest}
+
+
+def file(items, a, b):
+    points = [point(("sums", name, 1), ABOUT, seeds) for name, seeds in (("a", a), ("b", b))]
+    return {"items": {"sums": items}, "points": points, "comparisons": correct([compare_points(points, LINE)])}
+
+
+def test_seeds_of_both_make_one_statistic():
+    first = file(["x", "y"], [seed(0, 0, 0), seed(1, 0, 1)], [seed(0, 1, 1), seed(1, 1, 1)])
+    second = file(["x", "y"], [seed(2, 0, 0), seed(1, 0, 0)], [seed(2, 1, 0)])
+    whole = file(
+        ["x", "y"],
+        [seed(0, 0, 0), seed(1, 0, 0), seed(2, 0, 0)],
+        [seed(0, 1, 1), seed(1, 1, 1), seed(2, 1, 0)],
+    )
+    assert joined(first, second) == whole
+    assert whole["comparisons"][0]["trainings"] is not None
+    assert first["comparisons"][0]["trainings"] is None, "two seeds are too few by themselves"
+
+
+def test_what_only_one_has_stays():
+    empty = file([], [], [])
+    full = file(["x", "y"], [seed(0, 0, 1)], [seed(0, 1, 1)])
+    assert joined(full, empty) == joined(empty, full) == full
+
+
+def test_other_questions_are_refused():
+    first = file(["x", "y"], [seed(0, 0, 0)], [])
+    second = file(["x", "z"], [seed(1, 0, 0)], [])
+    with pytest.raises(RunError, match="asked different questions of 'sums'"):
+        joined(first, second)
