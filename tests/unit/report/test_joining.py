@@ -22,7 +22,8 @@ def seed(number, *scores):
 
 def file(items, a, b):
     points = [point(("sums", name, 1), ABOUT, seeds) for name, seeds in (("a", a), ("b", b))]
-    return {"items": {"sums": items}, "points": points, "comparisons": correct([compare_points(points, LINE)])}
+    compared = correct([compare_points(points, LINE)])
+    return {"items": {"sums": items}, "points": points, "comparisons": compared}
 
 
 def test_seeds_of_both_make_one_statistic():
