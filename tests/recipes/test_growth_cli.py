@@ -53,6 +53,13 @@ def empty(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_grow_may_leave_the_network_as_it_is_made(parent, tmp_path, cli):
+    words = ["grow", str(parent), "--to", "2-1", "--copy", "--steps", "0", "--run", str(tmp_path / "made")]
+    assert cli(*words)[0] == 0
+    assert not list(Run.open(tmp_path / "made").lines("metrics.jsonl"))
+    assert cli("evaluate", str(tmp_path / "made"), "--items", "2")[0] == 0
+
+
 def test_grow_trains_on(heir, cli):
     run = Run.open(heir)
     assert run.finished
@@ -115,7 +122,7 @@ def test_a_damaged_lineage_is_one_line(parent, cli, empty):
     ("arguments", "says"),
     [
         ("grow none --to 2-1 --steps 1", "run 'none' does not exist"),
-        ("grow RUN --to 2-1 --steps 0", "not a whole number of at least 1"),
+        ("grow RUN --to 2-1 --steps -1", "not a whole number of at least 0"),
         ("grow RUN --to 2-1", "required: --steps"),
         ("grow RUN --to 1 --steps 1", "growth stage 1: 1-1 cannot grow into 1: a trained node"),
         ("grow RUN --to tre:2 --steps 1", "did you mean 'tree'?"),

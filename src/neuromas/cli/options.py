@@ -26,13 +26,13 @@ def read_pairs(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def whole(most: int) -> Callable[[str], int]:
-    """The reader of a whole number from 1 to ``most``."""
+def whole(most: int, least: int = 1) -> Callable[[str], int]:
+    """The reader of a whole number from ``least`` (0 or 1) to ``most``."""
 
     def read(text: str) -> int:
-        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0
-        if number < 1:
-            raise ArgumentTypeError(f"{shown(text)} is not a whole number of at least 1")
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1
+        if number < least:
+            raise ArgumentTypeError(f"{shown(text)} is not a whole number of at least {least}")
         if number > most:
             raise ArgumentTypeError(f"{shown(text)} is more than {most}")
         return number

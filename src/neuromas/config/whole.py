@@ -69,10 +69,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _grows(self) -> Config:
-        """A network that grows by the short form and is not trained would never be saved."""
-        steps = [count for _, count in self.growth.stages]
-        if 0 in (steps if self.growth.parent else steps[1:]):
-            raise ValueError("growth.stages: a stage that grows a network needs at least 1 step")
+        """Every stage is a configuration, and what is asked for on the way can be had."""
         try:
             stages = [at_stage(self, index) for index in range(len(self.stages))]
         except ConfigError as error:

@@ -34,6 +34,7 @@ from neuromas.system.network import Network, assign
 from neuromas.system.rollout import Sampling, rollout
 from neuromas.system.saving import load_bundle
 from neuromas.tasks.stream import training_problems
+from neuromas.topology.files import load_topology
 from neuromas.topology.graph import Topology
 from neuromas.training import evaluations as testing
 from neuromas.training.callbacks import Watching
@@ -518,7 +519,6 @@ def damage(folder: Path, **change) -> None:
         ({"lineage": [3]}, [], "lineage is missing or damaged"),
         ({"spent": {"steps": "x"}}, [], "lineage is missing or damaged"),
         ({"state": 3}, [], "is damaged"),
-        ({}, ["growth.stages=[['1-1-1', 0]]"], "needs at least 1 step"),
         ({}, ["growth.stages=[['1', 3]]"], "growth stage 1: 1-1 cannot grow into 1"),
         ({}, ["growth.stages=[['200-1', 3]]"], "context of 2048"),
         ({}, ["network.question=split"], "sees 'all' of the question"),
@@ -548,11 +548,18 @@ def test_a_parent_that_does_not_fit_is_one_line(whole, tmp_path, monkeypatch, ca
             child_config(folder, "2-1", 2)
 
 
+@pytest.mark.parametrize("stages", [[["1-1", 1], ["2-1", 0], ["2-2-1", 1]], [["1-1", 1], ["2-1", 0]]])
+def test_a_network_may_grow_and_go_on_without_a_step(tmp_path, stages):
+    run = start(staged(stages), tmp_path / "run", Watch())
+    assert run.finished
+    assert len(list(run.lines("metrics.jsonl"))) == len(stages) - 1
+    assert str(load_bundle(run.path).network.topology) == str(load_topology(stages[-1][0]))
+
+
 @pytest.mark.parametrize(
     ("stages", "says"),
     [
         ([["2-2-1", 5], ["1-1-1", 5]], "growth stage 2: 2-2-1 cannot grow into 1-1-1"),
-        ([["1-1", 1], ["2-1", 0]], "needs at least 1 step"),
         ([["1-1", 1], ["200-1", 1]], "context of 2048"),
         ([["1-1", 1], ["tre:2,2", 1]], "did you mean 'tree'"),
     ],
