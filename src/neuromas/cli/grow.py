@@ -23,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--to", type=name, metavar="SHAPE", help="the larger topology")
     what.add_argument("--graft", type=name, metavar="LEAF", help="put the whole network in this leaf's place")
     parser.add_argument("--module", type=name, metavar="RUN2", help="put that network there, with --graft")
-    parser.add_argument("--steps", required=True, type=whole(_STEPS, 0), help="steps to train it; 0: as it is made")
+    parser.add_argument("--steps", required=True, type=whole(_STEPS, 0), help="steps to train it, 0: none")
     parser.add_argument("--copy", action="store_true", help="every node is a copy of a trained one")
     parser.add_argument(
         "--map", nargs="+", default=(), type=name, metavar="NEW=OLD", help="who copies whom, with --copy"
