@@ -34,8 +34,8 @@ class Branch:
 class Replay:
     """What came of a branch. ``wrote`` are the rows of the nodes that were asked, in order: its cost."""
 
+    branch: Branch
     episode: Episode
-    node: int
     wrote: tuple[int, ...]
 
     @property
@@ -60,7 +60,7 @@ def replay(network: Network, task: Task, branches: Sequence[Branch], sampling: S
     passes = [_pass(network, branch) for branch in branches]
     episodes = play(network, task, passes, sampling)
     return [
-        Replay(episode, branch.node, tuple(one.wrote))
+        Replay(branch, episode, tuple(one.wrote))
         for branch, one, episode in zip(branches, passes, episodes, strict=True)
     ]
 
