@@ -196,7 +196,7 @@ def test_what_nobody_read_or_is_frozen_is_not_played_again():
         assert report["replayed"]["calls"] == calls, name
     for name in ("difference", "solo", "c3", "counterfactual"):
         one = trainer(chain(), scale={0: 0.0}, credit=name, baseline="grpo", alternatives=2)
-        found, report, episodes = credited(one)
+        found, report, _ = credited(one)
         assert found[0] == []
         assert report["replayed"]["calls"] == (4 if one.settings.alternates else 0)
 
