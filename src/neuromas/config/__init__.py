@@ -1,11 +1,12 @@
 """Configuration: one small strict TOML file, ``key=value`` overrides, and nothing else.
 
 An unknown key, a wrong type or an impossible combination is one line that names the key, the value
-and what would be valid. ``sections`` has the keys, ``stage`` those of a stage, ``whole`` all together;
-``reading`` makes a ``Config`` of a file, ``aliases`` are names that other libraries use, for guesses,
-``schema`` is for editors, ``recipes`` finds the shipped files by name.
+and what would be valid. ``sections`` and ``lift`` have the keys, ``stage`` those of a stage, ``whole`` all
+together; ``reading`` makes a ``Config`` of a file, ``aliases`` are names that other libraries use, for
+guesses, ``schema`` is for editors, ``recipes`` finds the shipped files by name.
 """
 
+from neuromas.config.lift import LiftConfig
 from neuromas.config.reading import (
     apply_overrides,
     check_keys,
@@ -23,7 +24,6 @@ from neuromas.config.sections import (
     RENAMED,
     AlarmsConfig,
     GrowthConfig,
-    LiftConfig,
     Section,
     TrainConfig,
 )

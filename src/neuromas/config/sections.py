@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from neuromas.core.choices import QUESTION_MODES, Lift, LiftDraw, Positions, Question, Share, Style, Tracker
-from neuromas.core.errors import ConfigError, shown, unknown
+from neuromas.core.choices import Credit, Positions, Question, Share, Style, Tracker
+from neuromas.core.errors import ConfigError
 from neuromas.core.parts import ESTIMATORS
 from neuromas.core.registry import Registry
 
@@ -152,6 +152,13 @@ class TrainConfig(Section):
         default_factory=dict, description="those of an estimator of your own, see CONTRIBUTING.md"
     )
     ema_decay: float = Field(0.9, ge=0, lt=1, description="of the running mean of baseline = ema")
+    credit: Credit = Field("shared", description="what a node is paid for its message, see docs/training.md")
+    alternatives: int = Field(
+        3, ge=1, le=64, description="other messages drawn for every message, with credit = counterfactual, c3"
+    )
+    solo_weight: float = Field(
+        1.0, gt=0, le=1e6, description="of what a message adds, beside the reward, with credit = solo"
+    )
     temperature: float = Field(1.0, ge=1e-6, le=10, description="of sampling while training")
     final_temperature: float | None = Field(
         None, ge=1e-6, le=10, description="temperature of the last step, linear until then; none: constant"
@@ -182,16 +189,36 @@ class TrainConfig(Section):
             f"a group baseline needs at least 2 samples (or baseline = {', '.join(alone)})"
         )
 
+    @property
+    def alternates(self) -> bool:
+        """Whether a message is compared with others in its place, not with those of other samples."""
+        return self.credit in ("counterfactual", "c3")
+
+    def check_estimator(self, needs_group: bool, pooled: bool) -> None:
+        """Raises ValueError if an estimator cannot make advantages of what is compared.
+
+        ``needs_group`` says whether it compares rewards of one problem, ``pooled`` whether of all nodes.
+        """
+        if not self.alternates and self.samples < 2 and needs_group:
+            raise ValueError(self.too_few)
+        if self.alternates and (not needs_group or pooled):
+            raise ValueError(
+                f"train.credit = {self.credit!r} compares messages written in the same place, which "
+                f"train.baseline = {self.baseline!r} does not; valid: 'rloo', 'grpo'"
+            )
+
     @model_validator(mode="after")
     def _possible(self) -> TrainConfig:
         # one that is not built in is asked when it is made: a saved configuration may name any module
-        built_in = ESTIMATORS.is_builtin(self.baseline)
-        if built_in and self.samples < 2 and ESTIMATORS.get(self.baseline).needs_group:
-            raise ValueError(self.too_few)
-        if self.problems * self.samples > _MOST_EPISODES:
+        if ESTIMATORS.is_builtin(self.baseline):
+            part = ESTIMATORS.get(self.baseline)
+            self.check_estimator(part.needs_group, getattr(part, "pooled", False))
+        many = self.problems * self.samples * (1 + self.alternatives if self.alternates else 1)
+        if many > _MOST_EPISODES:
+            more = f" with train.alternatives = {self.alternatives}" if self.alternates else ""
             raise ValueError(
-                f"train.problems = {self.problems} and train.samples = {self.samples} are "
-                f"{self.problems * self.samples} episodes a step, at most {_MOST_EPISODES}"
+                f"train.problems = {self.problems} and train.samples = {self.samples}{more} are "
+                f"{many} episodes a step, at most {_MOST_EPISODES}"
             )
         return self
 
@@ -261,72 +288,6 @@ class GrowthConfig(Section):
                 "a table of [[stages]] has lr"
             )
         return self
-
-
-class LiftConfig(Section):
-    """A view of the question that changes while a stage trains (see docs/growth.md)."""
-
-    view: tuple[str, ...] = Field(
-        (),
-        strict=False,
-        description="what nodes see first and in the end, such as ['split', 'all']: modes of "
-        "network.question, with '+examples' where worked examples are shown; empty: the same throughout",
-    )
-    way: Lift = Field(
-        "linear",
-        description="how the probability of the last view rises: linear; by a twentieth after every step "
-        "that earned `at`, and down where it earned less than half; in four steps, one where validation "
-        "reaches `at`; or held at `end`",
-    )
-    start: float = Field(0.0, ge=0, le=1, description="that probability before the stage")
-    end: float = Field(1.0, ge=0, le=1, description="and in its end")
-    over: float = Field(0.75, gt=0, le=1, description="share of the stage over which a linear one rises")
-    at: float = Field(
-        0.5, ge=0, le=1, description="mean reward, or validation accuracy with views drawn, to lift further"
-    )
-    draw: LiftDraw = Field(
-        "episode",
-        description="every node of every episode draws for itself; or as many nodes of the network as the "
-        "probability says, the same ones in all samples of a problem, so that samples differ by what was "
-        "written alone",
-    )
-    taught: float = Field(
-        0.0,
-        ge=0,
-        le=1000,
-        description="nodes also learn in every step, from their own messages in episodes that earned "
-        "something, to write under either view what they wrote under the first; with this weight beside "
-        "the advantages, 0: not",
-    )
-    watch: bool = Field(False, description="validations tell the accuracy under the first view, too")
-
-    @model_validator(mode="after")
-    def _two(self) -> LiftConfig:
-        if self.view and len(self.view) != 2:
-            raise ValueError(
-                f"lift.view = {shown(list(self.view))} is not two views, such as ['split', 'all']"
-            )
-        if len(set(self.view)) == 1:
-            raise ValueError(f"lift.view = {shown(list(self.view))} is the same view twice; leave it out")
-        for view in self.view:
-            mode, plus, more = view.partition("+")
-            if mode not in QUESTION_MODES or (plus and more != "examples"):
-                raise ValueError(
-                    f"lift.view: {unknown('view', view, QUESTION_MODES)}, each also with '+examples'"
-                )
-        if self.start > self.end and self.way != "held":
-            raise ValueError(f"lift.start = {self.start} is more than lift.end = {self.end}")
-        return self
-
-    @property
-    def modes(self) -> tuple[str, ...]:
-        """The modes of the first and the last view; empty where the view stays."""
-        return tuple(view.partition("+")[0] for view in self.view)
-
-    @property
-    def examples(self) -> tuple[bool, ...]:
-        """Whether worked examples are shown under the first and the last view."""
-        return tuple(view.endswith("+examples") for view in self.view)
 
 
 class AlarmsConfig(Section):

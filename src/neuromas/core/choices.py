@@ -30,5 +30,8 @@ POSITIONS: tuple[Positions, ...] = get_args(Positions)
 Lift = Literal["linear", "reward", "steps", "held"]  # how the probability of a stage's last view rises
 LiftDraw = Literal["episode", "problem"]  # for what it is drawn which nodes read the last view
 
+# how a node's part in the reward is told, see docs/training.md
+Credit = Literal["shared", "difference", "solo", "counterfactual", "c3"]
+
 Tracker = Literal["tensorboard", "wandb", "trackio"]
 TRACKERS: tuple[Tracker, ...] = get_args(Tracker)

@@ -18,6 +18,7 @@ ESTIMATORS = Registry(
         "batch_mean": "neuromas.learning.estimators.batch_mean:BatchMean",
         "rloo": "neuromas.learning.estimators.rloo:Rloo",
         "grpo": "neuromas.learning.estimators.grpo:Grpo",
+        "grpo_global": "neuromas.learning.estimators.grpo_global:GrpoGlobal",
     },
 )
 

@@ -8,7 +8,7 @@ from neuromas.config import TrainConfig
 from neuromas.core.errors import ConfigError, one_line, shown, unknown
 from neuromas.core.parts import ESTIMATORS
 from neuromas.core.registry import arguments
-from neuromas.learning.estimators.base import Estimator, Rewards, agree
+from neuromas.learning.estimators.base import Estimator, Pooled, Rewards, agree
 
 _OPTIONS = "train.baseline_options"
 
@@ -17,7 +17,7 @@ def make_estimator(settings: TrainConfig) -> Estimator:
     """The estimator that ``train.baseline`` names, with its options.
 
     Raises ConfigError naming the key if there is none, if it is no Estimator, if an option is unknown, or if
-    it compares samples of a problem and ``train.samples`` is 1.
+    it compares samples of a problem and ``train.samples`` is 1, or does not where ``train.credit`` compares.
     """
     part = ESTIMATORS.get(settings.baseline)
     try:
@@ -31,8 +31,10 @@ def make_estimator(settings: TrainConfig) -> Estimator:
             f"train.baseline = {settings.baseline!r} is no estimator: it lacks some of needs_group, "
             "shift_invariant, init, advantages (see neuromas.learning.estimators.base.Estimator)"
         )
-    if made.needs_group and settings.samples < 2:
-        raise ConfigError(settings.too_few)
+    try:
+        settings.check_estimator(made.needs_group, isinstance(made, Pooled))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     return made
 
 

@@ -3,65 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
 import torch
 
-from neuromas.core.episode import Episode, EpisodeGroup, Turn, grouped
+from neuromas.core.episode import Episode, Turn
 from neuromas.learner.scorer import Message
-from neuromas.learning.estimators.base import Advantages
+from neuromas.learning.estimators.base import Advantages, Pooled
 from neuromas.learning.losses import Weights
+from neuromas.system.replay import Replay
+from neuromas.training.counterfactual import Paid, paid
 from neuromas.training.trainer import Trainer
 
 
-def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Message, Turn]], Weights]:
+def credit(
+    trainer: Trainer, episodes: Sequence[Episode], replays: Sequence[Replay] = ()
+) -> tuple[list[tuple[Message, Turn]], Weights]:
     """Messages that carry gradient, and their weights by message key.
 
-    Each node's reward is the shared terminal reward, or its own, minus the penalty of its message's length.
+    Each node's reward is what ``counterfactual.paid`` says, minus the penalty of its message's length.
     Messages of zero advantage are left out when nothing else acts on them: their gradient is 0. So are
     messages of frozen adapters, and those that closed gates kept from everybody.
     """
     settings = trainer.settings
-    groups = grouped(episodes, settings.samples)
     pulled = bool(settings.entropy) or bool(trainer.learner.objective.pulls)
     scored = sum(1 for episode in episodes if episode.score is not None)
     chosen: list[tuple[Message, Turn]] = []
     values: list[tuple[float, float]] = []
-    for node in range(len(trainer.network.topology.nodes)):
+    nodes = [paid(trainer, episodes, replays, node) for node in range(len(trainer.network.topology.nodes))]
+    for node, (groups, advantages) in enumerate(zip(nodes, _advantages(trainer, nodes), strict=True)):
         budget = trainer.network.budget(node)
-        flat = [a for group in _advantages(trainer, groups, node) for a in group]
-        for episode, advantage in zip(episodes, flat, strict=True):
-            if episode.score is None or (advantage == 0.0 and not pulled):
+        flat = [advantage for group in advantages for advantage in group]
+        for one, advantage in zip(chain.from_iterable(groups), flat, strict=True):
+            if one.episode.score is None or not one.share or (advantage == 0.0 and not pulled):
                 continue
-            turn = episode.turns[node] if len(episode.turns) > node else None
+            turn = one.episode.turns[node] if len(one.episode.turns) > node else None
             if turn is None or not turn.heard or trainer.learner.lr_scale.get(turn.adapter) == 0.0:
                 continue
             tokens = budget if settings.normalise == "constant" else len(turn.ids)
             key = len(values)
             chosen.append((Message(key, turn.adapter, turn.prefix_ids, turn.suffix_ids, turn.ids), turn))
-            values.append((advantage, 1.0 / (scored * tokens)))
+            values.append((advantage, one.share / (scored * tokens)))
     table = torch.tensor(values, dtype=torch.float32).reshape(-1, 2)
     return chosen, Weights(table[:, 0], table[:, 1])
 
 
-def _advantages(trainer: Trainer, groups: Sequence[EpisodeGroup], node: int) -> Advantages:
-    """A node's advantages (P, G); the estimator's state of it moves on."""
+def _advantages(trainer: Trainer, nodes: Sequence[list[list[Paid]]]) -> list[Advantages]:
+    """Every node's advantages, group by group; the estimator's state of it moves on."""
+    rewards = [_penalised(trainer, groups, node) for node, groups in enumerate(nodes)]
+    if isinstance(trainer.estimator, Pooled):
+        return _pooled(trainer.estimator, rewards, trainer.settings.samples)
+    found: list[Advantages] = []
+    for node, rewards_PG in enumerate(rewards):
+        before = trainer.estimator_state.get(node, trainer.estimator.init())
+        advantages_PG, after = trainer.estimator.advantages(rewards_PG, before)
+        if after is None:
+            trainer.estimator_state.pop(node, None)
+        else:
+            trainer.estimator_state[node] = after
+        found.append(advantages_PG)
+    return found
+
+
+def _penalised(trainer: Trainer, groups: Sequence[Sequence[Paid]], node: int) -> list[list[float | None]]:
+    """A node's rewards, less the penalty of the messages' length."""
     penalty, budget = trainer.settings.length_penalty, trainer.network.budget(node)
-    rewards_PG = [
+    return [
         [
-            None if reward is None else reward - penalty * len(episode.turns[node].ids) / budget
-            for episode, reward in zip(group.episodes, group.rewards(node), strict=True)
+            None if one.reward is None else one.reward - penalty * len(one.episode.turns[node].ids) / budget
+            for one in group
         ]
         for group in groups
     ]
-    before = trainer.estimator_state.get(node, trainer.estimator.init())
-    advantages_PG, after = trainer.estimator.advantages(rewards_PG, before)
-    if after is None:
-        trainer.estimator_state.pop(node, None)
-    else:
-        trainer.estimator_state[node] = after
-    return advantages_PG
+
+
+def _pooled(
+    estimator: Pooled, rewards: Sequence[Sequence[Sequence[float | None]]], samples: int
+) -> list[Advantages]:
+    """Advantages of every node, where the rewards of all of them are compared."""
+    problems = [[reward for group in groups for reward in group] for groups in zip(*rewards, strict=True)]
+    flat, _ = estimator.advantages(problems, estimator.init())
+    places = [slice(node * samples, (node + 1) * samples) for node in range(len(rewards))]
+    return [tuple(tuple(of_problem[place]) for of_problem in flat) for place in places]
 
 
 def lessons_of(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[Message], Weights] | None:

@@ -12,11 +12,11 @@ from typing import Any
 
 from neuromas.core.episode import Episode, Turn
 from neuromas.core.errors import DivergedError
-from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Task
 from neuromas.learner.scorer import Message
 from neuromas.learning.losses import Weights
-from neuromas.system.rollout import Sampling, rollout
+from neuromas.system.rollout import rollout
+from neuromas.training.counterfactual import counterfactuals, credit_report
 from neuromas.training.credit import credit, lessons_of
 from neuromas.training.measures import Clock, learned_report, message_report, reward_report
 from neuromas.training.trainer import Trainer
@@ -33,13 +33,18 @@ def train_step(
     episodes = _sample(trainer, task, problems)
     _check_finite(trainer, episodes)
     clock.lap("rollout")
-    messages, weights = credit(trainer, episodes)
+    replays = counterfactuals(trainer, task, episodes)
+    _check_finite(trainer, [one.episode for one in replays])
+    if replays:
+        clock.lap("replay")
+    messages, weights = credit(trainer, episodes, replays)
     learned = learn(trainer, messages, weights, lessons_of(trainer, episodes))
     clock.lap("learn")
     report = {
         "step": trainer.step,
         **reward_report(episodes, trainer.settings.samples, trainer.temperature()),
         **message_report(episodes, len(trainer.network.assignment)),
+        **credit_report(trainer, episodes, replays),
         **learned,
         **({"lifted": trainer.network.lifted} if trainer.network.earlier else {}),
         "seconds": clock.laps,
@@ -67,12 +72,9 @@ def _diverged(trainer: Trainer, what: str) -> DivergedError:
 def _sample(trainer: Trainer, task: Task, problems: Sequence[Problem]) -> list[Episode]:
     """Episodes of all problems, batch after batch, so that memory is that of one batch."""
     settings, episodes = trainer.settings, list[Episode]()
-    seed = derive(trainer.seed, "step", trainer.step)
     for first in range(0, len(problems), settings.problems):
-        # a problem that is met in two batches is drawn anew
-        sampling = Sampling(trainer.temperature(), derive(seed, "batch", first) if first else seed)
         batch = problems[first : first + settings.problems]
-        episodes += rollout(trainer.network, task, batch, settings.samples, sampling)
+        episodes += rollout(trainer.network, task, batch, settings.samples, trainer.sampling(first))
     return episodes
 
 

@@ -7,12 +7,14 @@ from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 from neuromas.config import TrainConfig
+from neuromas.core.seeds import derive
 from neuromas.learner.update import Learner
 from neuromas.learning.credit import check_state, make_estimator
 from neuromas.learning.estimators.base import Estimator
 from neuromas.learning.schedule import factor
 from neuromas.models.resident import ResidentModel
 from neuromas.system.network import Network
+from neuromas.system.rollout import Sampling
 
 
 @dataclass(slots=True)
@@ -52,6 +54,12 @@ class Trainer:
         whole = self.settings.steps != self.span  # of a run of several stages in one configuration
         done = self.step if whole else self.step - self.since
         return first + (last - first) * min(1.0, done / (self.settings.steps - 1))
+
+    def sampling(self, first: int) -> Sampling:
+        """How the batch of the coming step is drawn that begins with its problem number ``first``."""
+        seed = derive(self.seed, "step", self.step)
+        # a problem that is met in two batches is drawn anew
+        return Sampling(self.temperature(), derive(seed, "batch", first) if first else seed)
 
     def use(self, settings: TrainConfig) -> None:
         """Go on with the settings of another stage; the estimator stays."""

@@ -90,13 +90,17 @@ def spoken(trainer, judge=judged, temperature=1.0):
     return rollout(trainer.network, ToyTask(judge), problems(PROBLEMS), trainer.settings.samples, sampling)
 
 
-def by_hand(kind, values, ema):
-    """Advantages of a flat list of rewards (None: failed), groups of SAMPLES; written out in loops."""
+def by_hand(kind, values, ema, everyone=()):
+    """Advantages of a flat list of rewards (None: failed), groups of SAMPLES; written out in loops.
+
+    ``everyone`` has the lists of all nodes.
+    """
     known = [v for v in values if v is not None]
     out = []
     for place, value in enumerate(values):
         start = place // SAMPLES * SAMPLES
-        group = [v for v in values[start : start + SAMPLES] if v is not None]
+        compared = everyone if kind == "grpo_global" else [values]
+        group = [v for one in compared for v in one[start : start + SAMPLES] if v is not None]
         if value is None:
             out.append(None)
         elif kind == "none":
@@ -168,15 +172,18 @@ def assert_hand_computed(pair, trainer):
     ema = dict(trainer.estimator_state)
     before = [pair.vector(row).detach() for row in range(3)]
 
-    def credit_of(node, place):
+    def paid(node):
         budget = trainer.network.budget(node)
-        paid = [
+        return [
             None
             if value is None or len(e.turns) <= node  # it had no part in what failed before it
             else value - settings.length_penalty * len(e.turns[node].ids) / budget
             for value, e in zip(values, episodes, strict=True)
         ]
-        return by_hand(settings.baseline, paid, ema.get(node))[place]
+
+    def credit_of(node, place):
+        everyone = [paid(other) for other in range(len(trainer.network.assignment))]
+        return by_hand(settings.baseline, paid(node), ema.get(node), everyone)[place]
 
     expected = plain_gradients(pair, trainer, episodes, credit_of)
     report = learn(trainer, *credit(trainer, episodes))
@@ -208,6 +215,7 @@ def test_the_gradient_of_every_baseline(kind):
         {"normalise": "message"},
         {"length_penalty": 0.5},
         {"length_penalty": 0.5, "baseline": "none"},
+        {"length_penalty": 0.5, "baseline": "grpo_global"},
         {"topology": "1-1-1"},
         {"topology": "1"},
         {"topology": "2-1", "share": "layer"},

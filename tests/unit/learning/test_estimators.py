@@ -13,7 +13,7 @@ from neuromas.config import make_config
 from neuromas.core.errors import ConfigError
 from neuromas.core.parts import ESTIMATORS
 from neuromas.learning.credit import check_state, make_estimator, zero_variance_groups
-from neuromas.learning.estimators.base import Estimator
+from neuromas.learning.estimators.base import Estimator, Pooled
 
 # two problems, four samples each; one episode of the second failed
 REWARDS = ((1.0, 0.0, 0.0, 1.0), (0.5, None, 0.0, 1.0))
@@ -63,9 +63,10 @@ def test_grpo_standardises_within_the_group():
 
 
 def test_every_estimator_is_really_different():
-    found = {kind: advantages(kind, REWARDS, 0.25) for kind in KINDS}
-    assert KINDS == ("none", "ema", "batch_mean", "rloo", "grpo")
-    assert len(set(found.values())) == len(KINDS)
+    assert KINDS == ("none", "ema", "batch_mean", "rloo", "grpo", "grpo_global")
+    alone = [kind for kind in KINDS if not isinstance(made(kind), Pooled)]
+    assert len(alone) == 5, "the sixth differs in what it is asked: all nodes' rewards at once"
+    assert len({advantages(kind, REWARDS, 0.25) for kind in alone}) == 5
 
 
 @pytest.mark.parametrize("kind", ["rloo", "grpo"])

@@ -41,6 +41,15 @@ class Estimator(Protocol):
         ...
 
 
+class Pooled(Estimator):
+    """An estimator that compares the rewards of all nodes: a group holds each node's for all samples.
+
+    It is asked once a batch, with the nodes' groups of a problem one after the other, and keeps no state.
+    """
+
+    pooled = True
+
+
 def less(rewards_PG: Rewards, baseline: float) -> Advantages:
     """R - b with one number b for the whole batch."""
     return tuple(tuple(0.0 if r is None else r - baseline for r in group) for group in rewards_PG)
