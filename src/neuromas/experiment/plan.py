@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 from neuromas.config import MOST_PASSES, Config, Section, check_plain, make_config, read_toml
 from neuromas.core.errors import ConfigError, NeuromasError, TopologyError, cut, shown, unknown
 from neuromas.experiment.arms import FORMS, SECTIONS, WORD, Arm, Compare, Name, TaskPlan
+from neuromas.experiment.budgets import check_budgets
 from neuromas.experiment.levels import levels
 from neuromas.growth.stages import check_stages, settle
 from neuromas.learning.credit import make_estimator
@@ -248,6 +249,7 @@ def _rehearse_all(plan: Plan, label: str) -> None:
                 f"compare: {line.first!r} is tested on {found[first].name!r} and {line.second!r} on "
                 f"{found[second].name!r} of {label!r}"
             )
+    check_budgets(plan, label, goals)
 
 
 def _check_votes(plan: Plan, arm: Arm, label: str) -> None:
