@@ -29,7 +29,7 @@ def unequal(kind: Budget, first: float, second: float) -> str:
     share = 100 * apart / max(first, second)
     figures = " and ".join(_figure(value) for value in (first, second))
     most = f"{100 * TOLERANCE:.0f} %"
-    return f"{figures} {UNITS[kind]} differ by {share:.0f} %; equal are those that differ by at most {most}"
+    return f"{figures} {UNITS[kind]} differ by {share:.3g} %; equal are those that differ by at most {most}"
 
 
 def _figure(value: float) -> str:
