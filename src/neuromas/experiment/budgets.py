@@ -9,15 +9,26 @@ from typing import TYPE_CHECKING
 from neuromas.config import Config, at_stage
 from neuromas.core.budgets import Budget, unequal
 from neuromas.core.errors import ConfigError, NeuromasError, one_line
+from neuromas.core.task import Task
 from neuromas.experiment.arms import Arm
 from neuromas.experiment.size import size_of
+from neuromas.tasks import make_task
 from neuromas.topology.graph import Topology
 
 if TYPE_CHECKING:
     from neuromas.experiment.plan import Plan
     from neuromas.methods.base import Bench, Method
 
-Goals = Mapping[str, Sequence[Topology]]
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """An arm that trains, as it was rehearsed: the graph with which each stage ends, and the run's task."""
+
+    goals: Sequence[Topology]
+    task: Task
+
+
+Arms = Mapping[str, Rehearsed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +65,34 @@ def trains_for(arm: Arm) -> bool:
     return method is None or method.of_network
 
 
-def check_budgets(plan: Plan, label: str, goals: Goals) -> None:
+def check_budgets(plan: Plan, label: str, arms: Arms) -> None:
     """Methods can be made and asked, and comparisons of equal budgets are such where that is known.
 
-    ``goals`` are the topologies of every trained arm's stages. Raises ConfigError in one line.
+    ``arms`` are those that train. Raises ConfigError in one line.
     """
     for arm in plan.arms:
         if arm.of and plan.trains(arm, label):
-            _check_calls(plan, arm, label, goals)
+            _check_calls(plan, arm, label, arms)
     for line in plan.compare:
         sides = [plan.point(side) for side in (line.first, line.second)]
         if not line.equal or not all(plan.trains(plan.arm(name), label) for name, _ in sides):
             continue
-        first, second = (planned(plan, label, goals, place) for place in sides)
+        first, second = (planned(plan, label, arms, place) for place in sides)
         for kind in line.equal:
             if said := _differ(kind, first, second):
                 raise ConfigError(f"compare: {line.first!r} and {line.second!r} of {label!r}: {said}")
 
 
-def planned(plan: Plan, label: str, goals: Goals, place: tuple[str, int]) -> Planned:
+def planned(plan: Plan, label: str, arms: Arms, place: tuple[str, int]) -> Planned:
     """The budgets of an arm and stage as the plan has them."""
     arm = plan.arm(place[0])
     if not arm.of:
-        return _trained(plan, label, goals, place)
-    network = _trained(plan, label, goals, plan.point(arm.of))
+        return _trained(plan, label, arms, place)
+    network = _trained(plan, label, arms, plan.point(arm.of))
     method = method_of(arm)
     if method is None:
         return network
-    bench = _bench(plan, arm, label, goals)
+    bench = _bench(plan, arm, label, arms)
     searches = _searches(method)
     known = network.parameters is not None or not method.of_network
     return Planned(
@@ -97,10 +108,10 @@ def _differ(kind: Budget, first: Planned, second: Planned) -> str:
     return "" if one is None or other is None else unequal(kind, one, other)
 
 
-def _trained(plan: Plan, label: str, goals: Goals, place: tuple[str, int]) -> Planned:
+def _trained(plan: Plan, label: str, arms: Arms, place: tuple[str, int]) -> Planned:
     """The budgets of a trained network."""
     name, stage = place
-    goal, config = goals[name][stage - 1], plan.config(plan.arm(name), label, plan.seeds[0])
+    goal, config = arms[name].goals[stage - 1], plan.config(plan.arm(name), label, plan.seeds[0])
     parameters = None
     if not any(one.growth.tied for one in _lineage(plan, label, place)):
         from neuromas.system.network import assign
@@ -108,7 +119,7 @@ def _trained(plan: Plan, label: str, goals: Goals, place: tuple[str, int]) -> Pl
         each = size_of(config.model).adapter
         rows = set(assign(goal, at_stage(config, stage - 1).network.share))
         parameters = None if each is None else each * len(rows)
-    return Planned(len(goal.nodes), parameters, _paid(plan, label, goals, place))
+    return Planned(len(goal.nodes), parameters, _paid(plan, label, arms, place))
 
 
 def _lineage(plan: Plan, label: str, place: tuple[str, int]) -> list[Config]:
@@ -118,14 +129,14 @@ def _lineage(plan: Plan, label: str, place: tuple[str, int]) -> list[Config]:
     return [*(_lineage(plan, label, plan.point(arm.start)) if arm.start else []), *here]
 
 
-def _paid(plan: Plan, label: str, goals: Goals, place: tuple[str, int]) -> int | None:
+def _paid(plan: Plan, label: str, arms: Arms, place: tuple[str, int]) -> int | None:
     """Calls of training until the end of a stage; None where a stage may end early or teaches new nodes."""
     arm = plan.arm(place[0])
-    before = _paid(plan, label, goals, plan.point(arm.start)) if arm.start else 0
+    before = _paid(plan, label, arms, plan.point(arm.start)) if arm.start else 0
     if before is None:
         return None
     config, paid = plan.config(arm, label, plan.seeds[0]), before
-    for index, goal in enumerate(goals[arm.name][: place[1]]):
+    for index, goal in enumerate(arms[arm.name].goals[: place[1]]):
         one, (_, steps) = at_stage(config, index), config.shapes[index]
         if one.growth.until or one.growth.patience or one.growth.init == "passthrough":
             return None
@@ -140,19 +151,20 @@ def _searches(method: Method) -> bool:
     return type(method).prepare is not Base.prepare
 
 
-def _bench(plan: Plan, arm: Arm, label: str, goals: Goals) -> Bench:
+def _bench(plan: Plan, arm: Arm, label: str, arms: Arms) -> Bench:
     """The bench on which an arm's method will answer, with an engine that recites."""
     from neuromas.engines.scripted import ScriptedEngine
     from neuromas.methods.base import Allowance, Bench
     from neuromas.system.network import Network, assign
-    from neuromas.tasks import make_task
 
     name, stage = plan.point(arm.of)
-    config = at_stage(plan.config(plan.arm(name), label, plan.seeds[0]), stage - 1)
-    goal, limits = goals[name][stage - 1], config.network
+    run = plan.config(plan.arm(name), label, plan.seeds[0])
+    config = at_stage(run, stage - 1)
+    goal, limits = arms[name].goals[stage - 1], config.network
     network = Network(goal, ScriptedEngine(lambda prompt, adapter: ""), assign(goal, limits.share))
     allowance = Allowance(0, limits.message_tokens, limits.answer_tokens)
-    task = make_task(config.task.name, config.task.options)
+    own = config.task != run.task
+    task = make_task(config.task.name, config.task.options) if own else arms[name].task
     return Bench(network, task, frozen=len(goal.nodes), parameters=0, allowance=allowance, seed=config.seed)
 
 
@@ -166,7 +178,7 @@ def _calls(arm: Arm, method: Method, bench: Bench) -> int:
         raise ConfigError(f"arm {arm.name!r}: method {arm.method!r}: {one_line(error)}") from error
 
 
-def _check_calls(plan: Plan, arm: Arm, label: str, goals: Goals) -> None:
+def _check_calls(plan: Plan, arm: Arm, label: str, arms: Arms) -> None:
     """The calls of a method are bounded. Raises ConfigError."""
     method = method_of(arm)
     if method is None or _searches(method):
@@ -174,7 +186,7 @@ def _check_calls(plan: Plan, arm: Arm, label: str, goals: Goals) -> None:
     from neuromas.methods.running import MOST_CALLS
 
     items = plan.config(plan.arm(plan.point(arm.of)[0]), label, plan.seeds[0]).evaluate.test
-    calls = _calls(arm, method, _bench(plan, arm, label, goals))
+    calls = _calls(arm, method, _bench(plan, arm, label, arms))
     if calls * items > MOST_CALLS:
         raise ConfigError(
             f"arm {arm.name!r}: {calls} calls for each of evaluate.test = {items} questions, "

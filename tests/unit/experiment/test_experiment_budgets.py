@@ -11,7 +11,7 @@ from neuromas.cli.options import read_pairs
 from neuromas.core.budgets import BUDGETS, UNITS, unequal
 from neuromas.core.errors import ConfigError, NeuromasError
 from neuromas.core.parts import METHODS
-from neuromas.experiment.budgets import Planned, planned
+from neuromas.experiment.budgets import Planned, Rehearsed, planned
 from neuromas.experiment.cells import inline, lay_out
 from neuromas.experiment.plan import make_plan
 from neuromas.experiment.schema import experiment_schema
@@ -21,6 +21,7 @@ from neuromas.report.experiment import comparison_table, experiment_blocks, expe
 from neuromas.report.results import results
 from neuromas.report.writers import as_csv
 from neuromas.storage import Run
+from neuromas.tasks import make_task
 
 # tiny: hidden 64, an adapter of rank 4 has 1792 parameters (see test_models)
 PLAN = {
@@ -167,12 +168,16 @@ def test_the_most_calls_are_still_allowed():
 # -- budgets of the plan
 
 
+def rehearsed(found, arm):
+    return Rehearsed(check_stages(found.config(arm, "max", 0), None), make_task("max", {}))
+
+
 def test_budgets_by_hand():
     """A step samples 2 x 4 episodes; a tiny adapter of rank 4 has 1792 parameters."""
     found = plan(
         **with_arm(of="grown", method="searching"),
     )
-    goals = {arm.name: check_stages(found.config(arm, "max", 0), None) for arm in found.arms if not arm.of}
+    goals = {arm.name: rehearsed(found, arm) for arm in found.arms if not arm.of}
     each = 1792
 
     def of(name, stage=1):
@@ -202,7 +207,7 @@ def test_what_depends_on_what_happens_is_not_known(change, what):
     base = {**PLAN["base"], **{key: {**PLAN["base"].get(key, {}), **value} for key, value in change.items()}}
     arms = [{"name": "a", "stages": [["2-1", 5]]}]
     found = plan(base=base, arms=arms)
-    goals = {"a": check_stages(found.config(found.arms[0], "max", 0), None)}
+    goals = {"a": rehearsed(found, found.arms[0])}
     assert getattr(planned(found, "max", goals, ("a", 1)), what) is None
 
 
