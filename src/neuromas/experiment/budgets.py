@@ -59,12 +59,6 @@ def method_of(arm: Arm) -> Method | None:
         raise ConfigError(f"arm {arm.name!r}: {error}") from None
 
 
-def trains_for(arm: Arm) -> bool:
-    """Whether what an arm answers with was trained: of a method of the frozen model nothing was."""
-    method = method_of(arm)
-    return method is None or method.of_network
-
-
 def check_budgets(plan: Plan, label: str, arms: Arms) -> None:
     """Methods can be made and asked, and comparisons of equal budgets are such where that is known.
 
@@ -75,6 +69,12 @@ def check_budgets(plan: Plan, label: str, arms: Arms) -> None:
             _check_calls(plan, arm, label, arms)
     for line in plan.compare:
         sides = [plan.point(side) for side in (line.first, line.second)]
+        for name, _ in sides:
+            if getattr(method_of(plan.arm(name)), "oracle", False):
+                raise ConfigError(
+                    f"compare: {name!r} is an oracle bound, gold answers decide what counts in it; "
+                    "nothing can be compared with that"
+                )
         if not line.equal or not all(plan.trains(plan.arm(name), label) for name, _ in sides):
             continue
         first, second = (planned(plan, label, arms, place) for place in sides)
@@ -93,12 +93,12 @@ def planned(plan: Plan, label: str, arms: Arms, place: tuple[str, int]) -> Plann
     if method is None:
         return network
     bench = _bench(plan, arm, label, arms)
-    searches = _searches(method)
-    known = network.parameters is not None or not method.of_network
+    parameters = method.parameters(replace(bench, parameters=int(network.parameters or 1)))
+    searches, charged = method.searches(), parameters > 0
     return Planned(
         None if searches else _calls(arm, method, bench),
-        method.parameters(replace(bench, parameters=int(network.parameters or 0))) if known else None,
-        None if searches else network.training if method.of_network else 0,
+        None if charged and network.parameters is None else parameters,
+        None if searches else network.training if charged else 0,
     )
 
 
@@ -144,13 +144,6 @@ def _paid(plan: Plan, label: str, arms: Arms, place: tuple[str, int]) -> int | N
     return paid
 
 
-def _searches(method: Method) -> bool:
-    """Whether a method settles on something before it is asked, which only then says what it takes."""
-    from neuromas.methods.base import Method as Base
-
-    return type(method).prepare is not Base.prepare
-
-
 def _bench(plan: Plan, arm: Arm, label: str, arms: Arms) -> Bench:
     """The bench on which an arm's method will answer, with an engine that recites."""
     from neuromas.engines.scripted import ScriptedEngine
@@ -181,7 +174,7 @@ def _calls(arm: Arm, method: Method, bench: Bench) -> int:
 def _check_calls(plan: Plan, arm: Arm, label: str, arms: Arms) -> None:
     """The calls of a method are bounded. Raises ConfigError."""
     method = method_of(arm)
-    if method is None or _searches(method):
+    if method is None or method.searches():
         return
     from neuromas.methods.running import MOST_CALLS
 

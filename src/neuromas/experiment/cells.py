@@ -16,7 +16,6 @@ import tomli_w
 from neuromas.config import Config, at_stage, identity, make_config
 from neuromas.core.errors import RunError
 from neuromas.experiment.arms import Arm
-from neuromas.experiment.budgets import trains_for
 from neuromas.experiment.levels import Level, levels
 from neuromas.experiment.plan import Plan
 from neuromas.experiment.size import UNKNOWN, Size, size_of
@@ -63,7 +62,7 @@ class Cell:
     ``folder`` holds what is beside the run: configuration and log. ``stage`` is that of the network asked.
     ``start`` is the network the run begins with; ``config.growth.parent`` is then that network's run until
     its folder is known. ``levels`` are those of the arm's stages, ``size`` what one adapter and the backbone
-    have of parameters. ``trained`` is False for a method of the frozen model, for which no training paid.
+    have of parameters.
     """
 
     arm: Arm
@@ -76,7 +75,6 @@ class Cell:
     levels: tuple[Level, ...]
     start: Start | None = None
     size: Size = UNKNOWN
-    trained: bool = True
 
     @property
     def name(self) -> str:
@@ -185,7 +183,6 @@ class Cell:
                 "run": str(self.run),
                 "evaluation": self.evaluation(stage),
                 "trained": self.stage if self.arm.of else stage,  # stage of the run that paid for it
-                "frozen": not self.trained,
                 "of": self.source.last,
                 "episodes": list(_episodes(self.config)),
                 "start": self.start.row() if self.start else None,
@@ -252,8 +249,7 @@ def lay_out(plan: Plan, out: Path) -> list[Cell]:
                 model = (config.model.backbone, config.model.targets, config.model.ranks, config.model.rank)
                 if model not in sizes:
                     sizes[model] = size_of(config.model)
-                size, paid = sizes[model], trains_for(arm)
-                cells.append(Cell(arm, label, seed, folder, config, trained, stage, own, start, size, paid))
+                cells.append(Cell(arm, label, seed, folder, config, trained, stage, own, start, sizes[model]))
     for cell in cells:
         cell.check()
     return cells

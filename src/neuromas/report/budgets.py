@@ -36,7 +36,7 @@ def _cells(point: Row) -> tuple[str | Shown, ...]:
     )
     return (
         f"{point['arm']}:{point['stage']}",
-        said(point["method"], point["options"]),
+        said(point["method"], point["options"]) + (" (oracle bound)" if point.get("oracle") else ""),
         *(number(value) for value in (point["calls_a_question"], read, written)),
         *map(count, found),
     )

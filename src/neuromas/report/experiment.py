@@ -145,7 +145,7 @@ def _cells(point: Row, kept: bool, few: bool, sized: bool) -> tuple[Cell, ...]:
             last = ", ".join(percent(one["accuracy"]).removesuffix(" %") for one in point["seeds"])
     return (
         f"{point['arm']}:{point['stage']}",
-        point["method"] if point.get("frozen") else marked(point["shape"], mark),
+        marked(point["method"] if point.get("frozen") else point["shape"], mark),
         point["nodes"],
         *(count(each) for each in (*counts, *(_size(point) if sized else ()))),
         number(point["calls_a_question"]),

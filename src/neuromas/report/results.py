@@ -33,8 +33,7 @@ def results(rows: Sequence[Row], compare: Sequence[Row]) -> dict[str, Any]:
     ``trained`` of how many ``of`` paid for it. It may say more: ``level`` (stages of one level are tested on
     the same questions) with its ``depth``, the ``system`` of a figure, what is ``asked`` otherwise, the
     network the run has its ``start`` from, parameters of the backbone (``weights``) and of an ``adapter``,
-    the ``method`` that answers with its ``options``, whether that is one of the ``frozen`` model, for which
-    no training paid, and how many ``episodes`` a step of each stage samples.
+    the ``method`` that answers with its ``options``, and how many ``episodes`` a step of each stage samples.
     ``compare`` names task, two (arm, stage), why, and what is to be ``equal`` (see ``budgets.held``). A point
     has its ``seeds``, each with the ``scores`` of the questions in the order of ``items`` (None where there
     is no score). Rows whose evaluation is not there are left out. Raises RunError with one line where one is
@@ -88,8 +87,9 @@ def _seed(run: Run, row: Row, asked: dict[str, str]) -> dict[str, Any]:
         run, row["evaluation"], ("accuracy", "items", "failed", "nodes", "calls")
     )
     ask(asked, items, str(run.path))
-    frozen = row.get("frozen", False)
-    mark, spent = "" if frozen else prompt_mark(run), _paid(run, row)
+    frozen = summary.get("parameters") == 0  # it answers without any trained one, so no training paid for it
+    mark = summary.get("prompts", "") if frozen else prompt_mark(run)
+    spent = dict.fromkeys((*_BUDGET, "rollouts"), 0) if frozen else _paid(run, row)
     rollouts = spent.pop("rollouts")
     read, written = summary.get("prompt_tokens"), summary.get("new_tokens")
     return {
@@ -106,6 +106,8 @@ def _seed(run: Run, row: Row, asked: dict[str, str]) -> dict[str, Any]:
         "flops": _flops(row, spent["prompt_tokens"] + spent["new_tokens"]),
         "rollouts": rollouts,
         "search": _search(run, row, summary),
+        "frozen": frozen,
+        "oracle": bool(summary.get("oracle")),
         "spent": spent,
         **({"prompts": mark} if mark else {}),
         "by id": {item["id"]: _short(item["score"]) for item in items},
@@ -159,13 +161,11 @@ def _flops(row: Row, tokens: float) -> float | None:
 
 
 def _paid(run: Run, row: Row) -> dict[str, Any]:
-    """What a run's stage cost with all that the network it started with had cost; nothing of a frozen model.
+    """What a run's stage cost with all that the network it started with had cost.
 
     A run that starts with the best state of a stage notes what had been paid until that state; the rest of
     the stage was paid, too.
     """
-    if row.get("frozen"):
-        return dict.fromkeys((*_BUDGET, "rollouts"), 0)
     spent = _spent(run, row["trained"], row["of"])
     start = row.get("start")
     if start is None:
@@ -248,7 +248,8 @@ def _answers(row: Row, seeds: Sequence[Row]) -> dict[str, Any]:
     return {
         "method": row["method"],
         "options": dict(row["options"]),
-        "frozen": row["frozen"],
+        "frozen": bool(seeds) and all(seed["frozen"] for seed in seeds),
+        **({"oracle": True} if any(seed["oracle"] for seed in seeds) else {}),
         "tokens_a_question": [read, written],
         "flops_a_question": _known([seed["flops_a_question"] for seed in seeds]),
         "rollouts": _known([seed["rollouts"] for seed in seeds]),

@@ -82,9 +82,15 @@ class Searching(Odd):
         raise AssertionError("not before it runs")
 
 
+class Oracle(Odd):
+    """Looks at the gold answers."""
+
+    oracle = True
+
+
 @pytest.fixture(autouse=True)
 def own(monkeypatch):
-    for name, part in (("odd", Odd), ("searching", Searching)):
+    for name, part in (("odd", Odd), ("searching", Searching), ("oracle", Oracle)):
         monkeypatch.setitem(METHODS.own, name, part)
 
 
@@ -101,12 +107,12 @@ def test_a_cell_of_a_method_is_an_ordinary_evaluation(tmp_path):
     assert sc.command()[6:10] == ["--method", "self-consistency", "--with", "votes=3"]
     assert (direct.needs, sc.needs) == ("max/blank/seed-1", "max/grown/seed-1")
     (row,) = direct.rows()
-    assert {key: row[key] for key in ("method", "options", "frozen", "asked", "episodes")} == {
-        **{"method": "direct", "options": {}, "frozen": True},
+    assert {key: row[key] for key in ("method", "options", "asked", "episodes")} == {
+        **{"method": "direct", "options": {}},
         **{"asked": "method direct", "episodes": [8]},
     }
     (row,) = sc.rows()
-    assert (row["frozen"], row["asked"]) == (False, "method self-consistency votes=3")
+    assert row["asked"] == "method self-consistency votes=3"
     (row,) = cells["max/votes/seed-1"].rows()
     assert (row["method"], row["options"]) == ("self-consistency", {"votes": 4, "temperature": 0.7})
     assert [row["method"] for row in cells["max/grown/seed-1"].rows()] == ["network"] * 2
@@ -163,6 +169,13 @@ def test_a_method_is_checked_before_anything_runs(arm, says):
 
 def test_the_most_calls_are_still_allowed():
     plan(**with_arm(of="grown", method="odd", options={"many": 2500}))
+
+
+def test_an_oracle_is_in_no_comparison():
+    arm = with_arm(of="grown", method="oracle")
+    plan(**arm)
+    with pytest.raises(ConfigError, match="compare: 'new' is an oracle bound, gold answers decide"):
+        plan(**arm, **comparing("grown", "new", []))
 
 
 # -- budgets of the plan
@@ -259,7 +272,7 @@ def test_ten_percent_of_the_larger_one():
 # -- budgets as measured
 
 
-def stored(path, seed, summary, trained=True):
+def stored(path, seed, summary):
     """A run of one stage that took two steps of 8 episodes, and its row; a method's if it has a name."""
     run = Run.create(path, {"growth": {"parent": ""}}, {})
     run.write("status.json", {"finished": True})
@@ -279,7 +292,7 @@ def stored(path, seed, summary, trained=True):
             "weights": 1000,
             "adapter": 7,
         },
-        **{"method": "network", "options": {}, "frozen": not trained, "episodes": [8]},
+        **{"method": "network", "options": {}, "episodes": [8]},
     }
 
 
@@ -294,10 +307,10 @@ def found(tmp_path):
     for seed in (0, 1, 2):
         rows.append(stored(tmp_path / "net" / str(seed), seed, {}))
         more = {"parameters": 0, "search": search(calls=40 + 3 * seed)}
-        rows.append(stored(tmp_path / "found" / str(seed), seed, more, trained=False))
+        rows.append(stored(tmp_path / "found" / str(seed), seed, more))
         rows[-1] |= {"method": "swarm", "options": {"agents": 3}, "asked": "method swarm"}
         more = {"parameters": 0, "calls": 2.5, "prompt_tokens": 70.0}
-        rows.append(stored(tmp_path / "cheap" / str(seed), seed, more, trained=False))
+        rows.append(stored(tmp_path / "cheap" / str(seed), seed, more))
         rows[-1] |= {"method": "direct", "asked": "method direct"}
 
     def line(first, second, *equal):
