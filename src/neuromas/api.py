@@ -9,13 +9,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from neuromas.config import Config, identity, make_config
 from neuromas.core.errors import ConfigError, RunError, shown, unknown
 from neuromas.core.task import SPLITS, Problem, Split, Task
+from neuromas.experiment.size import priced
 from neuromas.models.process import prepare
 from neuromas.operations import check_messages
 from neuromas.report.pages.run import run_report
@@ -29,6 +31,9 @@ prepare()
 from neuromas.core.episode import Episode  # noqa: E402
 from neuromas.evaluation.evaluate import Evaluation, evaluate  # noqa: E402
 from neuromas.growth.stages import settle  # noqa: E402
+from neuromas.methods.base import Method  # noqa: E402
+from neuromas.methods.bench import bench  # noqa: E402
+from neuromas.methods.running import evaluate_method, make_method  # noqa: E402
 from neuromas.system.assemble import (  # noqa: E402  (torch after the process settings)
     Assembly,
     check_task,
@@ -97,18 +102,33 @@ class Trained:
         return replace(episode, score=None)  # there is no gold answer
 
     def evaluate(
-        self, split: str = "test", items: int = 200, messages: str = "none", task: Task | None = None
+        self,
+        split: str = "test",
+        items: int = 200,
+        messages: str = "none",
+        task: Task | None = None,
+        *,
+        method: str | Method | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Evaluation:
         """Greedy evaluation; ``messages`` is ``none``, ``blank`` or ``shuffle``.
 
-        ``task`` takes the place of the task it was trained on, whose data or code may not be at hand. Raises
-        ConfigError for an unknown split or control, TaskError without data.
+        ``task`` takes the place of the task it was trained on, whose data or code may not be at hand.
+        With ``method``, a name (see ``neuromas methods``) with its ``options`` or an object of your own, that
+        answers in the network's place, many with the frozen model beneath it. Raises ConfigError for an
+        unknown split, control, method or option, TaskError without data.
         """
         wanted = check_split(split)
         check_messages(messages)
         on = self.task if task is None else configured_task(self.assembly.config, task)
-        check_task(self.topology, on)
-        return evaluate(self.network, on, wanted, items, intervention=messages)
+        asked, model = _method(method, options, messages), self.assembly.config.model
+        if asked is None or asked.of_network:
+            check_task(self.topology, on)
+        if asked is None:
+            return priced(evaluate(self.network, on, wanted, items, intervention=messages), model)
+        name = method if isinstance(method, str) else type(asked).__name__
+        with bench(self.assembly, on) as where:
+            return priced(evaluate_method(name, asked, where, wanted, items), model)
 
     def report(self) -> str:
         """Before and after, message controls and examples, as text. Raises RunError if it is not finished."""
@@ -197,6 +217,21 @@ def load(
     if trust:
         trust_run(Path(path))
     return Trained(Path(path), load_bundle(Path(path), device, model=backbone, task=task))
+
+
+def _method(method: str | Method | None, options: Mapping[str, Any] | None, messages: str) -> Method | None:
+    """What is to answer, None for the network. Raises ConfigError for what does not go together."""
+    if options and not isinstance(method, str):
+        raise ConfigError("options are those of a method that is named; an object has its own")
+    if method is None:
+        return None
+    if messages != "none":
+        raise ConfigError(f"method and messages = {shown(messages)} do not go together")
+    if isinstance(method, str):
+        return make_method(method, options)
+    if not isinstance(method, Method):
+        raise ConfigError(f"{shown(type(method).__name__)} is no Method (see neuromas.methods.base)")
+    return method
 
 
 def check_split(split: str) -> Split:

@@ -5,6 +5,7 @@
 >>> groups = neuromas.rollout(trained, trained.problems("test", 4), samples=8)
 >>> larger = neuromas.grow(trained, "2-2-1", steps=20, directory="runs/larger")
 >>> print(neuromas.compare(trained, larger))
+>>> neuromas.evaluate(trained, method="self-consistency", options={"votes": 5})
 >>> neuromas.draw("2-2-1")
 """
 
@@ -25,6 +26,7 @@ from neuromas.topology.graph import Topology
 if TYPE_CHECKING:
     from neuromas.api import Trained
     from neuromas.evaluation.evaluate import Evaluation
+    from neuromas.methods.base import Method
     from neuromas.tasks import ValidationReport
 
 
@@ -54,13 +56,21 @@ def rollout(
 
 
 def evaluate(
-    trained: Trained, split: str = "test", items: int = 200, *, messages: str = "none"
+    trained: Trained,
+    split: str = "test",
+    items: int = 200,
+    *,
+    messages: str = "none",
+    method: str | Method | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Greedy answers to the first ``items`` problems of a split, with their mean and its 95 % interval.
 
-    As ``Trained.evaluate``. Raises ConfigError for an unknown split or control, TaskError without data.
+    ``method`` answers in the network's place: a name with its ``options``, or an object. As
+    ``Trained.evaluate``. Raises ConfigError for an unknown split, control, method or option, TaskError
+    without data.
     """
-    return trained.evaluate(split, items, messages)
+    return trained.evaluate(split, items, messages, method=method, options=options)
 
 
 def validate(

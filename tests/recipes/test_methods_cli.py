@@ -66,6 +66,8 @@ def test_an_own_method_through_the_command(module, cli, tmp_path):
     assert status == 0, err
     assert "kept as 'test-3-own_method-Twice-rounds=3'" in out
     assert "calls a question  3.0" in out
+    assert "\nmethod            own_method:Twice rounds=3, 0 trained parameters\n" in f"\n{out}"
+    assert "FLOPs a question  " in out
     for method in METHODS.builtin:
         assert cli(*call, "--method", method)[0] == 0
     shown = cli("compare", "run:test-3-network", "run:test-3-direct")

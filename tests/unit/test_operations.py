@@ -11,6 +11,8 @@ import pytest
 import neuromas
 from neuromas.core.errors import ConfigError, NeuromasError
 from neuromas.evaluation.evaluate import Evaluation
+from neuromas.methods.direct import Direct
+from neuromas.models.dims import read_dims
 
 SMALL = [
     "model.backbone=tiny",
@@ -68,6 +70,26 @@ def test_evaluate_validate_and_compare(trained):
     assert found.data["items"] == 4
 
 
+class Shout(Direct):
+    """An object of one's own."""
+
+
+def test_a_method_by_name_or_as_an_object_answers_in_the_networks_place(trained):
+    network = trained.evaluate("test", 4)
+    same = neuromas.evaluate(trained, items=4, method="network")
+    assert same.items == network.items
+    assert {**network.summary, **same.summary} == same.summary, "and says more"
+    votes = neuromas.evaluate(trained, items=4, method="self-consistency", options={"votes": 3})
+    assert (votes.summary["calls"], votes.summary["options"]["votes"]) == (9.0, 3)
+    own, direct = (neuromas.evaluate(trained, items=4, method=one) for one in (Shout(), "direct"))
+    assert own.items == direct.items
+    assert (own.summary["method"], own.summary["parameters"], own.summary["calls"]) == ("Shout", 0, 1.0)
+    tokens = own.summary["prompt_tokens"] + own.summary["new_tokens"]
+    weights = read_dims("tiny").body + read_dims("tiny").vocabulary * read_dims("tiny").hidden
+    assert own.summary["flops"] == 2 * weights * tokens
+    assert trained.evaluate("test", 4).items == network.items, "the frozen model's adapter is gone again"
+
+
 def test_grow_prune_and_draw(trained, tmp_path):
     larger = neuromas.grow(trained, "3-1", 1, directory=tmp_path / "larger")
     assert str(larger.topology) == "3-1"
@@ -85,6 +107,12 @@ def test_grow_prune_and_draw(trained, tmp_path):
         (lambda t: neuromas.rollout(t, [], samples=0), "samples = 0 must be at least 1"),
         (lambda t: neuromas.rollout(t, [], messages="blnak"), "unknown messages 'blnak'"),
         (lambda t: t.evaluate("tset"), "did you mean 'test'"),
+        (lambda t: t.evaluate(method="direkt"), "did you mean 'direct'"),
+        (lambda t: t.evaluate(method="direct", options={"votes": 3}), "unknown option of method 'direct'"),
+        (lambda t: t.evaluate(method="direct", messages="blank"), "method and messages = 'blank' do not go"),
+        (lambda t: t.evaluate(method=Shout(), options={"votes": 3}), "options are those of a method"),
+        (lambda t: t.evaluate(options={"votes": 3}), "options are those of a method"),
+        (lambda t: t.evaluate(method=Shout), "is no Method"),
         (lambda t: t.problems("dev"), "unknown split 'dev'"),
         (lambda t: neuromas.prune(t, "x"), "either node or edge"),
         (neuromas.compare, "at least two"),

@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = _name(args, method)
     there(args.path)
     from neuromas.experiment.cells import stage_folder
+    from neuromas.experiment.size import priced
     from neuromas.report.tables import summary_lines
     from neuromas.system.assemble import check_task, first_view
     from neuromas.system.prompting import shown_examples
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         assembly = replace(assembly, network=first_view(assembly.network, assembly.config, examples))
     if not method or method.of_network:
         check_task(assembly.network.topology, task)
-    result = _result(args, assembly, task, method)
+    result = priced(_result(args, assembly, task, method), assembly.config.model)
     data = {"task": asked, "options": dict(options), **result.summary["data"]}
     summary = {**result.summary, "data": data, "checkpoint": bundle_folder(folder).name}
     if (Path(args.path) / "config.json").is_file():

@@ -132,7 +132,8 @@ def _report(plan: Plan, cells: Sequence[Cell], out: Path, form: str) -> str:
 
     rows = [row for cell in cells for row in cell.rows()]
     compare = [
-        {"task": task, "first": plan.point(one.first), "second": plan.point(one.second), "why": one.why}
+        {"task": task, "first": plan.point(one.first), "second": plan.point(one.second)}
+        | {"why": one.why, "equal": list(one.equal)}
         for task in plan.labels()
         for one in plan.compare
         if all(plan.trains(plan.arm(plan.point(side)[0]), task) for side in (one.first, one.second))

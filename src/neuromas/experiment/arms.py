@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from neuromas.config import Section
+from neuromas.core.budgets import Budget
 from neuromas.core.choices import Messages, Told
 
 WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 SECTIONS = ("model", "engine", "network", "task", "train", "growth", "lift", "alarms", "evaluate", "run")
 FORMS = ("pair", "table")  # of a stage
+_WAYS = (("method", "options"), ("votes", "temperature"), ("messages", "positions"))  # an arm has one of them
 Name = Annotated[str, Field(pattern=WORD)]
 Pair = Annotated[tuple[str, int], Field(strict=False)]
 Stage = Annotated[
@@ -30,9 +32,9 @@ class Arm(Section):
     """One way to a network: one to train, as the base and its sections say, or one asked in another way.
 
     With ``stages`` it is trained through them, with ``start`` from the network a stage of another arm ended
-    with. With ``of``, nothing is trained: another arm's network answers the test questions once more, by
-    the majority of ``votes`` passes sampled at ``temperature``, or greedily with altered ``messages`` or told
-    ``positions``.
+    with. With ``of``, nothing is trained: the test questions are answered once more by a ``method`` with its
+    ``options``, by the majority of ``votes`` passes of another arm's network sampled at ``temperature``, or
+    greedily by that with altered ``messages`` or told ``positions``.
     """
 
     name: Name = Field(description="in folders, tables and comparisons")
@@ -52,6 +54,10 @@ class Arm(Section):
         "is counted",
     )
     of: str = Field("", description="ARM or ARM:STAGE whose network is asked again, instead of training one")
+    method: str = Field("", description="what answers instead, with `of`; see `neuromas methods`")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="those of the method, see `neuromas methods NAME`"
+    )
     votes: int = Field(1, ge=1, le=1000, description="passes that vote, with `of`")
     temperature: float = Field(0.7, gt=0, le=10, description="at which these passes are sampled")
     messages: Messages = Field("none", description="what readers are shown of messages, with `of`")
@@ -78,6 +84,13 @@ class Arm(Section):
         return bool(self.of) and "votes" in self.model_fields_set
 
     @property
+    def answers(self) -> tuple[str, dict[str, Any]]:
+        """Name and options of the method that answers."""
+        if self.voting:
+            return "self-consistency", {"votes": self.votes, "temperature": self.temperature}
+        return (self.method, self.options) if self.method else ("network", {})
+
+    @property
     def line(self) -> str:
         """What it belongs to in figures."""
         return self.system or self.name
@@ -95,12 +108,12 @@ class Arm(Section):
         ):
             if key in getattr(self, section):
                 raise ValueError(f"arm {self.name!r}: {section}.{key} has no effect: {why}")
-        ways = {"votes", "temperature", "messages", "positions"} & self.model_fields_set
+        ways = {"method", "options", "votes", "temperature", "messages", "positions"} & self.model_fields_set
         if self.of:
             self._asked(ways)
         elif ways:
-            both = "votes and temperature" if ways & {"votes", "temperature"} else "messages and positions"
-            raise ValueError(f"arm {self.name!r}: {both} are for arms made of another one")
+            both = next(pair for pair in _WAYS if ways & set(pair))
+            raise ValueError(f"arm {self.name!r}: {' and '.join(both)} are for arms made of another one")
         return self
 
     def _asked(self, ways: set[str]) -> None:
@@ -108,13 +121,15 @@ class Arm(Section):
         who = f"arm {self.name!r} is made of {self.of!r}"
         if given := set(SECTIONS) & self.model_fields_set:
             raise ValueError(f"{who}: section {sorted(given)[0]!r} has no effect")
-        if altered := ways & {"messages", "positions"}:
-            if sampled := ways & {"votes", "temperature"}:
-                raise ValueError(f"{who}: {sorted(sampled)[0]} and {sorted(altered)[0]} do not go together")
-            if (self.messages, self.positions) == ("none", "own"):
-                raise ValueError(f"{who}, and answers as that does")
-        elif "votes" not in ways:
-            raise ValueError(f"{who}: say how many votes, or which messages or positions")
+        several = [next(key for key in pair if key in ways) for pair in _WAYS if ways & set(pair)]
+        if len(several) > 1:
+            raise ValueError(f"{who}: {several[0]} and {several[1]} do not go together")
+        if ways & {"method", "options"} and not self.method:
+            raise ValueError(f"{who}: say by which method (see neuromas methods)")
+        if not ways or ways == {"temperature"}:
+            raise ValueError(f"{who}: say how many votes, or which messages or positions, or by which method")
+        if ways & {"messages", "positions"} and (self.messages, self.positions) == ("none", "own"):
+            raise ValueError(f"{who}, and answers as that does")
 
 
 class TaskPlan(Section):
@@ -137,9 +152,19 @@ class TaskPlan(Section):
         return self.label or self.name.replace("/", "-")
 
 
+def _listed(given: Any) -> Any:
+    """One name as a list of one."""
+    return (given,) if isinstance(given, str) else given
+
+
 class Compare(Section):
     """Two networks as ``ARM`` or ``ARM:STAGE``; the difference is second minus first."""
 
     first: str = Field(description="ARM, or ARM:STAGE for the network with which a stage ended")
     second: str = Field(description="the same")
     why: str = Field("", description="printed beside the result")
+    equal: Annotated[tuple[Budget, ...], BeforeValidator(_listed), Field(strict=False)] = Field(
+        (),
+        description="budgets the two have in common, one or a list: `calls`, `tokens` and `flops` of a "
+        "question, trained `parameters`, calls of `training` and search; refused if they differ by over 10 %",
+    )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +13,7 @@ from typing import Any
 
 import tomli_w
 
-from neuromas.config import Config, identity, make_config
+from neuromas.config import Config, at_stage, identity, make_config
 from neuromas.core.errors import RunError
 from neuromas.experiment.arms import Arm
 from neuromas.experiment.levels import Level, levels
@@ -24,13 +27,17 @@ PROGRAM = "neuromas.cli.cell"
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The network a run begins with: that with which a ``stage`` of ``run`` ended, one of ``of`` stages."""
+    """The network a run begins with: that with which a ``stage`` of ``run`` ended, one of ``of`` stages.
+
+    ``episodes`` are those that a step of each of its stages samples.
+    """
 
     name: str
     run: Path
     stage: int
     of: int
     start: Start | None
+    episodes: tuple[int, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -43,6 +50,7 @@ class Start:
             "run": str(self.run),
             "trained": self.stage,
             "of": self.of,
+            "episodes": list(self.episodes),
             "start": self.start.row() if self.start else None,
         }
 
@@ -102,7 +110,9 @@ class Cell:
         if not self.arm.of:
             return LAST if stage == self.arm.last else f"stage-{stage}"
         way = f"vote-{self.arm.votes}-at-{self.arm.temperature}"
-        if not self.arm.voting:
+        if self.arm.method:
+            way = _label(self.arm)
+        elif not self.arm.voting:
             way = f"asked-{self.arm.messages}-{self.arm.positions}"
         return f"{way}-stage-{self.stage}-of-{self.config.evaluate.test}"
 
@@ -112,7 +122,10 @@ class Cell:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.arm.of:
             how = ["--messages", self.arm.messages, "--positions", self.arm.positions]
-            if self.arm.voting:
+            if self.arm.method:
+                given = [f"{key}={inline(value)}" for key, value in self.arm.options.items()]
+                how = ["--method", self.arm.method, *(["--with", *given] if given else [])]
+            elif self.arm.voting:
                 how = ["--votes", str(self.arm.votes), "--temperature", str(self.arm.temperature)]
             which = ["--stage", str(self.stage), "--items", str(self.config.evaluate.test)]
             return [*program, "evaluate", str(self.run), *how, *which, "--name", self.evaluation(1)]
@@ -152,6 +165,7 @@ class Cell:
         """One row for every stage: where its test evaluation is, as plain data for the report."""
         trained = self.config.shapes
         shapes = trained[self.stage - 1 : self.stage] if self.arm.of else trained
+        method, options = self.arm.answers
         for stage, ((shape, _), level) in enumerate(zip(shapes, self.levels, strict=True), start=1):
             yield {
                 "task": self.task,
@@ -164,10 +178,13 @@ class Cell:
                 "shape": shape,
                 "votes": self.arm.votes if self.arm.voting else None,
                 "asked": "" if self.arm.voting or not self.arm.of else _way(self.arm),
+                "method": method,
+                "options": options,
                 "run": str(self.run),
                 "evaluation": self.evaluation(stage),
                 "trained": self.stage if self.arm.of else stage,  # stage of the run that paid for it
                 "of": self.source.last,
+                "episodes": list(_episodes(self.config)),
                 "start": self.start.row() if self.start else None,
                 "weights": self.size.weights,
                 "adapter": self.size.adapter,
@@ -175,9 +192,28 @@ class Cell:
 
 
 def _way(arm: Arm) -> str:
-    """How an arm made of another asks: ``messages blank``."""
+    """How an arm made of another asks: ``messages blank``, ``method direct``."""
+    if arm.method:
+        return " ".join(
+            ["method", arm.method, *(f"{key}={inline(value)}" for key, value in arm.options.items())]
+        )
     said = {"messages": arm.messages, "positions": arm.positions}
     return ", ".join(f"{key} {value}" for key, value in said.items() if value not in ("none", "own"))
+
+
+def _label(arm: Arm) -> str:
+    """The method as part of a file's name; options, and names that are no file's, stand as a digest."""
+    plain = re.sub(r"[^\w.-]+", "-", arm.method)[:60]
+    if plain == arm.method and not arm.options:
+        return f"method-{plain}"
+    what = json.dumps([arm.method, arm.options], sort_keys=True)
+    return f"method-{plain}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
+
+
+def _episodes(config: Config) -> tuple[int, ...]:
+    """How many episodes a step of each stage samples."""
+    batches = (at_stage(config, index).train for index in range(len(config.shapes)))
+    return tuple(one.problems * one.samples for one in batches)
 
 
 def _parent(run: Path) -> str:
@@ -227,7 +263,9 @@ def _start(plan: Plan, arm: Arm, folder: Path, seed: int) -> Start | None:
     trained, stage = source
     name = f"{folder.name}/{trained.name}/seed-{seed}"
     run = folder / trained.name / f"seed-{seed}"
-    return Start(name, run, stage, trained.last, _start(plan, trained, folder, seed))
+    config = plan.config(trained, folder.name, seed)
+    before = _start(plan, trained, folder, seed)
+    return Start(name, run, stage, trained.last, before, _episodes(config))
 
 
 def stage_folder(path: Path, stage: int) -> Path:
@@ -253,6 +291,15 @@ def stage_folder(path: Path, stage: int) -> Path:
     if not (folder / MANIFEST).is_file():
         raise RunError(f"{folder} is no longer there; train with a larger run.keep to vote with it")
     return folder
+
+
+def inline(value: Any) -> str:
+    """A value of TOML on one line, as it may stand after ``key=``."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{inline(key)} = {inline(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(inline, value)) + "]"
+    return tomli_w.dumps({"x": value}).partition(" = ")[2].rstrip("\n")
 
 
 def as_toml(data: dict[str, Any]) -> str:

@@ -17,7 +17,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from neuromas.config import MOST_PASSES, Config, Section, check_plain, make_config, read_toml
 from neuromas.core.errors import ConfigError, NeuromasError, TopologyError, cut, shown, unknown
+from neuromas.core.task import Task
 from neuromas.experiment.arms import FORMS, SECTIONS, WORD, Arm, Compare, Name, TaskPlan
+from neuromas.experiment.budgets import Rehearsed, check_budgets
 from neuromas.experiment.levels import levels
 from neuromas.growth.stages import check_stages, settle
 from neuromas.learning.credit import make_estimator
@@ -232,13 +234,15 @@ def _rehearse_all(plan: Plan, label: str) -> None:
     """All arms of a task, those that others start with before them; then what is compared."""
     asked: dict[str, _Asked] = {}
     goals: dict[str, list[Topology]] = {}
+    trained: dict[str, Rehearsed] = {}
     waiting = [arm for arm in plan.arms if not arm.of and plan.trains(arm, label)]
     while waiting:
         arm = next(one for one in waiting if not one.start or plan.point(one.start)[0] in goals)
         waiting.remove(arm)
         source = plan.source(arm)
         parent = goals[source[0].name][source[1] - 1] if source else None
-        asked[arm.name], goals[arm.name] = _rehearse(plan, arm, label, parent)
+        task, asked[arm.name], goals[arm.name] = _rehearse(plan, arm, label, parent)
+        trained[arm.name] = Rehearsed(goals[arm.name], task)
     _same_questions(asked, label)
     found = levels(plan, label)
     for line in plan.compare:
@@ -248,6 +252,7 @@ def _rehearse_all(plan: Plan, label: str) -> None:
                 f"compare: {line.first!r} is tested on {found[first].name!r} and {line.second!r} on "
                 f"{found[second].name!r} of {label!r}"
             )
+    check_budgets(plan, label, trained)
 
 
 def _check_votes(plan: Plan, arm: Arm, label: str) -> None:
@@ -262,10 +267,12 @@ def _check_votes(plan: Plan, arm: Arm, label: str) -> None:
         )
 
 
-def _rehearse(plan: Plan, arm: Arm, label: str, parent: Topology | None) -> tuple[_Asked, list[Topology]]:
+def _rehearse(
+    plan: Plan, arm: Arm, label: str, parent: Topology | None
+) -> tuple[Task, _Asked, list[Topology]]:
     """The arm's configuration, task, estimator, stages and prompts; first test question and answer.
 
-    None where the arm has the task that all have: nothing needs to be drawn.
+    None of those where the arm has the task that all have: nothing needs to be drawn.
     """
     config = plan.config(arm, label, plan.seeds[0])
     task = make_task(config.task.name, config.task.options)
@@ -276,9 +283,9 @@ def _rehearse(plan: Plan, arm: Arm, label: str, parent: Topology | None) -> tupl
     except NeuromasError as error:
         raise type(error)(f"arm {arm.name!r}: {error}") from None
     if not any(one.task for one in plan.arms):
-        return None, goals
+        return task, None, goals
     first = task.problem("test", 0)
-    return (first.question, first.answer), goals
+    return task, (first.question, first.answer), goals
 
 
 def _same_questions(asked: Mapping[str, _Asked], label: str) -> None:

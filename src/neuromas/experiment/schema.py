@@ -18,5 +18,8 @@ def experiment_schema() -> dict[str, Any]:
     pair = arm["stages"]["items"]["oneOf"][0]
     arm["stages"]["items"] = {"anyOf": [pair, {"$ref": "#/$defs/StageConfig"}]}
     arm |= {name: sections[name] for name in sections if name in arm}
+    equal = plan["$defs"]["Compare"]["properties"]["equal"]
+    names = equal.pop("items")
+    equal["anyOf"] = [names, {"type": equal.pop("type"), "items": names}]
     plan["$defs"] |= run["$defs"]
     return {"$schema": DRAFT, **plan, "title": "A NeuroMAS experiment"}

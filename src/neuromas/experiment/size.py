@@ -1,12 +1,18 @@
-"""What the runs of an experiment have of parameters, for what they cost."""
+"""What runs have of parameters, for what they and their answers cost."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from neuromas.config.sections import ModelConfig
 from neuromas.core.errors import ModelError
 from neuromas.models.dims import read_dims
+
+if TYPE_CHECKING:
+    from neuromas.evaluation.evaluate import Evaluation
+
+_FORWARD = 2.0  # operations for each weight that multiplies a token, see ``system.cost``
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +38,11 @@ def size_of(model: ModelConfig) -> Size:
         return UNKNOWN
     rank = sum(model.ranks) / len(model.ranks) if model.ranks else model.rank
     return Size(dims.body + dims.vocabulary * dims.hidden, each * rank)
+
+
+def priced(found: Evaluation, model: ModelConfig) -> Evaluation:
+    """An evaluation whose summary has the ``flops`` of a question: 2 for each weight and token, or None."""
+    weights, summary = size_of(model).weights, found.summary
+    tokens = summary["prompt_tokens"] + summary["new_tokens"]
+    flops = None if weights is None else _FORWARD * weights * tokens
+    return replace(found, summary={**summary, "flops": flops})

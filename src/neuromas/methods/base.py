@@ -93,3 +93,7 @@ class Method(ABC):
     def about(self, bench: Bench) -> dict[str, Any]:
         """What the summary of an evaluation says of it beside name, parameters and options."""
         return {"nodes": self.calls(bench)}
+
+    def searches(self) -> bool:
+        """Whether ``prepare`` may settle on something, so that its calls are not known before."""
+        return type(self).prepare is not Method.prepare

@@ -15,7 +15,7 @@ from neuromas.evaluation.evaluate import Evaluation, evaluation
 from neuromas.evaluation.heldout import first_problems
 from neuromas.methods.base import Bench, Method, Search
 
-_MOST_CALLS = 1_000_000  # of one evaluation
+MOST_CALLS = 1_000_000  # of one evaluation
 
 
 def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
@@ -51,9 +51,9 @@ def evaluate_method(name: str, method: Method, bench: Bench, split: Split, count
     most, allowed = method.calls(bench), bench.allowance.calls
     if allowed and most > allowed:
         raise ConfigError(f"method {name!r} takes {most} calls a question, at most {allowed} are allowed")
-    if most * count > _MOST_CALLS:
+    if most * count > MOST_CALLS:
         raise ConfigError(
-            f"method {name!r} takes {most} calls for each of {count} items, at most {_MOST_CALLS} in all"
+            f"method {name!r} takes {most} calls for each of {count} items, at most {MOST_CALLS} in all"
         )
     problems = first_problems(bench.task, split, count)
     groups = method.answer(bench, problems)

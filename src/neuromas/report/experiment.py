@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neuromas.report.blocks import Block, Cell, Shown, Table, Text, difference, number, percent, points, share
+from neuromas.report.blocks import Block, Cell, Table, Text, difference, number, percent, points, share
+from neuromas.report.budgets import EQUAL, NOTE, budget_table, count
 from neuromas.report.reading import marked
 from neuromas.report.terminal import visible
 from neuromas.report.writers import as_text
@@ -44,7 +45,10 @@ def experiment_blocks(found: Row) -> list[Block]:
         for level in dict.fromkeys(point.get("level", "") for point in mine):
             points = [point for point in mine if point.get("level", "") == level]
             rows = tuple(_cells(point, kept, few, sized) for point in points)
-            blocks.append(Table(head, rows, f"{task}, {level}" if level else task))
+            title = f"{task}, {level}" if level else task
+            blocks.append(Table(head, rows, title))
+            if all("method" in point for point in points):
+                blocks.append(budget_table(points, f"{title}: budgets"))
         compared = [one for one in found["comparisons"] if one["task"] == task and one not in waiting]
         blocks += [Text(tuple(comparison_lines(one, kept))) for one in compared]
         if compared and kept:
@@ -64,11 +68,21 @@ def _not_run(found: Row, waiting: Sequence[Row]) -> list[str]:
 
 def comparison_table(compared: Sequence[Row], title: str = "comparisons") -> Table:
     """What ``comparison_lines`` says, a comparison a row; left out of plain text."""
+    claimed = any(one.get("equal") for one in compared)
     columns = (
         *("first", "second", "seeds", "questions", "all trainings", "p", "p Holm"),
         *("these networks", "p networks", "p networks Holm"),
+        *(("equal",) if claimed else ()),
     )
-    return Table(columns, tuple(map(_compared, compared)), title, aside=True)
+    rows = tuple((*_compared(one), *((_claimed(one),) if claimed else ())) for one in compared)
+    return Table(columns, rows, title, aside=True)
+
+
+def _claimed(one: Row) -> str | None:
+    """What is equal of the two, or why they are not compared."""
+    if one.get("refused"):
+        return f"refused: {'; '.join(one['refused'])}"
+    return ", ".join(one.get("equal", ())) or None
 
 
 def _compared(one: Row) -> tuple[Cell, ...]:
@@ -98,6 +112,10 @@ def _notes(found: Row, kept: bool, few: bool) -> list[str]:
             "(a training step takes about four times as many, and shares what samples have in common); "
             "trainable: parameters of all adapters, those held still included"
         )
+    if any("method" in point for point in found["points"]):
+        lines.append(NOTE)
+    if any(one.get("equal") for one in found["comparisons"]):
+        lines.append(EQUAL)
     if found["comparisons"] and kept:
         lines.append(
             "comparisons: second minus first, the same questions and seeds in both. all trainings: would it "
@@ -127,31 +145,23 @@ def _cells(point: Row, kept: bool, few: bool, sized: bool) -> tuple[Cell, ...]:
             last = ", ".join(percent(one["accuracy"]).removesuffix(" %") for one in point["seeds"])
     return (
         f"{point['arm']}:{point['stage']}",
-        marked(point["shape"], mark),
+        marked(point["method"] if point.get("frozen") else point["shape"], mark),
         point["nodes"],
-        *(_count(count) for count in (*counts, *(_size(point) if sized else ()))),
+        *(count(each) for each in (*counts, *(_size(point) if sized else ()))),
         number(point["calls_a_question"]),
         share(point["accuracy"], point["interval"] if kept else None),
         last,
     )
 
 
-def _count(value: float | None) -> Shown:
-    """``1234``, ``12.3 k``, ``1.23 M``; from thousands of millions on ``1.2e+12``."""
-    if value is None:
-        return Shown("–", None)
-    if value >= 1e9:
-        return Shown(f"{value:.2g}", value)
-    if value >= 1e6:
-        return Shown(f"{value / 1e6:.2f} M", value)
-    return Shown(f"{value / 1e3:.1f} k" if value >= 1e4 else f"{value:.0f}", value)
-
-
 def comparison_lines(one: Row, kept: bool = True) -> list[str]:
     """What is compared and why, then on all trainings, on these networks, and seed by seed."""
     first, second = (f"{one[side][0]}:{one[side][1]}" for side in _SIDES)
     why = f" ({visible(one['why'])})" if one["why"] else ""
-    lines = [f"{visible(first)} -> {visible(second)}{why}"]
+    equal = f", equal {' and '.join(one['equal'])}" if one.get("equal") else ""
+    lines = [f"{visible(first)} -> {visible(second)}{equal}{why}"]
+    if one.get("refused"):
+        return [*lines, *(f"    refused: {visible(reason)}" for reason in one["refused"])]
     each = one["seeds"]["differences"]
     if not each:
         return [*lines, "    not compared: no seed has both"]

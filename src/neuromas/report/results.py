@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.core.errors import RunError
+from neuromas.report.budgets import held
 from neuromas.report.comparing import ask, compare_points, complete, correct
 from neuromas.report.reading import prompt_mark, read_evaluation, require
 from neuromas.statistics import MIN_SEEDS, clustered_mean
@@ -21,6 +22,7 @@ Row = Mapping[str, Any]
 Key = tuple[str, str, int]
 _BUDGET = ("steps", "calls", "prompt_tokens", "new_tokens", "seconds")
 _ABOUT = {"level": "", "depth": None, "system": "", "asked": ""}
+_SEARCH = ("calls", "prompt_tokens", "new_tokens")
 _FORWARD = 2.0  # operations for each weight that multiplies a token, see ``system.cost``
 
 
@@ -30,11 +32,12 @@ def results(rows: Sequence[Row], compare: Sequence[Row]) -> dict[str, Any]:
     A row names a test evaluation: task, arm, stage, seed, shape, votes, run, evaluation, and which stage
     ``trained`` of how many ``of`` paid for it. It may say more: ``level`` (stages of one level are tested on
     the same questions) with its ``depth``, the ``system`` of a figure, what is ``asked`` otherwise, the
-    network the run has its ``start`` from, parameters of the backbone (``weights``) and of an ``adapter``.
-    ``compare`` names task, two (arm, stage) and why. A point has its ``seeds``, each with the ``scores`` of
-    the questions in the order of ``items`` (None where there is no score). Rows whose evaluation is not there
-    are left out. Raises RunError with one line where
-    one is damaged, or where two ask different questions under the same id.
+    network the run has its ``start`` from, parameters of the backbone (``weights``) and of an ``adapter``,
+    the ``method`` that answers with its ``options``, and how many ``episodes`` a step of each stage samples.
+    ``compare`` names task, two (arm, stage), why, and what is to be ``equal`` (see ``budgets.held``). A point
+    has its ``seeds``, each with the ``scores`` of the questions in the order of ``items`` (None where there
+    is no score). Rows whose evaluation is not there are left out. Raises RunError with one line where one is
+    damaged, or where two ask different questions under the same id.
     """
     points: dict[Key, list[dict[str, Any]]] = {}
     questions: dict[str, dict[str, str]] = {}
@@ -54,7 +57,7 @@ def results(rows: Sequence[Row], compare: Sequence[Row]) -> dict[str, Any]:
     return {
         "items": {task: list(asked) for task, asked in questions.items()},
         "points": kept,
-        "comparisons": correct([compare_points(kept, line) for line in compare]),
+        "comparisons": correct([held(compare_points(kept, line), kept) for line in compare]),
     }
 
 
@@ -84,18 +87,27 @@ def _seed(run: Run, row: Row, asked: dict[str, str]) -> dict[str, Any]:
         run, row["evaluation"], ("accuracy", "items", "failed", "nodes", "calls")
     )
     ask(asked, items, str(run.path))
-    mark, spent = prompt_mark(run), _paid(run, row)
+    frozen = summary.get("parameters") == 0  # it answers without any trained one, so no training paid for it
+    mark = summary.get("prompts", "") if frozen else prompt_mark(run)
+    spent = dict.fromkeys((*_BUDGET, "rollouts"), 0) if frozen else _paid(run, row)
+    rollouts = spent.pop("rollouts")
+    read, written = summary.get("prompt_tokens"), summary.get("new_tokens")
     return {
         "seed": row["seed"],
         "accuracy": summary["accuracy"],
-        "untrained": _untrained(run),
+        "untrained": None if frozen else _untrained(run),
         "items": summary["items"],
         "failed": summary["failed"],
         "nodes": summary["nodes"],
         "calls_a_question": summary["calls"],
-        "tokens_a_question": [summary.get("prompt_tokens"), summary.get("new_tokens")],
+        "tokens_a_question": [read, written],
+        "flops_a_question": None if read is None or written is None else _flops(row, read + written),
         "trainable": _trainable(row, summary),
-        "flops": _flops(row, spent),
+        "flops": _flops(row, spent["prompt_tokens"] + spent["new_tokens"]),
+        "rollouts": rollouts,
+        "search": _search(run, row, summary),
+        "frozen": frozen,
+        "oracle": bool(summary.get("oracle")),
         "spent": spent,
         **({"prompts": mark} if mark else {}),
         "by id": {item["id"]: _short(item["score"]) for item in items},
@@ -121,18 +133,30 @@ def _untrained(run: Run) -> float | None:
 
 
 def _trainable(row: Row, summary: Row) -> float | None:
-    """Parameters of the network's adapters, those that were held included; None where it is not known."""
+    """Parameters it answers with: as the method says, or those of the network's adapters, also of held ones.
+
+    None where it is not known.
+    """
+    if "parameters" in summary:
+        return float(summary["parameters"])
     each, adapters = row.get("adapter"), summary.get("adapters")
     return None if each is None or adapters is None else each * adapters
 
 
-def _flops(row: Row, spent: Row) -> float | None:
-    """Operations of one forward pass of all tokens of training; None where the backbone is not known.
+def _search(run: Run, row: Row, summary: Row) -> dict[str, Any]:
+    """Calls and tokens of what a method searched for before it was asked."""
+    searched = summary.get("search", dict.fromkeys(_SEARCH, 0))
+    require(searched, _SEARCH, f"{run.path}/evaluations/{row['evaluation']}.json")
+    return {"calls": searched["calls"], "tokens": searched["prompt_tokens"] + searched["new_tokens"]}
+
+
+def _flops(row: Row, tokens: float) -> float | None:
+    """Operations of one forward pass of so many tokens; None where the backbone is not known.
 
     These are 2 for each weight of body and head and each token read or written, without adapters, attention,
     or what samples share; a training step takes about four times as many.
     """
-    weights, tokens = row.get("weights"), spent["prompt_tokens"] + spent["new_tokens"]
+    weights = row.get("weights")
     return None if weights is None else _FORWARD * weights * tokens
 
 
@@ -145,13 +169,30 @@ def _paid(run: Run, row: Row) -> dict[str, Any]:
     spent = _spent(run, row["trained"], row["of"])
     start = row.get("start")
     if start is None:
-        return spent
+        return spent | {"rollouts": _rollouts(run, row, 0)}
     first = next(iter(run.lines("growth.jsonl")), {})
     where = f"{run.path}/growth.jsonl"
     require(first, ("spent",), where)
     require(first["spent"], _BUDGET, where)
     before = _paid(Run(Path(start["run"])), start)
-    return {name: spent[name] - first["spent"][name] + before[name] for name in _BUDGET}
+    own, earlier = _rollouts(run, row, first["spent"]["steps"]), before["rollouts"]
+    paid = {name: spent[name] - first["spent"][name] + before[name] for name in _BUDGET}
+    return paid | {"rollouts": None if own is None or earlier is None else own + earlier}
+
+
+def _rollouts(run: Run, row: Row, begun: int) -> int | None:
+    """Episodes that the steps of a run sampled until the end of a stage; ``begun`` steps were before it.
+
+    None where it is not known how many a step samples.
+    """
+    if "episodes" not in row:
+        return None
+    total = 0
+    for stage, episodes in enumerate(row["episodes"][: row["trained"]], start=1):
+        end = _spent(run, stage, row["of"])["steps"]
+        total += (end - begun) * episodes
+        begun = end
+    return total
 
 
 def _spent(run: Run, stage: int, stages: int) -> dict[str, Any]:
@@ -185,6 +226,7 @@ def point(key: Key, row: Row, seeds: Sequence[Row]) -> dict[str, Any]:
         **{name: row.get(name, missing) for name, missing in _ABOUT.items()},
         "shape": row["shape"],
         "votes": row["votes"],
+        **_answers(row, seeds),
         "nodes": seeds[0]["nodes"] if seeds else None,
         "calls_a_question": _mean([seed["calls_a_question"] for seed in seeds]),
         "trainable": _known([seed["trainable"] for seed in seeds]),
@@ -195,6 +237,23 @@ def point(key: Key, row: Row, seeds: Sequence[Row]) -> dict[str, Any]:
         "lowest": min(accuracies, default=None),
         "highest": max(accuracies, default=None),
         "seeds": list(seeds),
+    }
+
+
+def _answers(row: Row, seeds: Sequence[Row]) -> dict[str, Any]:
+    """By what method a point answers and what a question costs; nothing of rows that name no method."""
+    if "method" not in row:
+        return {}
+    read, written = (_known([seed["tokens_a_question"][side] for seed in seeds]) for side in (0, 1))
+    return {
+        "method": row["method"],
+        "options": dict(row["options"]),
+        "frozen": bool(seeds) and all(seed["frozen"] for seed in seeds),
+        **({"oracle": True} if any(seed["oracle"] for seed in seeds) else {}),
+        "tokens_a_question": [read, written],
+        "flops_a_question": _known([seed["flops_a_question"] for seed in seeds]),
+        "rollouts": _known([seed["rollouts"] for seed in seeds]),
+        "search": {name: _mean([seed["search"][name] for seed in seeds]) for name in ("calls", "tokens")},
     }
 
 

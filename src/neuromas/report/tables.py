@@ -38,15 +38,28 @@ def _summary_lines(summary: Mapping[str, Any]) -> list[str]:
     answers = ", ".join(f"{quoted(k, 20)} {n}" for k, n in summary["labels"].items())
     if summary.get("prompts"):
         lines.insert(0, f"prompts           {quoted(str(summary['prompts']), 120)}")
+    if "method" in summary:
+        lines.insert(0, f"method            {_answered(summary)}")
     return [
         *lines,
         f"parse failures    {percent(summary['parse_failures'])}",
         f"failed rollouts   {failures(summary)}",
         f"calls a question  {summary['calls']:.1f}",
         f"tokens a question {summary['prompt_tokens']:.1f} read, {summary['new_tokens']:.1f} written",
+        *([f"FLOPs a question  {summary['flops']:.3g}"] if summary.get("flops") else []),
         f"tokens a message  {tokens} (node by node; truncated {cut})",
         f"answers given     {answers}",
     ]
+
+
+def _answered(summary: Mapping[str, Any]) -> str:
+    """``debate agents=3, 0 trained parameters; searched with 40 calls and 2100 tokens``."""
+    named = [summary["method"], *(f"{key}={value}" for key, value in summary["options"].items())]
+    text = f"{' '.join(named)}, {summary['parameters']} trained parameters"
+    if searched := summary.get("search"):
+        tokens = searched["prompt_tokens"] + searched["new_tokens"]
+        text += f"; searched with {searched['calls']} calls and {tokens} tokens"
+    return text
 
 
 def failures(summary: Mapping[str, Any]) -> str:

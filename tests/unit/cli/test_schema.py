@@ -88,7 +88,7 @@ def test_the_experiment_of_the_page_is_one():
     data, schema = tomllib.loads(block), experiment_schema()
     assert faults(data, schema, schema) == []
     plan = make_plan(data)
-    assert [arm.name for arm in plan.arms] == ["two", "three", "grown", "voting"]
+    assert [arm.name for arm in plan.arms] == ["two", "three", "grown", "voting", "frozen"]
 
 
 @pytest.mark.parametrize(

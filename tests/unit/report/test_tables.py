@@ -232,6 +232,17 @@ def test_a_run_that_was_not_evaluated(tmp_path):
         run_report(run)
 
 
+def test_a_summary_names_the_method_and_what_its_search_took():
+    searched = {"found": {}, "calls": 40, "prompt_tokens": 300, "new_tokens": 60}
+    more = {"method": "swarm", "options": {"agents": 3, "how": HOSTILE}, "parameters": 0, "search": searched}
+    (line,) = (one for one in summary_lines(summary(0.5, **more)) if one.startswith("method "))
+    assert line.startswith("method            swarm agents=3 how=")
+    assert line.endswith(", 0 trained parameters; searched with 40 calls and 360 tokens")
+    assert not set("\x1b\u202e\n") & set(line)
+    assert "FLOPs a question  2.05e+10" in summary_lines(summary(0.5, flops=2.05e10))
+    assert not any("FLOPs" in one for one in summary_lines(summary(0.5, flops=None)))
+
+
 def test_failures_stand_in_every_report(run):
     """How many, how many of them were never asked, and the most frequent cause; old runs name no cause."""
     assert "failed rollouts   1 of 4" in summary_lines(summary(0.5))
