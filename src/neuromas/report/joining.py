@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuromas.core.errors import RunError
+from neuromas.report.budgets import held
 from neuromas.report.comparing import compare_points, correct
 from neuromas.report.results import point
 
-_LINE = ("task", "first", "second", "why")  # of a comparison
+_LINE = ("task", "first", "second", "why", "equal")  # of a comparison
+_UNSAID = {  # of seeds in results that were written before arms answered by methods
+    **{"frozen": False, "oracle": False, "flops_a_question": None, "rollouts": None},
+    "search": {"calls": 0, "tokens": 0},
+}
 
 
 def joined(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,11 +29,11 @@ def joined(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, An
         items[name] = items.get(name) or asked
     known = {_key(one): one for one in earlier["points"]}
     points = [_both(known.get(_key(one)), one) for one in later["points"]]
-    lines = [{name: one[name] for name in _LINE} for one in later["comparisons"]]
+    lines = [{name: one[name] for name in _LINE if name in one} for one in later["comparisons"]]
     return {
         "items": items,
         "points": points,
-        "comparisons": correct([compare_points(points, line) for line in lines]),
+        "comparisons": correct([held(compare_points(points, line), points) for line in lines]),
     }
 
 
@@ -38,7 +43,7 @@ def _key(one: Mapping[str, Any]) -> tuple[str, str, int]:
 
 def _both(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> dict[str, Any]:
     """A point with the seeds of both, in their order."""
-    seeds: dict[int, Any] = {seed["seed"]: seed for seed in (earlier or {}).get("seeds", ())}
+    seeds: dict[int, Any] = {seed["seed"]: {**_UNSAID, **seed} for seed in (earlier or {}).get("seeds", ())}
     seeds |= {seed["seed"]: seed for seed in later["seeds"]}
     ordered: Sequence[Any] = [seeds[number] for number in sorted(seeds)]
     return point(_key(later), later, ordered)

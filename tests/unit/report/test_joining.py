@@ -17,6 +17,8 @@ LINE = {"task": "sums", "first": ["a", 1], "second": ["b", 1], "why": "because"}
 def seed(number, *scores):
     share = sum(scores) / len(scores)
     rest = {"calls_a_question": 3.0, "trainable": None, "flops": None, "nodes": 3}
+    rest |= {"frozen": False, "oracle": False, "flops_a_question": None, "rollouts": None}
+    rest["search"] = {"calls": 0, "tokens": 0}
     return {"seed": number, "accuracy": share, "scores": list(scores), "spent": SPENT, **rest}
 
 
@@ -50,3 +52,12 @@ def test_other_questions_are_refused():
     second = file(["x", "z"], [seed(1, 0, 0)], [])
     with pytest.raises(RunError, match="asked different questions of 'sums'"):
         joined(first, second)
+
+
+def test_results_from_before_there_were_methods_are_taken_over():
+    first = file(["x", "y"], [seed(0, 0, 1)], [])
+    for point_ in first["points"]:
+        for one in point_["seeds"]:
+            for key in ("frozen", "oracle", "flops_a_question", "rollouts", "search"):
+                del one[key]
+    assert joined(first, file([], [], [])) == file(["x", "y"], [seed(0, 0, 1)], [])
