@@ -1,7 +1,7 @@
 """Methods that talk with the frozen model, written for one problem and played for all of them in step.
 
 ``Dialogue.talk`` is a generator: it yields what is to be written next and is sent the turns. All problems'
-requests of a round are one batch of the engine, whatever each of them asks.
+requests of a round are one batch of the engine, whatever each of them asks; ``play`` does so for several methods.
 """
 
 from __future__ import annotations
@@ -58,13 +58,24 @@ class Dialogue(Method):
 
     def answer(self, bench: Bench, problems: Sequence[Problem], samples: int = 1) -> list[EpisodeGroup]:
         """See ``Method.answer``."""
-        passes = [_Pass(bench, self, one, sample) for one in problems for sample in range(samples)]
-        while waiting := [one for one in passes if one.requests]:
-            requests = [request for one in waiting for request in one.requests]
-            spoken = iter(bench.network.engine.generate(requests, self.temperature, _ends(bench)))
-            for one in waiting:
+        talks = [(self, one, sample) for one in problems for sample in range(samples)]
+        return grouped(play(bench, talks), samples)
+
+
+def play(bench: Bench, talks: Sequence[tuple[Dialogue, Problem, int]]) -> list[Episode]:
+    """One episode for every (method, problem, sample), in their order, all in step.
+
+    Methods may differ, as those that a search compares. What waits at one temperature is one batch.
+    """
+    passes = [_Pass(bench, *one) for one in talks]
+    while waiting := [one for one in passes if one.requests]:
+        for temperature in sorted({one.method.temperature for one in waiting}):
+            batch = [one for one in waiting if one.method.temperature == temperature]
+            requests = [request for one in batch for request in one.requests]
+            spoken = iter(bench.network.engine.generate(requests, temperature, _ends(bench)))
+            for one in batch:
                 one.hear([next(spoken) for _ in one.requests])
-        return grouped([one.finish() for one in passes], samples)
+    return [one.finish() for one in passes]
 
 
 def _ends(bench: Bench) -> frozenset[int]:

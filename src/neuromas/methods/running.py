@@ -46,15 +46,12 @@ def evaluate_method(name: str, method: Method, bench: Bench, split: Split, count
     Raises ConfigError if it takes more calls than it may or declares, or gives other than one answer to
     every problem; TaskError if the split is empty.
     """
-    options, search = _options(method), method.prepare(bench)
+    options = _options(method)
+    _check_calls(name, method.calls(bench), bench, count)  # before a search that would be for nothing
+    search = method.prepare(bench)
     method = search.method if search else method
-    most, allowed = method.calls(bench), bench.allowance.calls
-    if allowed and most > allowed:
-        raise ConfigError(f"method {name!r} takes {most} calls a question, at most {allowed} are allowed")
-    if most * count > _MOST_CALLS:
-        raise ConfigError(
-            f"method {name!r} takes {most} calls for each of {count} items, at most {_MOST_CALLS} in all"
-        )
+    most = method.calls(bench)
+    _check_calls(name, most, bench, count)
     problems = first_problems(bench.task, split, count)
     groups = method.answer(bench, problems)
     _check(name, groups, problems, most)
@@ -63,6 +60,17 @@ def evaluate_method(name: str, method: Method, bench: Bench, split: Split, count
     summary |= {"search": _said(search)} if search else {}
     episodes = [group.episodes[0] for group in groups]
     return evaluation(bench.task, episodes, summary, bench.network.engine.codec)
+
+
+def _check_calls(name: str, most: int, bench: Bench, count: int) -> None:
+    """Raises ConfigError if a method may take more calls than it is allowed, or than can be waited for."""
+    allowed = bench.allowance.calls
+    if allowed and most > allowed:
+        raise ConfigError(f"method {name!r} takes {most} calls a question, at most {allowed} are allowed")
+    if most * count > _MOST_CALLS:
+        raise ConfigError(
+            f"method {name!r} takes {most} calls for each of {count} items, at most {_MOST_CALLS} in all"
+        )
 
 
 def _check(name: str, groups: Sequence[EpisodeGroup], problems: Sequence[Problem], most: int) -> None:
