@@ -29,6 +29,7 @@ METHODS = Registry(
         "direct": "neuromas.methods.direct:Direct",
         "self-consistency": "neuromas.methods.self_consistency:SelfConsistency",
         "constant": "neuromas.methods.constant:Constant",
+        "gptswarm": "neuromas.methods.gptswarm:GPTSwarm",
     },
 )
 
