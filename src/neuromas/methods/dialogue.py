@@ -1,7 +1,7 @@
 """Methods that talk with the frozen model, written for one problem and played for all of them in step.
 
 ``Dialogue.talk`` is a generator: it yields what is to be written next and is sent the turns. All problems'
-requests of a round are one batch of the engine, whatever each of them asks; ``play`` does so for several methods.
+requests of a round are one batch of the engine, whatever each of them asks; ``play`` mixes methods, too.
 """
 
 from __future__ import annotations
@@ -110,11 +110,14 @@ class _Pass:
         self._go_on(turns)
 
     def finish(self) -> Episode:
-        """The episode. What the method made fail by what it wrote is wrong; else it was not asked."""
+        """The episode. What failed is wrong, unless the question alone is more than can be asked.
+
+        So a method does not raise its mean by a prompt of its own that is too long for long questions.
+        """
         episode = Episode(self.problem, self.sample, tuple(self.turns), None, elected=self.said)
         if self.failure is None:
             return scored(self.bench.task, episode)
-        wrong = WRONG if self.turns else None
+        wrong = WRONG if self.turns or self._askable() else None
         return replace(episode, score=wrong, failure=self.failure, answered=False)
 
     def _go_on(self, turns: Sequence[Turn] | None) -> None:
@@ -133,6 +136,14 @@ class _Pass:
             raise
         except Exception as error:  # what a method makes of an odd text must not end the others' answers
             self.failure = f"method: {type(error).__name__}: {one_line(error)}"
+
+    def _askable(self) -> bool:
+        """Whether the model can be asked the question with nothing beside it."""
+        try:
+            self._request(0, Ask())
+        except PromptError:
+            return False
+        return True
 
     def _read(self, text: str) -> str | None:
         """The answer the task understands in a text."""

@@ -186,6 +186,8 @@ class Picky(Dialogue):
     def talk(self, problem, read):
         if problem.id == "p1":
             yield [Ask(instruction="word " * 400)]
+        if problem.id == "p5":
+            yield [Ask(instruction=problem.question)]
         (turn,) = yield [Ask(final=False)]
         if problem.id == "p2":
             yield [Ask((turn.text * 400,))]
@@ -201,11 +203,13 @@ def test_what_fails_is_data_and_the_others_go_on():
     where = replace(
         where, network=replace(where.network, engine=ScriptedEngine(lambda p, a: "some text", 512))
     )
-    episodes = [group.episodes[0] for group in Picky().answer(where, problems(5))]
+    long = Problem("p5", "word " * 400, "5")
+    episodes = [group.episodes[0] for group in Picky().answer(where, [*problems(5), long])]
     kinds = [one.failure and one.failure.split()[0] for one in episodes]
-    assert kinds == [None, "a", "a", "method:", "method:"]
-    assert all("message of 16 tokens exceed 512" in one.failure for one in episodes[1:3])
-    assert [None if one.score is None else one.score.value for one in episodes] == [0.0, None, 0.0, 0.0, 0.0]
+    assert kinds == [None, "a", "a", "method:", "method:", "a"]
+    assert all("message of 16 tokens exceed 512" in episodes[i].failure for i in (1, 2, 5))
+    scores = [None if one.score is None else one.score.value for one in episodes]
+    assert scores == [0.0, 0.0, 0.0, 0.0, 0.0, None], "only what cannot be asked at all has no score"
     assert "int()" in episodes[3].failure
     assert "asks for nothing" in episodes[4].failure
 
