@@ -30,6 +30,8 @@ METHODS = Registry(
         "self-consistency": "neuromas.methods.self_consistency:SelfConsistency",
         "constant": "neuromas.methods.constant:Constant",
         "gptswarm": "neuromas.methods.gptswarm:GPTSwarm",
+        "mass": "neuromas.methods.mass:Mass",
+        "agentnet": "neuromas.methods.agentnet:AgentNet",
     },
 )
 
