@@ -145,8 +145,7 @@ class Mass(Searching):
         trial = _Trial(bench, self, first_problems(bench.task, "validation", self.items))
         found: dict[str, Any] = {}
         examples = trial.examples(first_problems(bench.task, "train", self.items))
-        alone = Workflow(temperature=self.temperature)
-        predictors = [alone, *trial.reworded(alone, ["predict"], examples, "predictor")]
+        predictors = trial.predictors(examples)
         alone, base = _best(predictors, trial.earn(predictors))
         found["predictor"] = {"words": alone.words.predict, "reward": base}
         words, found["blocks"] = trial.blocks(alone, base)
@@ -159,7 +158,7 @@ class Mass(Searching):
             for shape, reward in zip(shapes, rewards, strict=True)
         ]
         chosen, reward = _best(drawn, rewards)
-        others = trial.reworded(chosen, ["predict", *chosen.shape.blocks], examples, "whole")
+        others = trial.reworded(chosen, examples)
         chosen, reward = _best([chosen, *others], [reward, *trial.earn(others)])
         found["chosen"] = asdict(chosen.shape) | {"words": chosen.words._asdict(), "reward": reward}
         return searched(chosen, found, trial.played)
@@ -198,30 +197,36 @@ class _Trial:
             if one.score is not None and one.score.value >= 1.0
         ]
 
-    def reworded(
-        self, workflow: Workflow, blocks: Sequence[str], examples: Sequence[str], stage: str
-    ) -> list[Workflow]:
-        """``trials`` - 1 workflows in which words of these blocks are drawn anew, with 0 to 3 examples."""
+    def ways(self, block: str) -> list[str]:
+        """``trials`` different ways to say a block's duty, the first of the pool first."""
+        first, *rest = POOL[block]
+        rng = random.Random(derive(self.bench.seed, "mass", "ways", block))
+        return [first, *rng.sample(rest, self.mass.trials - 1)]
+
+    def predictors(self, examples: Sequence[str]) -> list[Workflow]:
+        """``trials`` predictors: the first as it is, the others with 0 to 3 examples."""
+        rng = random.Random(derive(self.bench.seed, "mass", "predictors"))
+        told = [_with_some(way, examples, trial, rng) for trial, way in enumerate(self.ways("predict"))]
+        return [
+            Workflow(words=_FIRST._replace(predict=one), temperature=self.mass.temperature) for one in told
+        ]
+
+    def reworded(self, workflow: Workflow, examples: Sequence[str]) -> list[Workflow]:
+        """``trials`` - 1 workflows of this shape whose agents' words are all drawn anew."""
         made = []
         for trial in range(1, self.mass.trials):
-            rng = random.Random(derive(self.bench.seed, "mass", stage, trial))
-            drawn = {block: rng.choice(POOL[block]) for block in blocks}
-            shown = rng.sample(examples, rng.randint(0, min(_EXAMPLES, len(examples))))
-            drawn["predict"] = "\n".join([drawn["predict"], *shown])
+            rng = random.Random(derive(self.bench.seed, "mass", "whole", trial))
+            drawn = {block: rng.choice(POOL[block]) for block in ("predict", *workflow.shape.blocks)}
+            drawn["predict"] = _with_some(drawn["predict"], examples, trial, rng)
             made.append(replace(workflow, words=workflow.words._replace(**drawn)))
         return made
 
     def blocks(self, alone: Workflow, base: float) -> tuple[Words, dict[str, dict[str, Any]]]:
         """The best words of every block in its smallest workflow, and its influence and probability."""
-        texts = {}
-        for block in BLOCKS:
-            rng = random.Random(derive(self.bench.seed, "mass", block))
-            first, *rest = POOL[block]
-            texts[block] = [first, *rng.sample(rest, self.mass.trials - 1)]
         tried = [
             replace(alone, shape=MINIMAL[block], words=alone.words._replace(**{block: text}))
             for block in BLOCKS
-            for text in texts[block]
+            for text in self.ways(block)
         ]
         rewards, size = self.earn(tried), self.mass.trials
         best = {
@@ -257,6 +262,12 @@ class _Trial:
             shape = draw_shape(rng, chances)
             shapes |= {shape} if shape.calls <= most else set()
         return sorted(shapes, key=lambda shape: (shape.calls, astuple(shape)))
+
+
+def _with_some(words: str, examples: Sequence[str], trial: int, rng: random.Random) -> str:
+    """The words, and of the examples none, 1, 2, 3, none, ... at trials 0, 1, ..., as far as there are any."""
+    count = min(trial % (_EXAMPLES + 1), len(examples))
+    return "\n".join([words, *rng.sample(examples, count)])
 
 
 def draw_shape(rng: random.Random, chances: Mapping[str, float]) -> Shape:
