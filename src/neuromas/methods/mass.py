@@ -265,7 +265,7 @@ class _Trial:
 
 
 def _with_some(words: str, examples: Sequence[str], trial: int, rng: random.Random) -> str:
-    """The words, and of the examples none, 1, 2, 3, none, ... at trials 0, 1, ..., as far as there are any."""
+    """The words, and of the examples none, 1, 2, 3, none, ... at trials 0, 1, ..., if there are any."""
     count = min(trial % (_EXAMPLES + 1), len(examples))
     return "\n".join([words, *rng.sample(examples, count)])
 
