@@ -70,12 +70,12 @@ class Repeated(Method):
 
     def about(self, bench: Bench) -> dict[str, Any]:
         """The method, and at which temperature it was asked."""
-        named = self.of if isinstance(self.of, str) else type(self.of).__name__
+        named = type(self.of).__name__ if isinstance(self.of, Method) else self.of
         return self.one().about(bench) | {"of": named, "temperature": self.temperature}
 
     def _alone(self) -> Method:
         """The method as it answers by itself."""
-        return make_method(self.of) if isinstance(self.of, str) else self.of
+        return self.of if isinstance(self.of, Method) else make_method(self.of)
 
 
 def all_turns(ballot: EpisodeGroup) -> tuple[Turn, ...]:
