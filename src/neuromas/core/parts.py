@@ -27,11 +27,20 @@ METHODS = Registry(
     {
         "network": "neuromas.methods.network:TrainedNetwork",
         "direct": "neuromas.methods.direct:Direct",
+        "chain-of-thought": "neuromas.methods.chain_of_thought:ChainOfThought",
+        "untrained": "neuromas.methods.untrained:Untrained",
         "self-consistency": "neuromas.methods.self_consistency:SelfConsistency",
-        "constant": "neuromas.methods.constant:Constant",
+        "best-of-n": "neuromas.methods.best_of_n:BestOfN",
+        "pass-at-n": "neuromas.methods.pass_at_n:PassAtN",
+        "self-refine": "neuromas.methods.self_refine:SelfRefine",
+        "self-check": "neuromas.methods.self_check:SelfCheck",
+        "debate": "neuromas.methods.debate:Debate",
+        "mixture-of-agents": "neuromas.methods.mixture_of_agents:MixtureOfAgents",
+        "graph-of-agents": "neuromas.methods.graph_of_agents:GraphOfAgents",
         "gptswarm": "neuromas.methods.gptswarm:GPTSwarm",
         "mass": "neuromas.methods.mass:Mass",
         "agentnet": "neuromas.methods.agentnet:AgentNet",
+        "constant": "neuromas.methods.constant:Constant",
     },
 )
 

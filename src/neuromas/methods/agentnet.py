@@ -13,9 +13,10 @@ from neuromas.core.seeds import derive
 from neuromas.core.task import Problem
 from neuromas.evaluation.heldout import first_problems
 from neuromas.methods.base import Bench, Search
-from neuromas.methods.dialogue import Ask, Dialogue, Read, Talk, play
+from neuromas.methods.dialogue import Ask, Dialogue, Read, Talk
+from neuromas.methods.limits import check_temperature, check_whole
 from neuromas.methods.retrieval import nearest
-from neuromas.methods.searching import Searching, check_option, check_range, earned, searched
+from neuromas.methods.searching import Searching, earned, searched, tried
 
 EXECUTIONS, FORWARDS = 5, 3  # the most of one question
 ABILITY, LEARNED, MOST_ABILITY = 0.6, 0.1, 2.0
@@ -284,11 +285,11 @@ class AgentNet(Searching):
     )
 
     def __post_init__(self) -> None:
-        check_option("agents", self.agents, 1, 20)
-        check_option("items", self.items, 1, 100_000)
-        check_option("batch", self.batch, 1, 1000)
-        check_option("capacity", self.capacity, 1, 10_000)
-        check_range("temperature", self.temperature, 0.0, 10.0)
+        check_whole("agentnet", "agents", self.agents, 1, 20)
+        check_whole("agentnet", "items", self.items, 1, 100_000)
+        check_whole("agentnet", "batch", self.batch, 1, 1000)
+        check_whole("agentnet", "capacity", self.capacity, 1, 10_000)
+        check_temperature("agentnet", self.temperature)
 
     def calls(self, bench: Bench) -> int:
         """See ``most_calls``."""
@@ -307,7 +308,7 @@ class AgentNet(Searching):
         problems = first_problems(bench.task, "train", self.items)
         for start in range(0, len(problems), self.batch):
             now = society
-            episodes = play(bench, [(now, one, 0) for one in problems[start : start + self.batch]])
+            episodes = tried(bench, [(now, one, 0) for one in problems[start : start + self.batch]])
             for episode in episodes:
                 solved = replayed(now, episode)
                 if solved is None or episode.score is None:

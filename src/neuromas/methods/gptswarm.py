@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuromas.core.episode import Episode, Turn
-from neuromas.core.errors import ConfigError, unknown
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem
 from neuromas.evaluation.heldout import first_problems
 from neuromas.methods.base import Bench, Search
-from neuromas.methods.dialogue import Ask, Dialogue, Read, Talk, play
+from neuromas.methods.dialogue import Ask, Dialogue, Read, Talk
 from neuromas.methods.edges import Adam, Draw, Edge, ascent, levels, probabilities, realise
-from neuromas.methods.searching import Searching, check_option, check_range, earned, searched
+from neuromas.methods.limits import check_choice, check_number, check_temperature, check_whole
+from neuromas.methods.searching import Searching, earned, searched, tried
 from neuromas.methods.self_consistency import majority
 
 DECISIONS = ("vote", "model")
@@ -149,21 +149,17 @@ class GPTSwarm(Searching):
     )
 
     def __post_init__(self) -> None:
-        check_option("agents", self.agents, 1, 20)
-        check_option("steps", self.steps, 1, 5)
-        check_option("adversaries", self.adversaries, 0, self.agents)
-        check_option("iterations", self.iterations, 0, 10_000)
-        check_option("batch", self.batch, 1, 1000)
-        check_option("items", self.items, 1, 100_000)
-        check_range("temperature", self.temperature, 0.0, 10.0)
-        check_range("rate", self.rate, 0.0, 10.0)
-        check_range("start", self.start, 0.001, 0.999)
-        for option, value, valid in (
-            ("decision", self.decision, DECISIONS),
-            ("baseline", self.baseline, BASELINES),
-        ):
-            if value not in valid:
-                raise ConfigError(unknown(option, value, valid))
+        check_whole("gptswarm", "agents", self.agents, 1, 20)
+        check_whole("gptswarm", "steps", self.steps, 1, 5)
+        check_whole("gptswarm", "adversaries", self.adversaries, 0, self.agents)
+        check_whole("gptswarm", "iterations", self.iterations, 0, 10_000)
+        check_whole("gptswarm", "batch", self.batch, 1, 1000)
+        check_whole("gptswarm", "items", self.items, 1, 100_000)
+        check_temperature("gptswarm", self.temperature)
+        check_number("gptswarm", "rate", self.rate, 0.0, 10.0)
+        check_number("gptswarm", "start", self.start, 0.001, 0.999)
+        check_choice("gptswarm", "decision", self.decision, DECISIONS)
+        check_choice("gptswarm", "baseline", self.baseline, BASELINES)
 
     def calls(self, bench: Bench) -> int:
         """With every node heard."""
@@ -181,7 +177,7 @@ class GPTSwarm(Searching):
         for iteration in range(self.iterations):
             draws = [self._draw(bench, logits, iteration, place) for place in range(self.batch)]
             numbers = range(iteration * self.batch, (iteration + 1) * self.batch)
-            episodes = play(
+            episodes = tried(
                 bench,
                 [
                     (self.swarm(_edges(bare, draw)), problems[number % len(problems)], number)

@@ -13,9 +13,10 @@ from neuromas.core.seeds import derive
 from neuromas.core.task import Problem
 from neuromas.evaluation.heldout import first_problems
 from neuromas.methods.base import Bench, Search
-from neuromas.methods.dialogue import Ask, Dialogue, Read, Talk, play
+from neuromas.methods.dialogue import Ask, Dialogue, Read, Talk
+from neuromas.methods.limits import check_temperature, check_whole
 from neuromas.methods.mass_words import BLOCKS, POOL, Words
-from neuromas.methods.searching import Searching, check_option, check_range, earned, searched
+from neuromas.methods.searching import Searching, earned, searched, tried
 from neuromas.prompts.boundary import one_line
 
 SHARPNESS = 0.05  # t in softmax(influence / t)
@@ -129,12 +130,12 @@ class Mass(Searching):
     )
 
     def __post_init__(self) -> None:
-        check_option("agents", self.agents, 1, 100)
-        check_option("items", self.items, 1, 100_000)
-        check_option("trials", self.trials, 1, len(POOL["predict"]))
-        check_option("topologies", self.topologies, 0, 1000)
-        check_option("runs", self.runs, 1, 100)
-        check_range("temperature", self.temperature, 0.0, 10.0)
+        check_whole("mass", "agents", self.agents, 1, 100)
+        check_whole("mass", "items", self.items, 1, 100_000)
+        check_whole("mass", "trials", self.trials, 1, len(POOL["predict"]))
+        check_whole("mass", "topologies", self.topologies, 0, 1000)
+        check_whole("mass", "runs", self.runs, 1, 100)
+        check_temperature("mass", self.temperature)
 
     def calls(self, bench: Bench) -> int:
         """The most of any shape that may be drawn; where fewer calls are allowed, no larger one is."""
@@ -184,7 +185,7 @@ class _Trial:
 
     def play(self, talks: Sequence[tuple[Dialogue, Problem, int]]) -> list[Episode]:
         """Episodes, kept."""
-        episodes = play(self.bench, talks)
+        episodes = tried(self.bench, talks)
         self.played += episodes
         return episodes
 

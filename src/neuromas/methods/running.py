@@ -58,6 +58,7 @@ def evaluate_method(name: str, method: Method, bench: Bench, split: Split, count
     summary = {"split": split, "intervention": "none", **method.about(bench), "method": name}
     summary |= {"parameters": method.parameters(bench), "options": options}
     summary |= {"search": _said(search)} if search else {}
+    summary |= {"oracle": True} if method.oracle else {}
     episodes = [group.episodes[0] for group in groups]
     return evaluation(bench.task, episodes, summary, bench.network.engine.codec)
 
@@ -88,5 +89,7 @@ def _said(search: Search) -> dict[str, Any]:
 
 
 def _options(method: Method) -> dict[str, Any]:
-    """The options with which it was made."""
-    return asdict(method) if is_dataclass(method) else {}
+    """The options with which it was made, as plain data: a method among them by its name."""
+    options: dict[str, Any] = asdict(method) if is_dataclass(method) else {}
+    given = {key: getattr(method, key) for key in options}
+    return options | {key: type(one).__name__ for key, one in given.items() if isinstance(one, Method)}

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from neuromas.core.episode import Episode, EpisodeGroup
-from neuromas.core.errors import ConfigError, shown
 from neuromas.core.task import Problem
 from neuromas.methods.base import Bench, Method, Search
+from neuromas.methods.dialogue import Dialogue, play, valued
 
 
 class Searching(Method):
-    """A method that settles on another one by what that earns on training and validation problems."""
+    """A method that settles on another one by what that earns on training and validation problems.
+
+    ``temperature`` is that of what it tries and of what it settles on.
+    """
+
+    temperature: float = 0.0
+
+    def at(self, temperature: float) -> Searching:
+        """See ``Method.at``."""
+        other = copy(self)
+        object.__setattr__(other, "temperature", temperature)
+        return other
 
     @abstractmethod
     def prepare(self, bench: Bench) -> Search:
@@ -22,6 +34,17 @@ class Searching(Method):
     def answer(self, bench: Bench, problems: Sequence[Problem], samples: int = 1) -> list[EpisodeGroup]:
         """See ``Method.answer``: searches anew. Who asks more than once keeps ``prepare(bench).method``."""
         return self.prepare(bench).method.answer(bench, problems, samples)
+
+
+def tried(bench: Bench, talks: Sequence[tuple[Dialogue, Problem, int]]) -> list[Episode]:
+    """A scored episode for every (method, problem, sample), all in step: methods that a search compares.
+
+    They have one temperature, and equal draws for equal problems and samples.
+    """
+    if not talks:
+        return []
+    begun = [(problem, sample, method.talk) for method, problem, sample in talks]
+    return [valued(bench, one) for one in play(bench, begun, talks[0][0].temperature)]
 
 
 def searched(method: Method, found: Mapping[str, Any], episodes: Sequence[Episode]) -> Search:
@@ -39,15 +62,3 @@ def earned(episodes: Sequence[Episode]) -> float:
     """Mean reward of the episodes whose question was asked; 0 if there is none."""
     rewards = [one.score.value for one in episodes if one.score is not None]
     return sum(rewards) / len(rewards) if rewards else 0.0
-
-
-def check_option(option: str, value: object, low: int, high: int) -> None:
-    """Raises ConfigError if an option is no whole number from ``low`` to ``high``."""
-    if type(value) is not int or not low <= value <= high:
-        raise ConfigError(f"{option} = {shown(value)}: needs a whole number from {low} to {high}")
-
-
-def check_range(option: str, value: object, low: float, high: float) -> None:
-    """Raises ConfigError if an option is no number from ``low`` to ``high``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ConfigError(f"{option} = {shown(value)}: needs a number from {low:g} to {high:g}")

@@ -119,13 +119,13 @@ def test_a_start_of_edges_and_the_bill():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"agents": 0}, "agents = 0: needs a whole number from 1 to 20"),
+        ({"agents": 0}, "agents = 0 of method .gptswarm. .valid: whole, 1 to 20"),
         ({"agents": "many"}, "agents = 'many'"),
-        ({"adversaries": 6}, "adversaries = 6: needs a whole number from 0 to 5"),
-        ({"start": 1.0}, "start = 1.0: needs a number from 0.001 to 0.999"),
+        ({"adversaries": 6}, "adversaries = 6 .*whole, 0 to 5"),
+        ({"start": 1.0}, "start = 1.0 .*0.001 to 0.999"),
         ({"rate": True}, "rate = True"),
-        ({"decision": "votes"}, "unknown decision 'votes'; did you mean 'vote'.*valid: vote, model"),
-        ({"baseline": "ema"}, "unknown baseline 'ema'.*valid: moving, none"),
+        ({"decision": "votes"}, "unknown decision of method .gptswarm. 'votes'.*valid: vote, model"),
+        ({"baseline": "ema"}, "unknown baseline .*'ema'.*valid: moving, none"),
     ],
 )
 def test_impossible_options_are_refused(options, says):

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 import torch
-from toys import OWN_METHOD, ToyTask, network, problems
+from toys import OWN_METHOD, ToyTask, at, problems, right
 
 from neuromas.config import make_config
 from neuromas.core import registry
@@ -16,7 +16,7 @@ from neuromas.core.parts import METHODS
 from neuromas.core.task import Problem, Score
 from neuromas.engines.scripted import ScriptedEngine
 from neuromas.evaluation.evaluate import evaluate
-from neuromas.methods.base import Allowance, Bench, Method
+from neuromas.methods.base import Method, Search
 from neuromas.methods.bench import bench
 from neuromas.methods.dialogue import Ask, Dialogue
 from neuromas.methods.running import evaluate_method, make_method
@@ -43,16 +43,6 @@ def module(tmp_path, monkeypatch):
     (tmp_path / "own_debate.py").write_text(OWN_METHOD)
     monkeypatch.syspath_prepend(tmp_path)
     return "own_debate:Debate"
-
-
-def right(problem, text):
-    return Score(float(text == problem.answer), text if text.isdigit() else None)
-
-
-def at(script, task=None, style="plain", **allowance):
-    """A bench over a scripted engine; row 9 is the frozen model."""
-    net = network(ScriptedEngine(script), "2-1", style=style)
-    return Bench(net, task or ToyTask(right), 9, 123, Allowance(**allowance), seed=3)
 
 
 @pytest.mark.parametrize("source", ["address", "entry point", "registered"])
@@ -285,6 +275,60 @@ class Moody(Peeking):
         return turn.text
 
 
+class Prying(Peeking):
+    """Looks gold answers up in the task."""
+
+    def answer(self, bench, problems, samples=1):
+        object.__setattr__(
+            self, "golds", {p.id: bench.task.problem("test", i) for i, p in enumerate(problems)}
+        )
+        return Dialogue.answer(self, bench, problems, samples)
+
+    def talk(self, problem, read):
+        (turn,) = yield [Ask()]
+        return f"{turn.text} {self.golds[problem.id].answer == '99'}"
+
+
+class Seeker(Peeking):
+    """Searches, in a way that each test breaks."""
+
+    tried = iter(range(99))
+
+    def look(self, bench, **changes):
+        problem = bench.task.problem("train", 0)
+        ((one,),) = (group.episodes for group in Dialogue.answer(self, bench, [problem]))
+        facts = {"calls": 1, "prompt_tokens": one.prompt_tokens, "new_tokens": one.new_tokens}
+        return Search(make_method("direct"), {"found": 1}, **{**facts, **changes})
+
+    def talk(self, problem, read):
+        (turn,) = yield [Ask()]
+        return turn.text
+
+    def prepare(self, bench):
+        return self.look(bench)
+
+
+class Leaky(Seeker):
+    def prepare(self, bench):
+        bench.task.problem("test", 0)
+        return self.look(bench)
+
+
+class Cheap(Seeker):
+    def prepare(self, bench):
+        return self.look(bench, calls=0)
+
+
+class Terse(Seeker):
+    def prepare(self, bench):
+        return self.look(bench, new_tokens=0)
+
+
+class Fickle(Seeker):
+    def prepare(self, bench):
+        return replace(self.look(bench), found={"at": next(self.tried)})
+
+
 class Lazy(Peeking):
     def answer(self, bench, problems, samples=1):
         return super().answer(bench, problems[:1], samples)
@@ -322,11 +366,20 @@ def test_a_dialogue_is_not_told_the_answer():
         (Moody, "another time"),
         (Lazy, "one group of answers to every problem"),
         (Nameless, "source"),
+        (Prying, "gold answer"),
+        (Leaky, "reads test problems"),
+        (Cheap, "and it says"),
+        (Terse, "and it says"),
+        (Fickle, "another thing"),
     ],
 )
 def test_each_broken_promise_is_found(broken, says):
     with pytest.raises(AssertionError, match=says):
         check_method(broken())
+
+
+def test_a_search_that_keeps_its_promises_passes():
+    check_method(Seeker())
 
 
 @pytest.mark.parametrize(

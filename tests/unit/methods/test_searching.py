@@ -14,12 +14,12 @@ from neuromas.core.errors import ConfigError
 from neuromas.engines.scripted import ScriptedEngine
 from neuromas.evaluation.heldout import first_problems
 from neuromas.methods.base import Allowance, Bench
-from neuromas.methods.dialogue import Ask, Dialogue, play
+from neuromas.methods.dialogue import Ask, Dialogue
 from neuromas.methods.direct import Direct
 from neuromas.methods.edges import Adam, ascent, levels, probabilities, realise
 from neuromas.methods.retrieval import nearest
 from neuromas.methods.running import evaluate_method
-from neuromas.methods.searching import Searching, earned, searched
+from neuromas.methods.searching import Searching, earned, searched, tried
 from neuromas.testing import check_method
 
 # -- several methods at once
@@ -29,7 +29,7 @@ from neuromas.testing import check_method
 class Says(Dialogue):
     word: str = ""
     rounds: int = 1
-    temperature: float = 0.0
+    temperature: float = 0.7
 
     costs, source = "rounds", "none"
 
@@ -46,13 +46,14 @@ def test_dialogues_play_in_one_batch_and_as_if_alone():
     engine = ScriptedEngine(lambda prompt, adapter: prompt.splitlines()[0])
     bench = Bench(network(engine, "1"), ToyTask(), 0, 0, Allowance(), seed=1)
     (one,) = problems(1)
-    cold, long, warm = Says("cold"), Says("long", 3), Says("warm", temperature=1.0)
-    mixed = play(bench, [(warm, one, 0), (long, one, 0), (cold, one, 1)])
+    jobs = [(Says("warm"), one, 0), (Says("long", 3), one, 0), (Says("cold"), one, 1)]
+    mixed = tried(bench, jobs)
     assert [episode.answer for episode in mixed] == ["warm", "long", "cold"]
-    sizes = [(call.temperature, len(call.requests)) for call in engine.calls]
-    assert sizes == [(0.0, 2), (1.0, 1), (0.0, 1), (0.0, 1)]
-    for job, episode in zip([(warm, one, 0), (long, one, 0), (cold, one, 1)], mixed, strict=True):
-        assert play(bench, [job]) == [episode]
+    assert [episode.score.value for episode in mixed] == [1.0] * 3
+    assert [len(call.requests) for call in engine.calls] == [3, 1, 1]
+    assert {call.temperature for call in engine.calls} == {0.7}
+    assert [tried(bench, [job]) for job in jobs] == [[episode] for episode in mixed]
+    assert tried(bench, []) == []
 
 
 # -- edges
@@ -175,7 +176,7 @@ class Honest(Searching):
         return self.declared
 
     def prepare(self, bench):
-        episodes = play(bench, [(Direct(), one, 0) for one in first_problems(bench.task, self.split, 2)])
+        episodes = tried(bench, [(Direct(), one, 0) for one in first_problems(bench.task, self.split, 2)])
         search = searched(Direct(), {"found": self.found, "earned": earned(episodes)}, episodes)
         return replace(search, calls=search.calls - self.hidden)
 
@@ -191,7 +192,7 @@ class Fickle(Honest):
     numbers = iter(range(99))
 
     def prepare(self, bench):
-        return super().prepare(bench) if next(self.numbers) % 2 else None
+        return super().prepare(bench) if next(self.numbers) == 0 else None
 
 
 def test_an_honest_search_passes_and_its_cost_is_told():
@@ -209,11 +210,11 @@ def test_an_honest_search_passes_and_its_cost_is_told():
     ("broken", "says"),
     [
         (Honest(split="test"), "reads test problems"),
-        (Honest(hidden=1), "took .2, .* and says .1, "),
+        (Honest(hidden=1), "search of .2, .* it says .1, "),
         (Honest(found={1, 2}), "plain data"),
         (Honest(found=math.nan), "plain data"),
         (Honest(declared=0), "settles on 1 calls and declares 0"),
-        (Moody(), "another search"),
+        (Moody(), "another thing"),
         (Fickle(), "once and not another time"),
     ],
 )
