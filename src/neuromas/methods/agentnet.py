@@ -16,12 +16,12 @@ from neuromas.methods.base import Bench, Search
 from neuromas.methods.dialogue import Ask, Dialogue, Read, Talk
 from neuromas.methods.limits import check_temperature, check_whole
 from neuromas.methods.retrieval import nearest
-from neuromas.methods.searching import Searching, earned, searched, tried
+from neuromas.methods.searching import Searching, earned, example, searched, tried
 
 EXECUTIONS, FORWARDS = 5, 3  # the most of one question
 ABILITY, LEARNED, MOST_ABILITY = 0.6, 0.1, 2.0
 LINK, STRONGER, WEAKER, PRUNED, WEAKEST, STRONGEST = 1.0, 1.1, 0.9, 0.3, 0.1, 2.0
-_RECALLED = 3  # memories shown
+_RECALLED = 3  # memories shown, of routers to routers before a part was done, of executors with answers
 _LONGEST = 200  # characters of a memory that are shown
 
 _ROUTE = (
@@ -130,7 +130,8 @@ class Society(Dialogue):
             if decision.word == "execute":
                 break
             if decision.word == "split":
-                (turn,) = yield [Ask(self._known(problem, at, parts), _PART, at)]
+                told = _told(_PART, problem, self.agents[at].executed)
+                (turn,) = yield [Ask(_progress(parts), told, at)]
                 parts.append((at, turn.text))
                 (turn,) = yield [self._route(problem, at, others, parts, _GO_ON)]
                 decisions.append(decide(at, turn.text, others, begun=True))
@@ -138,9 +139,9 @@ class Society(Dialogue):
             if decision.target is None:
                 return Solved(parts[-1][1], tuple(decisions), tuple(parts))
             at = decision.target
-        known = self._known(problem, at, parts)
-        (thought,) = yield [Ask(known, _THINK, at, final=False)]
-        (turn,) = yield [Ask((*known, f"Thought: {thought.text}"), _ANSWER, at)]
+        (thought,) = yield [Ask(_progress(parts), _THINK, at, final=False)]
+        told = _told(_ANSWER, problem, self.agents[at].executed)
+        (turn,) = yield [Ask((*_progress(parts), f"Thought: {thought.text}"), told, at)]
         return Solved(turn.text, tuple(decisions), (*parts, (at, turn.text)))
 
     def first(self, problem: Problem) -> int:
@@ -199,13 +200,8 @@ class Society(Dialogue):
         one = self.agents[at]
         lines = [f"You are agent {at + 1}. {_card(one)}"]
         lines += [f"Agent {j + 1}: {_card(self.agents[j])} Link {self.links[at][j]:.2f}." for j in others]
-        lines += [f"Earlier: {text}" for text in _recalled(problem, one.routed)]
-        return Ask((*lines, *_progress(parts)), instruction, at, final=False)
-
-    def _known(self, problem: Problem, at: int, parts: Sequence[tuple[int, str]]) -> tuple[str, ...]:
-        """What an executor reads: its memories and how far the task is."""
-        lines = [f"Earlier: {text}" for text in _recalled(problem, self.agents[at].executed)]
-        return (*lines, *_progress(parts))
+        told = _told(instruction, problem, one.routed if instruction == _ROUTE else ())
+        return Ask((*lines, *_progress(parts)), told, at, final=False)
 
 
 def most_calls(agents: int) -> int:
@@ -225,15 +221,19 @@ def _card(agent: Agent) -> str:
     return f"Ability {agent.ability:.1f}, {agent.solved} of {agent.tried} tasks solved."
 
 
-def _recalled(problem: Problem, memories: Sequence[Memory]) -> list[str]:
-    """The memories nearest to the question, a line each."""
+def _told(instruction: str, problem: Problem, memories: Sequence[Memory]) -> str:
+    """The instruction and the memories nearest to the question, as examples before it, the nearest last.
+
+    After the question a small model takes a memory's answer for its own.
+    """
     near = nearest(problem.question, [memory.question for memory in memories], _RECALLED)
-    return [f"{memories[i].question[:_LONGEST]} -> {memories[i].text[:_LONGEST]}" for i in near]
+    shown = [example(memories[i].question[:_LONGEST], memories[i].text[:_LONGEST]) for i in reversed(near)]
+    return "\n".join([instruction, *shown])
 
 
-def _progress(parts: Sequence[tuple[int, str]]) -> list[str]:
+def _progress(parts: Sequence[tuple[int, str]]) -> tuple[str, ...]:
     """What has been written for the task."""
-    return [f"Agent {who + 1} wrote: {text}" for who, text in parts]
+    return tuple(f"Agent {who + 1} wrote: {text}" for who, text in parts)
 
 
 def _written(decision: Decision) -> str:

@@ -16,8 +16,7 @@ from neuromas.methods.base import Bench, Search
 from neuromas.methods.dialogue import Ask, Dialogue, Read, Talk
 from neuromas.methods.limits import check_temperature, check_whole
 from neuromas.methods.mass_words import BLOCKS, POOL, Words
-from neuromas.methods.searching import Searching, earned, searched, tried
-from neuromas.prompts.boundary import one_line
+from neuromas.methods.searching import Searching, earned, example, searched, tried
 
 SHARPNESS = 0.05  # t in softmax(influence / t)
 _FIRST = Words(*(POOL[block][0] for block in Words._fields))
@@ -193,7 +192,7 @@ class _Trial:
         """Right answers of the predictor to training problems, as text to be shown."""
         alone = Workflow(temperature=self.mass.temperature)
         return [
-            f"Question: {one_line(one.problem.question)}\nAnswer: {one_line(one.answer)}"
+            example(one.problem.question, one.answer)
             for one in self.play([(alone, problem, 0) for problem in problems])
             if one.score is not None and one.score.value >= 1.0
         ]

@@ -11,6 +11,7 @@ from neuromas.core.episode import Episode, EpisodeGroup
 from neuromas.core.task import Problem
 from neuromas.methods.base import Bench, Method, Search
 from neuromas.methods.dialogue import Dialogue, play, valued
+from neuromas.prompts.boundary import one_line
 
 
 class Searching(Method):
@@ -56,6 +57,11 @@ def searched(method: Method, found: Mapping[str, Any], episodes: Sequence[Episod
         prompt_tokens=sum(one.prompt_tokens for one in episodes),
         new_tokens=sum(one.new_tokens for one in episodes),
     )
+
+
+def example(question: str, answer: str) -> str:
+    """A question and its answer as two lines to be shown before another question."""
+    return f"Question: {one_line(question)}\nAnswer: {one_line(answer)}"
 
 
 def earned(episodes: Sequence[Episode]) -> float:

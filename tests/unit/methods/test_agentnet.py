@@ -180,12 +180,13 @@ def test_the_nearest_memories_are_shown_and_cut():
     agents = society(0.6, executed=executed, routed=(Memory("about owls", "SPLIT"),))
     problem = Problem("p", "What about owls?", "")
     _, _, prompts = solve(lambda p, a: "EXECUTE", agents, problem)
-    shown = [line for line in prompts[1].splitlines() if line.startswith("Earlier: ")]
-    assert len(shown) == 3
-    assert shown[0].startswith("Earlier: about owls xxx")
-    assert shown[0].endswith("x -> owls")
-    assert len(shown[0]) == len("Earlier: ") + 200 + len(" -> owls")
-    assert "Earlier: about owls -> SPLIT" in prompts[0]
+    shown = [line for line in prompts[2].splitlines() if line.startswith("Question: ")]
+    assert len(shown) == 4
+    assert shown[2].startswith("Question: about owls xxx")
+    assert len(shown[2]) == len("Question: ") + 200
+    assert "\nAnswer: owls\nQuestion: What about owls?\n" in prompts[2], "the nearest is the last before it"
+    assert "\nQuestion: about owls\nAnswer: SPLIT\nQuestion: What about owls?\n" in prompts[0]
+    assert prompts[1].count("Question: ") == 1, "who thinks is shown no answers"
 
 
 def first_two(prompt, adapter):
