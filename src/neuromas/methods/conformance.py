@@ -43,7 +43,7 @@ class _Sums:
     def problem(self, split: Split, index: int) -> Problem:
         """Also by parts, for networks that hand them out."""
         self.seen = self.seen or split == "test"
-        assert not self.seen or self.test != "hidden", "prepare() reads test problems"
+        assert split != "test" or self.test != "hidden", "prepare() reads test problems"
         first, second = index % 10, index // 10 % 10
         parts = (f"first {first}", f"second {second}")
         question = f"{split}: {first} + {second}?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from neuromas.methods.dialogue import Ask, Dialogue
 from neuromas.methods.direct import Direct
 from neuromas.methods.edges import Adam, ascent, levels, probabilities, realise
 from neuromas.methods.retrieval import nearest
-from neuromas.methods.running import evaluate_method
+from neuromas.methods.running import evaluate_method, make_method
 from neuromas.methods.searching import Searching, earned, searched, tried
 from neuromas.testing import check_method
 
@@ -188,6 +189,15 @@ class Moody(Honest):
         return replace(super().prepare(bench), found={"number": next(self.numbers)})
 
 
+class Sly(Honest):
+    """Catches what the task says to it."""
+
+    def prepare(self, bench):
+        with contextlib.suppress(AssertionError):
+            bench.task.problem("test", 0)
+        return super().prepare(bench)
+
+
 class Fickle(Honest):
     numbers = iter(range(99))
 
@@ -206,10 +216,24 @@ def test_an_honest_search_passes_and_its_cost_is_told():
     assert [group.episodes[0].answer for group in Honest().answer(bench(), problems(2))] == ["1", "1"]
 
 
+@pytest.mark.parametrize("name", ["gptswarm", "mass", "agentnet"])
+def test_what_was_searched_for_may_vote(name):
+    assert make_method(name).at(0.25) == make_method(name, {"temperature": 0.25})
+    vote = make_method("self-consistency", {"of": name, "votes": 2, "temperature": 0.5})
+    check_method(vote)
+    where = bench()
+    search = vote.prepare(where)
+    assert search.calls > 0
+    before = len(where.network.engine.calls)
+    search.method.answer(where, problems(1))
+    assert {call.temperature for call in where.network.engine.calls[before:]} == {0.5}
+
+
 @pytest.mark.parametrize(
     ("broken", "says"),
     [
         (Honest(split="test"), "reads test problems"),
+        (Sly(), "reads test problems"),
         (Honest(hidden=1), "search of .2, .* it says .1, "),
         (Honest(found={1, 2}), "plain data"),
         (Honest(found=math.nan), "plain data"),
