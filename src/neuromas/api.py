@@ -122,7 +122,7 @@ class Trained:
         check_messages(messages)
         on = self.task if task is None else configured_task(self.assembly.config, task)
         asked, model = _method(method, options, messages), self.assembly.config.model
-        if asked is None or asked.of_network:
+        if asked is None or asked.asks_network():
             check_task(self.topology, on)
         if asked is None:
             return priced(evaluate(self.network, on, wanted, items, intervention=messages), model)

@@ -72,6 +72,12 @@ def test_an_own_method_through_the_command(module, cli, tmp_path):
         assert cli(*call, "--method", method)[0] == 0
     shown = cli("compare", "run:test-3-network", "run:test-3-direct")
     assert shown[0] == 0, shown
+    status, _, err = cli("compare", "run:test-3-direct", "run:test-3-pass-at-n")
+    assert (status, err.count("\n"), "is an oracle bound" in err) == (2, 1, True)
+    assert "oracle bound" in cli(*call, "--method", "pass-at-n", "--name", "bound")[1]
+    assert cli(*call, "--method", "untrained", "--with", "roles=true")[0] == 0
+    shown = cli("compare", "run:test-3-untrained", "run:test-3-untrained-roles=true")
+    assert "[prompts: roles (solver, critic, aggregator)]" in shown[1]
     first, second = (tmp_path / "run" / "evaluations" / f"test-3-{n}.jsonl" for n in ("network", "none"))
     assert cli(*call)[0] == 0
     assert first.read_text() == second.read_text(), "the network as a method is the network"

@@ -74,10 +74,10 @@ def test_the_check_of_the_page_passes(outside, kind):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("evaluate", "runs/demo", "--items", "3", "--method", "debate", "--with", "agents=2"), "4.0"),
+        (("evaluate", "runs/demo", "--items", "3", "--method", "panel", "--with", "agents=2"), "4.0"),
         (("report", "runs/demo", "--page", "answers"), "given"),
         (("report", "runs/demo", "--page", "my_page:PAGE", "--csv"), "answer,given,right"),
-        (("methods",), "arXiv:2305.14325"),
+        (("methods",), "panel "),
         (("report",), "answers"),
     ],
 )
@@ -124,11 +124,11 @@ def inside(tmp_path_factory):
 def test_one_file_and_one_line_bring_a_part_in(inside):
     code = (
         "from neuromas.core.parts import *; from neuromas.testing import *;"
-        "check_estimator(ESTIMATORS.get('median')()); check_method(METHODS.get('debate')());"
+        "check_estimator(ESTIMATORS.get('median')()); check_method(METHODS.get('panel')());"
         "check_engine('journal'); print(PAGES.get('answers').name, *METHODS.names()[-1:])"
     )
     environment = {**os.environ, "PYTHONPATH": str(inside)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=inside, check=False
     )
-    assert (done.returncode, done.stdout.split()) == (0, ["answers", "debate"]), done.stderr
+    assert (done.returncode, done.stdout.split()) == (0, ["answers", "panel"]), done.stderr

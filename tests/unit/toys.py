@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from neuromas.core.task import Problem, Score
+from neuromas.engines.scripted import ScriptedEngine
+from neuromas.methods.base import Allowance, Bench
 from neuromas.system.network import Network, assign
 from neuromas.topology.graph import Topology
 
@@ -38,6 +40,18 @@ def network(engine, topology: Topology | str, share: str = "node", **limits) -> 
     """A network over ``engine``; ``topology`` may be widths."""
     graph = Topology.parse(topology) if isinstance(topology, str) else topology
     return Network(graph, engine, assign(graph, share), **limits)
+
+
+def right(problem: Problem, text: str) -> Score:
+    """1 for the gold answer; only digits are understood."""
+    return Score(float(text == problem.answer), text if text.isdigit() else None)
+
+
+def at(script, task=None, style="plain", shape="2-1", **allowance) -> Bench:
+    """A bench over a scripted engine; row 9 is the frozen model."""
+    engine = script if isinstance(script, ScriptedEngine) else ScriptedEngine(script)
+    net = network(engine, shape, style=style)
+    return Bench(net, task or ToyTask(right), 9, 123, Allowance(**allowance), seed=3)
 
 
 def lines(prompt: str, start: str = "Node ") -> Sequence[str]:
@@ -86,7 +100,6 @@ class NoMethod:
 
 def vote(net, task, split, count, *, votes, temperature, seed=0):
     """Self-consistency of a network on held-out problems, without a model beneath it."""
-    from neuromas.methods.base import Allowance, Bench
     from neuromas.methods.running import evaluate_method
     from neuromas.methods.self_consistency import SelfConsistency
 

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     if args.view == "first":
         examples = shown_examples(assembly.config, assembly.task, 0)
         assembly = replace(assembly, network=first_view(assembly.network, assembly.config, examples))
-    if not method or method.of_network:
+    if not method or method.asks_network():
         check_task(assembly.network.topology, task)
     result = priced(_result(args, assembly, task, method), assembly.config.model)
     data = {"task": asked, "options": dict(options), **result.summary["data"]}

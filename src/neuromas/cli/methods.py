@@ -19,20 +19,24 @@ def run(args: argparse.Namespace) -> int:
     from neuromas.core.registry import arguments
     from neuromas.report.terminal import visible
 
-    if not args.name:
-        print(f"{'method':18} {'calls a question':22} {'trained parameters':20} source")
-    for name in [args.name] if args.name else METHODS.names():
-        part = METHODS.get(name)
+    names = [args.name] if args.name else METHODS.names()
+    parts = [METHODS.get(name) for name in names]
+    for name, part in zip(names, parts, strict=True):
         if not all(hasattr(part, fact) for fact in ("of_network", "costs", "source", "differs")):
             raise ConfigError(f"method {name!r} is no Method (see neuromas.methods.base)")
-        trained = "the network's" if part.of_network else "none"
-        print(visible(f"{name:18} {part.costs:22} {trained:20} {part.source}"))
-        if args.name:
-            about = [
-                *(getdoc(part) or "").splitlines(),
-                *([f"Differs: {part.differs}"] if part.differs else []),
-            ]
-            print("\n".join(["", *map(visible, about)]))
-            for option in arguments(part):
-                print(visible(f"  {option} = {signature(part).parameters[option].default!r}"))
+    head = ("method", "calls a question", "trained parameters", "source")
+    trained = ["the network's" if part.of_network else "none" for part in parts]
+    rows = [
+        (name, part.costs, own, part.source) for name, part, own in zip(names, parts, trained, strict=True)
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in rows if args.name else [head, *rows]:
+        print(visible("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()))
+    if args.name:
+        (part,) = parts
+        differs = [f"Differs: {part.differs}"] if part.differs else []
+        about = [*(getdoc(part) or "").splitlines(), *differs]
+        print("\n".join(["", *map(visible, about)]))
+        for option in arguments(part):
+            print(visible(f"  {option} = {signature(part).parameters[option].default!r}"))
     return 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from neuromas.core.episode import EpisodeGroup
+from neuromas.core.errors import ConfigError
 from neuromas.core.task import Problem, Task
 from neuromas.system.network import Network
 
@@ -59,13 +60,15 @@ class Method(ABC):
     """A way to answer. Fields of a derived dataclass are its options; it holds no state between questions.
 
     ``costs`` says in words how many calls a question takes, ``source`` where the method is from, and
-    ``differs`` what is left out of or added to that. ``of_network``: it answers with the trained network.
+    ``differs`` what is left out of or added to that. ``of_network``: it answers with the trained network,
+    if nothing else is asked for. ``oracle``: gold answers decide what counts, so it is a bound and no method.
     """
 
     costs: ClassVar[str]
     source: ClassVar[str]
     differs: ClassVar[str] = ""
     of_network: ClassVar[bool] = False
+    oracle: ClassVar[bool] = False
 
     @abstractmethod
     def calls(self, bench: Bench) -> int:
@@ -74,6 +77,17 @@ class Method(ABC):
     def parameters(self, bench: Bench) -> int:
         """How many trained parameters it answers with."""
         return bench.parameters if self.of_network else 0
+
+    def asks_network(self) -> bool:
+        """Whether the network's topology is what answers, trained or not, so that the task must suit it."""
+        return self.of_network
+
+    def at(self, temperature: float) -> Method:
+        """The same with every message sampled at this temperature, so that samples of it differ.
+
+        Raises ConfigError if it cannot be.
+        """
+        raise ConfigError(f"method {type(self).__name__} cannot be sampled at a temperature")
 
     def prepare(self, bench: Bench) -> Search | None:
         """Search, once, on training and validation problems; None where there is nothing to search for.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 from neuromas.core.episode import Episode, EpisodeGroup, Turn, grouped
@@ -31,16 +32,20 @@ class Ask:
 
     ``shown`` are lines made of what was written before, each is made one line; ``instruction`` is what
     the method itself has to say. ``speaker`` is the turn's ``node``. ``final`` says that the message may
-    become the answer: then its form is asked for, and it may be as long as an answer.
+    become the answer: then its form is asked for, and it may be as long as an answer. ``tokens`` and
+    ``temperature`` are for this message alone; without them it has those of its kind and of the method.
     """
 
     shown: tuple[str, ...] = ()
     instruction: str = ""
     speaker: int = 0
     final: bool = True
+    tokens: int = 0
+    temperature: float | None = None
 
 
 Talk = Generator[Sequence[Ask], Sequence[Turn], str]
+Start = Callable[[Problem, Read], Talk]
 
 
 class Dialogue(Method):
@@ -56,15 +61,62 @@ class Dialogue(Method):
         text, None if it understands none.
         """
 
+    def at(self, temperature: float) -> Dialogue:
+        """See ``Method.at``. Messages with a temperature of their own keep it."""
+        other = copy(self)
+        object.__setattr__(other, "temperature", temperature)
+        return other
+
     def answer(self, bench: Bench, problems: Sequence[Problem], samples: int = 1) -> list[EpisodeGroup]:
         """See ``Method.answer``."""
-        passes = [_Pass(bench, self, one, sample) for one in problems for sample in range(samples)]
-        while waiting := [one for one in passes if one.requests]:
-            requests = [request for one in waiting for request in one.requests]
-            spoken = iter(bench.network.engine.generate(requests, self.temperature, _ends(bench)))
-            for one in waiting:
-                one.hear([next(spoken) for _ in one.requests])
-        return grouped([one.finish() for one in passes], samples)
+        talks = [(one, sample, self.talk) for one in problems for sample in range(samples)]
+        return grouped([valued(bench, one) for one in play(bench, talks, self.temperature)], samples)
+
+
+def play(
+    bench: Bench, talks: Sequence[tuple[Problem, int, Start]], temperature: float, path: str = "method"
+) -> list[Episode]:
+    """An episode for every talk (problem, sample, how it begins), not scored yet.
+
+    What all of them wait for is one batch. Draws derive from ``bench.seed``, ``path``, the problem's id, the
+    sample and how many were drawn before.
+    """
+    passes = [_Pass(bench, temperature, path, *one) for one in talks]
+    while waiting := [one for one in passes if one.requests]:
+        spoken = iter(_spoken(bench, waiting))
+        for one in waiting:
+            one.hear([next(spoken) for _ in one.requests])
+    return [one.finish() for one in passes]
+
+
+def valued(bench: Bench, episode: Episode) -> Episode:
+    """With its score. What failed is wrong, unless the question alone is more than can be asked.
+
+    So a method does not raise its mean by prompts of its own that are too long for long questions.
+    """
+    if episode.failure is None:
+        return scored(bench.task, episode)
+    return replace(episode, score=WRONG if episode.turns or _askable(bench, episode.problem) else None)
+
+
+def _askable(bench: Bench, problem: Problem) -> bool:
+    """Whether the model can be asked the question with nothing beside it."""
+    try:
+        _request(bench, problem, Ask(), 0)
+    except PromptError:
+        return False
+    return True
+
+
+def _spoken(bench: Bench, waiting: Sequence[_Pass]) -> list[Generation]:
+    """What is written for all that wait, in their order: one batch for every temperature there is."""
+    asked = [(one.heat(ask), request) for one in waiting for ask, request in one.asked()]
+    found: dict[int, Generation] = {}
+    for heat in dict.fromkeys(heat for heat, _ in asked):
+        rows = [row for row, (own, _) in enumerate(asked) if own == heat]
+        batch = bench.network.engine.generate([asked[row][1] for row in rows], heat, _ends(bench))
+        found.update(zip(rows, batch, strict=True))
+    return [found[row] for row in range(len(asked))]
 
 
 def _ends(bench: Bench) -> frozenset[int]:
@@ -78,9 +130,11 @@ class _Pass:
     """One answer under way; ``requests`` are what it waits for."""
 
     bench: Bench
-    method: Dialogue
+    temperature: float
+    path: str
     problem: Problem
     sample: int
+    start: Start
     asks: list[Ask] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
@@ -89,22 +143,28 @@ class _Pass:
     talk: Talk = field(init=False)
 
     def __post_init__(self) -> None:
-        self.talk = self.method.talk(replace(self.problem, answer="", meta={}), self._read)
+        self.talk = self.start(replace(self.problem, answer="", meta={}), self._read)
         self._go_on(None)
+
+    def asked(self) -> list[tuple[Ask, Request]]:
+        """What it waits for."""
+        return list(zip(self.asks, self.requests, strict=True))
+
+    def heat(self, ask: Ask) -> float:
+        """The temperature of a message."""
+        return self.temperature if ask.temperature is None else ask.temperature
 
     def hear(self, spoken: Sequence[Generation]) -> None:
         """Note what was written and let the method go on."""
-        turns = [self._turn(*one) for one in zip(self.asks, self.requests, spoken, strict=True)]
+        turns = [self._turn(*one, out) for one, out in zip(self.asked(), spoken, strict=True)]
         self.turns += turns
         self._go_on(turns)
 
     def finish(self) -> Episode:
-        """The episode. What the method made fail by what it wrote is wrong; else it was not asked."""
-        episode = Episode(self.problem, self.sample, tuple(self.turns), None, elected=self.said)
-        if self.failure is None:
-            return scored(self.bench.task, episode)
-        wrong = WRONG if self.turns else None
-        return replace(episode, score=wrong, failure=self.failure, answered=False)
+        """The episode, not scored."""
+        answered = self.failure is None
+        turns = tuple(self.turns)
+        return Episode(self.problem, self.sample, turns, None, self.failure, answered, elected=self.said)
 
     def _go_on(self, turns: Sequence[Turn] | None) -> None:
         """Ask the method for its next messages, or its answer."""
@@ -113,7 +173,10 @@ class _Pass:
             self.asks = list(next(self.talk) if turns is None else self.talk.send(turns))
             if not self.asks:
                 raise ValueError("it asks for nothing and does not answer")
-            self.requests = [self._request(place, ask) for place, ask in enumerate(self.asks)]
+            self.requests = [
+                _request(self.bench, self.problem, ask, self._seed(place))
+                for place, ask in enumerate(self.asks)
+            ]
         except StopIteration as end:
             self.said = str(end.value)
         except PromptError as error:
@@ -129,17 +192,10 @@ class _Pass:
         score = scored(self.bench.task, episode).score
         return None if score is None else score.parsed
 
-    def _request(self, place: int, ask: Ask) -> Request:
-        """The ask as tokens. Raises PromptError if they do not fit the model."""
-        engine, allowance = self.bench.network.engine, self.bench.allowance
-        prefix, suffix = _prompt(self.bench, self.problem, ask)
-        new = allowance.answer_tokens if ask.final else allowance.message_tokens
-        size = len(prefix) + len(suffix)
-        if size + new > engine.context:
-            raise PromptError(f"a prompt of {size} and a message of {new} tokens exceed {engine.context}")
+    def _seed(self, place: int) -> int:
+        """Of the draws of the message at this place of the round."""
         drawn = len(self.turns) + place
-        seed = derive(self.bench.seed, "method", self.problem.id, self.sample, drawn)
-        return Request(self.bench.frozen, prefix, suffix, new, seed)
+        return derive(self.bench.seed, self.path, self.problem.id, self.sample, drawn)
 
     def _turn(self, ask: Ask, request: Request, out: Generation) -> Turn:
         """The record of one message."""
@@ -155,10 +211,21 @@ class _Pass:
             logprobs=out.logprobs,
             text=text,
             ended=out.ended,
-            temperature=self.method.temperature,
+            temperature=self.heat(ask),
             adapter=request.adapter,
             version=engine.version(request.adapter),
         )
+
+
+def _request(bench: Bench, problem: Problem, ask: Ask, seed: int) -> Request:
+    """The ask as tokens. Raises PromptError if they do not fit the model."""
+    engine, allowance = bench.network.engine, bench.allowance
+    prefix, suffix = _prompt(bench, problem, ask)
+    new = ask.tokens or (allowance.answer_tokens if ask.final else allowance.message_tokens)
+    size = len(prefix) + len(suffix)
+    if size + new > engine.context:
+        raise PromptError(f"a prompt of {size} and a message of {new} tokens exceed {engine.context}")
+    return Request(bench.frozen, prefix, suffix, new, seed)
 
 
 def _prompt(bench: Bench, problem: Problem, ask: Ask) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -46,23 +46,32 @@ def evaluate_method(name: str, method: Method, bench: Bench, split: Split, count
     Raises ConfigError if it takes more calls than it may or declares, or gives other than one answer to
     every problem; TaskError if the split is empty.
     """
-    options, search = _options(method), method.prepare(bench)
+    options = _options(method)
+    _check_calls(name, method.calls(bench), bench, count)  # before a search that would be for nothing
+    search = method.prepare(bench)
     method = search.method if search else method
-    most, allowed = method.calls(bench), bench.allowance.calls
-    if allowed and most > allowed:
-        raise ConfigError(f"method {name!r} takes {most} calls a question, at most {allowed} are allowed")
-    if most * count > MOST_CALLS:
-        raise ConfigError(
-            f"method {name!r} takes {most} calls for each of {count} items, at most {MOST_CALLS} in all"
-        )
+    most = method.calls(bench)
+    _check_calls(name, most, bench, count)
     problems = first_problems(bench.task, split, count)
     groups = method.answer(bench, problems)
     _check(name, groups, problems, most)
     summary = {"split": split, "intervention": "none", **method.about(bench), "method": name}
     summary |= {"parameters": method.parameters(bench), "options": options}
     summary |= {"search": _said(search)} if search else {}
+    summary |= {"oracle": True} if method.oracle else {}
     episodes = [group.episodes[0] for group in groups]
     return evaluation(bench.task, episodes, summary, bench.network.engine.codec)
+
+
+def _check_calls(name: str, most: int, bench: Bench, count: int) -> None:
+    """Raises ConfigError if a method may take more calls than it is allowed, or than can be waited for."""
+    allowed = bench.allowance.calls
+    if allowed and most > allowed:
+        raise ConfigError(f"method {name!r} takes {most} calls a question, at most {allowed} are allowed")
+    if most * count > MOST_CALLS:
+        raise ConfigError(
+            f"method {name!r} takes {most} calls for each of {count} items, at most {MOST_CALLS} in all"
+        )
 
 
 def _check(name: str, groups: Sequence[EpisodeGroup], problems: Sequence[Problem], most: int) -> None:
@@ -80,5 +89,7 @@ def _said(search: Search) -> dict[str, Any]:
 
 
 def _options(method: Method) -> dict[str, Any]:
-    """The options with which it was made."""
-    return asdict(method) if is_dataclass(method) else {}
+    """The options with which it was made, as plain data: a method among them by its name."""
+    options: dict[str, Any] = asdict(method) if is_dataclass(method) else {}
+    given = {key: getattr(method, key) for key in options}
+    return options | {key: type(one).__name__ for key, one in given.items() if isinstance(one, Method)}

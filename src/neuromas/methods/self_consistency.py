@@ -1,35 +1,37 @@
-"""Several sampled passes of the network vote."""
+"""Several sampled passes vote."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from neuromas.core.episode import Episode, EpisodeGroup, grouped
+from neuromas.core.episode import Episode, EpisodeGroup
 from neuromas.core.errors import ConfigError
-from neuromas.core.task import Problem
-from neuromas.evaluation.heldout import about_network
 from neuromas.methods.base import Bench, Method
-from neuromas.system.rollout import Sampling, rollout
+from neuromas.methods.repeated import Repeated, first_scored, standing_for
 from neuromas.tasks.formulas import canonical
 
 
 @dataclass(frozen=True)
-class SelfConsistency(Method):
-    """The most frequent answer of ``votes`` passes, each sampled by itself at ``temperature``.
+class SelfConsistency(Repeated):
+    """The most frequent answer of ``votes`` passes of ``of``, each sampled by itself at ``temperature``.
 
-    Answers that cannot be parsed are no votes, a tie goes to the answer that came first, and the text first
-    given for it is scored.
+    answer = argmax_a sum_k [a_k = a]. Answers that cannot be parsed are no votes, a tie goes to the answer
+    that came first, and the text first given for it is scored. ``of`` is any method that can be sampled:
+    "network", "chain-of-thought", "direct", "untrained", ...
     """
 
     votes: int = 5
     temperature: float = 0.7
+    of: str | Method = "network"
 
-    costs = "votes times the nodes"
+    costs = "votes times those of `of`"
     source = "arXiv:2203.11171"
-    differs = "over passes of a network; without a chain of thought, unless nodes write one"
+    differs = (
+        "over passes of any method, by default of the network, whose nodes need not write their thoughts"
+    )
     of_network = True
 
     def __post_init__(self) -> None:
@@ -39,37 +41,29 @@ class SelfConsistency(Method):
                 f"{self.votes} votes at temperature {self.temperature}: needs at least 1 vote, and a "
                 "temperature above 0 up to 10 for passes to differ"
             )
+        self.one()
 
-    def calls(self, bench: Bench) -> int:
-        """Those of all passes."""
-        return self.votes * len(bench.network.topology.nodes)
+    @property
+    def passes(self) -> int:
+        """One a vote."""
+        return self.votes
 
-    def answer(self, bench: Bench, problems: Sequence[Problem], samples: int = 1) -> list[EpisodeGroup]:
-        """See ``Method.answer``: ``votes`` passes for each answer."""
-        sampling = Sampling(self.temperature, bench.seed)
-        passes = rollout(bench.network, bench.task, problems, samples * self.votes, sampling)
-        ballots = grouped(passes, self.votes)
-        return grouped([_elected(one, place % samples) for place, one in enumerate(ballots)], samples)
+    def elect(self, bench: Bench, ballots: Sequence[EpisodeGroup]) -> list[Episode]:
+        """The pass that first gave the most frequent answer.
+
+        Where nobody gave any, the first that could be scored stands for them.
+        """
+        return [standing_for(ballot, _elected(ballot)) for ballot in ballots]
 
     def about(self, bench: Bench) -> dict[str, Any]:
-        """The network, and how it voted."""
-        return about_network(bench.network) | asdict(self)
+        """What voted, and how."""
+        return super().about(bench) | {"votes": self.votes}
 
 
-def _elected(ballot: EpisodeGroup, sample: int) -> Episode:
-    """The pass that first gave the most frequent answer, with the turns of all passes.
-
-    Where nobody gave any, the first that could be scored stands for them.
-    """
-    passes = ballot.episodes
-    place = majority([None if one.score is None else one.score.parsed for one in passes])
-    if place is None:
-        place = next((i for i, one in enumerate(passes) if one.failure is None), 0)
-    chosen = passes[place]
-    turns = tuple(turn for one in passes for turn in one.turns)
-    return Episode(
-        chosen.problem, sample, turns, chosen.score, chosen.failure, chosen.answered, elected=chosen.answer
-    )
+def _elected(ballot: EpisodeGroup) -> int:
+    """Place of the pass whose answer is elected."""
+    place = majority([None if one.score is None else one.score.parsed for one in ballot.episodes])
+    return first_scored(ballot) if place is None else place
 
 
 def majority(said: Sequence[str | None]) -> int | None:

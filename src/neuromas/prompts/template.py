@@ -119,6 +119,13 @@ def built_in() -> Template:
     return Template(hashlib.sha256(raw).hexdigest()[:12], {s: {**styles[s], **_MORE[s]} for s in STYLES})
 
 
+def with_roles(template: Template, roles: Mapping[str, str], name: str) -> Template:
+    """The template with these roles of nodes, by their names; reports call it ``roles (name)``."""
+    nodes = {node: {**template.nodes.get(node, {}), "role": role} for node, role in roles.items()}
+    told = hashlib.sha256(repr((template.digest, sorted(roles.items()))).encode()).hexdigest()[:12]
+    return replace(template, digest=told, nodes={**template.nodes, **nodes}, roles=True, name=name)
+
+
 def fill(text: str, values: Mapping[str, str]) -> str:
     """The text with ``{name}`` replaced by its value, all in one pass: a value's own braces are text.
 

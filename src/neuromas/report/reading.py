@@ -70,11 +70,14 @@ def named_evaluation(text: str) -> tuple[Run, str]:
     return Run.open(Path(path)), name or "test-after"
 
 
-def prompt_mark(run: Run) -> str:
-    """``prompts: roles (file.toml)`` or ``prompts: file.toml``; empty where a run has the built-in texts."""
+def prompt_mark(run: Run, summary: Mapping[str, Any] | None = None) -> str:
+    """``prompts: roles (file.toml)`` or ``prompts: file.toml``; empty where a run has the built-in texts.
+
+    An evaluation's ``summary`` may name other ones, with which its method asked.
+    """
     facts = run.read("run.json") if (run.path / "run.json").is_file() else {}
     noted = facts.get("prompt")
-    mark = noted.get("mark") if isinstance(noted, dict) else None
+    mark = (summary or {}).get("prompts") or (noted.get("mark") if isinstance(noted, dict) else None)
     return f"prompts: {mark[:120]}" if isinstance(mark, str) and mark else ""
 
 

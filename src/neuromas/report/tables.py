@@ -36,6 +36,8 @@ def _summary_lines(summary: Mapping[str, Any]) -> list[str]:
     tokens = ", ".join(f"{count:.1f}" for count in summary["message_tokens"])
     cut = ", ".join(f"{100 * share:.0f} %" for share in summary["truncated"])
     answers = ", ".join(f"{quoted(k, 20)} {n}" for k, n in summary["labels"].items())
+    if summary.get("oracle"):
+        lines.insert(0, "oracle bound      gold answers decide what counts: what no method can know")
     if summary.get("prompts"):
         lines.insert(0, f"prompts           {quoted(str(summary['prompts']), 120)}")
     if "method" in summary:

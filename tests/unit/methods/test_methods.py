@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 import torch
-from toys import OWN_METHOD, ToyTask, network, problems
+from toys import OWN_METHOD, ToyTask, at, problems, right
 
 from neuromas.config import make_config
 from neuromas.core import registry
@@ -16,7 +16,7 @@ from neuromas.core.parts import METHODS
 from neuromas.core.task import Problem, Score
 from neuromas.engines.scripted import ScriptedEngine
 from neuromas.evaluation.evaluate import evaluate
-from neuromas.methods.base import Allowance, Bench, Method
+from neuromas.methods.base import Method, Search
 from neuromas.methods.bench import bench
 from neuromas.methods.dialogue import Ask, Dialogue
 from neuromas.methods.running import evaluate_method, make_method
@@ -43,16 +43,6 @@ def module(tmp_path, monkeypatch):
     (tmp_path / "own_debate.py").write_text(OWN_METHOD)
     monkeypatch.syspath_prepend(tmp_path)
     return "own_debate:Debate"
-
-
-def right(problem, text):
-    return Score(float(text == problem.answer), text if text.isdigit() else None)
-
-
-def at(script, task=None, style="plain", **allowance):
-    """A bench over a scripted engine; row 9 is the frozen model."""
-    net = network(ScriptedEngine(script), "2-1", style=style)
-    return Bench(net, task or ToyTask(right), 9, 123, Allowance(**allowance), seed=3)
 
 
 @pytest.mark.parametrize("source", ["address", "entry point", "registered"])
@@ -186,6 +176,8 @@ class Picky(Dialogue):
     def talk(self, problem, read):
         if problem.id == "p1":
             yield [Ask(instruction="word " * 400)]
+        if problem.id == "p5":
+            yield [Ask(instruction=problem.question)]
         (turn,) = yield [Ask(final=False)]
         if problem.id == "p2":
             yield [Ask((turn.text * 400,))]
@@ -201,11 +193,13 @@ def test_what_fails_is_data_and_the_others_go_on():
     where = replace(
         where, network=replace(where.network, engine=ScriptedEngine(lambda p, a: "some text", 512))
     )
-    episodes = [group.episodes[0] for group in Picky().answer(where, problems(5))]
+    long = Problem("p5", "word " * 400, "5")
+    episodes = [group.episodes[0] for group in Picky().answer(where, [*problems(5), long])]
     kinds = [one.failure and one.failure.split()[0] for one in episodes]
-    assert kinds == [None, "a", "a", "method:", "method:"]
-    assert all("message of 16 tokens exceed 512" in one.failure for one in episodes[1:3])
-    assert [None if one.score is None else one.score.value for one in episodes] == [0.0, None, 0.0, 0.0, 0.0]
+    assert kinds == [None, "a", "a", "method:", "method:", "a"]
+    assert all("message of 16 tokens exceed 512" in episodes[i].failure for i in (1, 2, 5))
+    scores = [None if one.score is None else one.score.value for one in episodes]
+    assert scores == [0.0, 0.0, 0.0, 0.0, 0.0, None], "only what cannot be asked at all has no score"
     assert "int()" in episodes[3].failure
     assert "asks for nothing" in episodes[4].failure
 
@@ -281,6 +275,60 @@ class Moody(Peeking):
         return turn.text
 
 
+class Prying(Peeking):
+    """Looks gold answers up in the task."""
+
+    def answer(self, bench, problems, samples=1):
+        object.__setattr__(
+            self, "golds", {p.id: bench.task.problem("test", i) for i, p in enumerate(problems)}
+        )
+        return Dialogue.answer(self, bench, problems, samples)
+
+    def talk(self, problem, read):
+        (turn,) = yield [Ask()]
+        return f"{turn.text} {self.golds[problem.id].answer == '99'}"
+
+
+class Seeker(Peeking):
+    """Searches, in a way that each test breaks."""
+
+    tried = iter(range(99))
+
+    def look(self, bench, **changes):
+        problem = bench.task.problem("train", 0)
+        ((one,),) = (group.episodes for group in Dialogue.answer(self, bench, [problem]))
+        facts = {"calls": 1, "prompt_tokens": one.prompt_tokens, "new_tokens": one.new_tokens}
+        return Search(make_method("direct"), {"found": 1}, **{**facts, **changes})
+
+    def talk(self, problem, read):
+        (turn,) = yield [Ask()]
+        return turn.text
+
+    def prepare(self, bench):
+        return self.look(bench)
+
+
+class Leaky(Seeker):
+    def prepare(self, bench):
+        bench.task.problem("test", 0)
+        return self.look(bench)
+
+
+class Cheap(Seeker):
+    def prepare(self, bench):
+        return self.look(bench, calls=0)
+
+
+class Terse(Seeker):
+    def prepare(self, bench):
+        return self.look(bench, new_tokens=0)
+
+
+class Fickle(Seeker):
+    def prepare(self, bench):
+        return replace(self.look(bench), found={"at": next(self.tried)})
+
+
 class Lazy(Peeking):
     def answer(self, bench, problems, samples=1):
         return super().answer(bench, problems[:1], samples)
@@ -318,11 +366,20 @@ def test_a_dialogue_is_not_told_the_answer():
         (Moody, "another time"),
         (Lazy, "one group of answers to every problem"),
         (Nameless, "source"),
+        (Prying, "gold answer"),
+        (Leaky, "reads test problems"),
+        (Cheap, "and it says"),
+        (Terse, "and it says"),
+        (Fickle, "another thing"),
     ],
 )
 def test_each_broken_promise_is_found(broken, says):
     with pytest.raises(AssertionError, match=says):
         check_method(broken())
+
+
+def test_a_search_that_keeps_its_promises_passes():
+    check_method(Seeker())
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,8 @@ def compare_sides(names: Sequence[str], way: str = "auto") -> Comparison:
 
     Two are compared item by item. More are pairs (first and second of every seed) with ``pairs``, each
     against the first with ``first``; ``auto`` takes them for pairs where the configurations say so. Raises
-    RunError where one is missing, ConfigError where the names make no comparison.
+    RunError where one is missing, ConfigError where the names make no comparison, or where one is an oracle
+    bound.
     """
     if way not in WAYS:
         raise ConfigError(f"way {shown(way)} of comparing (valid: {', '.join(WAYS)})")
@@ -80,11 +81,19 @@ def _side(text: str) -> Side:
     """An evaluation named as RUN or RUN:EVALUATION."""
     run, name = named_evaluation(text)
     summary, items = read_evaluation(run, name)
+    if summary.get("oracle"):
+        raise ConfigError(
+            f"{shown(text)} is an oracle bound: gold answers decided what counts; it cannot be compared"
+        )
     with readable(f"{run.path}/config.json"):
         config = {key: value for key, value in run.read("config.json").items() if key not in _OWN}
         config["growth"] = {k: v for k, v in dict(config.get("growth", {})).items() if k != "parent"}
     return Side(
-        text, marked(text, prompt_mark(run)), summary, items, json.dumps([config, name], sort_keys=True)
+        text,
+        marked(text, prompt_mark(run, summary)),
+        summary,
+        items,
+        json.dumps([config, name], sort_keys=True),
     )
 
 
