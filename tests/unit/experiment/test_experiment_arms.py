@@ -182,7 +182,7 @@ def test_the_recipe_compares_at_equal_calls_and_parameters():
         if found.arm(arm).of:
             return before
         for shape, steps in cells[arm].config.shapes[:stage]:
-            nodes = {"1": 1, "2-1": 3, "tree:2,2": 7}[shape]
+            nodes = {"1": 1, "2-1": 3, "tree:2,2": 7, "tree:2,3": 15}[shape]
             before = before[0] + steps, before[1] + steps * nodes
         return before
 
