@@ -24,7 +24,12 @@ ESTIMATORS = Registry(
 ALGORITHMS = Registry(
     "algorithm",
     "neuromas.algorithms",
-    {"reinforce": "neuromas.training.algorithms.reinforce:Reinforce"},
+    {
+        "reinforce": "neuromas.training.algorithms.reinforce:Reinforce",
+        "marft": "neuromas.training.algorithms.marft:Marft",
+        "collm-cc": "neuromas.training.algorithms.collm:CollmCC",
+        "collm-dc": "neuromas.training.algorithms.collm:CollmDC",
+    },
 )
 
 METHODS = Registry(

@@ -90,11 +90,16 @@ def learn(
     messages: Sequence[tuple[Message, Turn]],
     weights: Weights,
     lessons: tuple[Sequence[Message], Weights] | None = None,
+    *,
+    whole: bool = False,
 ) -> dict[str, Any]:
-    """One update of the learner at the coming step's temperature and rate; returns what is logged of it."""
+    """One update of the learner at the coming step's temperature and rate; returns what is logged of it.
+
+    ``whole``: further passes are clipped by the ratio of a whole message, not of a token.
+    """
     temperature, lr = trainer.temperature(), trainer.scheduled()
     try:
-        update = trainer.learner.update(messages, weights, temperature, lr, lessons)
+        update = trainer.learner.update(messages, weights, temperature, lr, lessons, whole=whole)
     except DivergedError as error:
         raise _diverged(trainer, str(error)) from error
     trainer.publish()
