@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from neuromas.core.episode import Episode, Turn
+from neuromas.core.errors import DivergedError
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Task
 from neuromas.learner.critic import Critic, Fitting
@@ -111,7 +112,7 @@ class ActorCritic(Algorithm):
         lessons = lessons_of(trainer, episodes)
         learned = learn(trainer, messages, weights, lessons, whole=self.whole)
         clock.lap("learn")
-        fitted = self._fit(judged)
+        fitted = self._fit(trainer, judged)
         clock.lap("critic")
         return finish(trainer, episodes, {**learned, **fitted}, clock), episodes
 
@@ -144,12 +145,18 @@ class ActorCritic(Algorithm):
             self._critics[number] = Critic(self._size, self.fitting, seed)
         return self._critics[number]
 
-    def _fit(self, judged: _Judged) -> dict[str, Any]:
-        """Teach every critic what followed; what is logged of it, as it was before."""
+    def _fit(self, trainer: Trainer, judged: _Judged) -> dict[str, Any]:
+        """Teach every critic what followed; what is logged of it, as it was before. Raises DivergedError."""
         loss = 0.0
         for number, rows in _by_critic(judged.decisions).items():
             targets = torch.tensor([judged.targets[row] for row in rows])
-            loss += len(rows) * self._critics[number].fit(judged.states[rows], targets)
+            try:
+                loss += len(rows) * self._critic(trainer, number).fit(judged.states[rows], targets)
+            except DivergedError as error:
+                raise DivergedError(
+                    f"training diverged at step {trainer.step}: {error}; "
+                    f"lower train.algorithm_options.critic_lr = {self.critic_lr:g}"
+                ) from error
         count = len(judged.decisions)
         return {
             "critic_parameters": sum(critic.parameters for critic in self._critics.values()),

@@ -14,9 +14,9 @@ _DIFFERS = (
     "the critic is an MLP (d, tanh) on the frozen backbone's state, not a language model of its own, and has "
     "an AdamW of its own, so that the value coefficient is part of critic_lr; a turn is a layer of the "
     "network, whose nodes write in parallel and are agents of their own (one acts in several turns only "
-    "where all nodes share one adapter); the last layer is one node, whose message is the answer, so there is no "
-    "last turn in which all agents write; the reward comes at the end, nothing is shifted, and no turn ends "
-    "an episode early"
+    "where all nodes share one adapter); the last layer is one node, whose message is the answer, so there "
+    "is no last turn in which all agents write; the reward comes at the end, nothing is shifted, and no turn "
+    "ends an episode early"
 )
 
 
