@@ -296,3 +296,29 @@ def test_options_out_of_range_are_one_line(name, options, says):
         make_algorithm(make_config({"train": {"algorithm": name, "algorithm_options": options}}).train)
     assert says in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["marft", "collm-dc"])
+def test_a_growing_run_keeps_its_critics(parity, tmp_path, name):
+    growth = {"stages": [["1", 2], ["2-1", 4]], "init": "zero"}
+    config = make_config(small(train={"algorithm": name, "steps": 6}, growth=growth))
+    whole = start(config, tmp_path / "whole")
+    with pytest.raises(StoppedError):
+        start(config, tmp_path / "half", Watching(stop))
+    resumed = resume(tmp_path / "half")
+    kept = [load_memory(run.checkpoints()[-1]) for run in (whole, resumed)]
+    assert kept[0].keys() == kept[1].keys()
+    assert all(torch.equal(tensor, kept[1][key]) for key, tensor in kept[0].items())
+    critics = {key.split(".")[1] for key in kept[0]}
+    assert len(critics) == (3 if name == "collm-dc" else 1)
+    (row,) = [row["critic_parameters"] for row in whole.lines("metrics.jsonl") if row["step"] == 1]
+    last = [row["critic_parameters"] for row in whole.lines("metrics.jsonl")][-1]
+    assert last == row * (3 if name == "collm-dc" else 1)
+
+
+def test_one_sample_of_a_problem_is_enough(trainer):
+    made = trainer("marft", samples=1, baseline="none", problems=8)
+    task = ToyTask(lambda problem, text: len(text.encode()) % 2)
+    report, _ = train_step(made, task, problems(8))
+    assert report["learned_messages"] > 0
+    assert any(report["gradient_norm"])
