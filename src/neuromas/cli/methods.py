@@ -1,42 +1,70 @@
-"""``neuromas methods``: all methods with their costs and sources, or one with its options."""
+"""``neuromas methods``: all methods and training algorithms with costs and sources, or one with options."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import Any
+
+_METHOD = ("of_network", "costs", "source", "differs")
+_ALGORITHM = ("step", "state", "source", "differs")
+_METHODS = ("method", "calls a question", "trained parameters", "source")
+_ALGORITHMS = ("train.algorithm", "source")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Say what may be typed."""
-    parser.add_argument("name", nargs="?", help="a method's name, or module:Name for your own")
+    parser.add_argument(
+        "name", nargs="?", help="of a method or a training algorithm, or module:Name for your own"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """List methods, or say what one does."""
-    from inspect import getdoc, signature
-
-    from neuromas.core.errors import ConfigError
-    from neuromas.core.parts import METHODS
-    from neuromas.core.registry import arguments
+    """List methods and algorithms, or say what one does."""
+    from neuromas.core.parts import ALGORITHMS, METHODS
     from neuromas.report.terminal import visible
 
-    names = [args.name] if args.name else METHODS.names()
-    parts = [METHODS.get(name) for name in names]
-    for name, part in zip(names, parts, strict=True):
-        if not all(hasattr(part, fact) for fact in ("of_network", "costs", "source", "differs")):
-            raise ConfigError(f"method {name!r} is no Method (see neuromas.methods.base)")
-    head = ("method", "calls a question", "trained parameters", "source")
-    trained = ["the network's" if part.of_network else "none" for part in parts]
-    rows = [
-        (name, part.costs, own, part.source) for name, part, own in zip(names, parts, trained, strict=True)
-    ]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in rows if args.name else [head, *rows]:
-        print(visible("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()))
     if args.name:
-        (part,) = parts
-        differs = [f"Differs: {part.differs}"] if part.differs else []
-        about = [*(getdoc(part) or "").splitlines(), *differs]
-        print("\n".join(["", *map(visible, about)]))
-        for option in arguments(part):
-            print(visible(f"  {option} = {signature(part).parameters[option].default!r}"))
+        lines = _one(args.name)
+    else:
+        methods = [_about(name, METHODS.get(name)) for name in METHODS.names()]
+        trained = [(name, ALGORITHMS.get(name).source) for name in ALGORITHMS.names()]
+        lines = [*_columns([_METHODS, *methods]), "", *_columns([_ALGORITHMS, *trained])]
+    print("\n".join(map(visible, lines)))
     return 0
+
+
+def _one(name: str) -> list[str]:
+    """What one is, what differs from its source, its options."""
+    from inspect import getdoc, signature
+
+    from neuromas.core.parts import ALGORITHMS, METHODS
+    from neuromas.core.registry import arguments
+
+    trains = name in ALGORITHMS.names() and name not in METHODS.names()
+    part = (ALGORITHMS if trains else METHODS).get(name)
+    trains = trains or (not _has(part, _METHOD) and _has(part, _ALGORITHM))
+    lines = _columns([(f"train.algorithm = {name}", part.source) if trains else _about(name, part)])
+    lines += ["", *(getdoc(part) or "").splitlines(), *([f"Differs: {part.differs}"] if part.differs else [])]
+    return [*lines, *(f"  {key} = {signature(part).parameters[key].default!r}" for key in arguments(part))]
+
+
+def _about(name: str, part: Any) -> tuple[str, ...]:
+    """A method's row. Raises ConfigError if it is no method."""
+    from neuromas.core.errors import ConfigError
+
+    if not _has(part, _METHOD):
+        raise ConfigError(f"method {name!r} is no Method (see neuromas.methods.base)")
+    return name, part.costs, "the network's" if part.of_network else "none", part.source
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines, every column as wide as it must be."""
+    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:{size}}" for cell, size in zip(row, sizes, strict=True)).rstrip() for row in rows
+    ]
+
+
+def _has(part: Any, facts: tuple[str, ...]) -> bool:
+    return all(hasattr(part, fact) for fact in facts)

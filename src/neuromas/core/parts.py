@@ -22,6 +22,17 @@ ESTIMATORS = Registry(
     },
 )
 
+ALGORITHMS = Registry(
+    "algorithm",
+    "neuromas.algorithms",
+    {
+        "reinforce": "neuromas.training.algorithms.reinforce:Reinforce",
+        "marft": "neuromas.training.algorithms.marft:Marft",
+        "collm-cc": "neuromas.training.algorithms.collm:CollmCC",
+        "collm-dc": "neuromas.training.algorithms.collm:CollmDC",
+    },
+)
+
 METHODS = Registry(
     "method",
     "neuromas.methods",
@@ -66,4 +77,4 @@ PAGES = Registry(
 
 TASKS = Registry("task", "neuromas.tasks", {})
 
-REGISTRIES = (ESTIMATORS, METHODS, ENGINES, PAGES, TASKS)
+REGISTRIES = (ESTIMATORS, ALGORITHMS, METHODS, ENGINES, PAGES, TASKS)

@@ -130,7 +130,10 @@ def _lineage(plan: Plan, label: str, place: tuple[str, int]) -> list[Config]:
 
 
 def _paid(plan: Plan, label: str, arms: Arms, place: tuple[str, int]) -> int | None:
-    """Calls of training until the end of a stage; None where a stage may end early or teaches new nodes."""
+    """Calls of training until the end of a stage.
+
+    None where a stage may end early, teaches new nodes, or plays episodes again for its credit or algorithm.
+    """
     arm = plan.arm(place[0])
     before = _paid(plan, label, arms, plan.point(arm.start)) if arm.start else 0
     if before is None:
@@ -138,7 +141,8 @@ def _paid(plan: Plan, label: str, arms: Arms, place: tuple[str, int]) -> int | N
     config, paid = plan.config(arm, label, plan.seeds[0]), before
     for index, goal in enumerate(arms[arm.name].goals[: place[1]]):
         one, (_, steps) = at_stage(config, index), config.shapes[index]
-        if one.growth.until or one.growth.patience or one.growth.init == "passthrough":
+        early = one.growth.until or one.growth.patience or one.growth.init == "passthrough"
+        if early or one.train.credit != "shared" or one.train.algorithm != "reinforce":
             return None
         paid += steps * one.train.problems * one.train.samples * len(goal.nodes)
     return paid

@@ -17,35 +17,66 @@ from neuromas.system.replay import Replay
 from neuromas.training.counterfactual import Paid, paid
 from neuromas.training.trainer import Trainer
 
+Judged = tuple[Episode, float, float]  # a node's message in its episode, its advantage, its share of one
+
 
 def credit(
     trainer: Trainer, episodes: Sequence[Episode], replays: Sequence[Replay] = ()
 ) -> tuple[list[tuple[Message, Turn]], Weights]:
-    """Messages that carry gradient, and their weights by message key.
+    """Messages that carry gradient, and their weights by message key: advantages by ``train.baseline``.
 
     Each node's reward is what ``counterfactual.paid`` says, minus the penalty of its message's length.
+    """
+    nodes = [paid(trainer, episodes, replays, node) for node in range(len(trainer.network.topology.nodes))]
+    judged = [
+        [
+            (one.episode, advantage, one.share)
+            for one, advantage in zip(chain(*groups), chain(*advantages), strict=True)
+        ]
+        for groups, advantages in zip(nodes, _advantages(trainer, nodes), strict=True)
+    ]
+    return _chosen(trainer, judged, _scored(episodes))
+
+
+def weigh(
+    trainer: Trainer, episodes: Sequence[Episode], advantages_NE: Sequence[Sequence[float]]
+) -> tuple[list[tuple[Message, Turn]], Weights]:
+    """The same by the advantage (N, E) of every node and episode."""
+    judged = [
+        [(episode, advantage, 1.0) for episode, advantage in zip(episodes, advantages, strict=True)]
+        for advantages in advantages_NE
+    ]
+    return _chosen(trainer, judged, _scored(episodes))
+
+
+def _scored(episodes: Sequence[Episode]) -> int:
+    return sum(1 for episode in episodes if episode.score is not None)
+
+
+def _chosen(
+    trainer: Trainer, judged: Sequence[Sequence[Judged]], scored: int
+) -> tuple[list[tuple[Message, Turn]], Weights]:
+    """Every node's messages with their weights; ``scored`` episodes are one mean.
+
     Messages of zero advantage are left out when nothing else acts on them: their gradient is 0. So are
     messages of frozen adapters, and those that closed gates kept from everybody.
     """
     settings = trainer.settings
     pulled = bool(settings.entropy) or bool(trainer.learner.objective.pulls)
-    scored = sum(1 for episode in episodes if episode.score is not None)
     chosen: list[tuple[Message, Turn]] = []
     values: list[tuple[float, float]] = []
-    nodes = [paid(trainer, episodes, replays, node) for node in range(len(trainer.network.topology.nodes))]
-    for node, (groups, advantages) in enumerate(zip(nodes, _advantages(trainer, nodes), strict=True)):
+    for node, ones in enumerate(judged):
         budget = trainer.network.budget(node)
-        flat = [advantage for group in advantages for advantage in group]
-        for one, advantage in zip(chain.from_iterable(groups), flat, strict=True):
-            if one.episode.score is None or not one.share or (advantage == 0.0 and not pulled):
+        for episode, advantage, share in ones:
+            if episode.score is None or not share or (advantage == 0.0 and not pulled):
                 continue
-            turn = one.episode.turns[node] if len(one.episode.turns) > node else None
+            turn = episode.turns[node] if len(episode.turns) > node else None
             if turn is None or not turn.heard or trainer.learner.lr_scale.get(turn.adapter) == 0.0:
                 continue
             tokens = budget if settings.normalise == "constant" else len(turn.ids)
             key = len(values)
             chosen.append((Message(key, turn.adapter, turn.prefix_ids, turn.suffix_ids, turn.ids), turn))
-            values.append((advantage, one.share / (scored * tokens)))
+            values.append((advantage, share / (scored * tokens)))
     table = torch.tensor(values, dtype=torch.float32).reshape(-1, 2)
     return chosen, Weights(table[:, 0], table[:, 1])
 

@@ -1,4 +1,4 @@
-"""One training step on one screen: sample, score, credit, learn, report.
+"""The pieces of a training step: sample and score, learn, report; ``algorithms`` put them together.
 
 What it changes is a ``Trainer``; what an update does stands in ``learner.update``, what is logged in
 ``measures``, the loop around it in ``loop``.
@@ -7,7 +7,7 @@ What it changes is a ``Trainer``; what an update does stands in ``learner.update
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuromas.core.episode import Episode, Turn
@@ -16,8 +16,6 @@ from neuromas.core.task import Problem, Task
 from neuromas.learner.scorer import Message
 from neuromas.learning.losses import Weights
 from neuromas.system.rollout import rollout
-from neuromas.training.counterfactual import counterfactuals, credit_report
-from neuromas.training.credit import credit, lessons_of
 from neuromas.training.measures import Clock, learned_report, message_report, reward_report
 from neuromas.training.trainer import Trainer
 
@@ -25,35 +23,43 @@ from neuromas.training.trainer import Trainer
 def train_step(
     trainer: Trainer, task: Task, problems: Sequence[Problem]
 ) -> tuple[dict[str, Any], list[Episode]]:
-    """One joint update of all nodes. Returns what is logged, and the episodes it learned from.
+    """One step of the trainer's algorithm. Returns what is logged, and the episodes it learned from.
 
     ``problems`` are sampled in batches of ``train.problems``; there is one update for all of them.
     """
-    clock = Clock()
+    return trainer.algorithm.step(trainer, task, problems)
+
+
+def sample(trainer: Trainer, task: Task, problems: Sequence[Problem]) -> list[Episode]:
+    """``train.samples`` episodes of every problem at the coming step's temperature.
+
+    Raises DivergedError if a distribution that was drawn from was none.
+    """
     episodes = _sample(trainer, task, problems)
-    _check_finite(trainer, episodes)
-    clock.lap("rollout")
-    replays = counterfactuals(trainer, task, episodes)
-    _check_finite(trainer, [one.episode for one in replays])
-    if replays:
-        clock.lap("replay")
-    messages, weights = credit(trainer, episodes, replays)
-    learned = learn(trainer, messages, weights, lessons_of(trainer, episodes))
-    clock.lap("learn")
+    check_finite(trainer, episodes)
+    return episodes
+
+
+def finish(
+    trainer: Trainer, episodes: Sequence[Episode], learned: Mapping[str, Any], clock: Clock
+) -> dict[str, Any]:
+    """The step's report, ``learned`` in the middle of it, once all is changed; the step is over.
+
+    What ``learned`` says of calls and tokens stands in place of what the episodes alone took.
+    """
     report = {
         "step": trainer.step,
         **reward_report(episodes, trainer.settings.samples, trainer.temperature()),
         **message_report(episodes, len(trainer.network.assignment)),
-        **credit_report(trainer, episodes, replays),
         **learned,
         **({"lifted": trainer.network.lifted} if trainer.network.earlier else {}),
         "seconds": clock.laps,
     }
     trainer.step += 1
-    return report, episodes
+    return report
 
 
-def _check_finite(trainer: Trainer, episodes: Sequence[Episode]) -> None:
+def check_finite(trainer: Trainer, episodes: Sequence[Episode]) -> None:
     """Raises DivergedError if a distribution that was drawn from was none.
 
     A broken network that always fails gives no gradient that could tell.
@@ -83,11 +89,16 @@ def learn(
     messages: Sequence[tuple[Message, Turn]],
     weights: Weights,
     lessons: tuple[Sequence[Message], Weights] | None = None,
+    *,
+    whole: bool = False,
 ) -> dict[str, Any]:
-    """One update of the learner at the coming step's temperature and rate; returns what is logged of it."""
+    """One update of the learner at the coming step's temperature and rate; returns what is logged of it.
+
+    ``whole``: further passes are clipped by the ratio of a whole message, not of a token.
+    """
     temperature, lr = trainer.temperature(), trainer.scheduled()
     try:
-        update = trainer.learner.update(messages, weights, temperature, lr, lessons)
+        update = trainer.learner.update(messages, weights, temperature, lr, lessons, whole=whole)
     except DivergedError as error:
         raise _diverged(trainer, str(error)) from error
     trainer.publish()
