@@ -9,6 +9,7 @@ import pytest
 from toys import ToyTask, at, problems, right
 
 from neuromas.core.errors import ConfigError
+from neuromas.core.seeds import derive
 from neuromas.core.task import Problem
 from neuromas.methods.base import Allowance, Bench
 from neuromas.methods.dialogue import Ask, Dialogue
@@ -153,7 +154,7 @@ def test_a_draft_is_criticised_and_written_anew():
         ("keep", "7", 4),
         ("I keep it and revise nothing", "7", 4),
         ("hm", "7", 4),
-        ("keeper revised", "7", 4),
+        ("unrevised", "7", 4),
     ],
 )
 def test_an_answer_is_kept_unless_the_verdict_is_against_it(verdict, answer, calls):
@@ -238,6 +239,14 @@ def test_messages_of_different_temperatures_are_a_batch_each():
     assert {group.episodes[0].answer for group in groups} == {"120.0 12340.5"}
     assert Mixed().at(0.9).answer(where, problems(1))[0].episodes[0].answer == "120.0 12340.9"
     assert Mixed.temperature == 0.5
+
+
+def test_draws_are_named_as_they_always_were():
+    where = at(lambda prompt, adapter: "7")
+    make_method("debate").answer(where, problems(2), samples=2)
+    seeds = [request.seed for call in where.network.engine.calls for request in call.requests]
+    assert seeds[:6] == [derive(3, "method", "p0", sample, drawn) for sample in (0, 1) for drawn in range(3)]
+    assert seeds[-1] == derive(3, "method", "p1", 1, 5)
 
 
 # -- a real sampler
