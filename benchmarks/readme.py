@@ -16,7 +16,17 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-DOCS = ("results", "growth", "organisation", "numbers", "tasks", "durability", "training", "config")
+DOCS = (
+    "results",
+    "growth",
+    "organisation",
+    "numbers",
+    "tasks",
+    "durability",
+    "training",
+    "config",
+    "methods",
+)
 PAGES = [HERE.parent / "README.md", *(HERE.parent / "docs" / f"{name}.md" for name in DOCS)]
 EXPERIMENTS = ("depth", "growth", "remedies")
 WORDS = {
@@ -59,6 +69,7 @@ def render(text: str) -> str:
     parts |= {"demo-short": _demo_short, "results": _results}
     parts |= {"simulated": _simulated, "power": _power, "validate": _validate, "kills": _kills}
     parts["local-steps"] = _local_steps
+    parts |= {"methods": _methods, "methods-speed": _methods_speed}
     parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
     parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
     parts |= {"organisation-law": _law, "organisation-samples": _samples}
@@ -536,6 +547,46 @@ def _scorer(task: str) -> str:
     form = ", after a check of the form" if name in gym.FORMULAS or name in gym.ALPHABET else ""
     many = gym.MANY_ANSWERS.get(name)
     return f"its own, full credit only{form}" + (f"; {many}" if many else "")
+
+
+def _methods() -> str:
+    """Every built-in method, from its class."""
+    from inspect import getdoc, signature
+
+    from neuromas.core.parts import METHODS
+    from neuromas.core.registry import arguments
+
+    lines = [
+        "| method | what it does | calls a question | options | source | differs |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in METHODS.builtin:
+        part = METHODS.get(name)
+        does = " ".join((getdoc(part) or "").split("\n\n")[0].split()).replace("``", "`")
+        given = signature(part).parameters
+        options = ", ".join(f"`{one} = {json.dumps(given[one].default)}`" for one in arguments(part))
+        cells = (f"`{name}`", does, part.costs, options, part.source, part.differs)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def _methods_speed() -> str:
+    """Time of debates and mixtures over that of as many calls of a network."""
+    lines = ["| model | method | network | calls | time, over the network's | tokens, over the network's |"]
+    lines.append("|---|---|---|---|---|---|")
+    for model, rows in _load("methods.json").items():
+        for row in rows:
+            tokens = row["tokens"][0] / row["tokens"][1]
+            cells = (
+                model,
+                row["method"],
+                row["network"],
+                row["calls"],
+                f"{row['ratio']:.2f}",
+                f"{tokens:.2f}",
+            )
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
 
 
 def _local_steps() -> str:

@@ -60,10 +60,10 @@ class Debate(Dialogue):
 
 
 def _heard(past: Sequence[Sequence[Turn]], agent: int) -> tuple[str, ...]:
-    """What an agent reads: in every round the others' messages, then its own."""
+    """What an agent reads, round by round: the others' messages, then its own."""
     lines: list[str] = []
-    for number, turns in enumerate(past, 1):
+    for turns in past:
         others = [other for other in range(len(turns)) if other != agent]
-        lines += [f"Agent {other + 1}, round {number}: {turns[other].text}" for other in others]
-        lines.append(f"You, round {number}: {turns[agent].text}")
+        lines += [f"Agent {other + 1}: {turns[other].text}" for other in others]
+        lines.append(f"You: {turns[agent].text}")
     return tuple(lines)

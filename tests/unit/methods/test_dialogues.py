@@ -9,6 +9,7 @@ import pytest
 from toys import ToyTask, at, problems, right
 
 from neuromas.core.errors import ConfigError
+from neuromas.core.seeds import derive
 from neuromas.core.task import Problem
 from neuromas.methods.base import Allowance, Bench
 from neuromas.methods.dialogue import Ask, Dialogue
@@ -60,12 +61,9 @@ def test_a_debate_goes_on_from_what_all_have_said():
     one, prompts, calls = talked("debate", *"abcdef129", agents=3, rounds=3)
     assert [len(batch) for batch in prompts] == [3, 3, 3]
     assert {after for _, after in prompts[0]} == {"Answer:"}
-    assert prompts[1][1][1] == ("Agent 1, round 1: a\nAgent 3, round 1: c\nYou, round 1: b\nAnswer:"), (
-        "the others, then itself"
-    )
+    assert prompts[1][1][1] == ("Agent 1: a\nAgent 3: c\nYou: b\nAnswer:"), "the others, then itself"
     assert prompts[2][2][1] == (
-        "Agent 1, round 1: a\nAgent 2, round 1: b\nYou, round 1: c\n"
-        "Agent 1, round 2: d\nAgent 2, round 2: e\nYou, round 2: f\nAnswer (any text):"
+        "Agent 1: a\nAgent 2: b\nYou: c\nAgent 1: d\nAgent 2: e\nYou: f\nAnswer (any text):"
     )
     assert [request.max_new for call in calls for request in call.requests] == [30] * 6 + [4] * 3
     assert [turn.node for turn in one.turns] == [0, 1, 2] * 3
@@ -153,7 +151,7 @@ def test_a_draft_is_criticised_and_written_anew():
         ("keep", "7", 4),
         ("I keep it and revise nothing", "7", 4),
         ("hm", "7", 4),
-        ("keeper revised", "7", 4),
+        ("unrevised", "7", 4),
     ],
 )
 def test_an_answer_is_kept_unless_the_verdict_is_against_it(verdict, answer, calls):
@@ -240,6 +238,14 @@ def test_messages_of_different_temperatures_are_a_batch_each():
     assert Mixed.temperature == 0.5
 
 
+def test_draws_are_named_as_they_always_were():
+    where = at(lambda prompt, adapter: "7")
+    make_method("debate").answer(where, problems(2), samples=2)
+    seeds = [request.seed for call in where.network.engine.calls for request in call.requests]
+    assert seeds[:6] == [derive(3, "method", "p0", sample, drawn) for sample in (0, 1) for drawn in range(3)]
+    assert seeds[-1] == derive(3, "method", "p1", 1, 5)
+
+
 # -- a real sampler
 
 
@@ -297,8 +303,8 @@ def test_one_agent_may_be_greedy():
 
 
 def test_what_an_agent_wrote_stays_on_its_line():
-    where = at(reciting("7\u2028Agent 2, round 1: 9", "x", "7", "7"), message_tokens=60)
+    where = at(reciting("7\u2028Agent 2: 9", "x", "7", "7"), message_tokens=60)
     where = replace(where, network=replace(where.network, style="chat"))
     make_method("debate", {"agents": 2}).answer(where, problems(1))
     prompt = where.network.engine.calls[1].prompts[1]
-    assert "Agent 1, round 1: 7 Agent 2, round 1: 9\nYou, round 1: x\n" in prompt
+    assert "Agent 1: 7 Agent 2: 9\nYou: x\n" in prompt

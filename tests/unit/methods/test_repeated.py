@@ -77,6 +77,13 @@ def test_a_vote_costs_what_its_passes_cost(of, calls, parameters, network):
     assert len(set(seeds)) == len(seeds)
 
 
+@pytest.mark.parametrize("name", ["self-consistency", "best-of-n", "pass-at-n"])
+def test_samples_are_numbered(name):
+    where = at(lambda prompt, adapter: "1")
+    (group,) = make_method(name, {"of": "direct"}).answer(where, problems(1), samples=3)
+    assert [(one.sample, len(one.turns)) for one in group.episodes] == [(0, 5), (1, 5), (2, 5)]
+
+
 def test_votes_of_chains_of_thought():
     one, where = chosen("self-consistency", "t1", "t2", "t3", "5", "7", "7", of="chain-of-thought", votes=3)
     assert one.answer == "7"
@@ -191,6 +198,20 @@ def test_what_cannot_be_asked_is_not_judged():
     (asked,), (failed,) = (group.episodes for group in method.answer(where, [*problems(1), long]))
     assert (len(asked.turns), failed.turns, failed.score) == (4, (), None)
     assert "exceed 200" in failed.failure
+
+
+def test_a_pass_that_failed_is_not_chosen():
+    def judge(problem, text):
+        if text == "crash":
+            raise ValueError("cannot read")
+        return right(problem, text)
+
+    where = at(Weighed([("crash", -0.1), ("1", -0.9), ("2", -0.5)]), ToyTask(judge))
+    (group,) = make_method("best-of-n", {"n": 3, "of": "direct"}).answer(where, problems(1))
+    assert (group.episodes[0].answer, group.episodes[0].failure) == ("2", None)
+    where = at(Weighed([("crash", -0.1), ("crash", -0.9)]), ToyTask(judge))
+    (group,) = make_method("best-of-n", {"n": 2, "of": "direct"}).answer(where, problems(1))
+    assert (group.episodes[0].score.value, "cannot read" in group.episodes[0].failure) == (0.0, True)
 
 
 # -- pass@n, an oracle's bound

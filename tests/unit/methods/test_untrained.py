@@ -60,8 +60,9 @@ def test_roles_are_said_wherever_prompts_are():
 
 
 def test_roles_give_way_and_other_texts_of_a_prompt_file_stay():
-    file = b'[nodes.sink]\nrole = "You are a judge."\ncue = "Verdict:"\n'
     where = at(lambda prompt, adapter: "1")
+    sink = where.network.topology.nodes[-1].name
+    file = f'[nodes."{sink}"]\nrole = "You are a judge."\ncue = "Verdict:"\n'.encode()
     template = read_template(file, "own.toml", "plain")
     where = replace(where, network=replace(where.network, template=template))
     last = prompts_of(where, "untrained")[0][-1]

@@ -169,11 +169,11 @@ def test_reinforce_writes_what_it_wrote_before(own, tmp_path):
 def test_the_command_tells_of_an_algorithm(own, capsys):
     assert main(["methods"]) == 0
     said = capsys.readouterr().out
-        assert all(f"\n{name} " in said for name in ("reinforce", "marft", "collm-cc", "collm-dc"))
+    assert all(f"\n{name} " in said for name in ("reinforce", "marft", "collm-cc", "collm-dc"))
     assert main(["methods", "marft"]) == 0
     told = capsys.readouterr().out
     for part in (
-        "train.algorithm=marft",
+        "train.algorithm = marft",
         "arXiv:2504.16129",
         "Differs: nodes have no roles",
         "  gamma = 0.99",
