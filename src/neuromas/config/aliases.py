@@ -42,9 +42,7 @@ COMMON: Mapping[str, tuple[str, ...]] = MappingProxyType(
         **dict.fromkeys(
             ("epsilon", "clip_range", "cliprange", "clip_ratio", "eps_clip"), ("train.ratio_clip",)
         ),
-        **dict.fromkeys(
-            ("advantage_estimator", "adv_estimator", "algorithm", "estimator"), ("train.baseline",)
-        ),
+        **dict.fromkeys(("advantage_estimator", "adv_estimator", "estimator"), ("train.baseline",)),
         **dict.fromkeys(("warmup_steps", "num_warmup_steps", "warmup_ratio"), ("train.warmup",)),
         **dict.fromkeys(("lr_scheduler_type", "lr_scheduler", "scheduler"), ("train.schedule",)),
         **dict.fromkeys(("lora_rank", "lora_r", "r"), ("model.rank",)),

@@ -78,6 +78,7 @@ _FREE = (  # tables of any keys
     ("task", "options"),
     ("task", "rewards"),
     ("engine", "options"),
+    ("train", "algorithm_options"),
     ("train", "baseline_options"),
 )
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from neuromas.core.choices import QUESTION_MODES, Lift, LiftDraw, Positions, Question, Share, Style, Tracker
 from neuromas.core.errors import ConfigError, shown, unknown
-from neuromas.core.parts import ESTIMATORS
+from neuromas.core.parts import ALGORITHMS, ESTIMATORS
 from neuromas.core.registry import Registry
 
 _MOST_STEPS = 10_000_000
@@ -139,9 +139,15 @@ class TaskConfig(Section):
 
 
 class TrainConfig(Section):
-    """Joint REINFORCE: ``problems * samples * accumulate`` episodes a step (see docs/training.md)."""
+    """How nodes learn: ``problems * samples * accumulate`` episodes a step (see docs/training.md)."""
 
     steps: int = Field(60, ge=0, le=_MOST_STEPS, description="updates; with growth.stages their sum")
+    algorithm: Annotated[str, named_in(ALGORITHMS)] = Field(
+        "reinforce", examples=names_of(ALGORITHMS), description="how a step learns (see docs/method.md)"
+    )
+    algorithm_options: dict[str, Any] = Field(
+        default_factory=dict, description="those of the algorithm, see `neuromas methods ALGORITHM`"
+    )
     problems: int = Field(16, ge=1, le=65_536, description="problems of a batch")
     samples: int = Field(8, ge=1, le=65_536, description="episodes of a problem")
     lr: float = Field(1e-3, gt=0, le=1e30, description="learning rate of every node's AdamW")

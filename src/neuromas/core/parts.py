@@ -21,6 +21,12 @@ ESTIMATORS = Registry(
     },
 )
 
+ALGORITHMS = Registry(
+    "algorithm",
+    "neuromas.algorithms",
+    {"reinforce": "neuromas.training.algorithms.reinforce:Reinforce"},
+)
+
 METHODS = Registry(
     "method",
     "neuromas.methods",
@@ -53,4 +59,4 @@ PAGES = Registry(
 
 TASKS = Registry("task", "neuromas.tasks", {})
 
-REGISTRIES = (ESTIMATORS, METHODS, ENGINES, PAGES, TASKS)
+REGISTRIES = (ESTIMATORS, ALGORITHMS, METHODS, ENGINES, PAGES, TASKS)

@@ -25,6 +25,7 @@ from neuromas.storage import MANIFEST, OPTIMISERS, read_json, write_atomic
 FORMAT = 1
 _WEIGHTS = "adapter_model.safetensors"
 _PEFT_PREFIX = "base_model.model."
+_MEMORY = "algorithm."  # of the names of tensors that a training algorithm keeps
 
 
 def save_adapters(folder: Path, bank: AdapterBank, backbone: str) -> dict[str, str]:
@@ -142,9 +143,12 @@ def _vector(folder: Path, bank: AdapterBank, row: int, rank: int) -> Tensor:
     return torch.cat(pieces)
 
 
-def save_optimisers(folder: Path, optimisers: Sequence[torch.optim.Optimizer]) -> dict[str, str]:
-    """AdamW states as safetensors; returns the file's hash by name."""
-    tensors: dict[str, Tensor] = {}
+def save_optimisers(
+    folder: Path, optimisers: Sequence[torch.optim.Optimizer], memory: Mapping[str, Tensor] | None = None
+) -> dict[str, str]:
+    """AdamW states as safetensors, the ``memory`` of an algorithm beside them; the file's hash by name."""
+    kept = (memory or {}).items()
+    tensors = {f"{_MEMORY}{name}": value.detach().cpu().contiguous() for name, value in kept}
     for row, optimiser in enumerate(optimisers):
         for state in optimiser.state_dict()["state"].values():
             tensors |= {f"{row}.{name}": value.cpu().contiguous() for name, value in state.items()}
@@ -181,6 +185,17 @@ def load_optimisers(folder: Path, optimisers: Sequence[torch.optim.Optimizer], r
     for optimiser, state in zip(optimisers, states, strict=True):
         whole = optimiser.state_dict()
         optimiser.load_state_dict({**whole, "state": {0: state} if state else {}})
+
+
+def load_memory(folder: Path) -> dict[str, Tensor]:
+    """What ``save_optimisers`` kept as ``memory``, on the CPU. Raises RunError where that is not finite."""
+    path = folder / OPTIMISERS
+    tensors = load_tensors(path).items() if path.exists() else ()
+    found = {name[len(_MEMORY) :]: tensor for name, tensor in tensors if name.startswith(_MEMORY)}
+    for name, tensor in found.items():
+        if tensor.is_floating_point():
+            _check_numbers(tensor, f"{path}: {_MEMORY}{name}")
+    return found
 
 
 def _check_moments(state: Mapping[str, Tensor], shape: torch.Size, where: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from neuromas.core.choices import MESSAGES
@@ -17,7 +17,7 @@ from neuromas.engines.base import Generation, Request
 from neuromas.prompts.build import Prompt, build_prompt, check_fits
 from neuromas.prompts.template import ended_text
 from neuromas.system.network import Network
-from neuromas.topology.graph import Topology
+from neuromas.topology.graph import Edge
 
 WRONG = Score(0.0, None)
 
@@ -40,11 +40,17 @@ class Sampling:
 
 
 @dataclass(slots=True)
-class _Pass:
+class Pass:
     """One episode under way. ``shown[node]`` is what readers see of its message: text and tokens.
 
-    ``read`` holds the (source, target) rows of the edges that showed their message. ``askable`` is False if
-    the question alone, with empty messages, is more than a node can read.
+    ``read`` holds the (source, target) rows of the edges that showed their message, ``wrote`` the rows of
+    the nodes that were asked. ``askable`` is False if the question alone, with empty messages, is more than
+    a node can read.
+
+    A pass that goes over an earlier episode (see ``system.replay``) has turns ``kept`` from it, by row: a
+    node says its own again if nothing it reads has changed. ``altered`` is the row of the node whose
+    message is another one though it was not asked; ``hidden`` the row of one whose message no reader is
+    shown, as if its gates were closed. ``path`` names the draws apart from those of the first pass.
     """
 
     problem: Problem
@@ -54,6 +60,11 @@ class _Pass:
     read: list[tuple[int, int]] = field(default_factory=list)
     failure: str | None = None
     askable: bool = True
+    wrote: list[int] = field(default_factory=list)
+    kept: Mapping[int, Turn] = field(default_factory=dict)
+    altered: int | None = None
+    hidden: int | None = None
+    path: tuple[int, ...] = ()
 
     def view(self, network: Network, node: int, seed: int) -> Network:
         """The network as the node reads it in this episode, see ``Network.earlier``."""
@@ -82,26 +93,33 @@ def rollout(
     passes = []
     for problem in problems:  # a problem met again goes on counting, so that its draws are new
         first = samples * seen[problem.id]
-        passes += [_Pass(problem, first + k) for k in range(samples)]
+        passes += [Pass(problem, first + k) for k in range(samples)]
         seen[problem.id] += 1
+    episodes = play(network, task, passes, sampling)
+    if passes and all(one.failure is not None and not (one.turns and one.askable) for one in passes):
+        raise PromptError(str(passes[0].failure))
+    return episodes
+
+
+def play(network: Network, task: Task, passes: Sequence[Pass], sampling: Sampling) -> list[Episode]:
+    """Take passes through all layers, each as one batch, and score what comes out."""
     for layer in network.topology.layers():
         _speak(network, task, passes, layer, sampling)
         _intervene([one for one in passes if one.failure is None], layer, sampling)
-    if passes and all(one.failure is not None and not (one.turns and one.askable) for one in passes):
-        raise PromptError(str(passes[0].failure))
     return [_finish(network, task, one) for one in passes]
 
 
 def _speak(
-    network: Network, task: Task, passes: Sequence[_Pass], layer: Sequence[int], sampling: Sampling
+    network: Network, task: Task, passes: Sequence[Pass], layer: Sequence[int], sampling: Sampling
 ) -> None:
-    """Let every node of a layer write in every living pass, all in one batch."""
-    asked: list[tuple[_Pass, list[tuple[int, list[Prompt], int]]]] = []
+    """Let every node of a layer that has something new to say write in every living pass, in one batch."""
+    asked: list[tuple[Pass, list[tuple[int, list[Prompt], int]]]] = []
     for one in passes:
         if one.failure is None:
+            writers = [node for node in layer if not _repeats(network, one, node, sampling.seed)]
             try:
                 asked.append(
-                    (one, [(node, *_prompt(network, task, one, node, sampling.seed)) for node in layer])
+                    (one, [(node, *_prompt(network, task, one, node, sampling.seed)) for node in writers])
                 )
             except PromptError as error:
                 one.failure = one_line(error)
@@ -114,19 +132,41 @@ def _speak(
             prefix=prompts[0].prefix,
             suffix=prompts[0].suffix,
             max_new=network.budget(node),
-            seed=derive(sampling.seed, "draw", one.problem.id, one.sample, node),
+            seed=derive(sampling.seed, "draw", one.problem.id, one.sample, node, *one.path),
         )
         for one, node, prompts, _ in batch
     ]
     spoken = _generate(network, [node for _, node, _, _ in batch], requests, sampling.temperature)
+    written: dict[tuple[int, int], Turn] = {}
     for (one, node, prompts, cut), request, out in zip(batch, requests, spoken, strict=True):
         turn = _turn(network, node, (request, out), sampling.temperature, cut)
         if network.earlier is not None:
             later = [(prompt.prefix, prompt.suffix) for prompt in prompts[1:]]
             lifted = one.view(network, node, sampling.seed) is network
             turn = replace(turn, lifted=lifted, later=later[0] if later else None)
-        one.turns.append(turn)
-        one.shown.append((turn.text, out.ids[:-1] if out.ended else out.ids))
+        written[id(one), node] = turn
+        one.wrote.append(node)
+    for one, _ in asked:
+        for node in layer:
+            turn = written[id(one), node] if node in one.wrote else one.kept[node]
+            one.turns.append(turn)
+            one.shown.append((turn.text, turn.ids[:-1] if turn.ended else turn.ids))
+
+
+def _repeats(network: Network, one: Pass, node: int, seed: int) -> bool:
+    """Whether the node says again what it said in an earlier episode, having read the same.
+
+    What it reads is then noted here, as ``_prompt`` notes it of a node that writes.
+    """
+    if node not in one.kept:
+        return False
+    edges = network.topology.incoming(node)
+    opened = _open(edges, one, seed, None)
+    sources = [edge.source for edge, is_open in zip(edges, opened, strict=True) if is_open]
+    if any(source == one.altered or source in one.wrote for source in sources):
+        return False
+    one.read += [(source, node) for source in sources]
+    return True
 
 
 def _generate(
@@ -174,16 +214,18 @@ def _turn(
     )
 
 
-def _open(topology: Topology, node: int, one: _Pass, seed: int) -> list[bool]:
-    """Which of the node's incoming edges show their message in this episode.
+def _open(edges: Sequence[Edge], one: Pass, seed: int, hidden: int | None) -> list[bool]:
+    """Which of a node's incoming ``edges`` show their message in this episode; those of ``hidden`` do not.
 
     One number for each source and episode decides all its gates, so that a message is not shown to a
     reader of a lower gate only.
     """
-    edges = topology.incoming(node)
     drawn = [
-        edge.gate == 1.0
-        or derive(seed, "gate", one.problem.id, one.sample, edge.source) < edge.gate * 2.0**63
+        edge.source != hidden
+        and (
+            edge.gate == 1.0
+            or derive(seed, "gate", one.problem.id, one.sample, edge.source) < edge.gate * 2.0**63
+        )
         for edge in edges
     ]
     both = list(zip(edges, drawn, strict=True))
@@ -191,12 +233,12 @@ def _open(topology: Topology, node: int, one: _Pass, seed: int) -> list[bool]:
     return [is_open and not (passed and edge.fallback) for edge, is_open in both]
 
 
-def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> tuple[list[Prompt], int]:
+def _prompt(network: Network, task: Task, one: Pass, node: int, seed: int) -> tuple[list[Prompt], int]:
     """The node's prompt, with that of the last view where it is taught, and how many messages were cut."""
-    topology, codec = network.topology, network.engine.codec
+    codec, edges = network.engine.codec, network.topology.incoming(node)
     cut = 0
     messages: list[str | None] = []
-    for edge, open_ in zip(topology.incoming(node), _open(topology, node, one, seed), strict=True):
+    for edge, open_ in zip(edges, _open(edges, one, seed, one.hidden), strict=True):
         if not open_:
             messages.append(None)
             continue
@@ -212,7 +254,7 @@ def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> t
         wording = view.wording(task.answer_format)
         prompt = build_prompt(view.topology, node, one.problem, messages, codec, wording=wording)
         try:
-            check_fits(topology, node, prompt, network.budget(node), network.engine.context)
+            check_fits(network.topology, node, prompt, network.budget(node), network.engine.context)
         except PromptError:
             if not prompts:
                 raise
@@ -221,11 +263,11 @@ def _prompt(network: Network, task: Task, one: _Pass, node: int, seed: int) -> t
     return prompts, cut
 
 
-def _intervene(passes: Sequence[_Pass], layer: Sequence[int], sampling: Sampling) -> None:
+def _intervene(passes: Sequence[Pass], layer: Sequence[int], sampling: Sampling) -> None:
     """Replace what readers will see of this layer's messages."""
     if sampling.intervention == "none" or not passes:
         return
-    donors: Sequence[_Pass | None] = [None] * len(passes)
+    donors: Sequence[Pass | None] = [None] * len(passes)
     if sampling.intervention == "shuffle":
         donors = _others(passes, sampling.seed)
     for node in layer:
@@ -234,12 +276,12 @@ def _intervene(passes: Sequence[_Pass], layer: Sequence[int], sampling: Sampling
             one.shown[node] = replacement
 
 
-def _others(passes: Sequence[_Pass], seed: int) -> list[_Pass]:
+def _others(passes: Sequence[Pass], seed: int) -> list[Pass]:
     """For every pass one of another problem: a random ring over the problems, fixed by the seed.
 
     Samples that failed have left, so the donor is the same sample only where it is still there.
     """
-    living: dict[str, list[_Pass]] = {}
+    living: dict[str, list[Pass]] = {}
     for one in passes:
         living.setdefault(one.problem.id, []).append(one)
     ring = list(living)
@@ -251,7 +293,7 @@ def _others(passes: Sequence[_Pass], seed: int) -> list[_Pass]:
     return [group[one.sample % len(group)] for one, group in zip(passes, donors, strict=True)]
 
 
-def _heard(one: _Pass, sink: int) -> set[int]:
+def _heard(one: Pass, sink: int) -> set[int]:
     """Nodes whose message could reach the outcome, the output itself included.
 
     The outcome of a pass that failed on its way is the failure: every message that was read had a part in it.
@@ -265,7 +307,7 @@ def _heard(one: _Pass, sink: int) -> set[int]:
     return heard
 
 
-def _finish(network: Network, task: Task, one: _Pass) -> Episode:
+def _finish(network: Network, task: Task, one: Pass) -> Episode:
     """Score the output. What the network made fail by what it wrote is wrong, and its cause is kept."""
     sink = network.topology.sink
     heard = _heard(one, sink)

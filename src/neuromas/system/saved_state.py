@@ -73,6 +73,7 @@ class State(Saved):
     stage: _Stage
     guard: _Guard | None = None
     ancestor: dict[str, Any] = Field(default_factory=dict)
+    algorithm: dict[str, Kept] = Field(default_factory=dict)  # what a training algorithm keeps beside tensors
 
 
 class _Line(Saved):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from neuromas.config import RENAMED, Config, at_stage
 from neuromas.core.errors import RunError, one_line
-from neuromas.core.parts import ENGINES, ESTIMATORS
+from neuromas.core.parts import ALGORITHMS, ENGINES, ESTIMATORS
 from neuromas.core.registry import origin
 from neuromas.models.dims import EMBEDDED, TINY_NAME
 from neuromas.tasks.files import DATA_TASKS
@@ -58,6 +58,8 @@ def _outside(config: Config) -> dict[str, str]:
     found |= {f"{CODE}.{one}": file for one, file in files.items() if file}
     if not ESTIMATORS.is_builtin(config.train.baseline):
         found["train.baseline"] = config.train.baseline
+    if not ALGORITHMS.is_builtin(config.train.algorithm):
+        found["train.algorithm"] = config.train.algorithm
     shapes = [shape for shape, _ in config.shapes]
     if config.network.prompt:
         found["network.prompt"] = config.network.prompt

@@ -6,12 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from neuromas.core.errors import RunError
-from neuromas.models.bundle import load_adapters, load_optimisers, read_manifest, save_optimisers
-from neuromas.storage import MANIFEST, Run, read_json
+from neuromas.core.errors import RunError, one_line
+from neuromas.models.bundle import (
+    load_adapters,
+    load_memory,
+    load_optimisers,
+    read_manifest,
+    save_optimisers,
+)
+from neuromas.storage import MANIFEST, OPTIMISERS, Run, read_json
 from neuromas.storage.tidy import leftovers, remove
 from neuromas.system.saved_state import is_line, read_state
 from neuromas.system.saving import save_bundle
+from neuromas.training.algorithms.base import Memory
 from neuromas.training.state import Best, TrainState
 
 
@@ -38,9 +45,11 @@ class Checkpointer:
         self._run.save_named(name, self._fill)
 
     def _fill(self, folder: Path) -> None:
-        """Everything needed to go on: adapters, optimisers, state, lineage."""
+        """Everything needed to go on: adapters, optimisers and the algorithm's tensors, state, lineage."""
         state = self._state
-        files = save_optimisers(folder, state.trainer.learner.optimisers)
+        files = save_optimisers(
+            folder, state.trainer.learner.optimisers, state.trainer.algorithm.state().tensors
+        )
         plan = {"plan": state.plan.model_dump(mode="json")} if state.plan.stages else {}
         more = {"state": state.to_dict(), **state.lineage.to_dict(), **plan}
         save_bundle(folder, state.assembly, more, files)
@@ -53,6 +62,16 @@ class Checkpointer:
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise RunError(f"{checkpoint} holds a network but no training state ({error!r})") from error
         load_optimisers(checkpoint, state.trainer.learner.optimisers)
+        self._remind(checkpoint, manifest)
+
+    def _remind(self, checkpoint: Path, manifest: Mapping[str, Any]) -> None:
+        """Give the algorithm what it kept in a checkpoint. Raises RunError if it cannot go on from that."""
+        facts = manifest["state"].get("algorithm", {})
+        try:
+            self._state.trainer.algorithm.load(Memory(load_memory(checkpoint), facts))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            name = self._state.config.train.algorithm
+            raise RunError(f"{checkpoint} holds no state of algorithm {name!r}: {one_line(error)}") from error
 
     def rewind(self) -> None:
         """Make the run's logs and checkpoints what they were when its state was saved."""
@@ -63,9 +82,12 @@ class Checkpointer:
     def load(self, name: str) -> None:
         """Adapters and optimisers of a checkpoint of this stage; the graph and the place stay."""
         folder, trainer = self._run.named(name), self._state.trainer
-        load_adapters(folder, self._state.base.model.bank, read_manifest(folder)["versions"])
+        manifest = read_manifest(folder)
+        load_adapters(folder, self._state.base.model.bank, manifest["versions"])
         trainer.publish()
         load_optimisers(folder, trainer.learner.optimisers, required=False)
+        if (folder / OPTIMISERS).exists():
+            self._remind(folder, manifest)
 
     def prune(self) -> None:
         """Remove checkpoints that are no longer needed."""

@@ -21,6 +21,7 @@ from neuromas.system.provenance import about, check_unchanged, code_changed, cod
 from neuromas.system.saving import load_bundle, saved_plan
 from neuromas.system.trust import note_if_possible
 from neuromas.tasks.saved import opened
+from neuromas.training.algorithms.build import make_algorithm
 from neuromas.training.callbacks import Callback, check_callbacks
 from neuromas.training.changes import (
     Changes,
@@ -53,6 +54,7 @@ def start(
     check_callbacks(callbacks)
     check_trackers(config.run.trackers)
     make_estimator(config.train)
+    make_algorithm(config.train)
     config = settle(config)
     sources = digests(config)  # before they are read: what changes in between is noticed
     assembly, parent = _beginning(config, backbone, task)

@@ -127,6 +127,7 @@ class TrainState:
             "stage": self.stage.to_dict(),
             "guard": self.guard.to_dict(),
             "ancestor": self.ancestor,
+            **({"algorithm": facts} if (facts := dict(trainer.algorithm.state().facts)) else {}),
         }
 
     def take(self, manifest: Mapping[str, Any]) -> None:

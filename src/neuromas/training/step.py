@@ -1,4 +1,4 @@
-"""One training step on one screen: sample, score, credit, learn, report.
+"""The pieces of a training step: sample and score, learn, report; ``algorithms`` put them together.
 
 What it changes is a ``Trainer``; what an update does stands in ``learner.update``, what is logged in
 ``measures``, the loop around it in ``loop``.
@@ -7,7 +7,7 @@ What it changes is a ``Trainer``; what an update does stands in ``learner.update
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuromas.core.episode import Episode, Turn
@@ -17,7 +17,6 @@ from neuromas.core.task import Problem, Task
 from neuromas.learner.scorer import Message
 from neuromas.learning.losses import Weights
 from neuromas.system.rollout import Sampling, rollout
-from neuromas.training.credit import credit, lessons_of
 from neuromas.training.measures import Clock, learned_report, message_report, reward_report
 from neuromas.training.trainer import Trainer
 
@@ -25,17 +24,27 @@ from neuromas.training.trainer import Trainer
 def train_step(
     trainer: Trainer, task: Task, problems: Sequence[Problem]
 ) -> tuple[dict[str, Any], list[Episode]]:
-    """One joint update of all nodes. Returns what is logged, and the episodes it learned from.
+    """One step of the trainer's algorithm. Returns what is logged, and the episodes it learned from.
 
     ``problems`` are sampled in batches of ``train.problems``; there is one update for all of them.
     """
-    clock = Clock()
+    return trainer.algorithm.step(trainer, task, problems)
+
+
+def sample(trainer: Trainer, task: Task, problems: Sequence[Problem]) -> list[Episode]:
+    """``train.samples`` episodes of every problem at the coming step's temperature.
+
+    Raises DivergedError if a distribution that was drawn from was none.
+    """
     episodes = _sample(trainer, task, problems)
     _check_finite(trainer, episodes)
-    clock.lap("rollout")
-    messages, weights = credit(trainer, episodes)
-    learned = learn(trainer, messages, weights, lessons_of(trainer, episodes))
-    clock.lap("learn")
+    return episodes
+
+
+def finish(
+    trainer: Trainer, episodes: Sequence[Episode], learned: Mapping[str, Any], clock: Clock
+) -> dict[str, Any]:
+    """The step's report, ``learned`` in the middle of it, once all is changed; the step is over."""
     report = {
         "step": trainer.step,
         **reward_report(episodes, trainer.settings.samples, trainer.temperature()),
@@ -45,7 +54,7 @@ def train_step(
         "seconds": clock.laps,
     }
     trainer.step += 1
-    return report, episodes
+    return report
 
 
 def _check_finite(trainer: Trainer, episodes: Sequence[Episode]) -> None:

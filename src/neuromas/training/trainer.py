@@ -1,4 +1,4 @@
-"""What a step changes: the network's learner, the estimator's state, and the place in the schedule."""
+"""What a step changes: learner, state of algorithm and estimator, and the place in the schedule."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from neuromas.learning.estimators.base import Estimator
 from neuromas.learning.schedule import factor
 from neuromas.models.resident import ResidentModel
 from neuromas.system.network import Network
+from neuromas.training.algorithms.base import Algorithm
+from neuromas.training.algorithms.build import make_algorithm
 
 
 @dataclass(slots=True)
@@ -34,11 +36,14 @@ class Trainer:
     estimator: Estimator = field(init=False)
     estimator_state: dict[int, Any] = field(default_factory=dict)
     learner: Learner = field(init=False)
+    algorithm: Algorithm = field(init=False)
 
     def __post_init__(self, model: ResidentModel) -> None:
         self.lr, self.span = self.lr or self.settings.lr, self.span or self.settings.steps
         self.estimator = make_estimator(self.settings)
         self.learner = Learner(model, self.settings)
+        self.algorithm = make_algorithm(self.settings)
+        self.algorithm.begin(self)
 
     def publish(self) -> None:
         """Let the engine write with what was learned."""
@@ -54,7 +59,7 @@ class Trainer:
         return first + (last - first) * min(1.0, done / (self.settings.steps - 1))
 
     def use(self, settings: TrainConfig) -> None:
-        """Go on with the settings of another stage; the estimator stays."""
+        """Go on with the settings of another stage; the estimator and the algorithm stay."""
         self.settings = self.learner.settings = settings
 
     def scheduled(self) -> float:
