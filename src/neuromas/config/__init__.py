@@ -6,6 +6,7 @@ and what would be valid. ``sections`` has the keys, ``stage`` those of a stage, 
 ``schema`` is for editors, ``recipes`` finds the shipped files by name.
 """
 
+from neuromas.config.lift import LiftConfig
 from neuromas.config.reading import (
     apply_overrides,
     check_keys,
@@ -23,7 +24,6 @@ from neuromas.config.sections import (
     RENAMED,
     AlarmsConfig,
     GrowthConfig,
-    LiftConfig,
     NetworkConfig,
     Section,
     TrainConfig,

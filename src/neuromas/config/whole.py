@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from neuromas.config.lift import LiftConfig
 from neuromas.config.sections import (
     AlarmsConfig,
     EngineConfig,
     EvaluateConfig,
     GrowthConfig,
-    LiftConfig,
     ModelConfig,
     NetworkConfig,
     RunConfig,
