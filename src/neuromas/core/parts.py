@@ -24,7 +24,11 @@ ESTIMATORS = Registry(
 ALGORITHMS = Registry(
     "algorithm",
     "neuromas.algorithms",
-    {"reinforce": "neuromas.training.algorithms.reinforce:Reinforce"},
+    {
+        "reinforce": "neuromas.training.algorithms.reinforce:Reinforce",
+        "malt": "neuromas.training.algorithms.malt:Malt",
+        "at-grpo": "neuromas.training.algorithms.at_grpo:AtGrpo",
+    },
 )
 
 METHODS = Registry(

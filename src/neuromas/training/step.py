@@ -7,7 +7,7 @@ What it changes is a ``Trainer``; what an update does stands in ``learner.update
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from neuromas.core.episode import Episode, Turn
@@ -37,18 +37,30 @@ def sample(trainer: Trainer, task: Task, problems: Sequence[Problem]) -> list[Ep
     Raises DivergedError if a distribution that was drawn from was none.
     """
     episodes = _sample(trainer, task, problems)
-    _check_finite(trainer, episodes)
+    check_finite(trainer, [turn for episode in episodes for turn in episode.turns])
     return episodes
 
 
 def finish(
-    trainer: Trainer, episodes: Sequence[Episode], learned: Mapping[str, Any], clock: Clock
+    trainer: Trainer,
+    episodes: Sequence[Episode],
+    learned: Mapping[str, Any],
+    clock: Clock,
+    *,
+    samples: int = 0,
+    written: Sequence[Turn] | None = None,
 ) -> dict[str, Any]:
-    """The step's report, ``learned`` in the middle of it, once all is changed; the step is over."""
+    """The step's report, ``learned`` in the middle of it, once all is changed; the step is over.
+
+    There are ``samples`` episodes of every problem (0: ``train.samples``). ``written`` has every message
+    that was sampled once, where these are not those of the episodes: it is what the step is charged for.
+    """
+    if written is None:
+        written = [turn for episode in episodes for turn in episode.turns]
     report = {
         "step": trainer.step,
-        **reward_report(episodes, trainer.settings.samples, trainer.temperature()),
-        **message_report(episodes, len(trainer.network.assignment)),
+        **reward_report(episodes, samples or trainer.settings.samples, trainer.temperature()),
+        **message_report(written, len(trainer.network.assignment)),
         **learned,
         **({"lifted": trainer.network.lifted} if trainer.network.earlier else {}),
         "seconds": clock.laps,
@@ -57,12 +69,12 @@ def finish(
     return report
 
 
-def _check_finite(trainer: Trainer, episodes: Sequence[Episode]) -> None:
+def check_finite(trainer: Trainer, written: Sequence[Turn]) -> None:
     """Raises DivergedError if a distribution that was drawn from was none.
 
     A broken network that always fails gives no gradient that could tell.
     """
-    for turn in (turn for episode in episodes for turn in episode.turns):
+    for turn in written:
         if not all(map(math.isfinite, turn.logprobs)):
             raise _diverged(trainer, f"what adapter {turn.adapter} writes has no finite probability")
 
@@ -75,14 +87,19 @@ def _diverged(trainer: Trainer, what: str) -> DivergedError:
 
 def _sample(trainer: Trainer, task: Task, problems: Sequence[Problem]) -> list[Episode]:
     """Episodes of all problems, batch after batch, so that memory is that of one batch."""
-    settings, episodes = trainer.settings, list[Episode]()
-    seed = derive(trainer.seed, "step", trainer.step)
-    for first in range(0, len(problems), settings.problems):
+    episodes = list[Episode]()
+    for batch, sampling in batches(trainer, problems):
+        episodes += rollout(trainer.network, task, batch, trainer.settings.samples, sampling)
+    return episodes
+
+
+def batches(trainer: Trainer, problems: Sequence[Problem]) -> Iterator[tuple[Sequence[Problem], Sampling]]:
+    """The step's batches of ``train.problems``, each with its own draws."""
+    size, seed = trainer.settings.problems, derive(trainer.seed, "step", trainer.step)
+    for first in range(0, len(problems), size):
         # a problem that is met in two batches is drawn anew
         sampling = Sampling(trainer.temperature(), derive(seed, "batch", first) if first else seed)
-        batch = problems[first : first + settings.problems]
-        episodes += rollout(trainer.network, task, batch, settings.samples, sampling)
-    return episodes
+        yield problems[first : first + size], sampling
 
 
 def learn(
@@ -90,9 +107,13 @@ def learn(
     messages: Sequence[tuple[Message, Turn]],
     weights: Weights,
     lessons: tuple[Sequence[Message], Weights] | None = None,
+    rate: float = 1.0,
 ) -> dict[str, Any]:
-    """One update of the learner at the coming step's temperature and rate; returns what is logged of it."""
-    temperature, lr = trainer.temperature(), trainer.scheduled()
+    """One update of the learner at the coming step's temperature and learning rate, times ``rate``.
+
+    Returns what is logged of it. Raises DivergedError.
+    """
+    temperature, lr = trainer.temperature(), trainer.scheduled() * rate
     try:
         update = trainer.learner.update(messages, weights, temperature, lr, lessons)
     except DivergedError as error:
