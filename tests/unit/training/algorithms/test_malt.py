@@ -1,4 +1,4 @@
-"""MALT: calls, values, what is imitated and what is preferred; its gradient; a run that learns and goes on."""
+"""MALT: calls, values, what is imitated and what is preferred, its gradient, and a run that goes on."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import json
 
 import pytest
 import torch
-from test_learning import Recorder, fresh, gradients
+from chains import fresh, gradients, trainer_of
 from toys import ToyTask, network, problems
 
 from neuromas.config import TrainConfig, make_config
 from neuromas.core.errors import ConfigError
+from neuromas.core.task import Problem
 from neuromas.engines.scripted import ScriptedEngine
-from neuromas.learner.scorer import Message
+from neuromas.models.bundle import load_memory
 from neuromas.storage import MANIFEST, Run
 from neuromas.system import assemble as assembling
+from neuromas.system.saving import load_bundle
 from neuromas.topology.shapes import build_shape
 from neuromas.training.algorithms.base import Memory
 from neuromas.training.algorithms.malt import Malt
@@ -23,8 +25,6 @@ from neuromas.training.run import resume, start
 from neuromas.training.step import train_step
 from neuromas.training.trainer import Trainer
 from parity import Parity, small
-
-CHAIN = build_shape("1-1-1+skip", "all")
 
 
 def script():
@@ -36,7 +36,7 @@ def script():
         asked[adapter] += 1
         if adapter < 2:
             return ("abc", "xyz")[adapter][place % 3]
-        return "abc"[place // 9] + "xyz"[place // 3 % 3] + "012"[place % 3]
+        return "abc"[place // 9 % 3] + "xyz"[place // 3 % 3] + "012"[place % 3]
 
     return write
 
@@ -46,24 +46,13 @@ def judged(problem, text):
     return float(text[:2] in ("ax", "ay") or text == "az0" or (text[0] == "b" and text[2] == "2"))
 
 
-def trainer_of(pair, engine=None, rates=(), options=(), **settings):
-    """A trainer with MALT whose optimisers record."""
-    net = network(engine or pair.engine, CHAIN, message_tokens=6, answer_tokens=5)
-    free = {"lr": 1.0, "warmup": 0, "clip": 0.0, "max_kl": 0.0, "problems": 1, **settings}
-    config = TrainConfig(algorithm="malt", algorithm_options=dict(options), **free)
-    trainer = Trainer(net, pair.model, config, seed=3)
-    trainer.learner.optimisers = [Recorder(parameter) for parameter in pair.model.bank.parameters]
-    trainer.learner.lr_scale = dict(rates)
-    return trainer
-
-
 def stepped(trainer, judge=judged, count=1):
     return train_step(trainer, ToyTask(judge), problems(count))
 
 
 def test_a_problem_takes_3_9_and_27_calls():
     engine = ScriptedEngine(script())
-    report, leaves = stepped(trainer_of(fresh(), engine))
+    report, leaves = stepped(trainer_of(fresh(), "malt", engine))
     assert [len(call.requests) for call in engine.calls] == [3, 9, 27]
     assert report["calls"] == 39
     assert len(leaves) == 27
@@ -76,7 +65,7 @@ def test_a_problem_takes_3_9_and_27_calls():
 
 def test_good_messages_are_imitated():
     """V > 1/2: a of the first, ax and ay of the second; of the third the 10 that are right."""
-    report, _ = stepped(trainer_of(fresh(), ScriptedEngine(script())))
+    report, _ = stepped(trainer_of(fresh(), "malt", ScriptedEngine(script())))
     assert report["phase"] == "sft"
     assert report["good"] == [1, 2, 10]
     assert report["learned_messages"] == 13
@@ -84,7 +73,7 @@ def test_good_messages_are_imitated():
 
 def test_good_messages_are_preferred_to_their_siblings():
     """ax and ay to az; az0 to az1 and az2; the third of bx, by, bz to the first two. The first node rests."""
-    trainer = trainer_of(fresh(), ScriptedEngine(script()), options={"sft_steps": 0})
+    trainer = trainer_of(fresh(), "malt", ScriptedEngine(script()), options={"sft_steps": 0})
     report, _ = stepped(trainer)
     assert report["phase"] == "dpo"
     assert report["pairs"] == [0, 2, 8]
@@ -97,23 +86,24 @@ def test_good_messages_are_preferred_to_their_siblings():
 
 
 def test_the_threshold_decides_what_is_good():
-    report, _ = stepped(trainer_of(fresh(), ScriptedEngine(script()), options={"threshold": 0.3}))
+    report, _ = stepped(trainer_of(fresh(), "malt", ScriptedEngine(script()), options={"threshold": 0.3}))
     assert report["good"] == [2, 6, 10]
 
 
 def test_two_problems_are_two_trees_in_batches_of_their_own():
     engine = ScriptedEngine(script())
-    report, _ = stepped(trainer_of(fresh(), engine, accumulate=2), count=2)
+    report, _ = stepped(trainer_of(fresh(), "malt", engine, accumulate=2), count=2)
     assert [len(call.requests) for call in engine.calls] == [3, 9, 27] * 2
     assert report["calls"] == 78
 
 
 def test_frozen_nodes_learn_nothing():
-    report, _ = stepped(trainer_of(fresh(), ScriptedEngine(script()), rates={1: 0.0}))
+    report, _ = stepped(trainer_of(fresh(), "malt", ScriptedEngine(script()), rates={1: 0.0}))
     assert report["gradient_norm"][1] == 0.0
     assert report["learned_messages"] == 11
-    options = {"sft_steps": 0}
-    report, _ = stepped(trainer_of(fresh(), ScriptedEngine(script()), {1: 0.0}, options))
+    report, _ = stepped(
+        trainer_of(fresh(), "malt", ScriptedEngine(script()), rates={1: 0.0}, options={"sft_steps": 0})
+    )
     assert report["pairs"] == [0, 0, 8]
 
 
@@ -124,7 +114,7 @@ def by_the_text(problem, text):
     return float(sum(text.encode()) % 2)
 
 
-def learned_from(trainer, leaves, places):
+def levels_of(leaves):
     """(turn, value) of a level's messages, from the leaves alone, written out in loops."""
     found = []
     for level in range(3):
@@ -136,11 +126,11 @@ def learned_from(trainer, leaves, places):
 
 def test_sft_has_the_gradient_of_the_likelihood():
     pair = fresh()
-    trainer = trainer_of(pair)
+    trainer = trainer_of(pair, "malt")
     vectors = [pair.vector(row) for row in range(3)]
     _, leaves = stepped(trainer, by_the_text)
     found = gradients(trainer)
-    for node, level in enumerate(learned_from(trainer, leaves, 3)):
+    for node, level in enumerate(levels_of(leaves)):
         good = [turn for turn, value in level if value > 0.5]
         tokens = sum(len(turn.ids) for turn in good)
         if good:
@@ -157,37 +147,35 @@ def test_sft_has_the_gradient_of_the_likelihood():
 def test_dpo_has_the_gradient_of_its_loss():
     """Against a reference that is another one, so that every pair weighs differently."""
     pair = fresh()
-    trainer = trainer_of(pair, options={"sft_steps": 0, "beta": 0.7})
+    trainer = trainer_of(pair, "malt", options={"sft_steps": 0, "beta": 0.7})
     vectors = [pair.vector(row) for row in range(3)]
     other = [vector.detach() + 0.05 * torch.randn_like(vector) for vector in vectors]
     trainer.algorithm.reference, trainer.algorithm.began = [v.clone() for v in other], 0
     report, leaves = stepped(trainer, by_the_text)
     found, whole = gradients(trainer), 0.0
-    for node, level in enumerate(learned_from(trainer, leaves, 3)):
+
+    def gained(turn):
+        prompt = turn.prefix_ids + turn.suffix_ids
+        now, then = (pair.logprobs(own[turn.node], prompt, turn.ids, 1.0).sum() for own in (vectors, other))
+        return now - then.detach()
+
+    for node, level in enumerate(levels_of(leaves)):
         losses = []
         for first in range(0, len(level), 3):
             family = level[first : first + 3]
             for one, good in family:
                 for two, bad in family:
                     if node and good > 0.5 >= bad:
-                        margin = ratio(pair, vectors, other, node, one) - ratio(
-                            pair, vectors, other, node, two
-                        )
+                        margin = gained(one) - gained(two)
                         losses.append(-torch.nn.functional.logsigmoid(0.7 * margin))
         assert report["pairs"][node] == len(losses)
         if losses:
             loss = sum(losses) / len(losses)
             loss.backward()
-            whole += float(loss)
+            whole += float(loss.detach())
             assert torch.allclose(found[node], vectors[node].grad, atol=1e-5), node
     assert sum(report["pairs"]) > 4
     assert report["loss"] == pytest.approx(whole, abs=1e-4)
-
-
-def ratio(pair, vectors, other, node, turn):
-    prompt = turn.prefix_ids + turn.suffix_ids
-    now = pair.logprobs(vectors[node], prompt, turn.ids, 1.0).sum()
-    return now - pair.logprobs(other[node], prompt, turn.ids, 1.0).sum().detach()
 
 
 # -- what it is given
@@ -206,7 +194,7 @@ def ratio(pair, vectors, other, node, turn):
 )
 def test_options_that_mean_nothing_are_one_line(options, said):
     with pytest.raises(ConfigError, match=said):
-        trainer_of(fresh(), options=options)
+        trainer_of(fresh(), "malt", options=options)
 
 
 @pytest.mark.parametrize(
@@ -263,9 +251,6 @@ def test_a_stopped_run_goes_on_bit_by_bit_with_its_reference(parity, tmp_path):
 def test_the_reference_is_the_policy_at_the_first_step_of_dpo(parity, tmp_path):
     config = make_config({**run_of().model_dump(mode="json"), "run": {"keep": 20, "checkpoint_every": 1}})
     run = start(config, tmp_path / "run")
-    from neuromas.models.bundle import load_memory
-    from neuromas.system.saving import load_bundle
-
     at = {path.name: path for path in Run.open(run.path).checkpoints()}
     assert load_memory(at["step-000003"]) == {}
     kept = load_memory(at["step-000006"])
@@ -281,10 +266,17 @@ def test_a_memory_that_is_none_of_its_own_is_refused():
 def test_no_prompt_holds_the_gold_answer():
     class Gold(ToyTask):
         def problem(self, split, index):
-            return type(problems(1)[0])("p", "What?", "GOLD-7")
+            return Problem("p", "What?", "GOLD-7")
 
     engine = ScriptedEngine(script())
-    trainer = trainer_of(fresh(), engine)
+    trainer = trainer_of(fresh(), "malt", engine)
     train_step(trainer, Gold(judged), [Gold().problem("train", 0)])
     assert not any("GOLD" in prompt for call in engine.calls for prompt in call.prompts)
-    assert isinstance(Message, type)
+
+
+def test_preferences_have_a_rate_of_their_own():
+    for steps, rate in ((1, 1.0), (0, 0.25)):
+        options = {"sft_steps": steps, "dpo_rate": 0.25}
+        trainer = trainer_of(fresh(), "malt", ScriptedEngine(script()), options=options)
+        stepped(trainer)
+        assert trainer.learner.optimisers[2].param_groups[0]["lr"] == rate
