@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from neuromas.methods.conformance import check_method
     from neuromas.report.pages.conformance import check_page
     from neuromas.tasks.conformance import check_task
+    from neuromas.training.algorithms.conformance import check_algorithm
 
 _WHERE = {
+    "check_algorithm": "neuromas.training.algorithms.conformance",
     "check_engine": "neuromas.learner.conformance",
     "check_estimator": "neuromas.learning.conformance",
     "check_method": "neuromas.methods.conformance",
@@ -29,6 +31,7 @@ _WHERE = {
 }
 
 __all__ = [
+    "check_algorithm",
     "check_engine",
     "check_estimator",
     "check_method",

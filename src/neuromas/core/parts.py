@@ -26,6 +26,9 @@ ALGORITHMS = Registry(
     "neuromas.algorithms",
     {
         "reinforce": "neuromas.training.algorithms.reinforce:Reinforce",
+        "marft": "neuromas.training.algorithms.marft:Marft",
+        "collm-cc": "neuromas.training.algorithms.collm:CollmCC",
+        "collm-dc": "neuromas.training.algorithms.collm:CollmDC",
         "malt": "neuromas.training.algorithms.malt:Malt",
         "at-grpo": "neuromas.training.algorithms.at_grpo:AtGrpo",
     },

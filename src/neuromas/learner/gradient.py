@@ -42,10 +42,14 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """The log-probabilities (T,) of all tokens before the first pass over a batch, and PPO's clip."""
+    """The log-probabilities (T,) of all tokens before the first pass over a batch, and PPO's clip.
+
+    ``whole``: the ratio that is clipped is a message's, not a token's.
+    """
 
     logprobs: Tensor
     clip: float
+    whole: bool = False
 
 
 @dataclass(slots=True)
@@ -195,6 +199,7 @@ def _differentiate(
         entropy=(objective.entropy, scores.entropy) if objective.entropy > 0.0 else None,
         divergences=[(c, values) for (c, _), values in zip(pulls, scores.references, strict=True)],
         before=before,
+        whole=shared.earlier is not None and shared.earlier.whole,
     )
     rows = sorted({row.adapter for row in batch})
     gradients = torch.autograd.grad(loss, [model.bank.parameters[row] for row in rows])

@@ -75,13 +75,16 @@ class Learner:
         temperature: float,
         lr: float,
         lessons: tuple[Sequence[Message], Weights] | None = None,
+        *,
+        whole: bool = False,
     ) -> Update:
         """Sum the gradients of bounded micro-batches and step every adapter that took part.
 
         The likelihood of ``lessons`` is part of the first gradient and of no report: steps of their own would
         be as large where there is nothing left to learn, because Adam divides by the gradient's size.
         ``lr`` is the learning rate of an adapter whose scale is 1. Further ``train.passes`` over the same
-        messages are clipped as in PPO (arXiv:1707.06347); the first is plain REINFORCE. In the end an adapter
+        messages are clipped as in PPO (arXiv:1707.06347), by the ratio of each token or of the ``whole``
+        message; the first is plain REINFORCE. In the end an adapter
         that moved too far is brought back. Raises StaleSampleError before anything has changed, DivergedError
         before a step with a gradient that is not finite.
         """
@@ -99,7 +102,7 @@ class Learner:
             accumulate(self.model, *lessons, temperature, Objective(), onto=True)
         norms = self._step(rate)
         for _ in range(settings.passes - 1):
-            earlier = Earlier(learned.logprobs, settings.ratio_clip)
+            earlier = Earlier(learned.logprobs, settings.ratio_clip, whole)
             accumulate(self.model, written, weights, temperature, objective, earlier=earlier)
             self._step(rate)
         moved = self._hold_back(written, learned.logprobs, before, temperature) if settings.max_kl else {}

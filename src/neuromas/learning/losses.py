@@ -33,6 +33,7 @@ def policy_loss(
     entropy: tuple[float, Tensor] | None = None,
     divergences: Sequence[tuple[float, Tensor]] = (),
     before: tuple[Tensor, float] | None = None,
+    whole: bool = False,
 ) -> Tensor:
     """``- sum_t scale * (A log pi_t + c_H H_t - c_KL KL_t)`` over S tokens; a scalar.
 
@@ -43,13 +44,20 @@ def policy_loss(
     ``before`` is given for a further pass over a batch: the log-probabilities (S,) under the policy that
     was stepped from, and the clip c. Then ``A log pi_t`` becomes PPO's ``min(r_t A, clip(r_t, 1-c, 1+c) A)``
     with ``r_t = pi_t / pi_before_t`` (Schulman et al., arXiv:1707.06347, eq. 7). A ratio is of one token and
-    of the node that wrote it, so nodes are clipped independently of each other.
+    of the node that wrote it, so nodes are clipped independently of each other. With ``whole`` it is that
+    of a whole message, the product over its tokens, all of which must be among the S; each then has an equal
+    share of the message's gain, whose gradient at ratio 1 is the same.
     """
     advantage = weights.advantage[keys]
     if before is None:
         gain = advantage * logprobs
     else:
-        ratio = torch.exp(logprobs - before[0])
+        moved = logprobs - before[0]
+        if whole:
+            blank = torch.zeros_like(weights.advantage)
+            moved = blank.index_add(0, keys, moved)[keys]
+            advantage = advantage / blank.index_add(0, keys, torch.ones_like(logprobs))[keys]
+        ratio = torch.exp(moved)
         clipped = ratio.clamp(1.0 - before[1], 1.0 + before[1])
         gain = torch.minimum(ratio * advantage, clipped * advantage)
     if entropy is not None:

@@ -16,22 +16,32 @@ from neuromas.training.trainer import Trainer
 
 
 def credit(trainer: Trainer, episodes: Sequence[Episode]) -> tuple[list[tuple[Message, Turn]], Weights]:
-    """Messages that carry gradient, and their weights by message key.
+    """Messages that carry gradient, and their weights by message key: advantages by ``train.baseline``.
 
     Each node's reward is the shared terminal reward, or its own, minus the penalty of its message's length.
+    """
+    groups = grouped(episodes, trainer.settings.samples)
+    nodes = range(len(trainer.network.topology.nodes))
+    advantages_NE = [[a for group in _advantages(trainer, groups, node) for a in group] for node in nodes]
+    return weigh(trainer, episodes, advantages_NE)
+
+
+def weigh(
+    trainer: Trainer, episodes: Sequence[Episode], advantages_NE: Sequence[Sequence[float]]
+) -> tuple[list[tuple[Message, Turn]], Weights]:
+    """Messages that carry gradient, and their weights, by the advantage (N, E) of every node and episode.
+
     Messages of zero advantage are left out when nothing else acts on them: their gradient is 0. So are
     messages of frozen adapters, and those that closed gates kept from everybody.
     """
     settings = trainer.settings
-    groups = grouped(episodes, settings.samples)
     pulled = bool(settings.entropy) or bool(trainer.learner.objective.pulls)
     scored = sum(1 for episode in episodes if episode.score is not None)
     chosen: list[tuple[Message, Turn]] = []
     values: list[tuple[float, float]] = []
-    for node in range(len(trainer.network.topology.nodes)):
+    for node, advantages in enumerate(advantages_NE):
         budget = trainer.network.budget(node)
-        flat = [a for group in _advantages(trainer, groups, node) for a in group]
-        for episode, advantage in zip(episodes, flat, strict=True):
+        for episode, advantage in zip(episodes, advantages, strict=True):
             if episode.score is None or (advantage == 0.0 and not pulled):
                 continue
             turn = episode.turns[node] if len(episode.turns) > node else None

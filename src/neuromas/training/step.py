@@ -107,15 +107,18 @@ def learn(
     messages: Sequence[tuple[Message, Turn]],
     weights: Weights,
     lessons: tuple[Sequence[Message], Weights] | None = None,
+    *,
     rate: float = 1.0,
+    whole: bool = False,
 ) -> dict[str, Any]:
-    """One update of the learner at the coming step's temperature and learning rate, times ``rate``.
+    """One update at the coming step's temperature and learning rate, times ``rate``; what is logged of it.
 
-    Returns what is logged of it. Raises DivergedError.
+    ``whole``: further passes are clipped by the ratio of a whole message, not of a token. Raises
+    DivergedError.
     """
     temperature, lr = trainer.temperature(), trainer.scheduled() * rate
     try:
-        update = trainer.learner.update(messages, weights, temperature, lr, lessons)
+        update = trainer.learner.update(messages, weights, temperature, lr, lessons, whole=whole)
     except DivergedError as error:
         raise _diverged(trainer, str(error)) from error
     trainer.publish()

@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 
+from neuromas.cli import main
 from neuromas.config import make_config
 from neuromas.core.errors import ConfigError, RunError
 from neuromas.models.bundle import load_memory
@@ -163,3 +164,19 @@ def test_reinforce_writes_what_it_wrote_before(own, tmp_path):
     manifest = json.loads((run.checkpoints()[-1] / MANIFEST).read_text())
     assert "algorithm" not in manifest["state"]
     assert load_memory(run.checkpoints()[-1]) == {}
+
+
+def test_the_command_tells_of_an_algorithm(own, capsys):
+    assert main(["methods"]) == 0
+    assert "train.algorithm = reinforce, marft, collm-cc, collm-dc" in capsys.readouterr().out
+    assert main(["methods", "marft"]) == 0
+    told = capsys.readouterr().out
+    for part in (
+        "train.algorithm=marft",
+        "arXiv:2504.16129",
+        "Differs: nodes have no roles",
+        "  gamma = 0.99",
+    ):
+        assert part in told
+    assert main(["methods", "own_algorithms:Tired"]) == 0
+    assert "  falls = 0.5" in capsys.readouterr().out
