@@ -1,4 +1,4 @@
-"""A tree of messages for every problem: each is followed by several of the next layer."""
+"""A tree of messages for every problem: what a layer writes is followed by several writings of the next."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ from neuromas.system.rollout import Pass, Sampling, play
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The ``branches ** depth`` leaves of one problem's tree, each an episode, siblings side by side."""
+    """The ``branches ** len(layers)`` leaves of one problem's tree, each an episode, siblings side by side.
+
+    A level is a layer, whose nodes write together; ``layers`` has their rows.
+    """
 
     leaves: tuple[Episode, ...]
     branches: int
-    depth: int
+    layers: tuple[tuple[int, ...], ...]
 
-    def turn(self, level: int, place: int) -> Turn | None:
-        """The message at a place of a level (both from 0), None if the pass had failed before it."""
-        turns = self.leaves[place * self.branches ** (self.depth - 1 - level)].turns
-        return turns[level] if len(turns) > level else None
+    def turn(self, level: int, node: int, place: int) -> Turn | None:
+        """A node's message at a place of its level (both from 0), None if the pass had failed before it."""
+        turns = self.leaves[place * self.branches ** (len(self.layers) - 1 - level)].turns
+        return turns[node] if len(turns) > node else None
 
     @property
     def turns(self) -> list[Turn]:
         """Every message once, level by level."""
         found = [
-            self.turn(level, place)
-            for level in range(self.depth)
+            self.turn(level, node, place)
+            for level, layer in enumerate(self.layers)
             for place in range(self.branches ** (level + 1))
+            for node in layer
         ]
         return [turn for turn in found if turn is not None]
 
@@ -40,7 +44,7 @@ class Tree:
 def trees(
     network: Network, task: Task, problems: Sequence[Problem], branches: int, sampling: Sampling
 ) -> list[Tree]:
-    """A tree for every problem, each level of all of them in one batch; the network is a chain.
+    """A tree for every problem, each level of all of them in one batch.
 
     Branches see the same gates and views. Raises PromptError if no problem at all can be asked.
     """
@@ -52,8 +56,8 @@ def trees(
     leaves = play(network, task, passes, sampling, branches)
     if leaves and all(leaf.score is None for leaf in leaves):
         raise PromptError(str(leaves[0].failure))
-    depth = len(network.topology.nodes)
-    many = branches**depth
+    layers = tuple(map(tuple, network.topology.layers()))
+    many = branches ** len(layers)
     return [
-        Tree(tuple(leaves[first : first + many]), branches, depth) for first in range(0, len(leaves), many)
+        Tree(tuple(leaves[first : first + many]), branches, layers) for first in range(0, len(leaves), many)
     ]

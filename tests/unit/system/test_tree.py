@@ -48,7 +48,7 @@ def test_children_read_their_parents():
     for place, leaf in enumerate(tree.leaves):
         texts = [turn.text for turn in leaf.turns]
         assert texts == [f"g{place // 9}", f"v{place // 3}", f"r{place}"]
-        assert [tree.turn(level, place // 3 ** (2 - level)).text for level in range(3)] == texts
+        assert [tree.turn(level, level, place // 3 ** (2 - level)).text for level in range(3)] == texts
     for place, prompt in enumerate(engine.calls[2].prompts):
         assert [line.split(": ")[1] for line in lines(prompt)] == [f"g{place // 9}", f"v{place // 3}"]
 
@@ -76,8 +76,22 @@ def test_what_fails_on_its_way_is_asked_no_further():
     assert [leaf.score.value for leaf in tree.leaves] == [1.0] * 4 + [0.0] * 4
     assert all("do not fit" in leaf.failure for leaf in tree.leaves[4:])
     assert [turn.node for turn in tree.turns] == [0, 0, 1, 1, 2, 2, 2, 2]
-    assert tree.turn(0, 1).text == "x" * 100
-    assert tree.turn(1, 2) is None
+    assert tree.turn(0, 0, 1).text == "x" * 100
+    assert tree.turn(1, 1, 2) is None
+
+
+def test_a_layer_writes_together():
+    engine = ScriptedEngine(Counting())
+    (tree,) = trees(network(engine, "2-1"), ToyTask(), problems(1), 2, Sampling(1.0, 0))
+    assert [len(call.requests) for call in engine.calls] == [2 * 2, 4]
+    assert [[turn.text for turn in leaf.turns] for leaf in tree.leaves] == [
+        ["g0", "v0", "r0"],
+        ["g0", "v0", "r1"],
+        ["g1", "v1", "r2"],
+        ["g1", "v1", "r3"],
+    ]
+    assert [turn.text for turn in tree.turns] == ["g0", "v0", "g1", "v1", "r0", "r1", "r2", "r3"]
+    assert tree.turn(0, 1, 1).text == "v1"
 
 
 def test_what_cannot_be_asked_at_all_is_said():

@@ -29,13 +29,12 @@ Chosen = list[tuple[Message, Turn]]
 
 @dataclass
 class Malt(Algorithm):
-    """V(leaf) = R, V(message) = mean of its children; a message is good where V > ``threshold``.
+    """V(leaf) = R, V(message) = mean over its children; a message is good where V > ``threshold``.
 
     For ``sft_steps`` steps of a stage every node learns the likelihood of its good messages (SFT), then all
-    but the first one learn ``-log sigmoid(beta * (log-ratio of a good one - log-ratio of its sibling))``
-    (DPO) at ``dpo_rate`` times the learning rate, with the adapters as they were at the first of these steps
-    as the reference. The network is a chain: with "1-1-1" and ``branches`` = 3 a problem takes 3 + 9 + 27
-    calls.
+    but those of the first layer learn ``-log sigmoid(beta * (log-ratio of a good one - log-ratio of its
+    sibling))`` (DPO) at ``dpo_rate`` times the learning rate, with the adapters as they were at the first of
+    these steps as the reference. With "1-1-1" and ``branches`` = 3 a problem takes 3 + 9 + 27 calls.
     """
 
     branches: int = 3
@@ -50,7 +49,8 @@ class Malt(Algorithm):
     differs = (
         "trees are sampled anew in every step by the network as it is, and each is learned from once; the "
         "original samples them once, with the untrained model, and trains on them for some epochs. All pairs "
-        "of a good and another sibling count. Any depth of chain; roles are those of network.roles"
+        "of a good and another sibling count. Any number of layers, whose nodes write and are valued together; "
+        "the roles are those of network.roles"
     )
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ class Malt(Algorithm):
             learned = self._prefer(trainer, found, valued)
         clock.lap("learn")
         leaves = [leaf for tree in found for leaf in tree.leaves]
-        samples = self.branches ** len(trainer.network.topology.nodes)
+        samples = self.branches ** len(trainer.network.topology.layers())
         return finish(trainer, leaves, learned, clock, samples=samples, written=written), leaves
 
     def _imitate(
@@ -94,42 +94,42 @@ class Malt(Algorithm):
         """SFT: the mean log-likelihood of the tokens of each node's good messages."""
         chosen: Chosen = []
         nodes = range(len(trainer.network.topology.nodes))
-        counts = [0 for _ in nodes]
-        for node in nodes:
+        good = [0 for _ in nodes]
+        for level, node in _placed(trainer):
             for tree, levels in zip(found, valued, strict=True):
-                for place in positive(levels[node], self.threshold):
-                    _take(trainer, tree.turn(node, place), chosen)
-                    counts[node] += 1
+                for place in positive(levels[level], self.threshold):
+                    _take(trainer, tree.turn(level, node, place), chosen)
+                    good[node] += 1
         tokens = dict.fromkeys(nodes, 0)
         for message, turn in chosen:
             tokens[turn.node] += len(message.ids)
         scale = torch.tensor([1.0 / tokens[turn.node] for _, turn in chosen])
         learned = learn(trainer, chosen, Weights(torch.ones(len(chosen)), scale))
-        return {**learned, "phase": "sft", "good": counts}
+        return {**learned, "phase": "sft", "good": good}
 
     def _prefer(
         self, trainer: Trainer, found: Sequence[Tree], valued: Sequence[list[Values]]
     ) -> dict[str, Any]:
-        """DPO: every node but the first, from pairs of siblings; the mean over a node's pairs."""
+        """DPO: every node but those of the first layer, from pairs of siblings; the mean over its pairs."""
         bank = trainer.learner.model.bank
         if self.began != trainer.since or not self.reference:
             self.reference, self.began = [p.detach().cpu().clone() for p in bank.parameters], trainer.since
         chosen: Chosen = []
         rows: list[tuple[int, int, int]] = []  # node, and the places of both messages among the chosen
-        nodes = len(trainer.network.topology.nodes)
-        for node in range(1, nodes):
-            for tree, levels in zip(found, valued, strict=True):
+        for level, node in _placed(trainer):
+            for tree, levels in zip(found, valued, strict=True) if level else ():
                 taken: dict[int, int | None] = {}
-                for pair in sibling_pairs(levels[node], self.branches, self.threshold):
+                for pair in sibling_pairs(levels[level], self.branches, self.threshold):
                     for place in pair:
                         if place not in taken:
-                            taken[place] = _take(trainer, tree.turn(node, place), chosen)
+                            taken[place] = _take(trainer, tree.turn(level, node, place), chosen)
                     good, other = (taken[place] for place in pair)
                     if good is not None and other is not None:
                         rows.append((node, good, other))
         weights, loss, right = self._gradient(trainer, bank.holding(self.reference), chosen, rows)
         learned = learn(trainer, chosen, weights, rate=self.dpo_rate)
-        pairs = [sum(row[0] == node for row in rows) for node in range(nodes)]
+        nodes = range(len(trainer.network.topology.nodes))
+        pairs = [sum(row[0] == node for row in rows) for node in nodes]
         return {**learned, "loss": loss, "phase": "dpo", "pairs": pairs, "preferred": right}
 
     def _gradient(
@@ -175,20 +175,27 @@ class Malt(Algorithm):
 
     def _check(self, trainer: Trainer) -> None:
         graph, settings = trainer.network.topology, trainer.settings
-        if any(len(layer) > 1 for layer in graph.layers()) or len(graph.nodes) < 2:
-            raise ConfigError(f"train.algorithm = 'malt' needs a chain such as '1-1-1', not {graph}")
+        depth = len(graph.layers())
+        if depth < 2:
+            raise ConfigError(f"train.algorithm = 'malt' needs several layers, such as '1-1-1', not {graph}")
         if settings.passes > 1 or trainer.network.taught:
             raise ConfigError(
                 f"train.algorithm = 'malt' learns once from a batch, and what is good alone: "
                 f"train.passes = {settings.passes} and lift.taught = {trainer.network.taught:g} "
                 "should be 1 and 0"
             )
-        leaves = settings.problems * self.branches ** len(graph.nodes)
+        leaves = settings.problems * self.branches**depth
         if leaves > _MOST_LEAVES:
             raise ConfigError(
                 f"train.problems = {settings.problems} and branches = {self.branches} in {graph} are "
                 f"{leaves} answers a batch, at most {_MOST_LEAVES}"
             )
+
+
+def _placed(trainer: Trainer) -> list[tuple[int, int]]:
+    """(level, row) of every node, the level being its layer from 0."""
+    layers = trainer.network.topology.layers()
+    return [(level, node) for level, layer in enumerate(layers) for node in layer]
 
 
 def _values(tree: Tree) -> list[Values]:

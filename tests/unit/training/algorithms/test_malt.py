@@ -17,6 +17,7 @@ from neuromas.models.bundle import load_memory
 from neuromas.storage import MANIFEST, Run
 from neuromas.system import assemble as assembling
 from neuromas.system.saving import load_bundle
+from neuromas.testing import check_algorithm
 from neuromas.topology.shapes import build_shape
 from neuromas.training.algorithms.base import Memory
 from neuromas.training.algorithms.malt import Malt
@@ -200,13 +201,12 @@ def test_options_that_mean_nothing_are_one_line(options, said):
 @pytest.mark.parametrize(
     ("shape", "settings", "said"),
     [
-        ("2-1", {}, "needs a chain"),
-        ("1", {}, "needs a chain"),
+        ("1", {}, "needs several layers"),
         ("chain:3", {"passes": 2}, "train.passes = 2"),
         ("chain:12", {}, "answers a batch, at most"),
     ],
 )
-def test_what_is_no_chain_of_a_size_is_one_line(shape, settings, said):
+def test_what_cannot_be_a_tree_is_one_line(shape, settings, said):
     net = network(fresh().engine, build_shape(shape, "all"))
     with pytest.raises(ConfigError, match=said):
         Trainer(net, fresh().model, TrainConfig(algorithm="malt", **settings), seed=0)
@@ -280,3 +280,7 @@ def test_preferences_have_a_rate_of_their_own():
         trainer = trainer_of(fresh(), "malt", ScriptedEngine(script()), options=options)
         stepped(trainer)
         assert trainer.learner.optimisers[2].param_groups[0]["lr"] == rate
+
+
+def test_it_keeps_the_contract_of_an_algorithm_in_its_second_phase():
+    check_algorithm(lambda: Malt(branches=2, sft_steps=1))
