@@ -48,9 +48,9 @@ class Malt(Algorithm):
     source = "arXiv:2412.01928 (MALT); DPO arXiv:2305.18290"
     differs = (
         "trees are sampled anew in every step by the network as it is, and each is learned from once; the "
-        "original samples them once, with the untrained model, and trains on them for some epochs. All pairs "
-        "of a good and another sibling count. Any number of layers, whose nodes write and are valued together; "
-        "the roles are those of network.roles"
+        "original samples them once, with the untrained model, and trains on them for some epochs. All "
+        "pairs of a good and another sibling count. Any number of layers; their nodes write and are valued "
+        "together. The roles are those of network.roles"
     )
 
     def __post_init__(self) -> None:
