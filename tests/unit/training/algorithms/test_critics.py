@@ -131,7 +131,7 @@ def test_an_agent_that_acts_in_every_turn(trainer):
 def test_one_layer_is_a_learned_baseline(trainer):
     """CC without turns: delta = r - V(x), the same V for all samples of a question."""
     made = trainer("collm-cc", "1", samples=4)
-    episodes, found = judged(made, ToyTask(lambda problem, text: len(text.encode()) % 2), {0: [0.25] * 4})
+    episodes, found = judged(made, ToyTask(lambda problem, text: sum(text.encode()) % 2), {0: [0.25] * 4})
     assert found.advantages == [episode.score.value - 0.25 for episode in episodes]
     assert len({one.prompt for one in found.decisions}) == 1
 
@@ -177,7 +177,7 @@ def test_advantages_are_normalised_over_the_batch(trainer, name, monkeypatch):
 
     monkeypatch.setattr(actor_critic, "weigh", weigh)
     made = trainer(name, samples=8, problems=2)
-    report, _ = train_step(made, ToyTask(lambda problem, text: len(text.encode()) % 2), problems(2))
+    report, _ = train_step(made, ToyTask(lambda problem, text: sum(text.encode()) % 2), problems(2))
     numbers = torch.tensor(seen[0])
     if name != "collm-cc":  # there two nodes have one decision
         assert float(numbers.mean()) == pytest.approx(0.0, abs=1e-6)
@@ -219,7 +219,7 @@ def test_further_passes_clip_the_ratio_that_was_asked_for(trainer, monkeypatch):
         return real(*args, **named)
 
     monkeypatch.setattr(gradient, "policy_loss", spy)
-    task = ToyTask(lambda problem, text: len(text.encode()) % 2)
+    task = ToyTask(lambda problem, text: sum(text.encode()) % 2)
     for ratio, whole in (("message", True), ("token", False)):
         asked.clear()
         made = trainer("marft", samples=8, passes=2, algorithm_options={"ratio": ratio})
@@ -301,7 +301,7 @@ def test_options_out_of_range_are_one_line(name, options, says):
 @pytest.mark.parametrize("name", ["marft", "collm-dc"])
 def test_a_growing_run_keeps_its_critics(parity, tmp_path, name):
     growth = {"stages": [["1", 2], ["2-1", 4]], "init": "zero"}
-    config = make_config(small(train={"algorithm": name, "steps": 6}, growth=growth))
+    config = make_config(small(train={"algorithm": name}, growth=growth, network={"topology": "1"}))
     whole = start(config, tmp_path / "whole")
     with pytest.raises(StoppedError):
         start(config, tmp_path / "half", Watching(stop))
@@ -318,7 +318,7 @@ def test_a_growing_run_keeps_its_critics(parity, tmp_path, name):
 
 def test_one_sample_of_a_problem_is_enough(trainer):
     made = trainer("marft", samples=1, baseline="none", problems=8)
-    task = ToyTask(lambda problem, text: len(text.encode()) % 2)
+    task = ToyTask(lambda problem, text: sum(text.encode()) % 2)
     report, _ = train_step(made, task, problems(8))
     assert report["learned_messages"] > 0
     assert any(report["gradient_norm"])
