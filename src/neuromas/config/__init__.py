@@ -24,6 +24,7 @@ from neuromas.config.sections import (
     RENAMED,
     AlarmsConfig,
     GrowthConfig,
+    NetworkConfig,
     Section,
     TrainConfig,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Config",
     "GrowthConfig",
     "LiftConfig",
+    "NetworkConfig",
     "Section",
     "StageConfig",
     "TrainConfig",

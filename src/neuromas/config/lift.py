@@ -1,4 +1,4 @@
-"""The section of a view that is lifted while a network learns."""
+"""The section of a view of the question that is lifted while a stage trains."""
 
 from __future__ import annotations
 

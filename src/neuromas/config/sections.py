@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from neuromas.core.choices import Credit, Positions, Question, Share, Style, Tracker
-from neuromas.core.errors import ConfigError
+from neuromas.core.errors import ConfigError, shown
 from neuromas.core.parts import ALGORITHMS, ESTIMATORS
 from neuromas.core.registry import Registry
 
@@ -99,11 +99,23 @@ class NetworkConfig(Section):
     share: Share = Field("node", description="who has an adapter of its own")
     style: Style = Field("plain", description="prompts as text or by the chat template")
     prompt: str = Field("", description="a .toml file with texts of your own, see docs/prompts.md")
+    roles: dict[str, str] = Field(
+        {}, description="node ('leaves', 'sink', '2/1', a name) -> a line on who it is; the method has none"
+    )
     examples: int = Field(
         0, ge=0, le=64, description="worked training problems shown to whom the prompt file says"
     )
     message_tokens: int = Field(16, ge=1, le=4096, description="most tokens of a message")
     answer_tokens: int = Field(16, ge=1, le=4096, description="most tokens of the answer")
+
+    @model_validator(mode="after")
+    def _told(self) -> NetworkConfig:
+        if self.roles and self.prompt:
+            raise ValueError("network.roles and network.prompt are both given; give the roles in the file")
+        for node, text in self.roles.items():
+            if not text.strip() or len(text.splitlines()) > 1:
+                raise ValueError(f"network.roles: {shown(node)} = {shown(text)} is not one line of text")
+        return self
 
 
 class TaskConfig(Section):
@@ -178,6 +190,9 @@ class TrainConfig(Section):
     )
     normalise: Literal["constant", "message"] = Field(
         "constant", description="a message's loss is divided by its budget, or by its own length"
+    )
+    only: tuple[str, ...] = Field(
+        (), strict=False, description="nodes that learn, called as in network.roles; empty: all"
     )
     guard: Literal["warn", "stop", "restore"] = Field("warn", description="what an alarm does, see [alarms]")
 

@@ -30,6 +30,8 @@ ALGORITHMS = Registry(
         "marft": "neuromas.training.algorithms.marft:Marft",
         "collm-cc": "neuromas.training.algorithms.collm:CollmCC",
         "collm-dc": "neuromas.training.algorithms.collm:CollmDC",
+        "malt": "neuromas.training.algorithms.malt:Malt",
+        "at-grpo": "neuromas.training.algorithms.at_grpo:AtGrpo",
     },
 )
 

@@ -125,15 +125,20 @@ def accumulate(
     return learned
 
 
-def logprobs(model: ResidentModel, messages: Sequence[Message], temperature: float) -> Tensor:
-    """Log-probabilities (T,) of all tokens of the messages under the present adapters; no gradients."""
+def logprobs(
+    model: ResidentModel, messages: Sequence[Message], temperature: float, of: AdapterBank | None = None
+) -> Tensor:
+    """Log-probabilities (T,) of all tokens of the messages under the present adapters; no gradients.
+
+    With ``of``, a copy that the model's bank holds, they are those under its adapters.
+    """
     first, count = _offsets(messages)
     batches = _cut(model, messages)
     by_message = torch.full((len(messages),), temperature)  # (M,)
 
     def one(batch: Sequence[Row]) -> Tensor:
         with torch.no_grad():  # a worker begins without the caller's mode
-            scores = score(model.backbone, model.bank, batch, by_message)
+            scores = score(model.backbone, model.bank, batch, by_message, of=of)
             return _scatter(scores, first, scores.logprobs, count)
 
     total = torch.zeros(count)

@@ -132,9 +132,11 @@ def score(
     *,
     entropy_gradient: bool = False,
     references: Sequence[AdapterBank | None] = (),
+    of: AdapterBank | None = None,
 ) -> TokenScores:
     """Score one micro-batch. ``temperature`` (M,) is that of each message key, all positive.
 
+    With ``of``, a copy that the bank holds, its factors score in place of the bank's own.
     Gradients flow to the adapters of ``rows`` alone; through the entropy only if asked for. The same tokens
     are also scored, without gradient, by every bank of ``references`` (None: the backbone without adapters).
     """
@@ -142,7 +144,7 @@ def score(
     trees = pad_trees([row.tree for row in rows], backbone.device)
     by_token = temperature.to(backbone.device)[targets.key]  # (S,)
     adapters = [row.adapter for row in rows]
-    with bank.select(adapters, backbone.dtype):
+    with bank.select(adapters, backbone.dtype, of):
         logits = _logits(backbone, trees, targets)
     if not entropy_gradient and not references:
         chosen, entropy = chosen_logprobs(logits, targets.place, targets.target, by_token)

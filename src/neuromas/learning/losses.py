@@ -67,6 +67,15 @@ def policy_loss(
     return -(weights.scale[keys] * gain).sum()
 
 
+def dpo_loss(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """``-log sigmoid(beta * (chosen - rejected))`` (P,), of P pairs (Rafailov et al., arXiv:2305.18290).
+
+    ``chosen`` and ``rejected`` (P,) are log-ratios in nats, ``log pi(y) - log pi_ref(y)``, each summed over
+    the tokens of its message.
+    """
+    return -torch.nn.functional.logsigmoid(beta * (chosen - rejected))
+
+
 def sampled_kl(before: Tensor, after: Tensor) -> Tensor:
     """An estimate of KL(before || after) in nats for each of S tokens that were drawn from ``before``.
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from neuromas.config import check_plain
 from neuromas.core.choices import STYLES
 from neuromas.core.errors import ConfigError, PromptError, cut, one_line, shown, unknown
@@ -22,6 +24,7 @@ from neuromas.core.files import read_bytes
 from neuromas.prompts.template import LINE, PLACE, TURN, Template, built_in, file_name, placeholders
 
 MOST_BYTES = 65_536  # of a file
+ROLES = "network.roles"  # the name of a template whose file was made of that key
 _MOST_STOP = 16  # characters of a stop rule
 _TOP = (*STYLES, "nodes", "examples", "roles")
 _FIELDS: Mapping[str, tuple[str, ...]] = {  # keys and the placeholders they may have
@@ -43,6 +46,15 @@ def load_template(path: str | Path, style: str) -> Template:
     except OSError as error:
         raise PromptError(f"network.prompt = {shown(str(path))}: {error.strerror or error}") from None
     return read_template(raw, file_name(path), style)
+
+
+def of_roles(roles: Mapping[str, str], style: str) -> Template:
+    """The built-in texts with a role for each of these nodes: that of a prompt file which says no more.
+
+    So such a network is kept and read back as any with a prompt file. Raises PromptError.
+    """
+    data = {"nodes": {node: {"role": text} for node, text in roles.items()}}
+    return read_template(tomli_w.dumps(data).encode("utf-8"), ROLES, style)
 
 
 def read_template(raw: bytes, name: str, style: str) -> Template:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from neuromas.core.choices import SHARES
-from neuromas.core.errors import ConfigError, unknown
+from neuromas.core.errors import ConfigError, shown, unknown
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem
 from neuromas.engines.base import Engine
 from neuromas.prompts.build import Wording
-from neuromas.prompts.template import Template, built_in, ends
+from neuromas.prompts.template import Template, built_in, ends, keys
 from neuromas.topology.graph import Topology
 
 
@@ -84,3 +85,39 @@ def assign(topology: Topology, share: str) -> tuple[int, ...]:
     if share == "all":
         return tuple(0 for _ in topology.nodes)
     raise ConfigError(unknown("value of share", share, SHARES))
+
+
+def held(topology: Topology, assignment: Sequence[int], only: Collection[str]) -> set[int]:
+    """Adapter rows that do not learn because ``only`` these nodes do (see ``prompts.template.keys``).
+
+    Nothing is held where ``only`` is empty; an adapter learns if one of its nodes does.
+    """
+    if not only:
+        return set()
+    named = [row for node, row in enumerate(assignment) if not set(only).isdisjoint(keys(topology, node))]
+    return set(assignment) - set(named)
+
+
+def check_only(stages: Sequence[tuple[Topology, str]], only: Sequence[str]) -> None:
+    """Raises ConfigError where ``train.only`` cannot be had in these stages, each a graph and its share.
+
+    Every name is that of a node of some stage; in each stage somebody learns, and nobody who does has the
+    adapter of one who does not.
+    """
+    known = {key for graph, _ in stages for node in range(len(graph.nodes)) for key in keys(graph, node)}
+    for name in only:
+        if name not in known:
+            raise ConfigError(f"train.only: {unknown('node', name, sorted(known))}")
+    for graph, share in stages if only else ():
+        rows = assign(graph, share)
+        silent = held(graph, rows, only)
+        if len(silent) == len(set(rows)):
+            raise ConfigError(
+                f"train.only = {shown(list(only))} names no node of {graph}: nothing would learn there"
+            )
+        for node in range(len(graph.nodes)):
+            if rows[node] not in silent and set(only).isdisjoint(keys(graph, node)):
+                raise ConfigError(
+                    f"train.only = {shown(list(only))}: node {graph.nodes[node].name!r} has the adapter of "
+                    f"one that learns (network.share = {share!r}); name it, too, or share no adapter"
+                )

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from neuromas.config import Config
+from neuromas.config import Config, NetworkConfig
 from neuromas.core.errors import ConfigError, NeuromasError, PromptError, RunError, one_line, shown
 from neuromas.core.files import is_file, read_bytes
 from neuromas.core.task import Problem, Task
 from neuromas.prompts.examples import draw_examples, from_list, to_list
-from neuromas.prompts.reading import MOST_BYTES, load_template, read_template
+from neuromas.prompts.reading import MOST_BYTES, ROLES, load_template, of_roles, read_template
 from neuromas.prompts.template import Template, built_in, check_nodes, check_reached, file_name
 from neuromas.storage import MANIFEST, write_atomic
 from neuromas.system.network import Network
@@ -63,11 +63,21 @@ def choose_template(config: Config, goals: Sequence[Topology], run: Path | None 
     if network.prompt and run is not None and (run / PROMPT).is_file():
         template = _read_copy(run, network.prompt, network.style)
     else:
-        template = load_template(network.prompt, network.style) if network.prompt else built_in()
+        template = configured_template(network)
     check_nodes(template, list(goals))
     if network.examples and not config.stages:  # of stages each is asked by itself
         check_shown(template, goals, network.examples)
     return template
+
+
+def configured_template(network: NetworkConfig) -> Template:
+    """The texts that a configuration names: a file's, those with its roles, or the built-in ones.
+
+    Raises PromptError.
+    """
+    if network.prompt:
+        return load_template(network.prompt, network.style)
+    return of_roles(network.roles, network.style) if network.roles else built_in()
 
 
 def check_shown(template: Template, topologies: Sequence[Topology], examples: int) -> None:
@@ -121,7 +131,9 @@ def kept_prompts(
     except (KeyError, ValueError) as error:
         raise RunError(f"{folder / MANIFEST} is damaged: {one_line(error)}") from error
     if PROMPT in manifest["files"]:
-        template = _read_copy(folder, saved.network.prompt or PROMPT, saved.network.style)
+        template = _read_copy(
+            folder, saved.network.prompt or (ROLES if saved.network.roles else PROMPT), saved.network.style
+        )
     else:
         template = built_in()
     if identity != template.digest:
@@ -138,9 +150,15 @@ def check_same_prompts(folder: Path, saved: Config, config: Config, template: Te
     knows, first = _shown_count(saved, 1), _shown_count(config, 0)
     if knows != first:
         raise RunError(f"{folder}: its nodes were trained with network.examples = {knows}, not {first}")
-    if now.prompt == was.prompt and not is_file(now.prompt):
+    same_file = now.prompt == was.prompt and now.roles == was.roles
+    if same_file and not is_file(now.prompt):
         return  # the network outlives the file
-    own = load_template(now.prompt, now.style) if now.prompt else built_in()
+    own = configured_template(now)
+    if own.digest != template.digest and (was.roles or now.roles):
+        raise RunError(
+            f"{folder}: its nodes were trained with network.roles = {shown(was.roles)}, "
+            f"not {shown(now.roles)}"
+        )
     if own.digest != template.digest:
         copy = f"network.prompt = {shown(str(folder / PROMPT))}" if template.source else "no network.prompt"
         raise RunError(

@@ -66,6 +66,17 @@ class Pass:
     hidden: int | None = None
     path: tuple[int, ...] = ()
 
+    def fork(self, branch: int) -> Pass:
+        """The same pass so far, whose next draws are those of this branch."""
+        return replace(
+            self,
+            turns=[*self.turns],
+            shown=[*self.shown],
+            read=[*self.read],
+            wrote=[*self.wrote],
+            path=(*self.path, branch),
+        )
+
     def view(self, network: Network, node: int, seed: int) -> Network:
         """The network as the node reads it in this episode, see ``Network.earlier``."""
         if network.earlier is None or network.reads_last(node, self.problem.id, self.sample, seed):
@@ -101,9 +112,16 @@ def rollout(
     return episodes
 
 
-def play(network: Network, task: Task, passes: Sequence[Pass], sampling: Sampling) -> list[Episode]:
-    """Take passes through all layers, each as one batch, and score what comes out."""
+def play(
+    network: Network, task: Task, passes: Sequence[Pass], sampling: Sampling, branches: int = 1
+) -> list[Episode]:
+    """Take passes through all layers, each as one batch, and score what comes out.
+
+    With several ``branches`` every pass forks into so many before each layer, one after another.
+    """
     for layer in network.topology.layers():
+        if branches > 1:
+            passes = [one.fork(branch) for one in passes for branch in range(branches)]
         _speak(network, task, passes, layer, sampling)
         _intervene([one for one in passes if one.failure is None], layer, sampling)
     return [_finish(network, task, one) for one in passes]

@@ -17,7 +17,7 @@ from neuromas.system.assemble import (
     equipped,
     first_view,
 )
-from neuromas.system.network import Network
+from neuromas.system.network import Network, check_only
 from neuromas.system.prompting import check_shown, shown_examples
 from neuromas.tasks.stream import training_problems
 from neuromas.topology.graph import Topology
@@ -33,6 +33,8 @@ def check_data(assembly: Assembly, plan: Config, goals: Sequence[Topology], star
             f"engine.name = {plan.engine.name!r} gives no log-probabilities, without which nothing is "
             "learned: such a network can be asked and evaluated (train.steps = 0)"
         )
+    shares = [stage_config(plan, index).network.share for index in range(len(goals))]
+    check_only(list(zip(goals, shares, strict=True)), plan.train.only)
     if not (plan.stages and plan.growth.parent):  # such a parent need not fit what its child is to learn
         _check_problems(assembly, [assembly.network], grows=len(goals) > 1 or bool(plan.growth.parent))
     for index, goal in enumerate(goals[start:], start=start):

@@ -56,16 +56,19 @@ def _favourite(parsed: Sequence[str | None]) -> dict[str, Any] | None:
     return {"answer": counts[0][0][:100], "share": counts[0][1] / len(parsed)} if counts else None
 
 
-def message_report(episodes: Sequence[Episode], nodes: int) -> dict[str, Any]:
-    """Per node: mean message length in tokens and share truncated; and the tokens of the step."""
-    spoken = [[e.turns[node] for e in episodes if len(e.turns) > node] for node in range(nodes)]
+def message_report(written: Sequence[Turn], nodes: int) -> dict[str, Any]:
+    """Per node: mean message length in tokens and share truncated; and the calls and tokens of the step.
+
+    ``written`` has every message that was sampled once.
+    """
+    spoken = [[turn for turn in written if turn.node == node] for node in range(nodes)]
     return {
         "message_tokens": [sum(len(t.ids) for t in turns) / max(1, len(turns)) for turns in spoken],
         "truncated": [sum(t.truncated for t in turns) / max(1, len(turns)) for turns in spoken],
         "cut_inputs": [sum(t.cut_inputs for t in turns) for turns in spoken],
-        "prompt_tokens": sum(e.prompt_tokens for e in episodes),
-        "new_tokens": sum(e.new_tokens for e in episodes),
-        "calls": sum(len(e.turns) for e in episodes),
+        "prompt_tokens": sum(len(turn.prefix_ids) + len(turn.suffix_ids) for turn in written),
+        "new_tokens": sum(len(turn.ids) for turn in written),
+        "calls": len(written),
     }
 
 

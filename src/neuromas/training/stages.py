@@ -20,7 +20,7 @@ from neuromas.learner.moments import copied_optimisers
 from neuromas.learning.alarms import Alarm
 from neuromas.models.bundle import load_optimisers
 from neuromas.system.assemble import Assembly, check_task, configured_task, equipped, first_view
-from neuromas.system.network import Network
+from neuromas.system.network import Network, held
 from neuromas.system.prompting import shown_examples
 from neuromas.topology.views import under
 from neuromas.training.checkpoints import Checkpointer
@@ -83,7 +83,9 @@ class StageController:
             alike = lift.draw == "problem"
             network = replace(network, earlier=first, lifted=lifted, alike=alike, taught=lift.taught)
         trainer.network = network
-        trainer.learner.lr_scale = stage.lr_scale(trainer.step, growth, len(trainer.learner.optimisers))
+        rates = stage.lr_scale(trainer.step, growth, len(trainer.learner.optimisers))
+        still = held(network.topology, network.assignment, self.state.config.train.only)
+        trainer.learner.lr_scale = {**rates, **dict.fromkeys(still, 0.0)}
 
     def earned(self, reward: float | None) -> None:
         """A step was made; where its reward lifts the view, the next one is lifted further."""

@@ -7,7 +7,7 @@ What it changes is a ``Trainer``; what an update does stands in ``learner.update
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from neuromas.core.episode import Episode, Turn
@@ -15,7 +15,7 @@ from neuromas.core.errors import DivergedError
 from neuromas.core.task import Problem, Task
 from neuromas.learner.scorer import Message
 from neuromas.learning.losses import Weights
-from neuromas.system.rollout import rollout
+from neuromas.system.rollout import Sampling, rollout
 from neuromas.training.measures import Clock, learned_report, message_report, reward_report
 from neuromas.training.trainer import Trainer
 
@@ -36,21 +36,31 @@ def sample(trainer: Trainer, task: Task, problems: Sequence[Problem]) -> list[Ep
     Raises DivergedError if a distribution that was drawn from was none.
     """
     episodes = _sample(trainer, task, problems)
-    check_finite(trainer, episodes)
+    check_finite(trainer, [turn for episode in episodes for turn in episode.turns])
     return episodes
 
 
 def finish(
-    trainer: Trainer, episodes: Sequence[Episode], learned: Mapping[str, Any], clock: Clock
+    trainer: Trainer,
+    episodes: Sequence[Episode],
+    learned: Mapping[str, Any],
+    clock: Clock,
+    *,
+    samples: int = 0,
+    written: Sequence[Turn] | None = None,
 ) -> dict[str, Any]:
     """The step's report, ``learned`` in the middle of it, once all is changed; the step is over.
 
-    What ``learned`` says of calls and tokens stands in place of what the episodes alone took.
+    There are ``samples`` episodes of every problem (0: ``train.samples``). ``written`` has every message
+    that was sampled once, where these are not those of the episodes: it is what the step is charged for,
+    unless ``learned`` says itself what it took.
     """
+    if written is None:
+        written = [turn for episode in episodes for turn in episode.turns]
     report = {
         "step": trainer.step,
-        **reward_report(episodes, trainer.settings.samples, trainer.temperature()),
-        **message_report(episodes, len(trainer.network.assignment)),
+        **reward_report(episodes, samples or trainer.settings.samples, trainer.temperature()),
+        **message_report(written, len(trainer.network.assignment)),
         **learned,
         **({"lifted": trainer.network.lifted} if trainer.network.earlier else {}),
         "seconds": clock.laps,
@@ -59,12 +69,12 @@ def finish(
     return report
 
 
-def check_finite(trainer: Trainer, episodes: Sequence[Episode]) -> None:
+def check_finite(trainer: Trainer, written: Sequence[Turn]) -> None:
     """Raises DivergedError if a distribution that was drawn from was none.
 
     A broken network that always fails gives no gradient that could tell.
     """
-    for turn in (turn for episode in episodes for turn in episode.turns):
+    for turn in written:
         if not all(map(math.isfinite, turn.logprobs)):
             raise _diverged(trainer, f"what adapter {turn.adapter} writes has no finite probability")
 
@@ -77,11 +87,17 @@ def _diverged(trainer: Trainer, what: str) -> DivergedError:
 
 def _sample(trainer: Trainer, task: Task, problems: Sequence[Problem]) -> list[Episode]:
     """Episodes of all problems, batch after batch, so that memory is that of one batch."""
-    settings, episodes = trainer.settings, list[Episode]()
-    for first in range(0, len(problems), settings.problems):
-        batch = problems[first : first + settings.problems]
-        episodes += rollout(trainer.network, task, batch, settings.samples, trainer.sampling(first))
+    episodes = list[Episode]()
+    for batch, sampling in batches(trainer, problems):
+        episodes += rollout(trainer.network, task, batch, trainer.settings.samples, sampling)
     return episodes
+
+
+def batches(trainer: Trainer, problems: Sequence[Problem]) -> Iterator[tuple[Sequence[Problem], Sampling]]:
+    """The step's batches of ``train.problems``, each with its own draws."""
+    size = trainer.settings.problems
+    for first in range(0, len(problems), size):
+        yield problems[first : first + size], trainer.sampling(first)
 
 
 def learn(
@@ -90,13 +106,15 @@ def learn(
     weights: Weights,
     lessons: tuple[Sequence[Message], Weights] | None = None,
     *,
+    rate: float = 1.0,
     whole: bool = False,
 ) -> dict[str, Any]:
-    """One update of the learner at the coming step's temperature and rate; returns what is logged of it.
+    """One update at the coming step's temperature and learning rate, times ``rate``; what is logged of it.
 
-    ``whole``: further passes are clipped by the ratio of a whole message, not of a token.
+    ``whole``: further passes are clipped by the ratio of a whole message, not of a token. Raises
+    DivergedError.
     """
-    temperature, lr = trainer.temperature(), trainer.scheduled()
+    temperature, lr = trainer.temperature(), trainer.scheduled() * rate
     try:
         update = trainer.learner.update(messages, weights, temperature, lr, lessons, whole=whole)
     except DivergedError as error:

@@ -29,7 +29,7 @@ class Reinforce(Algorithm):
         episodes = sample(trainer, task, problems)
         clock.lap("rollout")
         replays = counterfactuals(trainer, task, episodes)
-        check_finite(trainer, [one.episode for one in replays])
+        check_finite(trainer, [turn for one in replays for turn in one.episode.turns])
         if replays:
             clock.lap("replay")
         messages, weights = credit(trainer, episodes, replays)
