@@ -34,7 +34,7 @@ from neuromas.storage.readers import guarded
 _STEP = "step-"
 _KINDS = ("start", "parent")  # checkpoints that are not resumed from
 _PROMPTS = ".prompts.jsonl"
-_WRITER = ".lock"  # in the folder of evaluations
+_WRITER = ".evaluations.lock"
 MANIFEST = "network.json"
 _IDENTITY = ("data", "checkpoint")  # what an evaluation is of
 
@@ -192,7 +192,7 @@ class Run:
         read = [{"id": item, "prompts": list(texts)} for item, texts in (prompts or {}).items()]
         with clear(self.path):
             folder.mkdir(exist_ok=True)
-        with FileLock(str(folder / _WRITER)), clear(self.path):
+        with FileLock(str(self.path / _WRITER)), clear(self.path):
             sweep(folder, f"{glob.escape(name)}.*")
             (folder / f"{name}{_PROMPTS}").unlink(missing_ok=True)  # never those of an older evaluation
             write_atomic(folder / f"{name}.jsonl", json_lines(items))

@@ -29,13 +29,13 @@ from neuromas.growth.operators import (
 )
 from neuromas.prompts.build import Wording, build_prompt
 from neuromas.prompts.codec import ByteCodec
-from neuromas.system.rollout import _heard, _open, _Pass
+from neuromas.system.rollout import _heard, _open, Pass
 from neuromas.topology.graph import Topology
 
 PROBLEM = Problem("p", "q?", "a", parts=("one", "two", "three"))
 
 
-def told(topology: Topology, node: int, one: _Pass, said: dict[str, str]) -> tuple[int, ...]:
+def told(topology: Topology, node: int, one: Pass, said: dict[str, str]) -> tuple[int, ...]:
     """The whole prompt of a node in an episode; ``said`` is what every node has written, by name."""
     opened = _open(topology, node, one, 7)
     edges = topology.incoming(node)
@@ -53,7 +53,7 @@ def assert_exact(old: Topology, change: Growth, sample: int = 0) -> None:
     assert len(now) == len(old.nodes)
     said = {node.name: f"words of {node.name}" for node in old.nodes}
     here = {name: said.get(change.origin.get(name, ""), "NEW") for name in _names(change.start)}
-    one = _Pass(PROBLEM, sample)
+    one = Pass(PROBLEM, sample)
     rows = {name: row for row, name in enumerate(_names(change.start))}
     for row, node in enumerate(old.nodes):
         moved = rows[now[node.name]]
@@ -195,7 +195,7 @@ def test_a_gate_opens_as_often_as_it_says_and_a_spare_gives_way():
         topology = at(change.start, change.goal, opening)
         edges = topology.incoming(topology.sink)
         for sample in range(500):
-            opened = _open(topology, topology.sink, _Pass(PROBLEM, sample), 1)
+            opened = _open(topology, topology.sink, Pass(PROBLEM, sample), 1)
             new = [o for e, o in zip(edges, opened, strict=True) if not e.fallback]
             spare = [o for e, o in zip(edges, opened, strict=True) if e.fallback]
             assert spare == [not any(new)] * len(spare), "they come back together"
@@ -211,7 +211,7 @@ def test_one_draw_decides_all_gates_of_a_message():
     ends = [(x, "e") for x in "bcd"]
     topology = Topology.build("abcde", [*edges, *ends])
     for sample in range(100):
-        b, c, d = (_open(topology, row, _Pass(PROBLEM, sample), 3)[0] for row in (1, 2, 3))
+        b, c, d = (_open(topology, row, Pass(PROBLEM, sample), 3)[0] for row in (1, 2, 3))
         assert b == c
         assert b or not d
         assert b == (derive(3, "gate", "p", sample, 0) < 0.6 * 2**63)
@@ -220,7 +220,7 @@ def test_one_draw_decides_all_gates_of_a_message():
 def test_who_is_heard():
     topology = at(*_transition(), 0.0)
     names = _names(topology)
-    one = _Pass(PROBLEM, 0)
+    one = Pass(PROBLEM, 0)
     for row in range(len(names)):
         for edge, is_open in zip(topology.incoming(row), _open(topology, row, one, 1), strict=True):
             if is_open:
@@ -228,7 +228,7 @@ def test_who_is_heard():
         one.turns.append(Turn(row, (), (), (1,), (0.0,), "", True, 1.0, row, 0, 0))
     sink = topology.sink
     assert {names[row] for row in _heard(one, sink)} == {"1.1", "1.2", "3.1"}
-    assert _heard(_Pass(PROBLEM, 0), sink) == set()
+    assert _heard(Pass(PROBLEM, 0), sink) == set()
     one.turns.pop()  # the output could not be asked: what it was to read is why
     assert {names[row] for row in _heard(one, sink)} == {names[s] for s, _ in one.read}
 

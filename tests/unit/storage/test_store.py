@@ -138,7 +138,7 @@ def test_what_a_killed_evaluation_left_goes_with_the_next_of_its_name(run):
     (folder / ".other.json-dfbb5b29").write_text("another process writes this one")
     run.keep_evaluation("vote-2", {"accuracy": 0.5}, [{"id": "a"}])
     left = {path.name for path in folder.iterdir() if path.name.startswith(".")}
-    assert left == {".other.json-dfbb5b29", ".lock"}
+    assert left == {".other.json-dfbb5b29"}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
