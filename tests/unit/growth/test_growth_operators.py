@@ -29,7 +29,7 @@ from neuromas.growth.operators import (
 )
 from neuromas.prompts.build import Wording, build_prompt
 from neuromas.prompts.codec import ByteCodec
-from neuromas.system.rollout import _heard, _open, Pass
+from neuromas.system.rollout import Pass, _heard, _open
 from neuromas.topology.graph import Topology
 
 PROBLEM = Problem("p", "q?", "a", parts=("one", "two", "three"))
@@ -37,7 +37,7 @@ PROBLEM = Problem("p", "q?", "a", parts=("one", "two", "three"))
 
 def told(topology: Topology, node: int, one: Pass, said: dict[str, str]) -> tuple[int, ...]:
     """The whole prompt of a node in an episode; ``said`` is what every node has written, by name."""
-    opened = _open(topology, node, one, 7)
+    opened = _open(topology.incoming(node), one, 7, None)
     edges = topology.incoming(node)
     messages = [
         said[topology.nodes[e.source].name] if is_open else None
@@ -195,7 +195,7 @@ def test_a_gate_opens_as_often_as_it_says_and_a_spare_gives_way():
         topology = at(change.start, change.goal, opening)
         edges = topology.incoming(topology.sink)
         for sample in range(500):
-            opened = _open(topology, topology.sink, Pass(PROBLEM, sample), 1)
+            opened = _open(topology.incoming(topology.sink), Pass(PROBLEM, sample), 1, None)
             new = [o for e, o in zip(edges, opened, strict=True) if not e.fallback]
             spare = [o for e, o in zip(edges, opened, strict=True) if e.fallback]
             assert spare == [not any(new)] * len(spare), "they come back together"
@@ -211,7 +211,7 @@ def test_one_draw_decides_all_gates_of_a_message():
     ends = [(x, "e") for x in "bcd"]
     topology = Topology.build("abcde", [*edges, *ends])
     for sample in range(100):
-        b, c, d = (_open(topology, row, Pass(PROBLEM, sample), 3)[0] for row in (1, 2, 3))
+        b, c, d = (_open(topology.incoming(row), Pass(PROBLEM, sample), 3, None)[0] for row in (1, 2, 3))
         assert b == c
         assert b or not d
         assert b == (derive(3, "gate", "p", sample, 0) < 0.6 * 2**63)
@@ -222,7 +222,7 @@ def test_who_is_heard():
     names = _names(topology)
     one = Pass(PROBLEM, 0)
     for row in range(len(names)):
-        for edge, is_open in zip(topology.incoming(row), _open(topology, row, one, 1), strict=True):
+        for edge, is_open in zip(topology.incoming(row), _open(topology.incoming(row), one, 1, None), strict=True):
             if is_open:
                 one.read.append((edge.source, row))
         one.turns.append(Turn(row, (), (), (1,), (0.0,), "", True, 1.0, row, 0, 0))
