@@ -222,7 +222,8 @@ def test_who_is_heard():
     names = _names(topology)
     one = Pass(PROBLEM, 0)
     for row in range(len(names)):
-        for edge, is_open in zip(topology.incoming(row), _open(topology.incoming(row), one, 1, None), strict=True):
+        edges = topology.incoming(row)
+        for edge, is_open in zip(edges, _open(edges, one, 1, None), strict=True):
             if is_open:
                 one.read.append((edge.source, row))
         one.turns.append(Turn(row, (), (), (1,), (0.0,), "", True, 1.0, row, 0, 0))
