@@ -20,6 +20,7 @@ DOCS = (
     "results",
     "growth",
     "organisation",
+    "rivals",
     "numbers",
     "tasks",
     "durability",
@@ -57,6 +58,12 @@ def main() -> int:
             (HERE.parent / "docs" / f"organisation-{over}.svg").write_text(drawing, "utf-8")
         drawing = law_svg(list(map(_dot, found["law"]["cells"])), "organisation")
         (HERE.parent / "docs" / "organisation-law.svg").write_text(drawing, "utf-8")
+    if (HERE / "results" / "rivals.json").exists():
+        from neuromas.report.cost import cost_svg
+
+        for task, points in _costs(_load("rivals.json")).items():
+            drawing = cost_svg(points, f"rivals, {task}")
+            (HERE.parent / "docs" / f"rivals-{task}.svg").write_text(drawing, "utf-8")
     for name in EXPERIMENTS:
         drawing = experiment_svg(_load(f"{name}.json"), name)
         (HERE.parent / "docs" / f"{name}.svg").write_text(drawing, "utf-8")
@@ -72,7 +79,7 @@ def render(text: str) -> str:
     parts |= {"methods": _methods, "methods-speed": _methods_speed}
     parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
     parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
-    parts |= {"organisation-law": _law, "organisation-samples": _samples}
+    parts |= {"organisation-law": _law, "organisation-samples": _samples, "rivals": _rivals}
     for name in EXPERIMENTS:
         parts[name] = partial(_experiment, name)
         parts[f"{name}-report"] = partial(_report, name)
@@ -345,13 +352,36 @@ def _organisation() -> str:
     if not (HERE / "results" / "organisation.json").exists():
         return _NOT_RUN
     found = _load("organisation.json")
-    left = Counter(cell.rpartition("/seed-")[0] for cell in found["missing"])
-    lines = [f"{found['cells'] - len(found['missing'])} of {found['cells']} cells are there."]
-    if left:
-        lines[0] += " Missing (seeds): " + ", ".join(f"{arm} ({count})" for arm, count in left.items()) + "."
+    lines = [_there(found)]
     for name, text in (("depth", "Accuracy over depth"), ("calls", "Accuracy over calls spent in training")):
         lines += ["", f"![{text}](organisation-{name}.svg)"]
     return "\n".join([*lines, "", _report("organisation")])
+
+
+def _there(found: dict[str, Any]) -> str:
+    """How many cells of an experiment are there, and which are not."""
+    left = Counter(cell.rpartition("/seed-")[0] for cell in found["missing"])
+    text = f"{found['cells'] - len(found['missing'])} of {found['cells']} cells are there."
+    named = ", ".join(f"{arm} ({count})" for arm, count in left.items())
+    return f"{text} Missing (seeds): {named}." if left else text
+
+
+def _costs(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The points of every task with a seed at least, for the figures of the rivals."""
+    shown = [point for point in found["points"] if point["seeds"]]
+    return {task: [one for one in shown if one["task"] == task] for task in {one["task"]: 0 for one in shown}}
+
+
+def _rivals() -> str:
+    """What is there of the rivals, a figure for every task, tables and comparisons."""
+    if not (HERE / "results" / "rivals.json").exists():
+        return "Not run yet: `neuromas experiment rivals`, then `benchmarks/rivals.py`."
+    found = _load("rivals.json")
+    lines = [_there(found)]
+    lines += [f"Failed: {name}: {cause}." for name, cause in found["failed"].items()]
+    for task in _costs(found):
+        lines += ["", f"![{task}: accuracy over FLOPs a question](rivals-{task}.svg)"]
+    return "\n".join([*lines, "", _report("rivals")])
 
 
 def _aloud() -> str:

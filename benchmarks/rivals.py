@@ -1,0 +1,52 @@
+"""Collects the experiment of the rivals, finished or not, into benchmarks/results/rivals.json.
+
+python benchmarks/rivals.py runs/rivals
+
+Beside the experiment's own results: which cells are missing, and which failed, with the cause. ``readme.py``
+makes the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from neuromas.experiment.cells import lay_out
+from neuromas.experiment.plan import load_plan
+from neuromas.report.joining import joined
+from neuromas.report.results import as_json
+from neuromas.storage import read_json, write_atomic
+
+HERE = Path(__file__).parent
+RECIPE = HERE.parent / "recipes" / "experiments" / "rivals.toml"
+OUT = HERE / "results" / "rivals.json"
+
+
+def main() -> None:
+    """Read the experiment's folder and write the file."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path, help="of the experiment, with results.json")
+    parser.add_argument("--onto", type=Path, help="a file of an earlier folder, whose cells are kept")
+    args = parser.parse_args()
+    cells = lay_out(load_plan(RECIPE), args.folder)
+    found = read_json(args.folder / "results.json")
+    found.pop("experiment")  # the recipe is in the repository
+    failed = args.folder / "failures.json"
+    causes = read_json(failed) if failed.is_file() else {}
+    if args.onto:
+        earlier = read_json(args.onto)
+        found = {**found, **joined(earlier, found), "earlier": earlier["about"]}
+    there = {
+        f"{one['task']}/{one['arm']}/seed-{seed['seed']}" for one in found["points"] for seed in one["seeds"]
+    }
+    found["missing"] = [cell.name for cell in cells if cell.name not in there]
+    found |= {
+        "cells": len(cells),
+        "failed": {name: causes[name] for name in found["missing"] if name in causes},
+    }
+    write_atomic(OUT, as_json(found) + "\n")
+    print(f"{len(found['missing'])} of {len(cells)} cells are missing; wrote {OUT}")
+
+
+if __name__ == "__main__":
+    main()
