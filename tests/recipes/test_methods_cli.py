@@ -90,8 +90,10 @@ def test_an_own_method_through_the_command(module, cli, tmp_path):
         (("--method", "direct", "--messages", "blank"), "do not go together"),
         (("--with", "agents=2"), "--with needs --method"),
         (("--calls", 2), "--calls needs --method"),
-        (("--method", "self-consistency", "--with", "votes=0"), "at least 1 vote"),
-        (("--method", "self-consistency", "--with", "votes=x"), "cannot be made"),
+        (("--votes", 3, "--with", "temperature=0.9"), "--with needs --method"),
+        (("--method", "gptswarm", "--split", "validation"), "ask it those of test, not validation"),
+        (("--method", "self-consistency", "--with", "votes=0"), "votes = 0 of method"),
+        (("--method", "self-consistency", "--with", "votes=x"), "votes = 'x' of method"),
         (("--method", "self-consistency", "--with", "votes=1000000"), "at most 1000000 in all"),
     ):
         status, out, err = cli(*call, *words)

@@ -115,6 +115,7 @@ def _name(args: argparse.Namespace, method: Method | None) -> str:
         way = f"votes-{args.votes}-{0.7 if args.temperature is None else args.temperature}"
     elif method:
         way = re.sub(r"[^\w.=-]+", "-", "-".join([args.method, *args.how]))
+        way += f"-calls-{args.calls}" if args.calls else ""
     kept: str = args.name or "-".join([args.split, str(args.items), way, *stage])
     if kept.startswith((".", "test-before", "test-after")) or re.fullmatch(r"stage-[0-9]+", kept):
         raise ConfigError(
@@ -152,6 +153,8 @@ def _method(args: argparse.Namespace) -> Method | None:
         raise ConfigError(f"--{given[0]} and --{given[1]} do not go together")
     from neuromas.methods.running import make_method
 
+    if args.how and not args.method:
+        raise ConfigError("--with needs --method NAME (see neuromas methods)")
     if args.votes is None:
         return make_method(args.method, read_pairs(args.how))
     from neuromas.config import MOST_PASSES

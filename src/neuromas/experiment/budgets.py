@@ -144,7 +144,7 @@ def _paid(plan: Plan, label: str, arms: Arms, place: tuple[str, int]) -> int | N
         early = one.growth.until or one.growth.patience or one.growth.init == "passthrough"
         if early or one.train.credit != "shared" or one.train.algorithm != "reinforce":
             return None
-        paid += steps * one.train.problems * one.train.samples * len(goal.nodes)
+        paid += steps * one.train.batch * one.train.samples * len(goal.nodes)
     return paid
 
 
@@ -178,7 +178,7 @@ def _calls(arm: Arm, method: Method, bench: Bench) -> int:
 def _check_calls(plan: Plan, arm: Arm, label: str, arms: Arms) -> None:
     """The calls of a method are bounded. Raises ConfigError."""
     method = method_of(arm)
-    if method is None or method.searches():
+    if method is None:
         return
     from neuromas.methods.running import MOST_CALLS
 

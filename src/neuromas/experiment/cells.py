@@ -37,7 +37,7 @@ class Start:
     stage: int
     of: int
     start: Start | None
-    episodes: tuple[int, ...] = ()
+    episodes: tuple[int | None, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -210,10 +210,14 @@ def _label(arm: Arm) -> str:
     return f"method-{plain}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
 
 
-def _episodes(config: Config) -> tuple[int, ...]:
-    """How many episodes a step of each stage samples."""
-    batches = (at_stage(config, index).train for index in range(len(config.shapes)))
-    return tuple(one.problems * one.samples for one in batches)
+def _episodes(config: Config) -> tuple[int | None, ...]:
+    """How many episodes a step of each stage samples; None where others are played, too."""
+    batches = [at_stage(config, index).train for index in range(len(config.shapes))]
+    own = ("reinforce", "marft", "collm-cc", "collm-dc")  # which play ``samples`` episodes a problem
+    return tuple(
+        one.batch * one.samples if one.credit == "shared" and one.algorithm in own else None
+        for one in batches
+    )
 
 
 def _parent(run: Path) -> str:

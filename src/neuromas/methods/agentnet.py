@@ -314,7 +314,8 @@ class AgentNet(Searching):
                 if solved is None or episode.score is None:
                     continue
                 decisions += solved.decisions
-                society = society.learned(episode.problem, solved, episode.score.value >= 1.0, self.capacity)
+                right = episode.score.accuracy == 1.0  # whatever is paid: it becomes an example
+                society = society.learned(episode.problem, solved, right, self.capacity)
             played += episodes
             rewards.append(earned(episodes))
         words = [one.word for one in decisions]

@@ -194,7 +194,7 @@ class _Trial:
         return [
             example(one.problem.question, one.answer)
             for one in self.play([(alone, problem, 0) for problem in problems])
-            if one.score is not None and one.score.value >= 1.0
+            if one.score is not None and one.score.accuracy == 1.0
         ]
 
     def ways(self, block: str) -> list[str]:

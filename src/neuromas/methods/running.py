@@ -46,6 +46,10 @@ def evaluate_method(name: str, method: Method, bench: Bench, split: Split, count
     Raises ConfigError if it takes more calls than it may or declares, or gives other than one answer to
     every problem; TaskError if the split is empty.
     """
+    if split != "test" and method.searches():
+        raise ConfigError(
+            f"method {name!r} searches on training and validation problems: ask it those of test, not {split}"
+        )
     options = _options(method)
     _check_calls(name, method.calls(bench), bench, count)  # before a search that would be for nothing
     search = method.prepare(bench)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuromas.core.episode import Episode, EpisodeGroup
-from neuromas.core.errors import ConfigError
 from neuromas.methods.base import Bench, Method
+from neuromas.methods.limits import check_temperature, check_whole
 from neuromas.methods.repeated import Repeated, first_scored, standing_for
 from neuromas.tasks.formulas import canonical
+
+_MOST = 1_000_000  # votes
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,8 @@ class SelfConsistency(Repeated):
     of_network = True
 
     def __post_init__(self) -> None:
-        fits = 0.0 <= self.temperature <= 10.0
-        if self.votes < 1 or not fits or (self.temperature == 0.0 and self.votes > 1):
-            raise ConfigError(
-                f"{self.votes} votes at temperature {self.temperature}: needs at least 1 vote, and a "
-                "temperature above 0 up to 10 for passes to differ"
-            )
+        check_whole("self-consistency", "votes", self.votes, 1, _MOST)
+        check_temperature("self-consistency", self.temperature, apart=self.votes > 1)
         self.one()
 
     @property

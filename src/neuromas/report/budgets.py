@@ -67,7 +67,8 @@ def held(found: Mapping[str, Any], points: Sequence[Row]) -> dict[str, Any]:
     known = [side for side in sides if side is not None and side["seeds"]]
     if not found.get("equal") or len(known) < len(sides):
         return dict(found)
-    refused = [why for kind in found["equal"] if (why := _refused(kind, *known))]
+    compared = [_of(side, found["seeds"]["numbers"]) for side in known]
+    refused = [why for kind in found["equal"] if (why := _refused(kind, *compared))]
     if not refused:
         return {**found, "refused": []}
     nothing: Row = {"numbers": [], "differences": [], "mean": None}
@@ -76,6 +77,26 @@ def held(found: Mapping[str, Any], points: Sequence[Row]) -> dict[str, Any]:
 
 def _point(points: Sequence[Row], task: str, place: Sequence[Any]) -> Row | None:
     return next((p for p in points if (p["task"], p["arm"], p["stage"]) == (task, *place)), None)
+
+
+def _of(point: Row, numbers: Sequence[int]) -> Row:
+    """The point with the mean budgets of these seeds."""
+    seeds = [seed for seed in point["seeds"] if seed["seed"] in numbers]
+    if len(seeds) == len(point["seeds"]):
+        return point
+    names = ("calls_a_question", "flops_a_question", "trainable")
+    return {
+        **point,
+        **{name: _mean([seed[name] for seed in seeds]) for name in names},
+        "tokens_a_question": [_mean([seed["tokens_a_question"][side] for seed in seeds]) for side in (0, 1)],
+        **{part: {"calls": _mean([seed[part]["calls"] for seed in seeds])} for part in ("spent", "search")},
+    }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None unless all are known."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
 def _refused(kind: Budget, first: Row, second: Row) -> str:

@@ -190,7 +190,9 @@ def _rollouts(run: Run, row: Row, begun: int) -> int | None:
     total = 0
     for stage, episodes in enumerate(row["episodes"][: row["trained"]], start=1):
         end = _spent(run, stage, row["of"])["steps"]
-        total += (end - begun) * episodes
+        if episodes is None and end > begun:
+            return None
+        total += (end - begun) * (episodes or 0)
         begun = end
     return total
 

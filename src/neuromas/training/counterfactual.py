@@ -135,7 +135,8 @@ def credit_report(trainer: Trainer, episodes: Sequence[Episode], replays: Sequen
         for node in range(len(trainer.network.topology.nodes))
         for group in paid(trainer, episodes, replays, node)
     ]
-    compared = [group for group in groups if any(reward is not None for reward in group)]
+    least = 2 if trainer.settings.alternates else 1  # a message that nobody heard has no alternatives
+    compared = [group for group in groups if sum(reward is not None for reward in group) >= least]
     return {
         "calls": sum(len(e.turns) for e in episodes) + extra["calls"],
         "prompt_tokens": sum(e.prompt_tokens for e in episodes) + read,

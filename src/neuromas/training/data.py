@@ -21,6 +21,7 @@ from neuromas.system.network import Network, check_only
 from neuromas.system.prompting import check_shown, shown_examples
 from neuromas.tasks.stream import training_problems
 from neuromas.topology.graph import Topology
+from neuromas.training.algorithms.build import make_algorithm
 
 
 def check_data(assembly: Assembly, plan: Config, goals: Sequence[Topology], start: int = 0) -> None:
@@ -42,6 +43,8 @@ def check_data(assembly: Assembly, plan: Config, goals: Sequence[Topology], star
         same = config.task == assembly.config.task
         task = assembly.task if same else configured_task(config)
         network = replace(equipped(assembly.network, config, task), topology=goal)
+        taught = config.lift.taught if config.lift.view else 0.0
+        make_algorithm(config.train).check(config.train, goal, taught)
         shown = shown_examples(config, task, 0) if config.lift.view else ()
         views = [network, *([first_view(network, config, shown)] if config.lift.view else [])]
         if config.network.examples:

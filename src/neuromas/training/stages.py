@@ -83,8 +83,10 @@ class StageController:
             alike = lift.draw == "problem"
             network = replace(network, earlier=first, lifted=lifted, alike=alike, taught=lift.taught)
         trainer.network = network
-        rates = stage.lr_scale(trainer.step, growth, len(trainer.learner.optimisers))
         still = held(network.topology, network.assignment, self.state.config.train.only)
+        if set(stage.new) <= set(still):  # nobody new learns: the others need not wait for them
+            growth = growth.model_copy(update={"first": 0.0})
+        rates = stage.lr_scale(trainer.step, growth, len(trainer.learner.optimisers))
         trainer.learner.lr_scale = {**rates, **dict.fromkeys(still, 0.0)}
 
     def earned(self, reward: float | None) -> None:

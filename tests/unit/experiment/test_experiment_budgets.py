@@ -17,6 +17,7 @@ from neuromas.experiment.plan import make_plan
 from neuromas.experiment.schema import experiment_schema
 from neuromas.growth.stages import check_stages
 from neuromas.methods.direct import Direct
+from neuromas.report.budgets import held
 from neuromas.report.experiment import comparison_table, experiment_blocks, experiment_text
 from neuromas.report.results import results
 from neuromas.report.writers import as_csv
@@ -146,7 +147,10 @@ def test_options_survive_the_command_line(value):
             {"of": "grown", "method": "self-consistency", "options": {"vote": 3}},
             "arm 'new': unknown option of method 'self-consistency' 'vote'; did you mean 'votes'?",
         ),
-        ({"of": "grown", "method": "self-consistency", "options": {"votes": 0}}, "arm 'new': 0 votes"),
+        (
+            {"of": "grown", "method": "self-consistency", "options": {"votes": 0}},
+            "arm 'new': votes = 0 of method",
+        ),
         ({"of": "grown", "method": "os:system"}, "arm 'new': method 'os:system'"),
         ({"method": "direct"}, "arm 'new': method and options are for arms made of another one"),
         ({"of": "grown", "options": {"votes": 3}}, "made of 'grown': say by which method"),
@@ -374,3 +378,19 @@ def test_what_is_not_known_is_not_equal(tmp_path):
     missing = rows[1] | {"run": str(tmp_path / "none")}
     (waits,) = results([rows[0], missing], [line])["comparisons"]
     assert "refused" not in waits, "nothing is refused while it is not there"
+
+
+def test_budgets_are_those_of_the_seeds_that_are_compared():
+    def side(arm, calls):
+        seeds = [{"seed": number, "calls_a_question": value} for number, value in calls.items()]
+        for seed in seeds:
+            seed |= {"flops_a_question": None, "trainable": None, "tokens_a_question": [None, None]}
+            seed |= {"spent": {"calls": 0}, "search": {"calls": 0}}
+        mean = sum(calls.values()) / len(calls)
+        return {"task": "t", "arm": arm, "stage": 1, "seeds": seeds, "calls_a_question": mean}
+
+    points = [side("a", {0: 3.0, 1: 9.0}), side("b", {0: 6.0})]
+    line = {"task": "t", "first": ("a", 1), "second": ("b", 1), "equal": ["calls"], "seeds": {"numbers": [0]}}
+    assert held(line, points)["refused"], "3 against 6 calls on the seed that is compared"
+    points[0] = side("a", {0: 6.0, 1: 90.0})
+    assert not held(line, points)["refused"]

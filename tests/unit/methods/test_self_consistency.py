@@ -146,10 +146,11 @@ def test_passes_of_a_real_sampler_differ(tiny_engine):
 
 
 @pytest.mark.parametrize(
-    ("votes", "temperature"), [(0, 0.7), (3, 0.0), (1, -1.0), (2, 11.0), (2, float("nan"))]
+    ("votes", "temperature"), [(0, 0.7), (2.5, 0.7), (3, 0.0), (1, -1.0), (2, 11.0), (2, float("nan"))]
 )
 def test_votes_that_mean_nothing(votes, temperature):
-    with pytest.raises(ConfigError, match=f"{votes} votes at temperature {temperature}"):
+    says = f"votes = {votes}" if votes in (0, 2.5) else f"temperature = {temperature}"
+    with pytest.raises(ConfigError, match=f"{says} of method 'self-consistency'"):
         vote(network(("1",)), Numbers("1"), "test", 1, votes=votes, temperature=temperature)
 
 

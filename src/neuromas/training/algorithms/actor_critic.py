@@ -159,6 +159,7 @@ class ActorCritic(Algorithm):
                 ) from error
         count = len(judged.decisions)
         return {
+            "silent_groups": 0.0,  # no message is compared with the other samples of its problem
             "critic_parameters": sum(critic.parameters for critic in self._critics.values()),
             "critic_tokens": judged.tokens,
             "critic_loss": loss / count if count else None,

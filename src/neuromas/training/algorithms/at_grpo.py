@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from neuromas.config import TrainConfig
 from neuromas.core.episode import Episode, Turn, grouped
 from neuromas.core.errors import ConfigError
 from neuromas.core.task import Problem, Task
@@ -16,6 +17,7 @@ from neuromas.learning.estimators.grpo import Grpo
 from neuromas.learning.losses import Weights
 from neuromas.system.replay import Branch, replay
 from neuromas.system.rollout import Sampling, rollout
+from neuromas.topology.graph import Topology
 from neuromas.training.algorithms.base import Algorithm, Stepped
 from neuromas.training.measures import Clock
 from neuromas.training.step import batches, check_finite, finish, learn
@@ -40,7 +42,8 @@ class AtGrpo(Algorithm):
     source = "arXiv:2510.11062 (AT-GRPO); advantages arXiv:2402.03300"
     differs = (
         "the team's reward is that of one continuation by the network itself, as messages have no reward of "
-        "their own; the local one is form alone. One turn a node; sampled at train.temperature without top-p "
+        "their own; the local one is form alone; candidates of the first node are samples, with gates and "
+        "views of its own where these are drawn. One turn a node; sampled at train.temperature without top-p "
         "and top-k; the first pass over a batch needs no clip, as it is on-policy"
     )
 
@@ -51,13 +54,9 @@ class AtGrpo(Algorithm):
         if not self.alpha + self.local:
             raise ValueError("alpha and local are both 0: there is nothing to learn from")
 
-    def begin(self, trainer: Trainer) -> None:
-        """Raises ConfigError where there is nothing to compare."""
-        self._check(trainer)
-
     def step(self, trainer: Trainer, task: Task, problems: Sequence[Problem]) -> Stepped:
         """Draw candidates node by node, compare them, learn from all of them."""
-        self._check(trainer)
+        self.check(trainer.settings, trainer.network.topology, trainer.network.taught)
         clock = Clock()
         nodes = range(len(trainer.network.topology.nodes))
         groups: list[list[Group]] = [[] for _ in nodes]
@@ -150,11 +149,11 @@ class AtGrpo(Algorithm):
         table = torch.tensor(values, dtype=torch.float32).reshape(-1, 2)
         return chosen, Weights(table[:, 0], table[:, 1]), silent
 
-    def _check(self, trainer: Trainer) -> None:
-        if trainer.settings.samples < 2:
+    def check(self, settings: TrainConfig, topology: Topology, taught: float = 0.0) -> None:
+        """Raises ConfigError where there is nothing to compare."""
+        if settings.samples < 2:
             raise ConfigError("train.algorithm = 'at-grpo' compares candidates: train.samples = 1 is too few")
-        if trainer.network.taught:
+        if taught:
             raise ConfigError(
-                f"train.algorithm = 'at-grpo' teaches nothing: lift.taught = {trainer.network.taught:g} "
-                "should be 0"
+                f"train.algorithm = 'at-grpo' teaches nothing: lift.taught = {taught:g} should be 0"
             )

@@ -13,6 +13,8 @@ from neuromas.core.episode import Episode
 from neuromas.core.task import Problem, Task
 
 if TYPE_CHECKING:  # a trainer holds its algorithm
+    from neuromas.config import TrainConfig
+    from neuromas.topology.graph import Topology
     from neuromas.training.trainer import Trainer
 
 Stepped = tuple[dict[str, Any], list[Episode]]
@@ -41,6 +43,13 @@ class Algorithm(ABC):
 
     def begin(self, trainer: Trainer) -> None:
         """Make what is trained beside the adapters. Called once, before any step."""
+        return
+
+    def check(self, settings: TrainConfig, topology: Topology, taught: float = 0.0) -> None:
+        """Raises ConfigError if it cannot train this network so; ``taught`` is ``lift.taught``.
+
+        Asked of every stage before a run is made.
+        """
         return
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neuromas.config import TrainConfig
 from neuromas.core.episode import Episode, Turn
 from neuromas.core.errors import ConfigError
 from neuromas.core.task import Problem, Task
@@ -18,6 +20,7 @@ from neuromas.learning.losses import Weights, dpo_loss
 from neuromas.learning.trees import Values, positive, sibling_pairs, tree_values
 from neuromas.models.adapters import AdapterBank
 from neuromas.system.tree import Tree, trees
+from neuromas.topology.graph import Topology
 from neuromas.training.algorithms.base import Algorithm, Memory, Stepped
 from neuromas.training.measures import Clock
 from neuromas.training.step import batches, check_finite, finish, learn
@@ -64,13 +67,9 @@ class Malt(Algorithm):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name} = {getattr(self, name)!r} should be above 0")
 
-    def begin(self, trainer: Trainer) -> None:
-        """Raises ConfigError where the network is no chain, a batch too large, or a key means nothing."""
-        self._check(trainer)
-
     def step(self, trainer: Trainer, task: Task, problems: Sequence[Problem]) -> Stepped:
         """Sample trees, value them, and learn from good messages or from pairs."""
-        self._check(trainer)
+        self.check(trainer.settings, trainer.network.topology, trainer.network.taught)
         clock, found = Clock(), list[Tree]()
         for batch, sampling in batches(trainer, problems):
             found += trees(trainer.network, task, batch, self.branches, sampling)
@@ -150,7 +149,8 @@ class Malt(Algorithm):
         loss = (share * dpo_loss(good, other, self.beta)).sum()
         (slope,) = torch.autograd.grad(loss, [ratios])
         right = float((good > other).float().mean())
-        return Weights(-slope, torch.ones(len(chosen))), float(loss.detach()), right
+        scale = _per_token(chosen)  # what else acts on messages has the weight of a mean, as in other phases
+        return Weights(-slope / scale, scale), float(loss.detach()), right
 
     def _ratios(self, trainer: Trainer, reference: AdapterBank, chosen: Chosen) -> Tensor:
         """``log pi(m) - log pi_ref(m)`` (M,) in nats of the messages."""
@@ -173,23 +173,33 @@ class Malt(Algorithm):
         self.began = int(memory.facts["began"]) if kept else -1
         self.reference = kept
 
-    def _check(self, trainer: Trainer) -> None:
-        graph, settings = trainer.network.topology, trainer.settings
-        depth = len(graph.layers())
+    def check(self, settings: TrainConfig, topology: Topology, taught: float = 0.0) -> None:
+        """Raises ConfigError where there are too few layers, a batch too large, or a key means nothing."""
+        depth = len(topology.layers())
         if depth < 2:
-            raise ConfigError(f"train.algorithm = 'malt' needs several layers, such as '1-1-1', not {graph}")
-        if settings.passes > 1 or trainer.network.taught:
+            raise ConfigError(
+                f"train.algorithm = 'malt' needs several layers, such as '1-1-1', not {topology}"
+            )
+        if settings.passes > 1 or taught:
             raise ConfigError(
                 f"train.algorithm = 'malt' learns once from a batch, and what is good alone: "
-                f"train.passes = {settings.passes} and lift.taught = {trainer.network.taught:g} "
+                f"train.passes = {settings.passes} and lift.taught = {taught:g} "
                 "should be 1 and 0"
             )
         leaves = settings.problems * self.branches**depth
         if leaves > _MOST_LEAVES:
             raise ConfigError(
-                f"train.problems = {settings.problems} and branches = {self.branches} in {graph} are "
+                f"train.problems = {settings.problems} and branches = {self.branches} in {topology} are "
                 f"{leaves} answers a batch, at most {_MOST_LEAVES}"
             )
+
+
+def _per_token(chosen: Chosen) -> Tensor:
+    """For every message 1 / the tokens of all chosen ones of its node (M,)."""
+    tokens = Counter[int]()
+    for message, turn in chosen:
+        tokens[turn.node] += len(message.ids)
+    return torch.tensor([1.0 / tokens[turn.node] for _, turn in chosen])
 
 
 def _placed(trainer: Trainer) -> list[tuple[int, int]]:

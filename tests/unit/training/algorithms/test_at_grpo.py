@@ -195,8 +195,9 @@ def test_options_that_mean_nothing_are_one_line(options, said):
 
 
 def test_one_candidate_is_too_few():
+    trainer = trainer_of(fresh(), "at-grpo", samples=1, baseline="none")
     with pytest.raises(ConfigError, match=r"train\.samples = 1"):
-        trainer_of(fresh(), "at-grpo", samples=1, baseline="none")
+        trainer.algorithm.check(trainer.settings, trainer.network.topology)
 
 
 def test_no_prompt_holds_the_gold_answer():

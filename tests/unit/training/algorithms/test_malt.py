@@ -208,8 +208,11 @@ def test_options_that_mean_nothing_are_one_line(options, said):
 )
 def test_what_cannot_be_a_tree_is_one_line(shape, settings, said):
     net = network(fresh().engine, build_shape(shape, "all"))
+    trainer = Trainer(net, fresh().model, TrainConfig(algorithm="malt", **settings), seed=0)
     with pytest.raises(ConfigError, match=said):
-        Trainer(net, fresh().model, TrainConfig(algorithm="malt", **settings), seed=0)
+        trainer.algorithm.check(trainer.settings, net.topology)
+    with pytest.raises(ConfigError, match=said):
+        trainer.algorithm.step(trainer, None, [])
 
 
 # -- runs
@@ -256,6 +259,19 @@ def test_the_reference_is_the_policy_at_the_first_step_of_dpo(parity, tmp_path):
     kept = load_memory(at["step-000006"])
     began = load_bundle(at["step-000003"]).model.bank.parameters
     assert all(torch.equal(kept[f"reference.{row}"], vector) for row, vector in enumerate(began))
+
+
+def test_every_stage_is_checked_before_there_is_a_run(parity, tmp_path):
+    parent = start(make_config(small(network={"topology": "1"})), tmp_path / "parent")
+    data = small(network={}, train={"algorithm": "malt", "problems": 1, "algorithm_options": {"sft_steps": 1}})
+    data["network"].pop("topology", None)
+    data["train"].pop("steps", None)
+    child = make_config({**data, "growth": {"parent": str(parent.path), "stages": [["1-1-1", 2]]}})
+    assert start(child, tmp_path / "child").finished, "the parent need not be one that it could train"
+    wrong = make_config({**data, "growth": {"stages": [["1", 2], ["1-1", 2]]}})
+    with pytest.raises(ConfigError, match="needs several layers"):
+        start(wrong, tmp_path / "wrong")
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_a_memory_that_is_none_of_its_own_is_refused():
