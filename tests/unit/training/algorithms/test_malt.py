@@ -263,7 +263,8 @@ def test_the_reference_is_the_policy_at_the_first_step_of_dpo(parity, tmp_path):
 
 def test_every_stage_is_checked_before_there_is_a_run(parity, tmp_path):
     parent = start(make_config(small(network={"topology": "1"})), tmp_path / "parent")
-    data = small(network={}, train={"algorithm": "malt", "problems": 1, "algorithm_options": {"sft_steps": 1}})
+    train = {"algorithm": "malt", "problems": 1, "algorithm_options": {"sft_steps": 1}}
+    data = small(network={}, train=train)
     data["network"].pop("topology", None)
     data["train"].pop("steps", None)
     child = make_config({**data, "growth": {"parent": str(parent.path), "stages": [["1-1-1", 2]]}})
