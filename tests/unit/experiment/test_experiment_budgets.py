@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from neuromas.cli.options import read_pairs
+from neuromas.config import make_config
 from neuromas.core.budgets import BUDGETS, UNITS, unequal
 from neuromas.core.errors import ConfigError, NeuromasError
 from neuromas.core.parts import METHODS
@@ -394,3 +395,20 @@ def test_budgets_are_those_of_the_seeds_that_are_compared():
     assert held(line, points)["refused"], "3 against 6 calls on the seed that is compared"
     points[0] = side("a", {0: 6.0, 1: 90.0})
     assert not held(line, points)["refused"]
+
+
+@pytest.mark.parametrize(
+    ("train", "episodes"),
+    [
+        ({}, 6),
+        ({"accumulate": 3}, 18),
+        ({"algorithm": "marft"}, 6),
+        ({"algorithm": "malt"}, None),
+        ({"algorithm": "at-grpo"}, None),
+        ({"credit": "difference"}, None),
+    ],
+)
+def test_episodes_of_a_step_are_counted_where_they_are_known(train, episodes):
+    from neuromas.experiment.cells import _episodes
+
+    assert _episodes(make_config({"train": {"problems": 2, "samples": 3, **train}})) == (episodes,)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from chains import Recorder
 from reference import Watch, twins
 from toys import ToyTask, network, problems
 
@@ -24,18 +25,6 @@ from neuromas.training.trainer import Trainer
 
 PROBLEMS, SAMPLES = 3, 4
 START = {}
-
-
-class Recorder(torch.optim.SGD):
-    """Plain gradient descent that keeps every gradient it was given."""
-
-    def __init__(self, parameter):
-        super().__init__([parameter], lr=1.0)
-        self.seen = []
-
-    def step(self):
-        self.seen.append(self.param_groups[0]["params"][0].grad.clone())
-        super().step()
 
 
 def judged(problem, text):

@@ -154,3 +154,12 @@ def test_in_each_stage_somebody_learns():
     check_only(stages, ["sink"])
     with pytest.raises(ConfigError, match="nothing would learn"):
         check_only(stages, ["1/2"])
+
+
+def test_where_nobody_new_learns_the_others_do_not_wait(tmp_path):
+    data = small(network={}, train={"only": ["sink"], "problems": 2, "samples": 4, "entropy": 0.01})
+    data["network"].pop("topology", None)
+    data["train"].pop("steps", None)
+    data["growth"] = {"stages": [["1-1", 1], ["1-1-1", 5]], "first": 0.4, "old_rate": 0.0}
+    run = start(make_config(data), tmp_path / "run", Watch())
+    assert all(row["learned_messages"] for row in run.lines("metrics.jsonl"))

@@ -198,6 +198,14 @@ def test_the_actors_learn(trainer, name):
     assert sum(rewards[-5:]) / 5 > 0.5
 
 
+@pytest.mark.parametrize("name", ["marft", "collm-cc", "collm-dc"])
+def test_one_sample_is_no_silent_group(trainer, name):
+    """Messages are not compared with other samples, so the alarm of silence has nothing to hear."""
+    made = trainer(name, "1-1", problems=2, samples=1, baseline="none", lr=0.01)
+    report, _ = train_step(made, ToyTask(lambda problem, text: 1.0), problems(2))
+    assert report["silent_groups"] == 0.0
+
+
 def test_the_critic_knows_which_questions_are_easy(trainer):
     """Half of the questions always pay: the critic comes to expect it, so actors have nothing to learn."""
     made = trainer("collm-cc", "1", problems=8, samples=2, lr=1e-6, algorithm_options={"critic_lr": 0.02})
