@@ -28,18 +28,39 @@ _MOST_BYTES = 1 << 30  # of a file that is read whole
 
 def write_atomic(path: Path, text: str) -> None:
     """Write beside the file, flush to disk, rename over it, flush the folder."""
-    work = _beside(path)
+    write_together({path: text})
+
+
+def write_together(texts: Mapping[Path, str]) -> None:
+    """Write files of one folder of which the last one vouches for the others.
+
+    All are on the disk before any takes its place, so that a full disk changes nothing. Then the last one's
+    older self goes first and it comes last: after a kill it never stands beside files of another writing.
+    """
+    works = {path: _beside(path) for path in texts}
+    *_, last = texts
     try:
-        handle = os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
-        with os.fdopen(handle, "w", encoding="utf-8", errors=ERRORS) as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(work, path)
+        for path, text in texts.items():
+            _write_new(works[path], text)
+        if len(texts) > 1:
+            last.unlink(missing_ok=True)
+            flush(last.parent)
+        for path, work in works.items():
+            os.replace(work, path)
     except BaseException:
-        work.unlink(missing_ok=True)
+        for work in works.values():
+            work.unlink(missing_ok=True)
         raise
-    flush(path.parent)
+    flush(last.parent)
+
+
+def _write_new(path: Path, text: str) -> None:
+    """A file that is not there yet, down to the disk."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+    with os.fdopen(handle, "w", encoding="utf-8", errors=ERRORS) as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
@@ -154,6 +175,11 @@ def read_json(path: Path) -> dict[str, Any]:
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
     """The rows as JSON, a line each."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def json_text(data: Mapping[str, Any]) -> str:
+    """A JSON object as people may read it."""
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 
 @contextmanager

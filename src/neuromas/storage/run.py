@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import re
@@ -13,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.core.errors import RunError, one_line, unknown
+from neuromas.storage import evaluations
 from neuromas.storage.beginning import FOLDERS, LOCK, refuse_used
 from neuromas.storage.disk import (
     ERRORS,
     clear,
     flush,
     json_lines,
+    json_text,
     read_json,
     read_line,
     read_whole,
@@ -33,8 +34,6 @@ from neuromas.storage.readers import guarded
 
 _STEP = "step-"
 _KINDS = ("start", "parent")  # checkpoints that are not resumed from
-_PROMPTS = ".prompts.jsonl"
-_WRITER = ".evaluations.lock"
 MANIFEST = "network.json"
 _IDENTITY = ("data", "checkpoint")  # what an evaluation is of
 
@@ -117,7 +116,7 @@ class Run:
     def write(self, name: str, data: Mapping[str, Any]) -> None:
         """Write a JSON file of the run atomically."""
         with clear(self.path):
-            write_atomic(self.path / name, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+            write_atomic(self.path / name, json_text(data))
 
     def append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append JSON lines. Raises RunError if another hand removed or changed the file since we last did.
@@ -182,23 +181,10 @@ class Run:
     ) -> None:
         """Summary and per-item lines of one evaluation; beside them, by item, what every node read.
 
-        One writer at a time, who removes what a killed one left of the same evaluation: nobody else may sweep
-        here, as a run that is being trained may be evaluated as well.
+        One writer at a time, who removes what a killed one left of the same evaluation.
         """
-        from filelock import FileLock
-
-        refuse_links(self.path)
-        folder = self.path / "evaluations"
-        read = [{"id": item, "prompts": list(texts)} for item, texts in (prompts or {}).items()]
-        with clear(self.path):
-            folder.mkdir(exist_ok=True)
-        with FileLock(str(self.path / _WRITER)), clear(self.path):
-            sweep(folder, f"{glob.escape(name)}.*")
-            (folder / f"{name}{_PROMPTS}").unlink(missing_ok=True)  # never those of an older evaluation
-            write_atomic(folder / f"{name}.jsonl", json_lines(items))
-            if read:
-                write_atomic(folder / f"{name}{_PROMPTS}", json_lines(read))
-            self.write(f"evaluations/{name}.json", summary)
+        with evaluations.writing(self.path) as folder:
+            evaluations.write(folder, name, summary, (items, prompts or {}))
 
     def keep_evaluation(
         self,
@@ -213,16 +199,20 @@ class Run:
         of this one's is added. The same evaluation again takes the place of its earlier one.
         """
         identity = [json.dumps(summary.get(key), sort_keys=True) for key in _IDENTITY]
-        if (self.path / "evaluations" / f"{name}.json").exists():
-            there = self.read(f"evaluations/{name}.json")
-            if [json.dumps(there.get(key), sort_keys=True) for key in _IDENTITY] != identity:
-                name = f"{name}-{digest(*identity)}"
-        self.write_evaluation(name, summary, items, prompts)
+        with evaluations.writing(self.path) as folder:  # another may want the same name at the same time
+            if (folder / f"{name}.json").exists():
+                there = self.read(f"evaluations/{name}.json")
+                if [json.dumps(there.get(key), sort_keys=True) for key in _IDENTITY] != identity:
+                    name = f"{name}-{digest(*identity)}"
+            evaluations.write(folder, name, summary, (items, prompts or {}))
         return name
 
     def prompts(self, name: str) -> dict[str, Any]:
         """What every node read in an evaluation, texts by item; empty where it was not kept."""
-        return {str(row.get("id")): row.get("prompts") for row in self.lines(f"evaluations/{name}{_PROMPTS}")}
+        return {
+            str(row.get("id")): row.get("prompts")
+            for row in self.lines(f"evaluations/{name}{evaluations.PROMPTS}")
+        }
 
     def evaluation(self, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Summary and items of an evaluation by name. Raises RunError naming those there are."""

@@ -141,6 +141,49 @@ def test_what_a_killed_evaluation_left_goes_with_the_next_of_its_name(run):
     assert left == {".other.json-dfbb5b29"}
 
 
+@pytest.mark.parametrize("writes", range(8))
+def test_an_evaluation_killed_anywhere_is_the_old_one_the_new_one_or_none(run, writes, monkeypatch):
+    """Never a summary of one writing beside the items of another."""
+    run.write_evaluation("test", {"of": 1}, [{"id": "a", "of": 1}], {"a": ["1"]})
+    real, left = {name: getattr(os, name) for name in ("replace", "unlink", "fsync")}, [writes]
+
+    def dying(name):
+        def call(*args, **options):
+            if left[0] == 0:
+                os._exit(9)
+            left[0] -= 1
+            return real[name](*args, **options)
+
+        return call
+
+    child = os.fork()
+    if child == 0:
+        for name in real:
+            monkeypatch.setattr(os, name, dying(name))
+        run.write_evaluation("test", {"of": 2}, [{"id": "a", "of": 2}], {"a": ["2"]})
+        os._exit(0)
+    os.waitpid(child, 0)
+    if (run.path / "evaluations/test.json").exists():
+        summary, items = run.evaluation("test")
+        assert items == [{"id": "a", "of": summary["of"]}]
+        assert run.prompts("test") == {"a": [str(summary["of"])]}
+    run.write_evaluation("test", {"of": 3}, [{"id": "a", "of": 3}])
+    assert run.evaluation("test") == ({"of": 3}, [{"id": "a", "of": 3}])
+    assert not [path for path in (run.path / "evaluations").iterdir() if path.name.startswith(".")]
+
+
+def test_a_full_disk_keeps_the_old_evaluation(run, monkeypatch):
+    run.write_evaluation("test", {"of": 1}, [{"id": "a", "of": 1}])
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match="No space left"):
+        run.write_evaluation("test", {"of": 2}, [{"id": "a", "of": 2}])
+    assert run.evaluation("test") == ({"of": 1}, [{"id": "a", "of": 1}])
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
 def test_damaged_json_is_one_line(tmp_path, content):
     path = tmp_path / "status.json"
