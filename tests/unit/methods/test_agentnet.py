@@ -213,6 +213,16 @@ def test_a_search_strengthens_what_works_and_prunes_what_does_not():
     assert links[0][1] == links[2][0] == 1.0
 
 
+def test_what_was_paid_and_is_wrong_is_remembered_as_wrong():
+    where = at(first_two)
+    task = ToyTask(lambda problem, text: Score(1.0, text, correct=0.0))
+    paid = Bench(where.network, task, 9, 0, Allowance(), seed=4)
+    found = AgentNet(items=8, batch=4).prepare(paid).found
+    assert found["rewards"] == [1.0, 1.0]
+    assert [agent["solved"] for agent in found["agents"]] == [0, 0, 0]
+    assert found["agents"][2]["tried"] == 8
+
+
 def test_texts_that_are_no_decision_are_counted():
     where = at(lambda prompt, adapter: "hello")
     result = evaluate_method("agentnet", AgentNet(items=6, batch=4), where, "test", 2)

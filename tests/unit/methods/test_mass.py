@@ -146,6 +146,10 @@ def test_examples_are_right_answers_to_training_problems():
     where = at(script)
     examples = _Trial(where, Mass(), problems(1)).examples([where.task.problem("train", i) for i in range(4)])
     assert examples == ["Question: Say 1.\nAnswer: right"]
+    paid = ToyTask(lambda problem, text: Score(1.0, text, correct=0.0))
+    other = Bench(where.network, paid, 9, 0, Allowance(), seed=4)
+    trial = _Trial(other, Mass(), problems(1))
+    assert trial.examples([where.task.problem("train", i) for i in range(4)]) == [], "paid, and not right"
     helped = lambda prompt, adapter: "right" if prompt.count("Question:") > 1 or "Say 1." in prompt else "?"  # noqa: E731
     found = Mass(items=4, trials=8, topologies=0).prepare(at(helped)).found
     assert found["predictor"]["words"].endswith("\nQuestion: Say 1.\nAnswer: right")

@@ -194,6 +194,8 @@ def test_what_nobody_read_or_is_frozen_is_not_played_again():
         found, report, _ = credited(trainer(net, credit=name, alternatives=2))
         assert found[0] == [], name
         assert report["replayed"]["calls"] == calls, name
+        # b's two groups differ, the output's two do not; a's message, that nobody read, is compared with none
+        assert name not in ("c3", "counterfactual") or report["silent_groups"] == 0.5, name
     for name in ("difference", "solo", "c3", "counterfactual"):
         one = trainer(chain(), scale={0: 0.0}, credit=name, baseline="grpo", alternatives=2)
         found, report, _ = credited(one)

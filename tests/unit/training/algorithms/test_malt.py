@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from neuromas.system.saving import load_bundle
 from neuromas.testing import check_algorithm
 from neuromas.topology.shapes import build_shape
 from neuromas.training.algorithms.base import Memory
-from neuromas.training.algorithms.malt import Malt
+from neuromas.training.algorithms.malt import Malt, _per_token
 from neuromas.training.callbacks import Watching
 from neuromas.training.run import resume, start
 from neuromas.training.step import train_step
@@ -177,6 +178,14 @@ def test_dpo_has_the_gradient_of_its_loss():
             assert torch.allclose(found[node], vectors[node].grad, atol=1e-5), node
     assert sum(report["pairs"]) > 4
     assert report["loss"] == pytest.approx(whole, abs=1e-4)
+
+
+def test_what_else_acts_on_a_message_has_the_weight_of_a_mean_over_its_nodes_tokens():
+    chosen = [
+        (SimpleNamespace(ids=(1,) * tokens), SimpleNamespace(node=node))
+        for node, tokens in ((0, 3), (1, 4), (0, 5), (0, 2))
+    ]
+    assert _per_token(chosen).tolist() == pytest.approx([0.1, 0.25, 0.1, 0.1])
 
 
 # -- what it is given
