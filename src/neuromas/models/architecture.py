@@ -61,7 +61,9 @@ def usable_context(config: Any) -> int:
 def _ropes(text: Any) -> dict[str, Mapping[str, Any]]:
     """Parameters of rotary positions by their type; a configuration has one table, or one a layer type."""
     given = getattr(text, "rope_parameters", None) or {}
-    tables = [given] if "rope_type" in given else [table for table in given.values() if isinstance(table, dict)]
+    tables = (
+        [given] if "rope_type" in given else [table for table in given.values() if isinstance(table, dict)]
+    )
     return {str(table.get("rope_type", "default")): table for table in tables}
 
 
@@ -124,7 +126,7 @@ def agree(model: Any, expected: Sequence[Tensor], run: Run, name: str) -> float:
     if not error <= _MOST.get(first.dtype, max(_MOST.values())):  # NaN is refused, too
         kind = getattr(model.config.get_text_config(), "model_type", "?")
         raise ModelError(
-            f"backbone {name!r}: this architecture ({kind}) is not served: on a small tree of tokens its logits "
+            f"backbone {name!r}: this architecture ({kind}) is not served: on a small tree its logits "
             f"are off by {error:.1%} from those of transformers' own forward pass"
         )
     return error
