@@ -21,6 +21,7 @@ from neuromas.models.embedded import embedded_folder
 from neuromas.models.identity import fingerprint, same
 from neuromas.models.norms import freeze_norms
 from neuromas.models.packed import pack_linears
+from neuromas.models.quantised import quantise
 from neuromas.models.tiny import tiny_model
 from neuromas.models.tokenizer import locate, open_codec
 from neuromas.prompts.codec import ByteCodec, Codec
@@ -77,7 +78,9 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> Backbone:
+def load_backbone(
+    name: str, dtype: str = "bfloat16", device: str = "auto", quantised: str = "none"
+) -> Backbone:
     """Load by name (see the module's text). Raises ModelError with one line on anything wrong."""
     if dtype not in DTYPES:
         raise ModelError(unknown("dtype", dtype, DTYPES))
@@ -92,6 +95,7 @@ def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> B
         model, codec = _open(folder, name)
         digest = fingerprint(folder)
     architecture.cast(model.to(device=place).eval().requires_grad_(False), DTYPES[dtype])
+    quantise(model, quantised)
     # tests hold the two backbones that are at hand to the same numbers
     unknown_one = name not in (TINY_NAME, EMBEDDED)
     expected = architecture.reference(model, name) if unknown_one else []

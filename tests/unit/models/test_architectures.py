@@ -83,10 +83,9 @@ def test_frequencies_of_positions_stay_in_fp32():
 def test_positions_past_where_longrope_changes_are_not_used():
     family = next(family for family in FAMILIES if family.kind == "phi3")
     factors = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
-    table = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 512, **factors}
-    config = plain(
-        replace(family, options={**family.options, "rope_parameters": table}), device="meta"
-    ).config
+    table = {"rope_type": "longrope", "rope_theta": 1e4, **factors}
+    options = {**family.options, "rope_parameters": table, "original_max_position_embeddings": 512}
+    config = plain(replace(family, options=options), device="meta").config
     assert (config.max_position_embeddings, architecture.usable_context(config)) == (2048, 512)
     assert architecture.usable_context(plain(family, device="meta").config) == 2048
 
