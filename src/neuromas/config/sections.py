@@ -66,6 +66,9 @@ class ModelConfig(Section):
 
     backbone: str = Field("smollm2-135m", description="embedded model, tiny, a local folder or a hub id")
     dtype: Literal["bfloat16", "float32"] = Field("bfloat16", description="of the frozen weights")
+    quantise: Literal["none", "int8", "nf4"] = Field(
+        "none", description="layers of the backbone in 8 bits (torchao) or 4 (bitsandbytes)"
+    )
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$", description="auto, cpu, cuda or cuda:N"
     )

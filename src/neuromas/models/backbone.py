@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from neuromas.core.errors import ModelError, one_line, unknown
+from neuromas.models import architecture
 from neuromas.models.attention import IMPLEMENTATION, Plan, register
 from neuromas.models.dims import EMBEDDED, TINY_NAME
 from neuromas.models.embedded import embedded_folder
 from neuromas.models.identity import fingerprint, same
 from neuromas.models.norms import freeze_norms
 from neuromas.models.packed import pack_linears
+from neuromas.models.quantised import quantise
 from neuromas.models.tiny import tiny_model
 from neuromas.models.tokenizer import locate, open_codec
 from neuromas.prompts.codec import ByteCodec, Codec
@@ -53,11 +55,14 @@ class Backbone:
         states: Tensor = out.last_hidden_state
         return states
 
+    def read(self, ids: Tensor, position: Tensor, plan: Plan) -> Tensor:
+        """Vocabulary logits (R, L, V) after every token."""
+        return self.logits(self.hidden(ids, position, plan))
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Vocabulary logits (..., V) of hidden states (..., d)."""
         out: Tensor = self.model.get_output_embeddings()(hidden)
-        cap = getattr(self.model.config, "final_logit_softcapping", None)
-        return out if cap is None else torch.tanh(out / cap) * cap
+        return architecture.scaled(out, self.model.config)
 
 
 def pick_device(name: str) -> torch.device:
@@ -73,7 +78,9 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> Backbone:
+def load_backbone(
+    name: str, dtype: str = "bfloat16", device: str = "auto", quantised: str = "none"
+) -> Backbone:
     """Load by name (see the module's text). Raises ModelError with one line on anything wrong."""
     if dtype not in DTYPES:
         raise ModelError(unknown("dtype", dtype, DTYPES))
@@ -87,18 +94,21 @@ def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> B
         folder = embedded_folder() if name == EMBEDDED else locate(name)
         model, codec = _open(folder, name)
         digest = fingerprint(folder)
+    architecture.cast(model.to(device=place).eval().requires_grad_(False), DTYPES[dtype])
+    quantise(model, quantised)
+    # tests hold the two backbones that are at hand to the same numbers
+    unknown_one = name not in (TINY_NAME, EMBEDDED)
+    expected = architecture.reference(model, name) if unknown_one else []
     model.set_attn_implementation(IMPLEMENTATION)
     freeze_norms(model)
-    model.to(device=place, dtype=DTYPES[dtype]).eval().requires_grad_(False)
     pack_linears(model)
-    text = model.config.get_text_config()
     large = place.type == "cuda"
-    return Backbone(
+    backbone = Backbone(
         name=name,
         digest=digest,
         model=model,
         codec=codec,
-        context=int(text.max_position_embeddings),
+        context=architecture.usable_context(model.config),
         vocabulary=int(model.get_output_embeddings().weight.shape[0]),
         dtype=DTYPES[dtype],
         device=place,
@@ -106,11 +116,14 @@ def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> B
         tokens=32768 if large else 2048,
         folder=folder,
     )
+    if unknown_one:
+        architecture.agree(model, expected, backbone.read, name)
+    return backbone
 
 
 def _open(folder: Path, name: str) -> tuple[Any, Codec]:
     """Model in fp32 or its own dtype, and its tokenizer."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging
 
     if not any(folder.glob("*.safetensors")):
@@ -120,7 +133,10 @@ def _open(folder: Path, name: str) -> tuple[Any, Codec]:
     logging.disable_progress_bar()
     safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
+        architecture.check_config(AutoConfig.from_pretrained(folder, **safe), name)
         model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype="auto", **safe)
+    except ModelError:
+        raise
     except Exception as error:  # any failure to load is the same news for the user
         raise ModelError(f"backbone {name!r} cannot be loaded: {one_line(error)[:300]}") from error
     ends = model.generation_config.eos_token_id

@@ -1,4 +1,7 @@
-"""The measures of a backbone, read from its config.json: no weights, no torch, no network."""
+"""The measures of a backbone, read from its config.json: no weights, no network.
+
+And no torch, unless the file leaves out what only transformers knows by default (head counts of Gemma3).
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,19 @@ from typing import Any
 from neuromas.core.errors import ModelError, unknown
 from neuromas.core.files import at_home, read_text
 from neuromas.models.embedded import cache_root, find_gguf
+from neuromas.models.layers import LLAMA, Form, form, shares_width, tied_by_default
 from neuromas.prompts.codec import ByteCodec
 
 EMBEDDED, TINY_NAME = "smollm2-135m", "tiny"  # backbones that need no download
-_TIED_BY_DEFAULT = ("gemma", "cohere", "smollm3")  # where transformers' classes differ from False
+_NEEDED = (
+    *("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size", "vocab_size"),
+    "max_position_embeddings",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Dims:
-    """A decoder with gated feed-forward layers, as Llama, Qwen or Gemma; biases are not counted."""
+    """A decoder as Llama, Qwen or Gemma; ``form`` is in what its layers differ from Llama's."""
 
     name: str
     hidden: int
@@ -31,20 +38,26 @@ class Dims:
     vocabulary: int
     tied: bool
     context: int
+    form: Form = LLAMA
 
     @property
     def linears(self) -> dict[str, tuple[int, int]]:
         """(in, out) of every linear map of one layer, by the name that adapters target."""
         d, f, q, k = self.hidden, self.intermediate, self.heads * self.head_dim, self.kv_heads * self.head_dim
-        return {
-            "q_proj": (d, q),
-            "k_proj": (d, k),
-            "v_proj": (d, k),
-            "o_proj": (q, d),
-            "gate_proj": (d, f),
-            "up_proj": (d, f),
-            "down_proj": (f, d),
-        }
+        fused = self.form.fused
+        maps = {"qkv_proj": (d, q + 2 * k)} if "qkv_proj" in fused else {"q_proj": (d, q)}
+        if "qkv_proj" not in fused:
+            maps |= {"k_proj": (d, k), "v_proj": (d, k)}
+        maps["o_proj"] = (q, d)
+        if self.form.ungated is not None:
+            up, down = self.form.ungated
+            return {**maps, up: (d, f), down: (f, d)}
+        gated = (
+            {"gate_up_proj": (d, 2 * f)}
+            if "gate_up_proj" in fused
+            else {"gate_proj": (d, f), "up_proj": (d, f)}
+        )
+        return {**maps, **gated, "down_proj": (f, d)}
 
     @property
     def body(self) -> int:
@@ -53,8 +66,8 @@ class Dims:
 
     @property
     def weights(self) -> int:
-        """All weights: body, two norms a layer and a last one, embedding, and the head if it is not tied."""
-        norms = (2 * self.layers + 1) * self.hidden
+        """All weights: body, norms, biases, embedding, and the head if it is not tied."""
+        norms = (2 * self.layers + 1) * self.hidden + self.layers * self.form.extra + self.form.last
         return self.body + norms + (1 if self.tied else 2) * self.vocabulary * self.hidden
 
     def per_rank(self, targets: tuple[str, ...]) -> int:
@@ -80,7 +93,7 @@ def read_dims(name: str) -> Dims:
     try:
         data = json.loads(read_text(path))
         text = {**data, **data["text_config"]} if isinstance(data.get("text_config"), dict) else data
-        return _dims(name, text)
+        return _dims(name, {**_defaults(data), **_given(text)} if _incomplete(text) else text)
     except OSError as error:
         raise ModelError(f"backbone {name!r}: {path} cannot be read ({error.strerror or error})") from error
     except (ValueError, AttributeError, RecursionError) as error:
@@ -130,6 +143,8 @@ def _dims(name: str, data: Mapping[str, Any]) -> Dims:
         return value
 
     hidden, heads = number("hidden_size"), number("num_attention_heads")
+    kv_heads, inner = number("num_key_value_heads", heads), number("intermediate_size")
+    head = number("head_dim", max(1, hidden // heads))
     tied = data.get("tie_word_embeddings")
     family = str(data.get("model_type", ""))
     return Dims(
@@ -137,10 +152,38 @@ def _dims(name: str, data: Mapping[str, Any]) -> Dims:
         hidden=hidden,
         layers=number("num_hidden_layers"),
         heads=heads,
-        kv_heads=number("num_key_value_heads", heads),
-        head_dim=number("head_dim", max(1, hidden // heads)),
-        intermediate=number("intermediate_size"),
+        kv_heads=kv_heads,
+        head_dim=head,
+        intermediate=inner,
         vocabulary=number("vocab_size"),
-        tied=family.startswith(_TIED_BY_DEFAULT) if tied is None else bool(tied),
+        tied=tied_by_default(family) if tied is None else bool(tied),
         context=number("max_position_embeddings"),
+        form=form(family, data, (hidden, inner, heads * head, kv_heads * head, head)),
     )
+
+
+def _given(text: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given; null says nothing."""
+    return {key: value for key, value in text.items() if value is not None}
+
+
+def _incomplete(text: Mapping[str, Any]) -> bool:
+    """Whether a number is left to the defaults of transformers' class."""
+    given, family = _given(text), str(text.get("model_type", ""))
+    heads = "num_key_value_heads" in given or family.startswith("llama")
+    width = "head_dim" in given or shares_width(family)
+    return not (heads and width and given.keys() >= set(_NEEDED))
+
+
+def _defaults(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What transformers' class of this configuration fills in; nothing where it knows none."""
+    family = data.get("model_type")
+    if not isinstance(family, str):
+        return {}
+    from transformers import AutoConfig
+
+    try:
+        whole: dict[str, Any] = AutoConfig.for_model(**data).get_text_config().to_dict()
+    except Exception:  # an unknown class, or values it refuses: what is missing is said by name
+        return {}
+    return whole

@@ -40,6 +40,7 @@ def pack_linears(model: nn.Module) -> int:
         module
         for module in model.modules()
         if type(module) is nn.Linear
+        and type(module.weight) is nn.Parameter  # a quantised one is of a class of its own
         and module.weight.device.type == "cpu"
         and module.weight.dtype == torch.bfloat16
         and not module.weight.requires_grad

@@ -116,7 +116,8 @@ def around(
     """
     assignment, ranks = rows
     ENGINES.check(config.engine.name)  # before the backbone is loaded
-    base = backbone or load_backbone(config.model.backbone, config.model.dtype, config.model.device)
+    made = config.model
+    base = backbone or load_backbone(made.backbone, made.dtype, made.device, made.quantise)
     _check_style(config, base)
     spec = LoraSpec(config.model.rank, config.model.alpha, tuple(config.model.targets), ranks)
     model = ResidentModel.around(base, spec, max(assignment) + 1, config.seed)

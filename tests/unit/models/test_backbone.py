@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from neuromas.core.errors import ModelError
-from neuromas.models.backbone import load_backbone
+from neuromas.models.backbone import Backbone, load_backbone
 from neuromas.models.dims import EMBEDDED
 from neuromas.models.embedded import embedded_folder
 from neuromas.models.tiny import tiny_model
@@ -58,6 +59,26 @@ def test_a_tokenizer_larger_than_its_model_is_refused(words):
     assert load_backbone(words(20, 20), "float32", "cpu").codec.encode("w3 w19") == (3, 19)
     with pytest.raises(ModelError, match=r"its tokenizer has a token 20, its model only tokens 0 to 19"):
         load_backbone(words(21, 20), "float32", "cpu")
+
+
+def test_an_architecture_that_is_not_served_is_one_line_at_loading(words):
+    name = words(20, 20)
+    path = Path(name) / "config.json"
+    config = json.loads(path.read_text("utf-8"))
+    config["rope_parameters"] = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
+    path.write_text(json.dumps(config), "utf-8")
+    with pytest.raises(ModelError, match="rotary positions of the type 'dynamic'") as caught:
+        load_backbone(name, "float32", "cpu")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_backbone_whose_logits_are_not_transformers_is_refused_at_loading(words, monkeypatch, dtype):
+    name = words(20, 20)
+    load_backbone(name, dtype, "cpu")
+    monkeypatch.setattr(Backbone, "logits", lambda self, hidden: 2 * self.model.lm_head(hidden))
+    with pytest.raises(ModelError, match=r"\(llama\) is not served: .* off by 10[0-9]"):
+        load_backbone(name, dtype, "cpu")
 
 
 def test_a_chat_without_a_chat_template_is_one_line(words):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from families import FAMILIES, plain
 from hypothesis import given
 from topologies import random_topologies
 
@@ -188,6 +190,45 @@ def test_a_configuration_is_read_without_its_weights(tmp_path):
     nested = {"model_type": "gemma3", "text_config": {**untied, "model_type": "gemma3_text", "head_dim": 32}}
     (tmp_path / "config.json").write_text(json.dumps(nested))
     assert (read_dims(str(tmp_path)).tied, read_dims(str(tmp_path)).head_dim) == (True, 32)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.kind)
+def test_weights_and_targets_are_those_of_transformers_classes(tmp_path, family):
+    from torch import nn
+
+    model = plain(family, device="meta")
+    model.config.save_pretrained(tmp_path)
+    if family.kind.endswith("moe"):
+        with pytest.raises(ModelError, match="mixture of experts"):
+            read_dims(str(tmp_path))
+        return
+    dims = read_dims(str(tmp_path))
+    assert dims.weights == sum(p.numel() for p in model.parameters())
+    layer = model.get_decoder().layers[0]
+    maps = {n.rpartition(".")[2]: m for n, m in layer.named_modules() if isinstance(m, nn.Linear)}
+    assert dims.linears == {name: (one.in_features, one.out_features) for name, one in maps.items()}
+    biases = (
+        {"attention_bias": True, "mlp_bias": True} if family.kind in ("llama", "granite", "smollm3") else {}
+    )
+    if biases:
+        more = replace(family, options={**family.options, **biases})
+        model = plain(more, device="meta")
+        model.config.save_pretrained(tmp_path)
+        assert read_dims(str(tmp_path)).weights == sum(p.numel() for p in model.parameters()) > dims.weights
+
+
+def test_what_a_configuration_leaves_out_is_what_transformers_takes(tmp_path):
+    """As google/gemma-3-4b-it is published: no counts of heads, no vocabulary, no width of a head."""
+    text = {
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "model_type": "gemma3_text",
+        "num_hidden_layers": 34,
+    }
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gemma3", "text_config": text}))
+    dims = read_dims(str(tmp_path))
+    assert (dims.heads, dims.kv_heads, dims.head_dim, dims.vocabulary, dims.tied) == (8, 4, 256, 262208, True)
+    assert dims.weights == 3_880_263_168
 
 
 @pytest.mark.parametrize(
