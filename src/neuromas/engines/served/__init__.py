@@ -1,0 +1,1 @@
+"""Engines whose model is served by other processes, spoken to over HTTP."""
