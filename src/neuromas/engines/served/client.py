@@ -12,7 +12,7 @@ import math
 import os
 import threading
 import weakref
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -91,53 +91,65 @@ class Servers:
 
         return self._everywhere(one)
 
-    def load(self, name: str, path: str) -> None:
-        """Have every server read the adapter in the folder ``path`` under ``name``. Raises ModelError."""
+    def load(self, adapters: Mapping[str, str]) -> None:
+        """Have every server read adapters, each a folder under a name. Raises ModelError."""
 
         async def one(place: int) -> None:
-            body = {"lora_name": name, "lora_path": path}
-            try:
-                await self._call(place, "post", "/load_lora_adapter", body)
-            except ModelError as error:
-                if "already" not in str(error):  # an answer was lost and the request repeated
-                    raise
+            for name, path in adapters.items():
+                try:
+                    body = {"lora_name": name, "lora_path": path}
+                    await self._call(place, "post", "/load_lora_adapter", body)
+                except RefusedError as error:
+                    if "already" not in str(error):  # an answer was lost and the request repeated
+                        raise
 
         self._everywhere(one)
 
-    def unload(self, name: str) -> None:
-        """Have every server forget the adapter ``name``, if it still knows it. Raises ModelError."""
+    def unload(self, names: Sequence[str]) -> None:
+        """Have every server forget adapters, where it still knows them. Raises ModelError."""
 
         async def one(place: int) -> None:
-            try:
-                await self._call(place, "post", "/unload_lora_adapter", {"lora_name": name})
-            except _RefusedError as error:
-                if error.status not in (400, 404):  # that is what is said of an unknown one
-                    raise
+            for name in names:
+                try:
+                    await self._call(place, "post", "/unload_lora_adapter", {"lora_name": name})
+                except RefusedError as error:
+                    if error.status not in (400, 404):  # that is what is said of an unknown one
+                        raise
 
         self._everywhere(one)
 
-    def complete(self, asked: Sequence[Completion], how: Drawing) -> list[Generation]:
-        """All messages. Raises ModelError, naming the server, for the first that cannot be had."""
-        out = self.attempt(asked, how)
+    def complete(
+        self, asked: Sequence[Completion], how: Drawing, only: int | None = None
+    ) -> list[Generation]:
+        """All messages. Raises ModelError, naming the server, for the first that cannot be had.
+
+        ``only``: the number of the one server to ask.
+        """
+        out = self.attempt(asked, how, only)
         for one in out:
             if isinstance(one, ModelError):
                 raise one
         return [one for one in out if isinstance(one, Generation)]
 
-    def attempt(self, asked: Sequence[Completion], how: Drawing) -> list[Generation | ModelError]:
+    def attempt(
+        self, asked: Sequence[Completion], how: Drawing, only: int | None = None
+    ) -> list[Generation | ModelError]:
         """All messages, in the place of each that cannot be had the reason.
 
         Requests with one model and one beginning go to one server, which has read it already. Where the
         connection to a server fails for good, another is asked, and the lost one no more in this batch.
         """
         order = sorted(range(len(asked)), key=lambda i: (asked[i].model, asked[i].prompt, i))
-        home = {i: place * len(self.urls) // len(order) for place, i in enumerate(order)}
+        count = len(self.urls)
+        turns = [[(place + turn) % count for turn in range(count)] for place in range(count)]
+        routes = {
+            i: turns[place * count // len(order)] if only is None else [only] for place, i in enumerate(order)
+        }
 
         async def every() -> list[Generation | ModelError]:
             gates = [asyncio.Semaphore(self.access.concurrency) for _ in self.urls]
-            lost: dict[int, _LostError] = {}
-            ask = _Batch(self, how, gates, lost).one
-            return list(await asyncio.gather(*(ask(one, home[i]) for i, one in enumerate(asked))))
+            ask = _Batch(self, how, gates, {}).one
+            return list(await asyncio.gather(*(ask(one, routes[i]) for i, one in enumerate(asked))))
 
         return self._thread.run(every()) if asked else []
 
@@ -150,7 +162,7 @@ class Servers:
         return self._thread.run(every())
 
     async def _call(self, place: int, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """The answer of one server as plain data. Raises ModelError: ``_LostError`` or ``_RefusedError``."""
+        """The answer of one server as plain data. Raises ModelError: ``_LostError`` or ``RefusedError``."""
         import openai
 
         client, url = self._clients[place], self.urls[place]
@@ -169,7 +181,7 @@ class Servers:
             said = one_line(error)[:400]
             if error.status_code >= 500:
                 raise _FailedError(f"server {url} fails at {path}: {said}") from error
-            raise _RefusedError(f"server {url} refuses {path}: {said}", error.status_code) from error
+            raise RefusedError(f"server {url} refuses {path}: {said}", error.status_code) from error
         except (openai.OpenAIError, ValueError) as error:
             raise ModelError(f"server {url} answers what cannot be read: {one_line(error)[:300]}") from error
 
@@ -182,7 +194,7 @@ class _LostError(_FailedError):
     """No connection: this server has no answer to any request."""
 
 
-class _RefusedError(ModelError):
+class RefusedError(ModelError):
     """The server understood and said no: another would say it, too."""
 
     def __init__(self, text: str, status: int) -> None:
@@ -199,11 +211,10 @@ class _Batch:
     gates: list[asyncio.Semaphore]
     lost: dict[int, _LostError]
 
-    async def one(self, asked: Completion, home: int) -> Generation | ModelError:
-        """One message, of the server ``home`` or of those after it."""
-        count, failed = len(self.gates), ModelError("no server was asked")
-        for turn in range(count):
-            place = (home + turn) % count
+    async def one(self, asked: Completion, route: Sequence[int]) -> Generation | ModelError:
+        """One message, of the first server of the ``route`` that has an answer."""
+        failed = ModelError("no server was asked")
+        for place in route:
             try:
                 async with self.gates[place]:
                     if place in self.lost:
