@@ -213,12 +213,13 @@ class _Batch:
 
     async def one(self, asked: Completion, route: Sequence[int]) -> Generation | ModelError:
         """One message, of the first server of the ``route`` that has an answer."""
-        failed = ModelError("no server was asked")
+        failed: ModelError = ModelError("no server was asked")
         for place in route:
             try:
                 async with self.gates[place]:
                     if place in self.lost:
-                        raise self.lost[place]
+                        failed = self.lost[place]
+                        continue
                     answer = await self.servers._call(place, "post", "/completions", body(asked, self.how))
                 return read(answer, asked, self.how)
             except _FailedError as error:
