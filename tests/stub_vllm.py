@@ -63,7 +63,8 @@ class StubVllm:
         if path == "/v1/unload_lora_adapter":
             self.unloaded.append(body["lora_name"])
             self.paths.pop(body["lora_name"], None)
-            return (200, "ok") if self.rows.pop(body["lora_name"], None) is not None else (404, {"error": "?"})
+            known = self.rows.pop(body["lora_name"], None) is not None
+            return (200, "ok") if known else (404, {"error": "?"})
         return self._complete(body) if path == "/v1/completions" else (404, {"error": path})
 
     def _load(self, name: str, path: str) -> tuple[int, dict | str]:
@@ -160,7 +161,7 @@ def _handler(stub: StubVllm) -> type[BaseHTTPRequestHandler]:
             except OSError:
                 self.close_connection = True  # who asked has gone
 
-        do_GET = do_POST = _do  # noqa: N815
+        do_GET = do_POST = _do
 
         def log_message(self, *args: object) -> None:
             pass

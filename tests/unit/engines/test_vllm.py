@@ -73,7 +73,8 @@ def test_it_keeps_the_contract_of_an_engine(monkeypatch, model):
     monkeypatch.setattr(conformance, "_DRAWS", 32)
     with StubVllm() as stub:
         check_engine("vllm", {"urls": [stub.url], "probe": "start"}, model)
-    assert len({name for name, _ in stub.loaded}) == len({path for _, path in stub.loaded}) == len(stub.loaded)
+    names, paths = zip(*stub.loaded, strict=True)
+    assert len(set(names)) == len(set(paths)) == len(stub.loaded)
 
 
 def run_of(path, engine):
@@ -174,7 +175,7 @@ def test_only_what_changed_is_published_and_nothing_stays_behind(place):
         assert [name.split("-")[2] for name, _ in stub.loaded] == ["0", "1", "2"]
         changed(model.bank, 1, 0.1)
         engine.publish(model.bank)
-        name, path = stub.loaded[-1]
+        path = stub.loaded[-1][1]
         assert (len(stub.loaded), engine.version(1), engine.version(0)) == (4, 1, 0)
         assert stub.unloaded == [stub.loaded[1][0]]
         folder = Path(path).parent
@@ -266,9 +267,10 @@ def test_ctrl_c_ends_a_wait_at_once():
     ],
 )
 def test_wrong_options_are_one_line(model, options, says):
-    with StubVllm() as stub, pytest.raises((ConfigError, ModelError), match=says) as caught:
+    with StubVllm() as stub:
         data = {"name": "vllm", "options": {"urls": [stub.url], **options}}
-        make_engine(make_config({"engine": data}), model)
+        with pytest.raises((ConfigError, ModelError), match=says) as caught:
+            make_engine(make_config({"engine": data}), model)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
 

@@ -22,10 +22,9 @@ from torch import Tensor
 from neuromas.core.errors import ConfigError, ModelError, one_line, shown
 from neuromas.core.files import at_home
 from neuromas.engines.served.client import RefusedError, Servers
+from neuromas.engines.served.command import RUNTIME
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.bundle import save_adapter
-
-RUNTIME = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
 
 
 class Publisher:
