@@ -7,12 +7,15 @@ from pathlib import Path
 END = 256
 
 
-def wide_folder(path: Path, *, tied: bool = True) -> Path:
+def wide_folder(path: Path) -> Path:
     """A random two-layer Llama, drawn from seed 0, and a tokenizer with one token a byte and one end."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     inner = Tokenizer(models.BPE(vocab={char: i for i, char in enumerate(alphabet)}, merges=[]))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -28,7 +31,7 @@ def wide_folder(path: Path, *, tied: bool = True) -> Path:
         head_dim=32,
         max_position_embeddings=2048,
         initializer_range=0.1,
-        tie_word_embeddings=tied,
+        tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=END,
         pad_token_id=END,
