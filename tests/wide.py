@@ -12,7 +12,6 @@ def wide_folder(path: Path) -> Path:
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
     from transformers.utils import logging
 
     logging.disable_progress_bar()

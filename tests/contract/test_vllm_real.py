@@ -17,6 +17,7 @@ import torch
 
 from neuromas.config import make_config
 from neuromas.core.errors import ModelError
+from neuromas.engines.base import Request
 from neuromas.engines.build import make_engine
 from neuromas.engines.served.command import ENVIRONMENT, Server, command
 from neuromas.models.adapters import LoraSpec
@@ -109,6 +110,16 @@ def test_real_servers_keep_the_contract_of_an_engine(served, wide):
     check_engine("vllm", {"urls": [served]}, resident(wide))
 
 
+def test_many_long_prompts_at_once_leave_a_server_alive(served, wide):
+    """More than it reads in one step: with prompts in pieces, seeds ended a server on a CPU."""
+    model = resident(wide)
+    data = {"model": {"dtype": "float32"}, "engine": {"name": "vllm", "options": {"urls": [served]}}}
+    engine = make_engine(make_config(data), model)
+    engine.publish(model.bank)
+    asked = [Request(i % 2, tuple(range(i, 190 + i // 2)) * 2, (), 1, i) for i in range(64)]
+    assert len(engine.generate(asked, 1.0, frozenset())) == 64
+
+
 def trained(path, backbone, dtype, url, **train):
     """Metrics of a short run on a task that pays random answers half of the time."""
     data = {
@@ -136,7 +147,7 @@ def test_training_in_full_precision_learns_what_was_sampled(served, wide, tmp_pa
 
 def test_log_probabilities_before_the_temperature_are_found_at_the_start(wide, tmp_path):
     port = free_port()
-    words = command(PYTHON, Server(str(wide), "float32", 3, 8, port=port, context=1024))
+    words = command(PYTHON, Server(str(wide), "float32", 3, 8, port=port, context=1024, cpu=True))
     at = words.index("--logprobs-mode")
     del words[at : at + 2]
     with running(words, port, tmp_path / "raw.log") as url:

@@ -72,6 +72,7 @@ def _server(config: Config, args: argparse.Namespace) -> Server:
     if not isinstance(urls, list) or args.server > len(urls):
         raise ConfigError(f"--server {args.server}: engine.options.urls is {shown(urls)}")
     from neuromas.engines.served.client import plain_url
+    from neuromas.models.backbone import pick_device
 
     rank = max((config.model.rank, *config.model.ranks))
     return Server(
@@ -82,6 +83,7 @@ def _server(config: Config, args: argparse.Namespace) -> Server:
         host=args.host,
         port=urlsplit(plain_url(urls[args.server - 1])).port or 80,
         context=args.context,
+        cpu=pick_device(config.model.device).type == "cpu",
     )
 
 

