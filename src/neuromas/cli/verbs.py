@@ -37,6 +37,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "tasks": "list tasks, or the options of one",
         "schema": "JSON schema of a configuration or an experiment: editors complete TOML with it",
         "backbones": "list models that can be used here",
+        "engine": "run or print the server of a configuration whose messages vLLM writes",
         "completion": "a script with which bash, zsh or fish completes commands, options and keys",
         "doctor": "what is installed, reachable, fast, and fits",
     }

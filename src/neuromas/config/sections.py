@@ -88,8 +88,12 @@ class ModelConfig(Section):
 class EngineConfig(Section):
     """Who writes the messages; what learns is here, over `model`, whatever the engine."""
 
-    name: str = Field("local", description="local, scripted, that of a package, or your own module:Name")
-    options: dict[str, Any] = Field(default_factory=dict, description="those of the engine")
+    name: str = Field(
+        "local", description="local, vllm, scripted, that of a package, or your own module:Name"
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="those of the engine, see docs/engines.md"
+    )
 
 
 class NetworkConfig(Section):
