@@ -61,7 +61,11 @@ METHODS = Registry(
 ENGINES = Registry(
     "engine",
     "neuromas.engines",
-    {"local": "neuromas.engines.local:build", "scripted": "neuromas.engines.scripted:build"},
+    {
+        "local": "neuromas.engines.local:build",
+        "scripted": "neuromas.engines.scripted:build",
+        "openai": "neuromas.engines.endpoint:build",
+    },
 )
 
 PAGES = Registry(

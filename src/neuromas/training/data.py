@@ -29,7 +29,7 @@ def check_data(assembly: Assembly, plan: Config, goals: Sequence[Topology], star
 
     ``goals`` are the graphs of the plan's stages. Better now than after an hour. Raises NeuromasError.
     """
-    if plan.train.steps and not assembly.network.engine.capabilities.logprobs:
+    if any(steps for _, steps in plan.shapes) and not assembly.network.engine.capabilities.logprobs:
         raise ConfigError(
             f"engine.name = {plan.engine.name!r} gives no log-probabilities, without which nothing is "
             "learned: such a network can be asked and evaluated (train.steps = 0)"
