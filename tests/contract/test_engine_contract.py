@@ -35,7 +35,7 @@ def scripted(config, model):
     return ScriptedEngine(recite, 2048)
 
 
-@pytest.mark.parametrize("name", ENGINES.builtin)
+@pytest.mark.parametrize("name", [one for one in ENGINES.builtin if one not in ("openai", "vllm")])  # servers
 def test_built_in_engines_keep_the_contract_as_a_configuration_names_them(name, model):
     before = [p.detach().clone() for p in model.bank.parameters]
     check_engine(name, model=model)

@@ -112,6 +112,15 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class Diagnosing(Protocol):
+    """An engine that can say why what it writes and what is learned may differ."""
+
+    def diagnose(self) -> str:
+        """The cause, as far as it can be seen now, in words."""
+        ...
+
+
 def check_room(requests: Sequence[Request], context: int) -> None:
     """Raises ModelError if a request's prompt and message are longer than ``context`` tokens together."""
     for one in requests:

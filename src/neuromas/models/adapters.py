@@ -193,6 +193,14 @@ class AdapterBank:
         ]
         return other
 
+    def others(self, vectors: Sequence[Tensor]) -> AdapterBank:
+        """A bank of any number of other adapters (P,) over the same layers, for ``select(of=...)`` alone."""
+        other = copy.copy(self)
+        other.parameters, other.ranks, other.versions = [], [], []
+        for vector in vectors:
+            other.append(vector)
+        return other
+
     @contextmanager
     def select(
         self, rows: Sequence[int] | None, dtype: torch.dtype, of: AdapterBank | None = None

@@ -31,19 +31,23 @@ _MEMORY = "algorithm."  # of the names of tensors that a training algorithm keep
 def save_adapters(folder: Path, bank: AdapterBank, backbone: str) -> dict[str, str]:
     """Write ``adapters/adapter-00`` …; returns the SHA-256 of every file by relative path."""
     for row in range(len(bank.parameters)):
-        place = folder / "adapters" / f"adapter-{row:02d}"
-        place.mkdir(parents=True)
-        tensors: dict[str, Tensor] = {}
-        for slot, down, up in bank.factors(row):
-            tensors[f"{_PEFT_PREFIX}{slot.path}.lora_A.weight"] = down.cpu().contiguous()
-            tensors[f"{_PEFT_PREFIX}{slot.path}.lora_B.weight"] = up.cpu().contiguous()
-        _save(tensors, place / _WEIGHTS)
-        write_atomic(place / "adapter_config.json", json.dumps(_peft_config(bank, row, backbone), indent=1))
+        save_adapter(folder / "adapters" / f"adapter-{row:02d}", bank, row, backbone)
     return {
         path.relative_to(folder).as_posix(): file_digest(path)
         for path in sorted((folder / "adapters").rglob("*"))
         if path.is_file()
     }
+
+
+def save_adapter(place: Path, bank: AdapterBank, row: int, backbone: str) -> None:
+    """Write one adapter as the new folder ``place``, as PEFT reads it. Raises OSError."""
+    place.mkdir(parents=True)
+    tensors: dict[str, Tensor] = {}
+    for slot, down, up in bank.factors(row):
+        tensors[f"{_PEFT_PREFIX}{slot.path}.lora_A.weight"] = down.cpu().contiguous()
+        tensors[f"{_PEFT_PREFIX}{slot.path}.lora_B.weight"] = up.cpu().contiguous()
+    _save(tensors, place / _WEIGHTS)
+    write_atomic(place / "adapter_config.json", json.dumps(_peft_config(bank, row, backbone), indent=1))
 
 
 def _peft_config(bank: AdapterBank, row: int, backbone: str) -> dict[str, Any]:

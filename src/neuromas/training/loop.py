@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from neuromas.core.errors import DivergedError
 from neuromas.core.interrupt import Interrupt
+from neuromas.engines.base import Diagnosing
 from neuromas.growth.lineage import Budget
 from neuromas.storage import Run
 from neuromas.tasks.stream import training_problems
@@ -79,7 +81,13 @@ class Loop:
         state.seconds += spent
         state.lineage = state.lineage.paid(Budget.of(report, spent))
         self.log.step(report, episodes)
-        raised = state.guard.see(report)
+        try:
+            raised = state.guard.see(report)
+        except DivergedError as error:
+            engine = trainer.network.engine
+            if not isinstance(engine, Diagnosing):
+                raise
+            raise DivergedError(f"{error}; {engine.diagnose()}") from error
         every = config.evaluate.every
         due = bool(every) and (state.step % every == 0 or state.over)
         if due:

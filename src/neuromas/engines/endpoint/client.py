@@ -9,6 +9,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +35,12 @@ class Client:
         every = 60.0 / options.per_minute if options.per_minute else 0.0
         self._limiter = limiter(1, every) if every else None
         self._loop = asyncio.new_event_loop()
-        self._sender: openai.AsyncOpenAI | None = None
+        self._senders: list[openai.AsyncOpenAI] = []  # one, once something was asked
         self._slots = asyncio.Semaphore(options.concurrency)
-        self._answered, self._failed = False, 0
+        self._answered, self._failed, self._hopeless = False, 0, ""
         thread = threading.Thread(target=self._loop.run_forever, name="neuromas-endpoint", daemon=True)
         thread.start()
-        self.close = weakref.finalize(self, _stop, self._loop, thread)
+        self.close = weakref.finalize(self, _stop, self._senders, self._loop, thread)
 
     def all(self, bodies: Sequence[Mapping[str, Any]]) -> list[Reply | str]:
         """A reply to every request (fields of a chat completion), or the cause why there is none.
@@ -59,6 +60,7 @@ class Client:
 
     async def _gather(self, bodies: Sequence[Mapping[str, Any]]) -> list[Reply | str]:
         """All requests, as many at once as may be; the first that raises ends the others."""
+        self._failed, self._hopeless = 0, ""
         least = min(self._options.concurrency, len(bodies))
         tasks = [asyncio.ensure_future(self._one(body, least)) for body in bodies]
         try:
@@ -70,18 +72,21 @@ class Client:
     async def _one(self, body: Mapping[str, Any], least: int) -> Reply | str:
         """One request. Raises ModelError if ``least`` failed and none was answered, or none ever can be."""
         async with self._slots:
+            if self._hopeless:  # another request was found to be so while this one waited
+                return self._hopeless
             reply, hopeless = await self._attempt(body)
-            self._answered = self._answered or isinstance(reply, Reply)
-        if isinstance(reply, Reply):
-            if reply.receipt.finish == FILTERED:
-                return "endpoint: its content filter stopped the message"
-            return reply
-        self._failed += 1
-        cause = "endpoint: " + cut(self._masked(reply), 300)
-        if not self._answered and (hopeless or self._failed >= least):
-            many = f"the first {self._failed} requests" if self._failed > 1 else "the first request"
-            raise ModelError(f"{many} to {self._options.url} failed; {cause}")
-        return cause
+            if isinstance(reply, Reply):
+                self._answered = True
+                if reply.receipt.finish == FILTERED:
+                    return "endpoint: its content filter stopped the message"
+                return reply
+            self._failed += 1
+            cause = "endpoint: " + cut(self._masked(reply), 300)
+            if not self._answered and (hopeless or self._failed >= least):
+                many = f"the first {self._failed} requests" if self._failed > 1 else "the first request"
+                self._hopeless = f"{many} to {self._options.url} failed; {cause}"
+                raise ModelError(self._hopeless)
+            return cause
 
     async def _attempt(self, body: Mapping[str, Any]) -> tuple[Reply | str, bool]:
         """The reply, or why there is none, and whether that is so for all requests."""
@@ -107,10 +112,10 @@ class Client:
 
     def _connected(self) -> openai.AsyncOpenAI:
         """The library's client, made in its thread when it is first needed."""
-        if self._sender is None:
+        if not self._senders:
             library, options = self._openai, self._options
             hooks: dict[str, list[Any]] = {"request": [self._pace], "response": [_check]}
-            self._sender = library.AsyncOpenAI(
+            sender = library.AsyncOpenAI(
                 api_key=self._key or "none",
                 base_url=options.url,
                 timeout=options.timeout,
@@ -119,7 +124,8 @@ class Client:
                 default_headers={"OpenAI-Organization": library.Omit(), "OpenAI-Project": library.Omit()},
                 http_client=library.DefaultAsyncHttpxClient(event_hooks=hooks),
             )
-        return self._sender
+            self._senders.append(sender)
+        return self._senders[0]
 
     async def _pace(self, request: httpx2.Request) -> None:
         """Wait for this attempt's turn; retries count, too."""
@@ -141,8 +147,13 @@ class Client:
 
 async def _check(response: httpx2.Response) -> None:
     """An answer that is no chat completion counts as a broken connection: the library tries again."""
+    from httpx2 import DecodingError
+
     if response.status_code == 200:
-        read_chat(await response.aread())
+        try:
+            read_chat(await response.aread())
+        except ValueError as error:
+            raise DecodingError(str(error), request=response.request) from None
 
 
 def _why(error: BaseException) -> str:
@@ -171,8 +182,13 @@ def _libraries() -> tuple[Any, Any]:
     return openai, AsyncLimiter
 
 
-def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    """End the client's thread."""
+def _stop(
+    senders: Sequence[openai.AsyncOpenAI], loop: asyncio.AbstractEventLoop, thread: threading.Thread
+) -> None:
+    """Close the connections and end the client's thread."""
+    for sender in senders:
+        with suppress(Exception):  # nothing that goes wrong here matters to anybody
+            asyncio.run_coroutine_threadsafe(sender.close(), loop).result(timeout=5)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(timeout=5)
     if not thread.is_alive():

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from neuromas.core.errors import ConfigError, shown, unknown
 
-MODES = ("chat",)
+MODES = ("chat", "tokens")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _OURS = ("messages", "model", "n", "stream", "seed", "temperature", "max_tokens", "max_completion_tokens")
 
@@ -20,6 +20,7 @@ _OURS = ("messages", "model", "n", "stream", "seed", "temperature", "max_tokens"
 class Options:
     """What is asked where, and how.
 
+    ``mode`` is ``chat`` (texts, any endpoint) or ``tokens`` (prompts as ids, servers such as vLLM's).
     ``key_env`` names the environment variable that holds the key (empty: the endpoint wants none).
     ``timeout`` is in seconds and of one attempt, ``retries`` come on top of the first, ``concurrency`` is of
     requests under way at once, ``per_minute`` the most attempts a minute, evenly spaced (0: no limit).
