@@ -85,7 +85,9 @@ class ModelConfig(Section):
 class EngineConfig(Section):
     """Who writes the messages; what learns is here, over `model`, whatever the engine."""
 
-    name: str = Field("local", description="local, scripted, that of a package, or your own module:Name")
+    name: str = Field(
+        "local", description="local, scripted, vllm, openai, that of a package, or your own module:Name"
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="those of the engine")
 
 

@@ -27,6 +27,7 @@ class Size:
 
 
 UNKNOWN = Size()
+ELSEWHERE = ("openai",)  # engines that write with a model whose parameters are not told
 
 
 def size_of(model: ModelConfig) -> Size:
