@@ -11,6 +11,9 @@ import torch
 from endpoint import completion, refusal, serving
 from neuromas import load_config, untrained
 from neuromas.cli import main
+from neuromas.experiment.cells import lay_out
+from neuromas.experiment.plan import make_plan
+from neuromas.experiment.size import UNKNOWN
 from neuromas.storage import Run
 
 pytest.importorskip("openai", reason="the extra 'endpoint' is not installed")
@@ -100,6 +103,8 @@ def test_the_run_is_one_to_compare_and_ask(here, capsys):
         assert main(["compare", "r:test-2-debate", "r:test-2-direct"]) == 0
         assert main(["ask", "r", "the largest of 5, 9?"]) == 0
         assert capsys.readouterr().out.endswith("\n9\n")
+        assert main(["runs", "."]) == 0
+        assert "untrained" in capsys.readouterr().out
         assert evaluated(stub, "--run", "r", "--method", "direct", concurrency=2) == 2
         assert "engine.options.concurrency = None there, 2 here" in capsys.readouterr().err
 
@@ -178,6 +183,15 @@ def test_a_run_of_no_step_is_what_arms_of_experiments_are_made_of(here):
     summary, _ = Run.open(here / "r").evaluation("test-2-direct-stage-1")
     assert summary["accuracy"] == 1.0
     assert summary["endpoint"]["messages"] == 2
+
+
+def test_what_an_endpoint_s_model_has_of_parameters_is_not_known(here):
+    base = {"model": {"backbone": "tiny"}, "task": {"name": "max"}, "train": {"steps": 0}}
+    through_it = {"name": "openai", "options": {"url": "http://h/v1", "model": "m"}}
+    arms = [{"name": "near"}, {"name": "far", "engine": through_it}]
+    near, far = lay_out(make_plan({"name": "x", "seeds": [0], "base": base, "arms": arms}), here / "out")
+    assert near.size.weights
+    assert far.size == UNKNOWN
 
 
 def test_methods_that_need_probabilities_say_so(here, capsys):
