@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neuromas.api import Trained, load, resume, train
+    from neuromas.api import Trained, load, resume, train, untrained
     from neuromas.config import Config, load_config, make_config
     from neuromas.core.episode import Episode, EpisodeGroup, Turn
     from neuromas.core.errors import NeuromasError
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 __version__ = "0.4.0"
 
 _NAMES = {
-    "neuromas.api": "Trained load resume train",
+    "neuromas.api": "Trained load resume train untrained",
     "neuromas.config": "Config load_config make_config",
     "neuromas.core.episode": "Episode EpisodeGroup Turn",
     "neuromas.core.errors": "NeuromasError",
@@ -106,6 +106,7 @@ __all__ = [
     "rewards",
     "rollout",
     "train",
+    "untrained",
     "validate",
 ]
 

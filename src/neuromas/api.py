@@ -47,6 +47,7 @@ from neuromas.training.callbacks import Callback, Watch, Watching  # noqa: E402
 from neuromas.training.changes import differences  # noqa: E402
 from neuromas.training.run import resume as _resume  # noqa: E402
 from neuromas.training.run import start  # noqa: E402
+from neuromas.training.untrained import Untrained  # noqa: E402
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -158,6 +159,18 @@ def train(
         check_run(path, config)
         return _trained(_resume(path, *told, task=task), task)
     return _trained(start(config, path, *told, task=task), task)
+
+
+def untrained(config: Config, *, task: Task | None = None) -> Trained:
+    """The network of a configuration as it is before training, to be asked and evaluated; nothing is written.
+
+    >>> config = neuromas.load_config("demo", ["engine.name=openai", "network.style=chat", ...])
+    >>> neuromas.untrained(config).evaluate(items=50, method="debate")
+
+    ``task`` is an object of your own in the place of the configured task. Raises NeuromasError with one line.
+    """
+    config = config if task is None else own_config(config, task)
+    return Trained(Path(), Untrained.of(config, task=task).assembly)
 
 
 def resume(

@@ -35,7 +35,7 @@ def scripted(config, model):
     return ScriptedEngine(recite, 2048)
 
 
-SERVED = {"vllm"}  # by other processes: see unit/engines/test_vllm.py
+SERVED = {"vllm", "openai"}  # by other processes: see unit/engines
 
 
 @pytest.mark.parametrize("name", [name for name in ENGINES.builtin if name not in SERVED])

@@ -9,8 +9,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neuromas.cli.network import add_trust, allow, there
+from neuromas.cli.network import RUN, add_trust, allow, there
 from neuromas.cli.options import name, read_pairs, temperature, whole
+from neuromas.cli.untrained import Asked, add_untrained, new_network, untrained_in
 from neuromas.core.choices import MESSAGES, TOLD
 from neuromas.core.errors import ConfigError, shown
 from neuromas.core.task import SPLITS
@@ -34,7 +35,9 @@ _LONGEST_NAME = 200  # bytes; a file's name has up to 255
 def add(parser: argparse.ArgumentParser) -> None:
     """Say what may be typed."""
     parser.set_defaults(pairs="options")
-    parser.add_argument("path", metavar="RUN", help="run directory or checkpoint")
+    parser.add_argument(
+        "path", metavar="RUN | CONFIG", help=f"{RUN}, or a configuration whose network is asked untrained"
+    )
     parser.add_argument("--split", default="test", choices=SPLITS)
     parser.add_argument("--items", type=whole(_ITEMS), default=200, help="number of problems (default 200)")
     parser.add_argument("--messages", default="none", choices=MESSAGES, help="alter messages")
@@ -57,6 +60,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", type=name, help="name under which it is kept (default [TASK-DIGEST-]SPLIT-ITEMS-MESSAGES)"
     )
+    add_untrained(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     add_trust(parser, model=True)
 
@@ -67,18 +71,16 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"option {shown(args.options[0])} needs --task NAME")
     method = _method(args)
     wanted = _name(args, method)
-    there(args.path)
-    from neuromas.experiment.cells import stage_folder
+    new = untrained_in(args)
+    if new is None:
+        there(args.path)
     from neuromas.experiment.size import priced
     from neuromas.report.tables import summary_lines
     from neuromas.system.assemble import check_task, first_view
     from neuromas.system.prompting import shown_examples
-    from neuromas.system.saving import bundle_folder, load_bundle
     from neuromas.tasks import make_task
 
-    folder = stage_folder(Path(args.path), args.stage) if args.stage else Path(args.path)
-    allow(args, folder)
-    assembly = load_bundle(folder, args.device, model=args.backbone)
+    assembly, checkpoint, keep = new_network(new) if new else _saved(args)
     of = assembly.config.task
     asked, options = (args.task, read_pairs(args.options)) if args.task else (of.name, of.options)
     task = make_task(asked, options) if args.task else assembly.task
@@ -89,14 +91,15 @@ def run(args: argparse.Namespace) -> int:
         check_task(assembly.network.topology, task)
     result = priced(_result(args, assembly, task, method), assembly.config.model)
     data = {"task": asked, "options": dict(options), **result.summary["data"]}
-    summary = {**result.summary, "data": data, "checkpoint": bundle_folder(folder).name}
-    if (Path(args.path) / "config.json").is_file():
+    summary = {**result.summary, "data": data, "checkpoint": checkpoint}
+    run = keep()
+    if run is not None:
         if args.task and not args.name:
             wanted = f"{data_name(asked, options)}-{data['digest'][:8]}-{wanted}"
         items = [asdict(item) for item in result.items]
-        kept = Run.open(Path(args.path)).keep_evaluation(wanted, summary, items, result.prompts)
+        kept = run.keep_evaluation(wanted, summary, items, result.prompts)
         taken = "" if kept == wanted else f" ({wanted!r} is of other data or another checkpoint)"
-        where = visible(f"kept as {kept!r} in {args.path}{taken}")
+        where = visible(f"kept as {kept!r} in {run.path}{taken}")
     else:
         where = "not kept: RUN is a checkpoint"
     if args.json:
@@ -104,6 +107,19 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join([*summary_lines(summary), where]))
     return 0
+
+
+def _saved(args: argparse.Namespace) -> Asked:
+    """A network on disk."""
+    from neuromas.experiment.cells import stage_folder
+    from neuromas.system.saving import bundle_folder, load_bundle
+
+    path = Path(args.path)
+    folder = stage_folder(path, args.stage) if args.stage else path
+    allow(args, folder)
+    assembly = load_bundle(folder, args.device, model=args.backbone)
+    kept = (path / "config.json").is_file()
+    return assembly, bundle_folder(folder).name, lambda: Run.open(path) if kept else None
 
 
 def _name(args: argparse.Namespace, method: Method | None) -> str:

@@ -89,7 +89,7 @@ class EngineConfig(Section):
     """Who writes the messages; what learns is here, over `model`, whatever the engine."""
 
     name: str = Field(
-        "local", description="local, vllm, scripted, that of a package, or your own module:Name"
+        "local", description="local, vllm, openai, scripted, that of a package, or your own module:Name"
     )
     options: dict[str, Any] = Field(
         default_factory=dict, description="those of the engine, see docs/engines.md"

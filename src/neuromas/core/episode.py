@@ -10,6 +10,20 @@ from neuromas.core.errors import shown
 from neuromas.core.task import Problem, Score, Task
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an endpoint says of a message: its model and build, tokens read and written, how it ended.
+
+    Tokens are the endpoint's own count (None: not told), with those that it thought and did not show.
+    """
+
+    model: str = ""
+    fingerprint: str = ""
+    read: int | None = None
+    wrote: int | None = None
+    finish: str = ""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Turn:
     """What one node read and wrote.
@@ -21,6 +35,7 @@ class Turn:
     if closed gates kept the message from having any effect on the outcome. ``lifted`` says, while a view of
     the question is being lifted, whether the node read the last one; None where there is one view. ``later``
     is then the prompt (prefix, suffix) under the last view, where the node read the first and is taught.
+    ``receipt`` is there where an endpoint wrote the message.
     """
 
     node: int
@@ -37,6 +52,7 @@ class Turn:
     heard: bool = True
     lifted: bool | None = None
     later: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    receipt: Receipt | None = None
 
     def __repr__(self) -> str:
         return f"Turn(node={self.node}, {len(self.ids)} tokens: {shown(self.text, 60)})"
@@ -45,6 +61,20 @@ class Turn:
     def truncated(self) -> bool:
         """True if the token budget ended the message, not the node."""
         return not self.ended
+
+    @property
+    def tokens_read(self) -> int:
+        """Tokens of the prompt, by the endpoint's count where it gave one."""
+        if self.receipt is not None and self.receipt.read is not None:
+            return self.receipt.read
+        return len(self.prefix_ids) + len(self.suffix_ids)
+
+    @property
+    def tokens_written(self) -> int:
+        """Tokens that were sampled, by the endpoint's count where it gave one."""
+        if self.receipt is not None and self.receipt.wrote is not None:
+            return self.receipt.wrote
+        return len(self.ids)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -55,7 +85,8 @@ class Episode:
     network makes fail by what it wrote is wrong: ``score`` is 0. Where the question could not even be asked,
     ``score`` is ``None``: such an episode takes no part in any mean. ``answered`` says whether the output
     node spoke. ``elected`` is the answer where it is not the last turn's text, because one of several was
-    chosen.
+    chosen. ``missing`` says that it failed because no message could be had from the engine, which is nobody's
+    answer: it has no score, whatever was written before.
     """
 
     problem: Problem
@@ -65,6 +96,7 @@ class Episode:
     failure: str | None = None
     answered: bool = True
     elected: str | None = None
+    missing: bool = False
 
     def __repr__(self) -> str:
         score = "no score" if self.score is None else f"score {self.score.value:g}"
@@ -83,12 +115,12 @@ class Episode:
     @property
     def prompt_tokens(self) -> int:
         """Prompt tokens read by all nodes, each counted as if read afresh."""
-        return sum(len(turn.prefix_ids) + len(turn.suffix_ids) for turn in self.turns)
+        return sum(turn.tokens_read for turn in self.turns)
 
     @property
     def new_tokens(self) -> int:
         """Tokens sampled by all nodes, end tokens included."""
-        return sum(len(turn.ids) for turn in self.turns)
+        return sum(turn.tokens_written for turn in self.turns)
 
     def reward(self, node: int) -> float | None:
         """What the node learns from: the shared terminal reward, or its own where the score has one.

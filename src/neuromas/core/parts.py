@@ -64,6 +64,7 @@ ENGINES = Registry(
     {
         "local": "neuromas.engines.local:build",
         "scripted": "neuromas.engines.scripted:build",
+        "openai": "neuromas.engines.endpoint:build",
         "vllm": "neuromas.engines.served:build",
     },
 )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from neuromas.core.episode import Receipt
 from neuromas.core.errors import ModelError
 from neuromas.prompts.codec import Codec
 
@@ -38,11 +39,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Sampled ids (end token included), their log-probabilities in nats, and whether an end token came."""
+    """Sampled ids (end token included), their log-probabilities in nats, and whether an end token came.
+
+    With a ``failure`` there is no message, for a cause that is the engine's: whoever asked leaves it out.
+    ``receipt`` is what an endpoint says of the message.
+    """
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     ended: bool
+    failure: str | None = None
+    receipt: Receipt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +59,13 @@ class Capabilities:
     ``logprobs``: every token comes with the log-probability it was drawn with; training needs them.
     ``exact``: that is the probability the learner's own model gives it, up to rounding.
     ``seeded``: equal requests are answered equally, whatever else is in the batch.
+    ``adapters``: it writes with what is published; without it every node is a model that nobody trains here.
     """
 
     logprobs: bool = False
     exact: bool = False
     seeded: bool = False
+    adapters: bool = True
 
 
 @runtime_checkable

@@ -107,7 +107,27 @@ def evaluation(
     items = tuple(_item(task, episode) for episode in episodes)
     prompts = {} if codec is None else _prompts(codec, episodes)
     said = {**summary, **_identity(problems), **summarise(items), **_majority(task, problems)}
+    said |= _endpoint(episodes)
     return Evaluation(items, said, prompts)
+
+
+def _endpoint(episodes: Sequence[Episode]) -> dict[str, Any]:
+    """What an endpoint said of its messages, where one wrote: how many, of which model and build, how ended.
+
+    ``counted`` are those of whose tokens it gave a count; ``missing`` problems got no answer of it.
+    """
+    receipts = [turn.receipt for one in episodes for turn in one.turns if turn.receipt is not None]
+    missing = sum(one.missing for one in episodes)
+    if not receipts and not missing:
+        return {}
+    facts: dict[str, Any] = {
+        "messages": len(receipts),
+        "counted": sum(one.read is not None and one.wrote is not None for one in receipts),
+        "missing": missing,
+    }
+    for key, name in (("models", "model"), ("fingerprints", "fingerprint"), ("endings", "finish")):
+        facts[key] = dict(Counter(getattr(one, name) for one in receipts).most_common(10))
+    return {"endpoint": facts}
 
 
 def _prompts(codec: Codec, episodes: Sequence[Episode]) -> dict[str, tuple[str, ...]]:

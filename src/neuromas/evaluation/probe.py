@@ -202,6 +202,8 @@ class _Asker:
             batch = asked[start : start + _BATCH]
             spoken = network.engine.generate([one for _, _, one in batch], draws.temperature, ends)
             for (ask, sample, _), out in zip(batch, spoken, strict=True):
+                if out.failure is not None:  # a figure over what happened to be answered would be another one
+                    raise PromptError(out.failure)
                 text = network.engine.codec.decode(out.ids)
                 said = ended_text(text, stop) if out.ended else text
                 found.append(scored(self.task, Episode(ask.own, sample, (), None, elected=said)))

@@ -18,7 +18,7 @@ from neuromas.core.errors import RunError
 from neuromas.experiment.arms import Arm
 from neuromas.experiment.levels import Level, levels
 from neuromas.experiment.plan import Plan
-from neuromas.experiment.size import UNKNOWN, Size, size_of
+from neuromas.experiment.size import ELSEWHERE, UNKNOWN, Size, size_of
 from neuromas.storage import MANIFEST, Run, read_json, write_atomic
 
 LAST = "test-after"
@@ -250,9 +250,10 @@ def lay_out(plan: Plan, out: Path) -> list[Cell]:
                 start = _start(plan, trained, folder, seed)
                 config = plan.config(trained, label, seed, str(start.run) if start else "")
                 own = tuple(found[label][arm.name, number] for number in range(1, arm.last + 1))
-                model = (config.model.backbone, config.model.targets, config.model.ranks, config.model.rank)
+                about = config.model
+                model = (config.engine.name, about.backbone, about.targets, about.ranks, about.rank)
                 if model not in sizes:
-                    sizes[model] = size_of(config.model)
+                    sizes[model] = UNKNOWN if config.engine.name in ELSEWHERE else size_of(about)
                 cells.append(Cell(arm, label, seed, folder, config, trained, stage, own, start, sizes[model]))
     for cell in cells:
         cell.check()

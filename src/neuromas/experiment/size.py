@@ -27,6 +27,7 @@ class Size:
 
 
 UNKNOWN = Size()
+ELSEWHERE = ("openai",)  # engines that write with a model whose parameters are not told
 
 
 def size_of(model: ModelConfig) -> Size:
@@ -41,8 +42,12 @@ def size_of(model: ModelConfig) -> Size:
 
 
 def priced(found: Evaluation, model: ModelConfig) -> Evaluation:
-    """An evaluation whose summary has the ``flops`` of a question: 2 for each weight and token, or None."""
-    weights, summary = size_of(model).weights, found.summary
+    """An evaluation whose summary has the ``flops`` of a question: 2 for each weight and token, or None.
+
+    None, too, where an endpoint answered, whose model is not this one.
+    """
+    summary = found.summary
+    weights = None if "endpoint" in summary else size_of(model).weights
     tokens = summary["prompt_tokens"] + summary["new_tokens"]
     flops = None if weights is None else _FORWARD * weights * tokens
     return replace(found, summary={**summary, "flops": flops})

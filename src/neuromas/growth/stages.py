@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from neuromas.config import Config, GrowthConfig, LiftConfig, at_stage
+from neuromas.config import Config, GrowthConfig, LiftConfig, at_stage, make_config
 from neuromas.core.choices import QUESTION_MODES
-from neuromas.core.errors import TopologyError
+from neuromas.core.errors import ConfigError, TopologyError
 from neuromas.growth.copies import step as step_of
 from neuromas.growth.operators import Growth, at
 from neuromas.topology.files import agreed_topology, load_topology
@@ -151,6 +151,16 @@ class Stage:
         inherited = tuple(data.get("inherited", ()))
         where = (data["index"], data["since"], data["steps"])
         return cls(*where, start, goal, new, born, inherited, data.get("level", 0))
+
+
+def without_steps(config: Config) -> Config:
+    """The configuration of one network that is not trained. Raises ConfigError where there are stages."""
+    if len(config.shapes) > 1 or config.stages or config.growth.parent:
+        raise ConfigError(
+            "the configuration has stages or a parent: only a single network can be asked untrained; name "
+            "its graph with network.topology alone"
+        )
+    return settle(make_config({**dict(config), "train": {**dict(config.train), "steps": 0}}))
 
 
 def stage_config(config: Config, index: int) -> Config:

@@ -19,7 +19,8 @@ def bench(assembly: Assembly, task: Task | None = None, calls: int = 0) -> Itera
     While it is open the model has one adapter more, of zeros.
     """
     network, bank = assembly.network, assembly.model.bank
-    parameters = sum(parameter.numel() for parameter in bank.parameters)
+    adapted = network.engine.capabilities.adapters
+    parameters = sum(parameter.numel() for parameter in bank.parameters) if adapted else 0
     row = bank.append(torch.zeros(bank.per_adapter()))
     assembly.publish()
     try:

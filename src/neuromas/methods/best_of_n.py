@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from neuromas.core.episode import Episode, EpisodeGroup
+from neuromas.core.errors import ConfigError
 from neuromas.core.task import Problem
 from neuromas.methods.base import Bench, Method
 from neuromas.methods.dialogue import Ask, Read, Talk, play
@@ -51,7 +52,12 @@ class BestOfN(Repeated):
         return self.n
 
     def calls(self, bench: Bench) -> int:
-        """Those of all passes, and of the judge."""
+        """Those of all passes, and of the judge. Raises ConfigError for an engine without probabilities."""
+        if self.select == "logprob" and not bench.network.engine.capabilities.logprobs:
+            raise ConfigError(
+                "method 'best-of-n' with select = 'logprob' needs log-probabilities, which this engine does "
+                "not give (valid here: 'judge')"
+            )
         return super().calls(bench) + (self.n if self.select == "judge" else 0)
 
     def elect(self, bench: Bench, ballots: Sequence[EpisodeGroup]) -> list[Episode]:

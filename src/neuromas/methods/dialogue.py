@@ -96,6 +96,8 @@ def valued(bench: Bench, episode: Episode) -> Episode:
     """
     if episode.failure is None:
         return scored(bench.task, episode)
+    if episode.missing:
+        return episode
     return replace(episode, score=WRONG if episode.turns or _askable(bench, episode.problem) else None)
 
 
@@ -140,6 +142,7 @@ class _Pass:
     turns: list[Turn] = field(default_factory=list)
     said: str | None = None
     failure: str | None = None
+    missing: bool = False
     talk: Talk = field(init=False)
 
     def __post_init__(self) -> None:
@@ -155,16 +158,23 @@ class _Pass:
         return self.temperature if ask.temperature is None else ask.temperature
 
     def hear(self, spoken: Sequence[Generation]) -> None:
-        """Note what was written and let the method go on."""
-        turns = [self._turn(*one, out) for one, out in zip(self.asked(), spoken, strict=True)]
+        """Note what was written and let the method go on; without one of its messages it cannot."""
+        both = list(zip(self.asked(), spoken, strict=True))
+        turns = [self._turn(*one, out) for one, out in both if out.failure is None]
         self.turns += turns
+        if failures := [out.failure for out in spoken if out.failure is not None]:
+            self.asks, self.requests = [], []
+            self.failure, self.missing = failures[0], True
+            self.talk.close()
+            return
         self._go_on(turns)
 
     def finish(self) -> Episode:
         """The episode, not scored."""
         answered = self.failure is None
         turns = tuple(self.turns)
-        return Episode(self.problem, self.sample, turns, None, self.failure, answered, elected=self.said)
+        episode = Episode(self.problem, self.sample, turns, None, self.failure, answered)
+        return replace(episode, elected=self.said, missing=self.missing)
 
     def _go_on(self, turns: Sequence[Turn] | None) -> None:
         """Ask the method for its next messages, or its answer."""
@@ -214,6 +224,7 @@ class _Pass:
             temperature=self.heat(ask),
             adapter=request.adapter,
             version=engine.version(request.adapter),
+            receipt=out.receipt,
         )
 
 

@@ -42,6 +42,8 @@ def _summary_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.insert(0, f"prompts           {quoted(str(summary['prompts']), 120)}")
     if "method" in summary:
         lines.insert(0, f"method            {_answered(summary)}")
+    if summary.get("endpoint"):
+        lines.append(f"endpoint          {_endpoint(summary['endpoint'])}")
     return [
         *lines,
         f"parse failures    {percent(summary['parse_failures'])}",
@@ -52,6 +54,17 @@ def _summary_lines(summary: Mapping[str, Any]) -> list[str]:
         f"tokens a message  {tokens} (node by node; truncated {cut})",
         f"answers given     {answers}",
     ]
+
+
+def _endpoint(facts: Mapping[str, Any]) -> str:
+    """``'m' (2 builds), 9 messages, 8 of them with their tokens counted there; ended: 'stop' 9``."""
+    models = ", ".join(quoted(name or "no name", 60) for name in facts["models"])
+    builds = len([name for name in facts["fingerprints"] if name])
+    ends = ", ".join(f"{quoted(name or 'not said', 30)} {count}" for name, count in facts["endings"].items())
+    text = f"{models or 'nothing'}{f' ({builds} builds)' if builds > 1 else ''}, {facts['messages']} messages"
+    if facts["counted"] < facts["messages"]:
+        text += f", {facts['counted']} of them with their tokens counted there"
+    return f"{text}; ended: {ends}" if ends else text
 
 
 def _answered(summary: Mapping[str, Any]) -> str:
@@ -70,8 +83,10 @@ def failures(summary: Mapping[str, Any]) -> str:
     if not summary["failed"]:
         return text
     text += f" of {summary['items']}"
+    missing = (summary.get("endpoint") or {}).get("missing", 0)
     if summary.get("unasked"):
-        text += f", {summary['unasked']} of them never asked and left out of the accuracy"
+        what = "without an answer of the endpoint" if missing == summary["unasked"] else "never asked"
+        text += f", {summary['unasked']} of them {what} and left out of the accuracy"
     causes = summary.get("causes") or {}
     if causes:
         cause = max(causes, key=lambda name: causes[name])

@@ -45,7 +45,7 @@ class Pass:
 
     ``read`` holds the (source, target) rows of the edges that showed their message, ``wrote`` the rows of
     the nodes that were asked. ``askable`` is False if the question alone, with empty messages, is more than
-    a node can read.
+    a node can read; ``missing`` is True if the engine gave no message for a cause of its own.
 
     A pass that goes over an earlier episode (see ``system.replay``) has turns ``kept`` from it, by row: a
     node says its own again if nothing it reads has changed. ``altered`` is the row of the node whose
@@ -60,6 +60,7 @@ class Pass:
     read: list[tuple[int, int]] = field(default_factory=list)
     failure: str | None = None
     askable: bool = True
+    missing: bool = False
     wrote: list[int] = field(default_factory=list)
     kept: Mapping[int, Turn] = field(default_factory=dict)
     altered: int | None = None
@@ -157,6 +158,9 @@ def _speak(
     spoken = _generate(network, [node for _, node, _, _ in batch], requests, sampling.temperature)
     written: dict[tuple[int, int], Turn] = {}
     for (one, node, prompts, cut), request, out in zip(batch, requests, spoken, strict=True):
+        if out.failure is not None:
+            one.failure, one.missing = one.failure or out.failure, True
+            continue
         turn = _turn(network, node, (request, out), sampling.temperature, cut)
         if network.earlier is not None:
             later = [(prompt.prefix, prompt.suffix) for prompt in prompts[1:]]
@@ -165,7 +169,7 @@ def _speak(
         written[id(one), node] = turn
         one.wrote.append(node)
     for one, _ in asked:
-        for node in layer:
+        for node in layer if not one.missing else ():  # turns are those of whole layers
             turn = written[id(one), node] if node in one.wrote else one.kept[node]
             one.turns.append(turn)
             one.shown.append((turn.text, turn.ids[:-1] if turn.ended else turn.ids))
@@ -229,6 +233,7 @@ def _turn(
         adapter=request.adapter,
         version=network.engine.version(request.adapter),
         cut_inputs=cut,
+        receipt=out.receipt,
     )
 
 
@@ -333,9 +338,9 @@ def _finish(network: Network, task: Task, one: Pass) -> Episode:
     episode = Episode(one.problem, one.sample, turns, None)
     if one.failure is None:
         return scored(task, episode, len(network.topology.nodes))
-    wrong = WRONG if turns and one.askable else None
+    wrong = WRONG if turns and one.askable and not one.missing else None
     answered = bool(turns) and turns[-1].node == sink
-    return replace(episode, score=wrong, failure=one.failure, answered=answered)
+    return replace(episode, score=wrong, failure=one.failure, answered=answered, missing=one.missing)
 
 
 def scored(task: Task, episode: Episode, nodes: int = 0) -> Episode:

@@ -152,6 +152,11 @@ def _load_bundle(folder: Path, given: _Given, config: Config | None) -> Assembly
             f"but {config.model.backbone!r} is now {assembly.model.backbone.digest}"
         )
     load_adapters(folder, assembly.model.bank, manifest["versions"])
+    if any(manifest["versions"]) and not assembly.network.engine.capabilities.adapters:
+        raise ConfigError(
+            f"engine.name = {config.engine.name!r} writes with a model of its own, so {folder}, whose "
+            "adapters are trained, cannot answer through it"
+        )
     assembly.publish()
     return assembly
 

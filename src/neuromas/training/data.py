@@ -29,9 +29,16 @@ def check_data(assembly: Assembly, plan: Config, goals: Sequence[Topology], star
 
     ``goals`` are the graphs of the plan's stages. Better now than after an hour. Raises NeuromasError.
     """
-    if plan.train.steps and not assembly.network.engine.capabilities.logprobs:
+    can, name = assembly.network.engine.capabilities, plan.engine.name
+    trains = any(steps for _, steps in plan.shapes)
+    if trains and not can.adapters:
         raise ConfigError(
-            f"engine.name = {plan.engine.name!r} gives no log-probabilities, without which nothing is "
+            f"engine.name = {name!r} writes with a model of its own, which nothing here trains: such a "
+            "network can be asked and evaluated (neuromas evaluate CONFIG, or train.steps = 0)"
+        )
+    if trains and not can.logprobs:
+        raise ConfigError(
+            f"engine.name = {name!r} gives no log-probabilities, without which nothing is "
             "learned: such a network can be asked and evaluated (train.steps = 0)"
         )
     shares = [stage_config(plan, index).network.share for index in range(len(goals))]

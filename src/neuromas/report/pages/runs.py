@@ -60,7 +60,7 @@ def _facts(run: Run) -> Iterator[Cell]:
     network = marked(" -> ".join(shapes), prompt_mark(run))
     yield from (config.task.name, network, config.model.backbone, config.seed)
     yield Shown(f"{step}/{config.train.steps}", step)
-    yield _state(run)
+    yield _state(run, config.train.steps)
     for name in ("test-before", "test-after"):
         if (run.path / "evaluations" / f"{name}.json").is_file():
             summary, _ = read_evaluation(run, name, item=())
@@ -70,14 +70,15 @@ def _facts(run: Run) -> Iterator[Cell]:
     yield sum(row.get("event") == "alarm" for row in run.lines("events.jsonl"))
 
 
-def _state(run: Run) -> str:
-    """``finished``, ``running`` while a process works on it, else ``interrupted``."""
+def _state(run: Run, steps: int) -> str:
+    """``finished``, ``running`` while a process works on it, ``untrained`` without steps, ``interrupted``."""
     if run.finished:
         return "finished"
+    left = "interrupted" if steps else "untrained"
     try:
-        return "running" if run.busy else "interrupted"
+        return "running" if run.busy else left
     except OSError:  # somebody else's, which cannot be locked
-        return "interrupted"
+        return left
 
 
 def _bytes(path: Path) -> int:
