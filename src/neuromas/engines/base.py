@@ -52,11 +52,13 @@ class Capabilities:
     ``logprobs``: every token comes with the log-probability it was drawn with; training needs them.
     ``exact``: that is the probability the learner's own model gives it, up to rounding.
     ``seeded``: equal requests are answered equally, whatever else is in the batch.
+    ``several``: every process of a run may have one of its own (see ``models.ranks``).
     """
 
     logprobs: bool = False
     exact: bool = False
     seeded: bool = False
+    several: bool = False
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ folder, or a Hugging Face id. Weights are read from safetensors only and never r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,13 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> Backbone:
-    """Load by name (see the module's text). Raises ModelError with one line on anything wrong."""
+def load_backbone(
+    name: str, dtype: str = "bfloat16", device: str = "auto", *, packed: bool = True
+) -> Backbone:
+    """Load by name (see the module's text); ``packed`` as ``models.packed`` does where it can.
+
+    Raises ModelError with one line on anything wrong.
+    """
     if dtype not in DTYPES:
         raise ModelError(unknown("dtype", dtype, DTYPES))
     place = pick_device(device)
@@ -90,10 +95,10 @@ def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> B
     model.set_attn_implementation(IMPLEMENTATION)
     freeze_norms(model)
     model.to(device=place, dtype=DTYPES[dtype]).eval().requires_grad_(False)
-    pack_linears(model)
+    if packed:
+        pack_linears(model)
     text = model.config.get_text_config()
-    large = place.type == "cuda"
-    return Backbone(
+    found = Backbone(
         name=name,
         digest=digest,
         model=model,
@@ -102,10 +107,17 @@ def load_backbone(name: str, dtype: str = "bfloat16", device: str = "auto") -> B
         vocabulary=int(model.get_output_embeddings().weight.shape[0]),
         dtype=DTYPES[dtype],
         device=place,
-        rows=1024 if large else 256,
-        tokens=32768 if large else 2048,
+        rows=0,
+        tokens=0,
         folder=folder,
     )
+    return sized(found)
+
+
+def sized(backbone: Backbone) -> Backbone:
+    """The backbone with the bounds that suit its device."""
+    large = backbone.device.type == "cuda"
+    return replace(backbone, rows=1024 if large else 256, tokens=32768 if large else 2048)
 
 
 def _open(folder: Path, name: str) -> tuple[Any, Codec]:
