@@ -10,6 +10,7 @@ part in that exchange was started as a part of the run, or is in the private net
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -197,18 +198,24 @@ def joined(device: str) -> Iterator[Ranks]:
     if not dist.is_available():
         raise RunError(f"WORLD_SIZE = {size}, and this torch was built without torch.distributed")
     backend = _backend(device)
-    if dist.is_initialized():  # by the script that called us
-        yield Ranks(dist.get_rank(), dist.get_world_size())
-        return
-    try:
-        dist.init_process_group(backend)
-    except (RuntimeError, ValueError) as error:
-        raise RunError(f"the {size} processes did not find each other: {one_line(error)[:300]}") from error
-    try:
-        ranks = Ranks(rank, size)
-        yield ranks
-        ranks.wait()  # what the first has written is there for all that follows
-    finally:
+    if not dist.is_initialized():  # by an earlier run, or by the script that called us
+        try:
+            dist.init_process_group(backend)
+        except (RuntimeError, ValueError) as error:
+            raise RunError(
+                f"the {size} processes did not find each other: {one_line(error)[:300]}"
+            ) from error
+        atexit.register(leave)  # not sooner: a group is not made twice by one rendezvous
+    ranks = Ranks(rank, size)
+    yield ranks
+    ranks.wait()  # what the first has written is there for all that follows
+
+
+def leave() -> None:
+    """Let go of the other processes; without it torch's threads abort the process at its end."""
+    import torch.distributed as dist
+
+    if dist.is_initialized():
         dist.destroy_process_group()
 
 
