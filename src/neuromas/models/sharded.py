@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from neuromas.models.backbone import Backbone, load_backbone, pick_device, sized
 from neuromas.core.errors import ModelError
+from neuromas.models.backbone import Backbone, load_backbone, pick_device, sized
+from neuromas.models.prefix_tree import TreePlan, build_trees, pad_trees
 
 
 def load_sharded(name: str, dtype: str, device: str, size: int) -> Backbone:
@@ -31,4 +32,10 @@ def load_sharded(name: str, dtype: str, device: str, size: int) -> Backbone:
     backbone.model.to(place)
     if place.type == "cpu":
         torch.set_num_threads(1)  # passes of several threads would gather their layers in any order
-    return sized(replace(backbone, device=place))
+    whole = sized(replace(backbone, device=place))
+    # the first pass makes the tensors that layers are gathered into: a sampler's inference mode would make
+    # them such as no gradient may flow through
+    trees = pad_trees(build_trees([(0, (0,))])[0], place)
+    with torch.no_grad():
+        whole.hidden(trees.ids, trees.position, TreePlan(trees))
+    return whole
