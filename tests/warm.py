@@ -1,10 +1,10 @@
-"""What every process of ``together`` would load for itself: imported once, in the process they are forked from."""
+"""What every process of ``together`` would load for itself, in the process they are forked from."""
 
-import torch.distributed  # noqa: F401
+import torch.distributed
 import torch.distributed.distributed_c10d  # noqa: F401
 
 import neuromas.learner.update
-import neuromas.training.run  # noqa: F401
+import neuromas.training.run
 from neuromas.core.parts import ALGORITHMS
 from neuromas.models.backbone import load_backbone
 from neuromas.models.resident import LoraSpec, ResidentModel

@@ -20,9 +20,9 @@ def train_in(directory: Path, work: Callable[[Callback], Run]) -> int:
 
     Of several processes the first one does; the others are silent.
     """
-    from neuromas.training.callbacks import Callback
     from neuromas.cli.progress import Progress
     from neuromas.models.ranks import place
+    from neuromas.training.callbacks import Callback
 
     rank, _ = place()
     try:

@@ -2,7 +2,7 @@
 
 Each micro-batch is computed by one thread from its cut to its gradient, and the cut, the arithmetic and the
 order of the sum do not depend on how many threads there are: an update is the same bit for bit. The same
-holds for several processes, each of which computes some of the micro-batches, with ``train.reduce = "ordered"``.
+holds for several processes, each of which computes some of the micro-batches, where ``ranks.ordered``.
 """
 
 from __future__ import annotations
@@ -149,9 +149,7 @@ def _parts(
     elif ranks.ordered or not batches:
         flat = (_flat(batch, part, shared) for batch, part in zip([*mine, *extra], parts, strict=True))
         lengths = [_length(model, batch) for batch in batches]
-        for batch, vector in zip(
-            batches, ranks.in_turn(flat, lengths, model.backbone.device), strict=True
-        ):
+        for batch, vector in zip(batches, ranks.in_turn(flat, lengths, model.backbone.device), strict=True):
             yield _read(model, batch, vector, shared)
     else:
         whole = [row for batch in batches for row in batch]
@@ -262,9 +260,7 @@ def _size(batch: Sequence[Row]) -> int:
     return len(batch) * max(row.length for row in batch)
 
 
-def _differentiate(
-    model: ResidentModel, batch: Sequence[Row], shared: _Batch
-) -> _Part:
+def _differentiate(model: ResidentModel, batch: Sequence[Row], shared: _Batch) -> _Part:
     """Gradients by adapter, and the sums, of one micro-batch."""
     objective, messages = shared.objective, len(shared.weights.scale)
     pulls = objective.pulls

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class Ranks:
         return [results[i] for i in range(len(pieces))]
 
     def led(self, work: Callable[[], T]) -> T:
-        """What ``work()`` returns in the first process, which alone does it. Errors are as those of ``deal``."""
+        """What ``work()`` returns in the first process, which alone does it. Errors are those of ``deal``."""
         if self.size == 1:
             return work()
         result: T | None = None
@@ -126,8 +127,8 @@ class Ranks:
         for first in range(0, len(lengths), self.size):
             mine = next(own, None)
             for number, length in enumerate(lengths[first : first + self.size]):
-                flat = mine if number == self.rank else torch.empty(length, device=place)
-                assert flat is not None and len(flat) == length
+                ours = mine if number == self.rank else None
+                flat = torch.empty(length, device=place) if ours is None else ours
                 with _together():
                     dist.broadcast(flat, number)
                 yield flat
@@ -150,9 +151,10 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        cause = re.sub(r"^\[[^]]*\] *", "", one_line(error)).partition(". ")[0][:120]  # not where in gloo
         raise RunError(
-            "another process of this run has ended or cannot be reached, so this one ends, too; go on from "
-            f"the last checkpoint with the same number of processes or another one ({one_line(error)[:120]})"
+            f"another process of this run is gone ({cause}), so this one ends, too; `neuromas train "
+            "--resume` goes on from the last checkpoint, with as many processes or others"
         ) from error
 
 

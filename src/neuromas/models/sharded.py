@@ -28,7 +28,7 @@ def load_sharded(name: str, dtype: str, device: str, size: int) -> Backbone:
         raise ModelError(f"model.shard = true: backbone {name!r} has no list of decoder layers to divide")
     mesh = init_device_mesh(place.type, (size,))
     for layer in layers:
-        fully_shard(layer, mesh=mesh)
+        fully_shard(layer, mesh=mesh, reshard_after_forward=True)  # no one module is the root of all
     backbone.model.to(place)
     if place.type == "cpu":
         torch.set_num_threads(1)  # passes of several threads would gather their layers in any order
