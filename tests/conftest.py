@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 
@@ -13,6 +14,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
         if shutil.which(mark.args[0]) is None:
             pytest.skip(f"needs {mark.args[0]}, which .ci/run installs where it is root")
+    if item.get_closest_marker("processes") and os.environ.get("NEUROMAS_PROCESSES") != "1":
+        pytest.skip("takes a minute: make test-processes runs it")
 
 
 @pytest.fixture(scope="session", autouse=True)

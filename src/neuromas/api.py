@@ -204,6 +204,9 @@ def _trained(run: Run, task: Task | None) -> Trained:
 def check_same(run: Run, config: Config) -> None:
     """Raises RunError naming the first key that differs if the run was started with another configuration."""
     was, wanted = make_config(run.read("config.json")), settle(config)
+    if not wanted.train.chunks:  # as many as the run began with
+        chunks = {"chunks": was.train.chunks}
+        wanted = wanted.model_copy(update={"train": wanted.train.model_copy(update=chunks)})
     if identity(was) != identity(wanted):
         key, (old, new) = next((k, v) for k, v in differences(was, wanted).items() if k != "run.keep")
         raise RunError(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 
-from neuromas.core.errors import NeuromasError, cut, one_line, shown
+from neuromas.core.errors import ElsewhereError, NeuromasError, cut, one_line, shown
 from neuromas.report.terminal import visible
 
 INTERRUPTED = 130
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except KeyboardInterrupt as error:  # around the imports, too: they take long enough to be interrupted
-        print(f"neuromas: interrupted{visible(str(error))}", file=sys.stderr)
+        print(f"{_who()}: interrupted{visible(str(error))}", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -39,15 +40,23 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except ElsewhereError:
+        return 2
     except (NeuromasError, OSError) as error:
-        print(f"neuromas: {cut(visible(_said(error)))}", file=sys.stderr)
+        print(f"{_who()}: {cut(visible(_said(error)))}", file=sys.stderr)
         return 2
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
             raise
         hint = "lower train.problems, train.samples or the token budgets, or take a smaller model"
-        print(f"neuromas: out of memory; {hint}", file=sys.stderr)
+        print(f"{_who()}: out of memory; {hint}", file=sys.stderr)
         return 2
+
+
+def _who() -> str:
+    """Whose line it is, where several processes train together."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    return "neuromas" if size == "1" else f"neuromas (process {os.environ.get('RANK', '?')} of {size})"
 
 
 def _said(error: NeuromasError | OSError) -> str:

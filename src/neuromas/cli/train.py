@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from neuromas.cli.network import add_trust, allow
 from neuromas.cli.options import name
 from neuromas.cli.watching import train_in
-from neuromas.core.errors import ConfigError
+from neuromas.core.errors import ConfigError, shown
 from neuromas.core.files import is_file
 from neuromas.report.terminal import visible
 from neuromas.storage import Run, check_free, run_name
@@ -32,7 +32,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="a TOML file or a recipe such as demo (else the defaults), then overrides: train.steps=40",
     )
     parser.add_argument(
-        "--run", type=name, metavar="DIR", dest="directory", help="run directory (default runs/NAME)"
+        "--run",
+        type=name,
+        metavar="DIR",
+        dest="directory",
+        help="run directory (default runs/NAME); run.directory=DIR is the same, also for torchrun",
     )
     parser.add_argument(
         "--resume", type=name, metavar="RUN", help="continue a run; a finished one with more: train.steps=200"
@@ -55,13 +59,23 @@ def run(args: argparse.Namespace) -> int:
 
     config = settle(config_of(args.settings))
     task_info(config.task.name)
-    directory = Path(args.directory or config.run.directory or f"runs/{run_name(config)}")
+    directory = _directory(args, config)
     if args.carry_on and (directory / "config.json").is_file():
         return _carry_on(args, directory, config)
     check_free(directory)  # before torch is loaded
     from neuromas.training.run import start
 
     return train_in(directory, lambda progress: start(config, directory, progress))
+
+
+def _directory(args: argparse.Namespace, config: Config) -> Path:
+    """``--run``, else ``run.directory``. Raises ConfigError if both are typed and differ."""
+    typed = [word for word in args.settings if re.match(r"run\.directory\s*=", word)]
+    if typed and args.directory and Path(args.directory) != Path(config.run.directory):
+        raise ConfigError(
+            f"--run {shown(args.directory)} and {typed[-1]} name two directories; leave one of them out"
+        )
+    return Path(args.directory or config.run.directory or f"runs/{run_name(config)}")
 
 
 def _resume(args: argparse.Namespace) -> int:

@@ -12,14 +12,22 @@ from neuromas.report.terminal import visible
 from neuromas.storage import Run
 
 if TYPE_CHECKING:
+    from neuromas.training.callbacks import Callback
+
+
+def train_in(directory: Path, work: Callable[[Callback], Run]) -> int:
+    """Train under a progress bar, then report. A second Ctrl-C ends at once, and says how to go on.
+
+    Of several processes the first one does; the others are silent.
+    """
     from neuromas.cli.progress import Progress
+    from neuromas.models.ranks import place
+    from neuromas.training.callbacks import Callback
 
-
-def train_in(directory: Path, work: Callable[[Progress], Run]) -> int:
-    """Train under a progress bar, then report. A second Ctrl-C ends at once, and says how to go on."""
-    from neuromas.cli.progress import Progress
-
+    rank, _ = place()
     try:
+        if rank:
+            return 0 if work(Callback()).finished else INTERRUPTED
         with Progress() as progress:
             run = work(progress)
     except KeyboardInterrupt:

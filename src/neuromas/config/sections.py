@@ -83,6 +83,9 @@ class ModelConfig(Section):
         strict=False,
         description="linear layers that are adapted",
     )
+    shard: bool = Field(
+        False, description="while training, divide each decoder layer among the processes (docs/processes.md)"
+    )
 
 
 class EngineConfig(Section):
@@ -200,6 +203,12 @@ class TrainConfig(Section):
     )
     only: tuple[str, ...] = Field(
         (), strict=False, description="nodes that learn, called as in network.roles; empty: all"
+    )
+    chunks: int = Field(
+        0, ge=0, le=65_536, description="pieces of a rollout dealt to processes; 0: their number at the start"
+    )
+    reduce: Literal["ordered", "sum"] = Field(
+        "ordered", description="gradients of several processes: in one order, or faster (docs/processes.md)"
     )
     guard: Literal["warn", "stop", "restore"] = Field("warn", description="what an alarm does, see [alarms]")
 

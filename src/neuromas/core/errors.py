@@ -38,6 +38,10 @@ class RunError(NeuromasError):
     """A run directory or checkpoint that is missing, damaged or of another network."""
 
 
+class ElsewhereError(RunError):
+    """Another process of the run failed, and has said itself what is wrong."""
+
+
 class StaleSampleError(NeuromasError):
     """A sample drawn by an older version of an adapter was offered to the loss."""
 

@@ -60,12 +60,14 @@ class Capabilities:
     ``exact``: that is the probability the learner's own model gives it, up to rounding.
     ``seeded``: equal requests are answered equally, whatever else is in the batch.
     ``adapters``: it writes with what is published; without it every node is a model that nobody trains here.
+    ``several``: every process of a run may have one of its own (see ``models.ranks``).
     """
 
     logprobs: bool = False
     exact: bool = False
     seeded: bool = False
     adapters: bool = True
+    several: bool = False
 
 
 @runtime_checkable

@@ -38,7 +38,7 @@ class ScriptedEngine:
     Its log-probabilities are those of certain events, 0: a learner's model gives other ones.
     """
 
-    capabilities = Capabilities(logprobs=True, exact=False, seeded=True)
+    capabilities = Capabilities(logprobs=True, exact=False, seeded=True, several=True)
 
     def __init__(self, script: Script, context: int = 1 << 16) -> None:
         """``context`` is the longest sequence, in bytes, that it claims to hold."""

@@ -1,13 +1,16 @@
 """The gradient of one update: micro-batches side by side, summed in one order.
 
 Each micro-batch is computed by one thread from its cut to its gradient, and the cut, the arithmetic and the
-order of the sum do not depend on how many threads there are: an update is the same bit for bit.
+order of the sum do not depend on how many threads there are: an update is the same bit for bit. The same
+holds for several processes, each of which computes some of the micro-batches, where ``ranks.ordered``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -15,7 +18,7 @@ from torch import Tensor
 from neuromas.learner.scorer import Message, Row, TokenScores, microbatches, pack, score
 from neuromas.learning.losses import Weights, policy_loss
 from neuromas.models.adapters import AdapterBank
-from neuromas.models.parallel import parallel_map
+from neuromas.models.parallel import Mapper, parallel_map
 from neuromas.models.resident import ResidentModel
 
 
@@ -66,6 +69,9 @@ class Learned:
     tokens: int
 
 
+_Part = tuple[dict[int, Tensor], Learned]  # gradients by adapter, and sums
+
+
 @dataclass(frozen=True, slots=True)
 class _Batch:
     """What the micro-batches of an update share; ``first`` (M,) is where each message's tokens begin."""
@@ -103,26 +109,103 @@ def accumulate(
         earlier,
     )
     batches = _cut(model, messages)
-    learned = Learned(0.0, torch.zeros(len(messages)), torch.zeros(count), 0)
-    gradients: dict[int, Tensor] = {}
-
-    def one(batch: Sequence[Row]) -> tuple[dict[int, Tensor], Learned]:
-        return _differentiate(model, batch, shared)
-
     with parallel_map(device, len(batches)) as each:
-        for found, part in each(one, batches):
-            for row, gradient in found.items():
-                gradients[row] = gradients[row].add_(gradient) if row in gradients else gradient
-            learned.loss += part.loss
-            learned.entropy += part.entropy
-            learned.logprobs += part.logprobs
-            learned.tokens += part.tokens
+        gradients, learned = _sum(_parts(model, batches, shared, each), shared)
     for row, parameter in enumerate(bank.parameters):
         found = gradients.get(row)
         if onto and parameter.grad is not None:
             found = parameter.grad if found is None else parameter.grad + found
         parameter.grad = found
     return learned
+
+
+def _sum(parts: Iterator[_Part], shared: _Batch) -> _Part:
+    """Gradients by adapter and sums of all parts, added in the order in which they come."""
+    gradients: dict[int, Tensor] = {}
+    learned = Learned(0.0, torch.zeros(len(shared.weights.scale)), torch.zeros(shared.count), 0)
+    for found, part in parts:
+        for row, gradient in found.items():
+            gradients[row] = gradients[row].add_(gradient) if row in gradients else gradient
+        learned.loss += part.loss
+        learned.entropy += part.entropy
+        learned.logprobs += part.logprobs
+        learned.tokens += part.tokens
+    return gradients, learned
+
+
+def _parts(
+    model: ResidentModel, batches: Sequence[Sequence[Row]], shared: _Batch, each: Mapper
+) -> Iterator[_Part]:
+    """Gradients and sums of every micro-batch in order, or the sum of all where that is not kept.
+
+    Each process computes its own; the others are told.
+    """
+    ranks = model.ranks
+    mine = [batches[i] for i in ranks.own(len(batches))]
+    extra = _idle(model, batches)
+    parts = each(lambda batch: _differentiate(model, batch, shared), [*mine, *extra])
+    if ranks.size == 1:
+        yield from parts
+    elif ranks.ordered or not batches:
+        flat = (_flat(batch, part, shared) for batch, part in zip([*mine, *extra], parts, strict=True))
+        lengths = [_length(model, batch) for batch in batches]
+        for batch, vector in zip(batches, ranks.in_turn(flat, lengths, model.backbone.device), strict=True):
+            yield _read(model, batch, vector, shared)
+    else:
+        whole = [row for batch in batches for row in batch]
+        own = _sum(islice(parts, len(mine)), shared)
+        deque(parts, maxlen=0)  # of a sharded backbone all must see all passes
+        absent = {row.adapter for row in whole} - set(own[0])
+        own[0].update({row: torch.zeros_like(model.bank.parameters[row].data) for row in absent})
+        vector = _flat(whole, own, shared)
+        ranks.add(vector)
+        yield _read(model, whole, vector, shared)
+
+
+def _idle(model: ResidentModel, batches: Sequence[Sequence[Row]]) -> list[Sequence[Row]]:
+    """A micro-batch to compute for nothing, where others of a sharded backbone have one more than we."""
+    ranks = model.ranks
+    short = len(batches) % ranks.size and ranks.rank >= len(batches) % ranks.size
+    return [batches[-1]] if ranks.sharded and short else []
+
+
+def _flat(batch: Sequence[Row], part: _Part, shared: _Batch) -> Tensor:
+    """What was computed of some rows as one fp32 vector on their device, see ``_length``."""
+    gradients, learned = part
+    keys, index = _touched(batch, shared.first)
+    device = next(iter(gradients.values())).device
+    sums = torch.cat([torch.tensor([learned.loss]), learned.entropy[keys], learned.logprobs[index]])
+    return torch.cat([*(gradients[row] for row in sorted(gradients)), sums.to(device)])
+
+
+def _length(model: ResidentModel, batch: Sequence[Row]) -> int:
+    """Gradients of the rows' adapters, the loss, entropies of the messages, log-probabilities of tokens."""
+    own = sum(model.bank.parameters[row].numel() for row in {row.adapter for row in batch})
+    return own + 1 + sum(1 + len(message.ids) for row in batch for message in row.messages)
+
+
+def _read(model: ResidentModel, batch: Sequence[Row], vector: Tensor, shared: _Batch) -> _Part:
+    """``_flat`` read back."""
+    keys, index = _touched(batch, shared.first)
+    rows = sorted({row.adapter for row in batch})
+    sizes = [model.bank.parameters[row].numel() for row in rows]
+    *gradients, sums = torch.split(vector, [*sizes, len(vector) - sum(sizes)])
+    loss, entropy, logprobs = torch.split(sums.cpu(), [1, len(keys), len(index)])
+    learned = Learned(
+        float(loss),
+        torch.zeros(len(shared.weights.scale)).index_copy(0, keys, entropy),
+        torch.zeros(shared.count).index_copy(0, index, logprobs),
+        sum(row.length for row in batch),
+    )
+    return dict(zip(rows, gradients, strict=True)), learned
+
+
+def _touched(batch: Sequence[Row], first: Tensor) -> tuple[Tensor, Tensor]:
+    """The keys of the messages of some rows, and the places of their tokens among all."""
+    messages = [message for row in batch for message in row.messages]
+    keys = torch.tensor([message.key for message in messages], dtype=torch.long)
+    index = [int(first[m.key]) + i for m in messages for i in range(len(m.ids))]
+    return keys, torch.tensor(index, dtype=torch.long)
 
 
 def logprobs(
@@ -142,9 +225,12 @@ def logprobs(
             return _scatter(scores, first, scores.logprobs, count)
 
     total = torch.zeros(count)
-    with parallel_map(model.backbone.device, len(batches)) as each:
-        for part in each(one, batches):
-            total += part
+    mine = [batches[i] for i in model.ranks.own(len(batches))]
+    with parallel_map(model.backbone.device, len(mine)) as each:
+        for number, part in enumerate(each(one, [*mine, *_idle(model, batches)])):
+            if number < len(mine):
+                total += part
+    model.ranks.add(total)  # each token was scored by one process alone: exact in any order
     return total
 
 
@@ -174,9 +260,7 @@ def _size(batch: Sequence[Row]) -> int:
     return len(batch) * max(row.length for row in batch)
 
 
-def _differentiate(
-    model: ResidentModel, batch: Sequence[Row], shared: _Batch
-) -> tuple[dict[int, Tensor], Learned]:
+def _differentiate(model: ResidentModel, batch: Sequence[Row], shared: _Batch) -> _Part:
     """Gradients by adapter, and the sums, of one micro-batch."""
     objective, messages = shared.objective, len(shared.weights.scale)
     pulls = objective.pulls

@@ -41,7 +41,7 @@ def last_states(model: ResidentModel, prompts: Sequence[tuple[int, ...]]) -> tup
         return list(numbers), hidden[list(rows), list(columns)].float().cpu()
 
     with parallel_map(backbone.device, len(batches)) as each:
-        for numbers, part in each(one, batches):
+        for numbers, part in model.ranks.deal(batches, one, each):
             states[numbers] = part
     return states, sum(tree.length for tree in trees)
 

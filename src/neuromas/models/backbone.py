@@ -6,7 +6,7 @@ folder, or a Hugging Face id. Weights are read from safetensors only and never r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +79,17 @@ def pick_device(name: str) -> torch.device:
 
 
 def load_backbone(
-    name: str, dtype: str = "bfloat16", device: str = "auto", quantised: str = "none"
+    name: str,
+    dtype: str = "bfloat16",
+    device: str = "auto",
+    quantised: str = "none",
+    *,
+    packed: bool = True,
 ) -> Backbone:
-    """Load by name (see the module's text). Raises ModelError with one line on anything wrong."""
+    """Load by name (see the module's text); ``packed`` as ``models.packed`` does where it can.
+
+    Raises ModelError with one line on anything wrong.
+    """
     if dtype not in DTYPES:
         raise ModelError(unknown("dtype", dtype, DTYPES))
     place = pick_device(device)
@@ -101,24 +109,32 @@ def load_backbone(
     expected = architecture.reference(model, name) if unknown_one else []
     model.set_attn_implementation(IMPLEMENTATION)
     freeze_norms(model)
-    pack_linears(model)
-    large = place.type == "cuda"
-    backbone = Backbone(
-        name=name,
-        digest=digest,
-        model=model,
-        codec=codec,
-        context=architecture.usable_context(model.config),
-        vocabulary=int(model.get_output_embeddings().weight.shape[0]),
-        dtype=DTYPES[dtype],
-        device=place,
-        rows=1024 if large else 256,
-        tokens=32768 if large else 2048,
-        folder=folder,
+    if packed:
+        pack_linears(model)
+    backbone = sized(
+        Backbone(
+            name=name,
+            digest=digest,
+            model=model,
+            codec=codec,
+            context=architecture.usable_context(model.config),
+            vocabulary=int(model.get_output_embeddings().weight.shape[0]),
+            dtype=DTYPES[dtype],
+            device=place,
+            rows=0,
+            tokens=0,
+            folder=folder,
+        )
     )
     if unknown_one:
         architecture.agree(model, expected, backbone.read, name)
     return backbone
+
+
+def sized(backbone: Backbone) -> Backbone:
+    """The backbone with the bounds that suit its device."""
+    large = backbone.device.type == "cuda"
+    return replace(backbone, rows=1024 if large else 256, tokens=32768 if large else 2048)
 
 
 def _open(folder: Path, name: str) -> tuple[Any, Codec]:

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 from neuromas.models.adapters import AdapterBank, LoraSpec
 from neuromas.models.backbone import Backbone
+from neuromas.models.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, slots=True)
 class ResidentModel:
-    """One backbone and the adapters of one network."""
+    """One backbone and the adapters of one network; ``ranks`` are the processes that train them together."""
 
     backbone: Backbone
     bank: AdapterBank
+    ranks: Ranks = ALONE
 
     @classmethod
     def around(cls, backbone: Backbone, lora: LoraSpec, count: int, seed: int) -> ResidentModel:

@@ -10,11 +10,13 @@
 
 Nothing here loads torch; tensors are written by ``models.bundle``. ``disk`` knows how a file or folder
 comes into being whole, ``run`` what a run is made of, ``beginning`` where one can begin, ``naming`` what it
-is called, ``readers`` that nothing goes while it is read, ``tidy`` what a finished one can do without.
+is called, ``readers`` that nothing goes while it is read, ``tidy`` what a finished one can do without,
+``follower`` how a process sees it that trains along.
 """
 
 from neuromas.storage.beginning import check_free
 from neuromas.storage.disk import read_json, replace_folder, sweep, write_atomic
+from neuromas.storage.follower import FollowedRun
 from neuromas.storage.naming import data_name, run_name
 from neuromas.storage.readers import reading
 from neuromas.storage.run import MANIFEST, Run
@@ -23,6 +25,7 @@ from neuromas.storage.tidy import OPTIMISERS
 __all__ = [
     "MANIFEST",
     "OPTIMISERS",
+    "FollowedRun",
     "Run",
     "check_free",
     "data_name",

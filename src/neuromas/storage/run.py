@@ -105,6 +105,11 @@ class Run:
         return cls(path)
 
     @property
+    def written_here(self) -> bool:
+        """Whether this process writes the run: not where it follows another, see ``FollowedRun``."""
+        return True
+
+    @property
     def finished(self) -> bool:
         """True once the run was trained to its end and tested."""
         return (self.path / "status.json").is_file() and self.read("status.json").get("finished") is True

@@ -10,6 +10,7 @@ from neuromas.core.errors import ConfigError, shown, unknown
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem
 from neuromas.engines.base import Engine
+from neuromas.models.ranks import ALONE, Ranks
 from neuromas.prompts.build import Wording
 from neuromas.prompts.template import Template, built_in, ends, keys
 from neuromas.topology.graph import Topology
@@ -23,7 +24,7 @@ class Network:
     with probability ``lifted``, as this one does. With ``alike`` the samples of a problem share the draw, and
     ``lifted`` is the share of nodes that read as this one does, a fraction of a node being one at times.
     With ``taught``, the weight of what they are taught, turns under the first view carry the prompt of
-    the last, too.
+    the last, too. ``ranks`` are the processes among which its rollouts are dealt out.
     """
 
     topology: Topology
@@ -38,6 +39,7 @@ class Network:
     lifted: float = 1.0
     alike: bool = False
     taught: float = 0.0
+    ranks: Ranks = ALONE
 
     @property
     def settled(self) -> Network:

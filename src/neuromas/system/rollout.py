@@ -16,6 +16,7 @@ from neuromas.core.task import Problem, Score, Task
 from neuromas.engines.base import Generation, Request
 from neuromas.prompts.build import Prompt, build_prompt, check_fits
 from neuromas.prompts.template import ended_text
+from neuromas.system.dealing import deal_out
 from neuromas.system.network import Network
 from neuromas.topology.graph import Edge
 
@@ -118,8 +119,20 @@ def play(
 ) -> list[Episode]:
     """Take passes through all layers, each as one batch, and score what comes out.
 
-    With several ``branches`` every pass forks into so many before each layer, one after another.
+    With several ``branches`` every pass forks into so many before each layer, one after another. Where the
+    network belongs to several processes, passes are dealt out among them.
     """
+
+    def piece(some: Sequence[Pass]) -> list[Episode]:
+        return _play(network, task, some, sampling, branches)
+
+    return deal_out(network.ranks, passes, piece, whole=sampling.intervention == "shuffle")
+
+
+def _play(
+    network: Network, task: Task, passes: Sequence[Pass], sampling: Sampling, branches: int
+) -> list[Episode]:
+    """``play`` in this process alone."""
     for layer in network.topology.layers():
         if branches > 1:
             passes = [one.fork(branch) for one in passes for branch in range(branches)]

@@ -76,6 +76,7 @@ class Checkpointer:
     def rewind(self) -> None:
         """Make the run's logs and checkpoints what they were when its state was saved."""
         forget(self._run, self._state.step)
+        self._state.ranks.wait()  # others read what is left
         self._state.guard.recall(list(self._run.lines("metrics.jsonl")))
         self.prune()
 
@@ -91,6 +92,8 @@ class Checkpointer:
 
     def prune(self) -> None:
         """Remove checkpoints that are no longer needed."""
+        if not self._run.written_here:
+            return
         # the log knows all ends of stages, the lineage only those that led to the present network
         named = {str(row.get("folder")) for row in self._run.lines("growth.jsonl")}
         keep = self._state.config.run.newest

@@ -21,7 +21,8 @@ def validation(assembly: Assembly) -> Evaluation:
 
 def keep_test(assembly: Assembly, log: RunLog, name: str, messages: str = "none") -> None:
     """One test evaluation into the run directory, unless it is there (those of the end are made anew)."""
-    if (log.run.path / "evaluations" / f"{name}.json").is_file() and not name.startswith("test-after"):
+    kept = log.run.path / "evaluations" / f"{name}.json"
+    if assembly.model.ranks.led(kept.is_file) and not name.startswith("test-after"):
         return
     what = _NETWORKS.get(name, f"network of {name}")
     if name == "test-before" and assembly.config.growth.parent:

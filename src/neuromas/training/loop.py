@@ -16,6 +16,7 @@ from neuromas.training.callbacks import Callback, Callbacks
 from neuromas.training.checkpoints import Checkpointer, settle_down
 from neuromas.training.evaluations import final_tests, keep_test, validation
 from neuromas.training.log import RunLog
+from neuromas.training.several import check_alike
 from neuromas.training.stages import StageController
 from neuromas.training.state import TrainState
 from neuromas.training.step import train_step
@@ -23,11 +24,15 @@ from neuromas.training.trackers import Trackers
 
 
 class Loop:
-    """One process's share of a run: ``state`` from where it stands to the end."""
+    """One process's share of a run: ``state`` from where it stands to the end.
+
+    Of several processes all go through it side by side; the first alone writes and tells callbacks.
+    """
 
     def __init__(self, state: TrainState, run: Run, callbacks: Sequence[Callback]) -> None:
         self.state, self.run = state, run
-        self.callbacks = Callbacks([Trackers(state.config.run.trackers, self._say), *callbacks], run.path)
+        told = [Trackers(state.config.run.trackers, self._say), *callbacks] if run.written_here else []
+        self.callbacks = Callbacks(told, run.path)
         self.log = RunLog(run, state, self.callbacks)
         self.checkpoints = Checkpointer(run, state)
         self.stages = StageController(state, self.checkpoints, self.log, validation)
@@ -48,9 +53,9 @@ class Loop:
                 self.log.say(text)
             with Interrupt() as interrupt:
                 self._before()
-                while not interrupt.asked and self.stages.goes_on():
+                while not (asked := self.state.ranks.any(interrupt.asked)) and self.stages.goes_on():
                     self._step()
-                if interrupt.asked:
+                if asked:
                     self.checkpoints.save_last()
                     self.log.interrupted()
                     return self.run
@@ -61,7 +66,7 @@ class Loop:
         """Evaluate the untrained network once; where validation chooses, it is the first candidate."""
         state = self.state
         keep_test(self.stages.first_tested(), self.log, "test-before")
-        if state.step == 0 and not self.run.checkpoints():
+        if state.step == 0 and not state.ranks.led(self.run.checkpoints):
             if state.stage.index == 0:
                 self.log.stage()
                 if state.config.evaluate.every:
@@ -94,12 +99,14 @@ class Loop:
             raised += self.stages.judge(validation(state.assembly))
         answer(raised, self.stages)
         if due or state.over or state.step % config.run.checkpoint_every == 0:
+            check_alike(state)
             self.checkpoints.save()
 
     def _finish(self) -> None:
         """Test what the last stage hands on."""
         ended = self.stages.end()
         final_tests(self.state.assembly, self.log)
-        settle_down(self.run, ended["folder"], self.state.config.run.keep)
+        if self.run.written_here:
+            settle_down(self.run, ended["folder"], self.state.config.run.keep)
         self.checkpoints.write_status(finished=True, folder=ended["folder"])
         self.log.finished(ended["best"])

@@ -14,6 +14,7 @@ from neuromas.growth.stages import check_stages, goals, settle, stage_config
 from neuromas.learning.credit import make_estimator
 from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import read_manifest
+from neuromas.models.ranks import joined
 from neuromas.storage import Run
 from neuromas.system.assemble import Assembly, assemble
 from neuromas.system.prompting import choose_template, keep_copy, prompt_facts
@@ -36,6 +37,7 @@ from neuromas.training.changes import (
 from neuromas.training.checkpoints import lost, newest_intact, unreadable
 from neuromas.training.data import check_data
 from neuromas.training.loop import Loop
+from neuromas.training.several import backbone_for, cut_for, described, entered, shared_by
 from neuromas.training.state import TrainState
 from neuromas.training.trackers import check_trackers
 
@@ -56,16 +58,24 @@ def start(
     make_estimator(config.train)
     make_algorithm(config.train)
     config = settle(config)
-    sources = digests(config)  # before they are read: what changes in between is noticed
-    assembly, parent = _beginning(config, backbone, task)
-    check_data(assembly, config, check_stages(config, assembly.network.topology if parent else None))
-    prompts = prompt_facts(assembly.network, config.network.prompt)
-    facts = {**about(), "inputs": sources, **code_of(assembly.task), **prompts}
-    with Run.begin(directory, config.model_dump(mode="json"), facts) as run:
-        keep_copy(run.path, assembly.network.template)
-        loop = Loop(TrainState.new(assembly, config), run, callbacks)
-        loop.stages.begin(parent)
-        return loop.train()
+    with joined(config.model.device) as here:
+        config = cut_for(config, here)
+        ranks = described(here, config)
+        sources = digests(config)  # before they are read: what changes in between is noticed
+        assembly, parent = _beginning(config, backbone_for(ranks, config, backbone), task)
+        assembly = shared_by(ranks, assembly)
+        check_data(assembly, config, check_stages(config, assembly.network.topology if parent else None))
+        prompts = prompt_facts(assembly.network, config.network.prompt)
+        facts = {**about(), "inputs": sources, **code_of(assembly.task), **prompts}
+        if ranks.size > 1:
+            facts["processes"] = ranks.size
+        begun = Run.begin(directory, config.model_dump(mode="json"), facts)
+        with entered(ranks, begun, directory) as run:
+            if run.written_here:
+                keep_copy(run.path, assembly.network.template)
+            loop = Loop(TrainState.new(assembly, config), run, callbacks)
+            loop.stages.begin(parent)
+            return loop.train()
 
 
 def _beginning(
@@ -100,24 +110,27 @@ def resume(
     run = Run.open(directory)
     if run.finished and not _wanted(run, overrides)[1]:
         return run
-    with run.lock():
+    with joined(_wanted(run, overrides)[0].model.device) as here, entered(here, run.lock(), directory) as run:
         config, found = _wanted(run, overrides)
+        ranks = described(here, config)
         check_unchanged(run.path, run.read("run.json"))
-        checkpoint, damaged = newest_intact(run)
+        checkpoint, damaged = ranks.led(lambda: newest_intact(run))
         torn = unreadable(run)
+        backbone = backbone_for(ranks, config, backbone)
         if checkpoint is None:
             assembly, parent = _beginning(config, backbone, task, run.path)
-            loop = Loop(TrainState.new(assembly, config), run, callbacks)
+            loop = Loop(TrainState.new(shared_by(ranks, assembly), config), run, callbacks)
             loop.stages.begin(parent)
             before = config
         else:
-            assembly = load_bundle(checkpoint, backbone=backbone, task=task)
+            assembly = shared_by(ranks, load_bundle(checkpoint, backbone=backbone, task=task))
             before = saved_plan(read_manifest(checkpoint))
             stage = config if not config.stages else assembly.config
             assembly = replace(assembly, config=stage, task=opened(assembly.task))
             loop = Loop(TrainState.new(assembly, config), run, callbacks)
             loop.checkpoints.take(checkpoint)
             loop.stages.settle()
+        ranks.wait()  # all have read what the first changes now
         code = code_changed(run.path, run.read("run.json"), assembly.task)
         notes = _changed(loop, before, found)
         loop.checkpoints.rewind()  # a kill may have come just before older checkpoints were removed
@@ -150,6 +163,7 @@ def _changed(loop: Loop, before: Config, found: Changes) -> list[str]:
         )
     check_trackers(state.config.run.trackers)
     check_data(state.assembly, state.plan, loop.stages.goals, state.stage.index + 1)
-    note_if_possible(state.plan)
-    reopen(run, state.plan, found, state.step)
+    if run.written_here:
+        note_if_possible(state.plan)
+        reopen(run, state.plan, found, state.step)
     return schedule_notes(before, state)

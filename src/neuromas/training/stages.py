@@ -61,6 +61,7 @@ class StageController:
         self._examples = shown_examples(state.config, state.base.task, 0) if state.config.lift.view else ()
         trainer.learner.anchor = None
         if state.config.train.anchor and stage.start is not None:
+            state.ranks.wait()  # the first process has written it
             first = self.log.run.named(stage.first)
             trainer.learner.anchor = inherited(first, state.base.model.bank, stage.new)
 
@@ -129,7 +130,7 @@ class StageController:
         growth, stage, best = self.state.config.growth, self.state.stage, self.state.best
         if not growth.patience or best is None:
             return False
-        rows = self.log.run.lines("validation.jsonl")
+        rows = self.state.ranks.led(lambda: list(self.log.run.lines("validation.jsonl")))
         return best.outlasted(rows, lambda step: stage.opening(step, growth) == 1.0) >= growth.patience
 
     # -- growth

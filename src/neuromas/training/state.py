@@ -10,6 +10,7 @@ from neuromas.config import Config
 from neuromas.core.task import Task
 from neuromas.growth.lineage import Lineage
 from neuromas.growth.stages import Stage, stage_config
+from neuromas.models.ranks import Ranks
 from neuromas.system.assemble import Assembly
 from neuromas.system.network import Network
 from neuromas.training.guard import Guard
@@ -82,6 +83,11 @@ class TrainState:
     def config(self) -> Config:
         """The configuration of the stage: the run's own where it has no ``stages``."""
         return self.base.config
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that train together."""
+        return self.base.model.ranks
 
     @property
     def step(self) -> int:

@@ -14,7 +14,7 @@ from neuromas.prompts.codec import Codec
 class LocalEngine:
     """``Engine`` over a model in this process."""
 
-    capabilities = Capabilities(logprobs=True, exact=True, seeded=True)
+    capabilities = Capabilities(logprobs=True, exact=True, seeded=True, several=True)
 
     def __init__(self, model: ResidentModel) -> None:
         """``model`` is read, never changed."""

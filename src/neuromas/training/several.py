@@ -1,0 +1,87 @@
+"""A run of several processes: how it is begun and opened by all of them, and written by the first."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from neuromas.config import Config
+from neuromas.core.errors import ConfigError, DivergedError
+from neuromas.models.backbone import Backbone
+from neuromas.models.ranks import Ranks
+from neuromas.models.sharded import load_sharded
+from neuromas.storage import FollowedRun, Run
+from neuromas.system.assemble import Assembly
+from neuromas.training.state import TrainState
+
+
+def cut_for(config: Config, ranks: Ranks) -> Config:
+    """The configuration of a run that begins, with the pieces its rollouts are cut into for good.
+
+    Where ``train.chunks`` says nothing, these are as many as there are processes now.
+    """
+    if ranks.size == 1 or config.train.chunks:
+        return config
+    return config.model_copy(update={"train": config.train.model_copy(update={"chunks": ranks.size})})
+
+
+def described(ranks: Ranks, config: Config) -> Ranks:
+    """The processes, with what the configuration says of their work. Raises ConfigError."""
+    if config.model.shard and ranks.size == 1:
+        raise ConfigError(
+            "model.shard = true divides the backbone among processes, and here is one; start several with "
+            "torchrun, or leave it out"
+        )
+    ordered = config.train.reduce == "ordered"
+    return replace(ranks, pieces=config.train.chunks or 1, ordered=ordered, sharded=config.model.shard)
+
+
+def backbone_for(ranks: Ranks, config: Config, given: Backbone | None) -> Backbone | None:
+    """The backbone that the processes share, where they do; else the one that was given."""
+    if not ranks.sharded:
+        return given
+    if given is not None:
+        raise ConfigError("model.shard = true, and the backbone was given as an object; choose one")
+    return load_sharded(config.model.backbone, config.model.dtype, config.model.device, ranks.size)
+
+
+def shared_by(ranks: Ranks, assembly: Assembly) -> Assembly:
+    """The assembly as one process's part of a run. Raises ConfigError where its engine serves one alone."""
+    network = assembly.network
+    if ranks.size > 1 and not network.engine.capabilities.several:
+        raise ConfigError(
+            f"engine.name = {assembly.config.engine.name!r} serves one process, and there are {ranks.size}; "
+            "train in one process, or with engine.name = 'local'"
+        )
+    return replace(
+        assembly, network=replace(network, ranks=ranks), model=replace(assembly.model, ranks=ranks)
+    )
+
+
+def check_alike(state: TrainState) -> None:
+    """Raises DivergedError if the adapters of the processes are not the same bit for bit."""
+    if state.ranks.size == 1:
+        return
+    digest = hashlib.blake2b(digest_size=16)
+    for parameter in state.base.model.bank.parameters:
+        digest.update(parameter.detach().cpu().numpy().tobytes())
+    if not state.ranks.alike(digest.hexdigest()):
+        raise DivergedError(
+            f"after step {state.step} the {state.ranks.size} processes have adapters that differ: they must "
+            "run on machines of one kind; the last checkpoint is from before that"
+        )
+
+
+@contextmanager
+def entered(ranks: Ranks, run: AbstractContextManager[Run | None], path: Path) -> Iterator[Run]:
+    """The run in ``path`` as this process sees it; the first enters ``run`` before the others go on.
+
+    What that yields is the run; where it yields nothing, it holds the lock of one that is there.
+    """
+    with ExitStack() as stack:
+        found: list[Run | None] = []
+        ranks.led(lambda: found.append(stack.enter_context(run)))
+        yield (found[0] or Run(path)) if ranks.leads else FollowedRun(path)
