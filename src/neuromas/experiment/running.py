@@ -262,6 +262,8 @@ def cause_of(cell: Cell, ended: Ended) -> str:
     """Why a cell failed: what the launcher knows, else the last line its process wrote and its status."""
     if ended.said:
         return ended.said
+    if ended.status == 0:
+        return "it ended well without its last evaluation"
     lines = cell.log.read_text("utf-8", errors="replace").split("\n") if cell.log.exists() else []
     said = next((line.strip() for line in reversed(lines) if line.strip()), "")
     if ended.status is not None and ended.status < 0:
