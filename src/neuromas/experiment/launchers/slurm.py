@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -79,6 +81,7 @@ class Slurm(Launcher):
     def begin(self, out: Path, cells: Sequence[Cell]) -> int:
         """Slurm has a queue: all that can start is handed to it."""
         os.environ.setdefault("SUBMITIT_LOG_LEVEL", "ERROR")  # its lines would stand between ours
+        os.environ["PYTHONSAFEPATH"] = "1"  # its processes import nothing from where we stand
         self._folder = out.absolute() / "jobs"
         self._executor(0)
         return max(1, len(cells))
@@ -139,7 +142,8 @@ class Slurm(Launcher):
             "slurm_additional_parameters": self.sbatch or None,
         }
         try:
-            executor = submitit.AutoExecutor(folder=self._folder, cluster=self.cluster)
+            python = {f"{self.cluster}_python": f"{shlex.quote(sys.executable)} -P"}
+            executor = submitit.AutoExecutor(folder=self._folder, cluster=self.cluster, **python)
             executor.update_parameters(**given)
         except Exception as error:
             raise RunError(f"--launcher slurm: {one_line(error)}") from error
