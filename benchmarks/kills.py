@@ -33,7 +33,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,7 +43,7 @@ import torch
 
 from neuromas.cli import main
 from neuromas.config import Config, make_config
-from neuromas.experiment import running
+from neuromas.experiment.launchers import local
 from neuromas.models import bundle
 from neuromas.storage import Run
 from neuromas.system import provenance
@@ -163,7 +163,7 @@ class _Training(Callback):
 
 def experiment(path: Path) -> int:
     """What ``neuromas experiment PLAN --out PATH`` does, each cell forked where it would be started."""
-    running.launch = Forked  # type: ignore[assignment]
+    local.launch = Forked  # type: ignore[assignment]
     plan = path.with_suffix(".toml")
     plan.write_text(PLAN)
     return main(["experiment", str(plan), "--out", str(path), "--jobs", "2"])
@@ -174,7 +174,8 @@ class Forked:
 
     stdin = None
 
-    def __init__(self, cell: Any) -> None:
+    def __init__(self, cell: Any, environment: Mapping[str, str]) -> None:
+        del environment
         command = cell.command()
         at = command.index("-m")
         watched, self._held = os.pipe()

@@ -19,7 +19,7 @@ import torch
 
 from neuromas.cli import main
 from neuromas.experiment import plan as planning
-from neuromas.experiment import running
+from neuromas.experiment.launchers import local
 from neuromas.storage import Run
 from neuromas.system import assemble
 from parity import Parity
@@ -65,7 +65,7 @@ class Inline:
 
     stdin = None
 
-    def __init__(self, cell) -> None:
+    def __init__(self, cell, environment) -> None:
         command = cell.command()
         words = command[command.index("-m") + 2 :]
         with cell.log.open("w") as log, contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
@@ -89,11 +89,11 @@ def cells(monkeypatch):
     """Cells run in our process, on a task that random text solves half the time; their names."""
     began = []
 
-    def launch(cell):
+    def launch(cell, environment):
         began.append(cell.name)
-        return Inline(cell)
+        return Inline(cell, environment)
 
-    monkeypatch.setattr(running, "launch", launch)
+    monkeypatch.setattr(local, "launch", launch)
     for module in (assemble, planning):
         monkeypatch.setattr(module, "make_task", lambda name, options: Parity())
     return began
@@ -220,7 +220,7 @@ def test_ctrl_c_saves_every_cell_and_the_experiment_goes_on(tmp_path, cli, monke
     assert not (out / "failures.json").exists()
     born, reached = Run(run).read("run.json"), Run(run).read("status.json")["step"]
     assert 0 < reached < 120
-    monkeypatch.setattr(running, "launch", Inline)
+    monkeypatch.setattr(local, "launch", Inline)
     status, said, _ = cli("experiment", path, "--out", out)
     assert status == 0
     assert Run(run).read("run.json") == born
@@ -384,11 +384,11 @@ def inline(monkeypatch):
     """Cells run in our process; their names as they begin."""
     began = []
 
-    def launch(cell):
+    def launch(cell, environment):
         began.append(cell.name.split("/")[1])
-        return Inline(cell)
+        return Inline(cell, environment)
 
-    monkeypatch.setattr(running, "launch", launch)
+    monkeypatch.setattr(local, "launch", launch)
     return began
 
 

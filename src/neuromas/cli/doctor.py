@@ -12,7 +12,7 @@ import time
 from neuromas.core.errors import one_line
 from neuromas.report.terminal import visible
 
-_OPTIONAL = ("datasets", "peft", "tensorboard", "wandb", "trackio", "verifiers")
+_OPTIONAL = ("datasets", "peft", "tensorboard", "wandb", "trackio", "verifiers", "ray", "submitit")
 _GB = 1e9
 
 
@@ -62,11 +62,11 @@ def gpu_hints(card: str, built_for: str | None, seen: int) -> list[str]:
     """What to do about GPUs: what the driver names, torch's CUDA version, and how many torch sees."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if seen == 1:
-        return ["model.device=auto uses it; several runs at once share it: neuromas experiment --jobs 1 or 2"]
+        return ["model.device=auto uses it; neuromas experiment runs one at a time (--jobs 2: two share it)"]
     if seen:
         return [
             f"{seen} GPUs: one run uses one (model.device=cuda:N, or CUDA_VISIBLE_DEVICES=N); "
-            "runs of an experiment share the first unless started one a GPU"
+            "neuromas experiment gives every run one of its own (docs/clusters.md)"
         ]
     if not card:
         return ["no NVIDIA driver answers (nvidia-smi): the CPU is used"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuromas.cli import INTERRUPTED
 from neuromas.cli.formats import add_formats
-from neuromas.cli.options import folder_to_write, name, whole
+from neuromas.cli.options import folder_to_write, name, read_pairs, whole
 from neuromas.core.errors import ConfigError, RunError, shown
 from neuromas.report.terminal import visible
 from neuromas.storage import Run, write_atomic
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from neuromas.experiment.plan import Plan
 
 _SIDE_BY_SIDE = 1000
+LOCAL = "local"
 _DIGITS = 20  # of a seed
 
 
@@ -33,7 +33,32 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--out", type=name, metavar="DIR", help="directory of the experiment (default runs/NAME)"
     )
     parser.add_argument(
-        "--jobs", type=whole(_SIDE_BY_SIDE), metavar="N", help="runs at once (default: the cores)"
+        "--jobs",
+        type=whole(_SIDE_BY_SIDE),
+        metavar="N",
+        help="runs at once (default: GPUs, else cores)",
+    )
+    parser.add_argument(
+        "--launcher",
+        type=name,
+        metavar="NAME",
+        default=LOCAL,
+        help="where runs are started: local (default), ray, slurm, or module:Name",
+    )
+    parser.add_argument(
+        "--launcher-options",
+        nargs="+",
+        action="extend",
+        metavar="option=value",
+        default=[],
+        help="options of --launcher, such as cpus=4 (docs/clusters.md)",
+    )
+    parser.add_argument(
+        "--retries",
+        type=whole(_SIDE_BY_SIDE, 0),
+        metavar="N",
+        default=2,
+        help="how often a run is tried again that was killed before it saved anything new (default 2)",
     )
     for flag, what in (("arms", "ARM"), ("tasks", "TASK"), ("seeds", "SEED")):
         parser.add_argument(
@@ -50,11 +75,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run what is missing of an experiment, then compare."""
     from neuromas.experiment.cells import lay_out
+    from neuromas.experiment.launchers.base import make_launcher
     from neuromas.experiment.plan import load_plan
-    from neuromas.experiment.running import run_cells
+    from neuromas.experiment.running import Limits, run_cells
 
     if args.form and not args.report:
         raise ConfigError(f"--{args.form} goes with --report")
+    launcher = make_launcher(args.launcher, read_pairs(args.launcher_options))
     plan = load_plan(Path(args.path))
     out = folder_to_write("--out", args.out or f"runs/{plan.name}")
     cells = lay_out(plan, out)
@@ -68,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
             raise RunError(f"cannot write {out}: {error.strerror or error}") from error
         print(_smallest(cells), flush=True)
         with Run(out).lock():
-            outcome = run_cells(chosen, args.jobs or _cores(), out, _Lines(len(chosen)))
+            limits = Limits(args.jobs, args.retries)
+            outcome = run_cells(chosen, launcher, limits, out, _Lines(len(chosen)))
         failures = outcome.failures
         if outcome.interrupted:
             done = sum(cell.finished for cell in chosen)
@@ -97,9 +125,14 @@ def _seeds(given: Sequence[str]) -> list[int]:
 
 
 def _parts(args: argparse.Namespace) -> str:
-    """The options that chose a part of the experiment, to be typed again."""
+    """The options that chose a part of the experiment and where it runs, to be typed again."""
     given = [(flag, getattr(args, flag)) for flag in ("arms", "tasks", "seeds")]
-    return "".join(f" --{flag} {shlex.quote(','.join(names))}" for flag, names in given if names)
+    parts = "".join(f" --{flag} {shlex.quote(','.join(names))}" for flag, names in given if names)
+    if args.launcher != LOCAL:
+        parts += f" --launcher {shlex.quote(args.launcher)}"
+    if args.launcher_options:
+        parts += f" --launcher-options {shlex.join(args.launcher_options)}"
+    return parts
 
 
 def _smallest(cells: Sequence[Cell]) -> str:
@@ -169,6 +202,8 @@ class _Lines:
         cell, cause = event["cell"], event["cause"]
         if event.get("busy"):
             what = "waits: another process is working on its run"
+        elif event.get("again"):
+            what = f"lost: {visible(cause)}; tried again ({event['again']})"
         elif cause:
             what = f"failed: {visible(cause)}"
         else:
@@ -185,8 +220,3 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

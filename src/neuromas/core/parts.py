@@ -82,6 +82,16 @@ PAGES = Registry(
     },
 )
 
+LAUNCHERS = Registry(
+    "launcher",
+    "neuromas.launchers",
+    {
+        "local": "neuromas.experiment.launchers.local:Local",
+        "ray": "neuromas.experiment.launchers.ray:Ray",
+        "slurm": "neuromas.experiment.launchers.slurm:Slurm",
+    },
+)
+
 TASKS = Registry("task", "neuromas.tasks", {})
 
-REGISTRIES = (ESTIMATORS, ALGORITHMS, METHODS, ENGINES, PAGES, TASKS)
+REGISTRIES = (ESTIMATORS, ALGORITHMS, METHODS, ENGINES, PAGES, LAUNCHERS, TASKS)

@@ -10,7 +10,7 @@ from neuromas.cli.doctor import gpu_hints
 @pytest.mark.parametrize(
     ("card", "built_for", "seen", "says"),
     [
-        ("NVIDIA A100, 550.54", "12.8", 1, "--jobs 1 or 2"),
+        ("NVIDIA A100, 550.54", "12.8", 1, "--jobs 2"),
         ("NVIDIA A100, 550.54; NVIDIA A100, 550.54", "12.8", 2, "2 GPUs: one run uses one"),
         ("", None, 0, "no NVIDIA driver answers"),
         ("NVIDIA A100, 550.54", None, 0, "built for the CPU: install a CUDA build"),

@@ -16,6 +16,9 @@ from neuromas.config import Config, load_config
 from neuromas.core.errors import ConfigError, NeuromasError, RunError
 from neuromas.experiment import running
 from neuromas.experiment.cells import as_toml, lay_out, stage_folder
+from neuromas.experiment.launchers import local
+from neuromas.experiment.launchers.base import Ended
+from neuromas.experiment.launchers.local import Local
 from neuromas.experiment.plan import Arm, load_plan, make_plan
 from neuromas.report.chart import experiment_svg
 from neuromas.report.comparing import compare_points, correct
@@ -288,7 +291,7 @@ def scheduled(cells, monkeypatch, jobs=2, fail=(), out=Path(".")):
     """Run cells with such processes; names in the order they began, what was said, and the outcome."""
     began, said, most = [], [], []
 
-    def launch(cell):
+    def launch(cell, environment):
         began.append(cell.name)
         cell.log.parent.mkdir(parents=True, exist_ok=True)
         if cell.name in fail:
@@ -299,9 +302,9 @@ def scheduled(cells, monkeypatch, jobs=2, fail=(), out=Path(".")):
         return process
 
     alive: list[Process] = []
-    monkeypatch.setattr(running, "launch", launch)
-    monkeypatch.setattr(running, "_PAUSE", 0.0)
-    outcome = running.run_cells(cells, jobs, out, said.append)
+    monkeypatch.setattr(local, "launch", launch)
+    monkeypatch.setattr(Local, "pause", 0.0)
+    outcome = running.run_cells(cells, Local(), running.Limits(jobs), out, said.append)
     assert max(most, default=0) <= jobs
     return began, said, outcome
 
@@ -334,11 +337,11 @@ def test_a_failed_cell_is_data_and_the_others_go_on(tmp_path, monkeypatch):
 
 def test_a_process_that_was_killed_says_so(tmp_path):
     (cell, *_) = lay_out(plan(), tmp_path)
-    assert running._cause(cell, -9) == "killed by signal 9"
-    assert running._cause(cell, 3) == "exit status 3"
+    assert running.cause_of(cell, Ended(-9)) == "killed by signal 9"
+    assert running.cause_of(cell, Ended(3)) == "exit status 3"
     cell.log.parent.mkdir(parents=True)
     cell.log.write_bytes(b"step 4\xff\n")
-    assert running._cause(cell, -9) == "killed by signal 9 after: step 4�"
+    assert running.cause_of(cell, Ended(-9)) == "killed by signal 9 after: step 4�"
 
 
 def test_cells_of_another_configuration_are_refused(tmp_path):
