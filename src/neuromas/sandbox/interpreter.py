@@ -34,10 +34,9 @@ def system_python() -> tuple[str, str]:
 def _fits(path: str) -> bool:
     """Whether this is a Python that is new enough."""
     asked = f"import sys; sys.exit(sys.version_info < {_OLDEST})"
+    command = [path, "-I", "-S", "-c", asked]
     try:
-        return (
-            subprocess.run([path, "-I", "-S", "-c", asked], timeout=30, capture_output=True).returncode == 0
-        )
+        found = subprocess.run(command, timeout=30, capture_output=True, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return found.returncode == 0
