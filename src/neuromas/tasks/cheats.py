@@ -118,7 +118,7 @@ class Played:
 
 
 def play(task: Task, problems: Sequence[Problem]) -> Played:
-    """Every cheat on these problems; of programs fewer, and no lists: with the right one in it, one is right."""
+    """Every cheat on these problems; of programs fewer, and no lists: what holds the right one is right."""
     if _of_code(problems):
         few = _constants(task, problems, golds=4, sample=8, best=2)
         return Played(few, tuple(_play(task, problems, name, rule) for name, rule in _echoes()), ())

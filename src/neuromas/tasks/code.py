@@ -119,7 +119,7 @@ class CodeTask:
         return self.stored.problem(split, index)
 
     def score(self, problem: Problem, text: str) -> Score:
-        """1 where all tests hold; with ``graded`` the share of assertions that do, the accuracy staying 0 or 1.
+        """1 where all tests hold; with ``graded`` the share of assertions that do, the accuracy is 0 or 1.
 
         Raises SandboxError where the sandbox broke: there is then no score.
         """

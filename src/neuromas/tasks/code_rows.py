@@ -106,9 +106,7 @@ def _field(where: str, row: Mapping[str, Any], name: str, missing: str | None = 
         said = "is missing" if value is None else f"is {shown(value, 40)}, not text"
         raise TaskError(f"{where}: field {' or '.join(_NAMES[name])} {said}")
     if len(value) > _MOST:
-        raise TaskError(
-            f"{where}: field {name} has {len(value)} characters, at most {5 * MAX_PROGRAM} are read"
-        )
+        raise TaskError(f"{where}: field {name} has {len(value)} characters, at most {_MOST} are read")
     if re.search("[\ud800-\udfff]", value):
         raise TaskError(f"{where}: field {name} holds half a character (a lone surrogate)")
     return value
