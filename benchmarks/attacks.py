@@ -7,7 +7,7 @@ that the whole list takes a minute.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 ENTRY = "double"
 TESTS = """
@@ -22,8 +22,7 @@ check(double)
 RIGHT = "def double(x):\n    return x * 2\n"
 
 
-@dataclass(frozen=True)
-class Attack:
+class Attack(NamedTuple):
     """A program that is run alone; ``held`` is the end of its output where it was held."""
 
     name: str

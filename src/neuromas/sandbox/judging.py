@@ -37,7 +37,7 @@ _MOST = 65_536  # bytes of a verdict, and of what a broken sandbox says
 
 
 @dataclass(frozen=True, slots=True)
-class Tests:
+class Checks:
     """What judges: ``given`` is text of the problem that the tests may use, ``entry`` the function asked for.
 
     Names that nobody else defines are the program's. With ``graded`` every assertion is tried and counted.
@@ -87,7 +87,7 @@ class _Bench:
         return found if found.get("word") == self.word else None
 
 
-def judge(sandbox: Sandbox, program: str, tests: Tests, limits: Limits = DEFAULT) -> Verdict:
+def judge(sandbox: Sandbox, program: str, tests: Checks, limits: Limits = DEFAULT) -> Verdict:
     """Whether the program passes the tests.
 
     Whatever happens once the program has begun counts against it, and if the judge is silent a harmless
@@ -115,7 +115,7 @@ def judge(sandbox: Sandbox, program: str, tests: Tests, limits: Limits = DEFAULT
 
 
 @contextmanager
-def _bench(sandbox: Sandbox, program: str, tests: Tests, limits: Limits) -> Iterator[_Bench]:
+def _bench(sandbox: Sandbox, program: str, tests: Checks, limits: Limits) -> Iterator[_Bench]:
     """The program and its judge, side by side; both are gone afterwards."""
     word = secrets.token_hex(16)
     order = {

@@ -28,6 +28,7 @@ from neuromas.system.prompting import (
     shown_examples,
 )
 from neuromas.system.rollout import check_prompt
+from neuromas.system.tools import make_tool
 from neuromas.tasks import make_task
 from neuromas.tasks.own import given_name, own, probe
 from neuromas.tasks.rewards import is_foreign, paid
@@ -116,6 +117,7 @@ def around(
     """
     assignment, ranks = rows
     ENGINES.check(config.engine.name)  # before the backbone is loaded
+    tool = make_tool(config.network.tools, config.network.tool_tokens)
     base = backbone or load_backbone(config.model.backbone, config.model.dtype, config.model.device)
     _check_style(config, base)
     spec = LoraSpec(config.model.rank, config.model.alpha, tuple(config.model.targets), ranks)
@@ -129,6 +131,7 @@ def around(
         answer_tokens=config.network.answer_tokens,
         template=prompts[0],
         examples=prompts[1],
+        tool=tool,
     )
     check_codec(network, config.model.backbone)
     return Assembly(config, network, model, task)

@@ -12,6 +12,7 @@ from neuromas.core.task import Problem
 from neuromas.engines.base import Engine
 from neuromas.prompts.build import Wording
 from neuromas.prompts.template import Template, built_in, ends, keys
+from neuromas.system.tools import PythonTool
 from neuromas.topology.graph import Topology
 
 
@@ -23,7 +24,7 @@ class Network:
     with probability ``lifted``, as this one does. With ``alike`` the samples of a problem share the draw, and
     ``lifted`` is the share of nodes that read as this one does, a fraction of a node being one at times.
     With ``taught``, the weight of what they are taught, turns under the first view carry the prompt of
-    the last, too.
+    the last, too. ``tool`` runs what messages hold of programs, see ``system.tools``.
     """
 
     topology: Topology
@@ -38,6 +39,7 @@ class Network:
     lifted: float = 1.0
     alike: bool = False
     taught: float = 0.0
+    tool: PythonTool | None = None
 
     @property
     def settled(self) -> Network:

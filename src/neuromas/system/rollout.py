@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from neuromas.core.choices import MESSAGES
 from neuromas.core.episode import Episode, Turn, judged
@@ -17,6 +18,7 @@ from neuromas.engines.base import Generation, Request
 from neuromas.prompts.build import Prompt, build_prompt, check_fits
 from neuromas.prompts.template import ended_text
 from neuromas.system.network import Network
+from neuromas.system.tools import shown_with
 from neuromas.tasks.around import foresee
 from neuromas.topology.graph import Edge
 
@@ -41,9 +43,17 @@ class Sampling:
             raise ConfigError(unknown("intervention", self.intervention, MESSAGES))
 
 
+class Shown(NamedTuple):
+    """A message for its readers: text, tokens, and what its program printed, None where none was run."""
+
+    text: str
+    ids: tuple[int, ...]
+    output: str | None = None
+
+
 @dataclass(slots=True)
 class Pass:
-    """One episode under way. ``shown[node]`` is what readers see of its message: text and tokens.
+    """One episode under way. ``shown[node]`` is what readers see of its message.
 
     ``read`` holds the (source, target) rows of the edges that showed their message, ``wrote`` the rows of
     the nodes that were asked. ``askable`` is False if the question alone, with empty messages, is more than
@@ -58,7 +68,7 @@ class Pass:
     problem: Problem
     sample: int
     turns: list[Turn] = field(default_factory=list)
-    shown: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
     read: list[tuple[int, int]] = field(default_factory=list)
     failure: str | None = None
     askable: bool = True
@@ -171,10 +181,28 @@ def _speak(
         written[id(one), node] = turn
         one.wrote.append(node)
     for one, _ in asked:
-        for node in layer:
-            turn = written[id(one), node] if node in one.wrote else one.kept[node]
-            one.turns.append(turn)
-            one.shown.append((turn.text, turn.ids[:-1] if turn.ended else turn.ids))
+        one.turns += [written[id(one), node] if node in one.wrote else one.kept[node] for node in layer]
+    _use_tool(network, [one for one, _ in asked], len(layer))
+    for one, _ in asked:
+        for turn in one.turns[-len(layer) :]:
+            one.shown.append(Shown(turn.text, turn.ids[:-1] if turn.ended else turn.ids, turn.output))
+
+
+def _use_tool(network: Network, passes: Sequence[Pass], last: int) -> None:
+    """Run what the ``last`` messages of these passes hold of programs; the answer is not a message.
+
+    A pass over which the sandbox broke has no score: that is nobody's doing in it.
+    """
+    if network.tool is None:
+        return
+    places = [(one, place) for one in passes for place in range(len(one.turns) - last, len(one.turns))]
+    places = [(one, place) for one, place in places if one.turns[place].node != network.topology.sink]
+    used = network.tool.use([one.turns[place] for one, place in places], network.engine.codec)
+    for (one, place), turn in zip(places, used, strict=True):
+        if isinstance(turn, Turn):
+            one.turns[place] = turn
+        else:
+            one.failure, one.askable = f"{UNJUDGED}{one_line(turn)}", False
 
 
 def _repeats(network: Network, one: Pass, node: int, seed: int) -> bool:
@@ -267,11 +295,11 @@ def _prompt(network: Network, task: Task, one: Pass, node: int, seed: int) -> tu
             messages.append(None)
             continue
         one.read.append((edge.source, node))
-        text, ids = one.shown[edge.source]
+        text, ids, output = one.shown[edge.source]
         if edge.budget is not None and len(ids) > edge.budget:
             cut += 1
             text = codec.decode(ids[: edge.budget])
-        messages.append(text)
+        messages.append(shown_with(text, output))
     seen = one.view(network, node, seed)
     prompts: list[Prompt] = []
     for view in [seen, network] if network.taught and seen is not network else [seen]:
@@ -295,7 +323,7 @@ def _intervene(passes: Sequence[Pass], layer: Sequence[int], sampling: Sampling)
     if sampling.intervention == "shuffle":
         donors = _others(passes, sampling.seed)
     for node in layer:
-        shown = [("", ()) if donor is None else donor.shown[node] for donor in donors]
+        shown = [Shown("", ()) if donor is None else donor.shown[node] for donor in donors]
         for one, replacement in zip(passes, shown, strict=True):
             one.shown[node] = replacement
 

@@ -19,8 +19,8 @@ from neuromas.core.errors import SandboxError, TaskError
 from neuromas.core.task import SPLITS, Problem, Score, Split, Task
 from neuromas.sandbox.base import Limits, Sandbox
 from neuromas.sandbox.choosing import SANDBOXES, find_sandbox
-from neuromas.sandbox.judging import Tests, Verdict, judge
-from neuromas.tasks.code_rows import SHOWN, iterated, read_file, read_package, tests_of
+from neuromas.sandbox.judging import Checks, Verdict, judge
+from neuromas.tasks.code_rows import SHOWN, checks_of, iterated, read_file, read_package
 from neuromas.tasks.options import Option
 from neuromas.tasks.programs import read_program
 from neuromas.tasks.stored import StoredTask
@@ -60,12 +60,12 @@ MBPP = (
 class Verdicts:
     """Verdicts by program and tests: equal ones are judged once, also by several threads at a time."""
 
-    def __init__(self, judging: Callable[[str, Tests], Verdict]) -> None:
+    def __init__(self, judging: Callable[[str, Checks], Verdict]) -> None:
         self._judging = judging
         self._lock = Lock()
         self._known: dict[str, Future[Verdict]] = {}
 
-    def __call__(self, program: str, tests: Tests) -> Verdict:
+    def __call__(self, program: str, tests: Checks) -> Verdict:
         """The verdict. Raises SandboxError, which is not remembered."""
         told = json.dumps([program, tests.given, tests.entry, tests.tests, tests.graded])
         key = hashlib.sha256(told.encode()).hexdigest()
@@ -126,7 +126,7 @@ class CodeTask:
         read = read_program(problem.meta["given"], problem.meta["entry"], text)
         if read is None:
             return Score(0.0, None)
-        found = self.verdicts(read.program, tests_of(problem, self.graded))
+        found = self.verdicts(read.program, checks_of(problem, self.graded))
         right = float(found.passed)
         return Score(found.share if self.graded else right, read.code, correct=right if self.graded else None)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from neuromas.core.errors import TaskError, one_line, shown, unknown
 from neuromas.core.task import SPLITS, Problem
-from neuromas.sandbox.judging import Tests
+from neuromas.sandbox.judging import Checks
 from neuromas.tasks.programs import MAX_PROGRAM, defines
 from neuromas.tasks.reading import Row, read_rows
 from neuromas.tasks.tables import MAX_ROWS, Source
@@ -54,10 +54,10 @@ def read_package(show: str) -> list[Problem]:
     return found.get("all", [])
 
 
-def tests_of(problem: Problem, graded: bool) -> Tests:
+def checks_of(problem: Problem, graded: bool) -> Checks:
     """What judges a problem's answers."""
     meta = problem.meta
-    return Tests(meta["given"] or meta["setup"], meta["entry"], meta["tests"], graded)
+    return Checks(meta["given"] or meta["setup"], meta["entry"], meta["tests"], graded)
 
 
 def _sorted(rows: Iterable[Row], show: str) -> dict[Source, list[Problem]]:
@@ -96,7 +96,7 @@ def _problem(where: str, row: Mapping[str, Any], show: str) -> Problem:
 
 
 def _field(where: str, row: Mapping[str, Any], name: str, missing: str | None = None) -> str:
-    """A field as text; a list is the lines of one. Raises TaskError where it is neither, or has to be there."""
+    """A field as text, a list being its lines. Raises TaskError where it is neither, or has to be there."""
     value = next((row[key] for key in _NAMES[name] if row.get(key) not in (None, "", [])), missing)
     if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
         value = "\n".join(value)

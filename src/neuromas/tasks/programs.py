@@ -25,8 +25,8 @@ class Read:
 def read_program(given: str, entry: str, text: str) -> Read | None:
     """The program that an answer is; None where it can be none.
 
-    ``given`` is the text that asked for the function ``entry``, if it stands there without a body; empty where
-    it was asked for in words. The answer is the last fenced block that defines the function, else
+    ``given`` is the text that asked for the function ``entry``, if it stands there without a body; empty
+    where it was asked for in words. The answer is the last fenced block that defines the function, else
     the last block, else all of the text. It defines the function, or it goes on where ``given`` ends.
     """
     if not text.strip() or len(text) > MAX_PROGRAM:
