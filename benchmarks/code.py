@@ -30,6 +30,7 @@ from neuromas.sandbox.judging import Checks, judge  # noqa: E402
 from neuromas.tasks.code_rows import checks_of, iterated, read_file, read_package  # noqa: E402
 from neuromas.tasks.programs import read_program  # noqa: E402
 
+NUMBERS = {1: "one", 2: "two", 4: "four", 8: "eight"}
 RESULTS = HERE / "results" / "code.json"
 SHORT = Limits(seconds=1.0, wall=4.0, memory=256, output=20_000)
 
@@ -45,7 +46,8 @@ def main() -> int:
         sets["mbpp"] = [problem for path in args.mbpp for problem in iterated(read_file(path, "signature"))]
     found = {name: about(find_sandbox(name), sets) for name, why in standing().items() if not why}
     cores = len(os.sched_getaffinity(0))
-    stored = {"machine": f"{cores} shared CPU cores", "at once": cores, "sandboxes": found}
+    machine = f"{NUMBERS.get(cores, cores)} shared CPU cores, beside other work"
+    stored = {"machine": machine, "at once": cores, "sandboxes": found}
     RESULTS.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
     print(json.dumps(stored, indent=1))
     return 0
