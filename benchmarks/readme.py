@@ -584,8 +584,9 @@ def _code() -> str:
     """What the sandboxes did of reference solutions, cheats and attacks, and the names of what was tried."""
     data = _load("code.json")
     head = ["sandbox", "start, ms", "reference solutions that pass", "one alone, ms", "judged a second"]
+    head += ["cheats refused", "attacks refused"]
     lines = [f"On {data['machine']}, {data['at once']} programs at once.", ""]
-    lines += [f"| {' | '.join([*head, 'cheats refused', 'attacks refused'])} |", "|---|---|---|---|---|---|---|"]
+    lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, found in data["sandboxes"].items():
         sets = found["references"]
         passed = ", ".join(f"{key} {one['pass']} of {one['problems']}" for key, one in sets.items())
