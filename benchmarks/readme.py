@@ -27,6 +27,7 @@ DOCS = (
     "training",
     "config",
     "methods",
+    "code",
 )
 PAGES = [HERE.parent / "README.md", *(HERE.parent / "docs" / f"{name}.md" for name in DOCS)]
 EXPERIMENTS = ("depth", "growth", "remedies")
@@ -75,7 +76,7 @@ def render(text: str) -> str:
     parts: dict[str, Callable[[], str]] = {"demo": _demo, "learning": _learning, "speed": _speed}
     parts |= {"demo-short": _demo_short, "results": _results}
     parts |= {"simulated": _simulated, "power": _power, "validate": _validate, "kills": _kills}
-    parts["local-steps"] = _local_steps
+    parts |= {"local-steps": _local_steps, "code": _code}
     parts |= {"methods": _methods, "methods-speed": _methods_speed}
     parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
     parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
@@ -577,6 +578,27 @@ def _scorer(task: str) -> str:
     form = ", after a check of the form" if name in gym.FORMULAS or name in gym.ALPHABET else ""
     many = gym.MANY_ANSWERS.get(name)
     return f"its own, full credit only{form}" + (f"; {many}" if many else "")
+
+
+def _code() -> str:
+    """What the sandboxes did of reference solutions, cheats and attacks, and the names of what was tried."""
+    data = _load("code.json")
+    head = ["sandbox", "start, ms", "reference solutions that pass", "one alone, ms", "judged a second"]
+    head += ["cheats refused", "attacks refused"]
+    lines = [f"On {data['machine']}, {data['at once']} programs at once.", ""]
+    lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for name, found in data["sandboxes"].items():
+        sets = found["references"]
+        passed = ", ".join(f"{key} {one['pass']} of {one['problems']}" for key, one in sets.items())
+        alone = ", ".join(f"{one['median milliseconds alone']:.0f}" for one in sets.values())
+        rate = ", ".join(f"{one['judged a second']:.1f}" for one in sets.values())
+        tried = [f"{found[kind]['refused']} of {found[kind]['tried']}" for kind in ("cheats", "attacks")]
+        start = f"{found['milliseconds of a start']:.0f}"
+        lines.append(f"| {' | '.join([name, start, passed, alone, rate, *tried])} |")
+    first = next(iter(data["sandboxes"].values()))
+    for kind in ("cheats", "attacks"):
+        lines += ["", f"{kind.title()}: {'; '.join(first[kind]['words'])}."]
+    return "\n".join(lines)
 
 
 def _methods() -> str:

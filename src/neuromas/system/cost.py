@@ -38,7 +38,8 @@ _PIECE = re.compile(r"[^\W\d_]+|\d| (?=\d)|[^\w\s]|_|\n")
 class Load:
     """How the network is used. Tokens per question and message; ``rows`` and ``tokens`` as ``Backbone``'s.
 
-    ``template`` has the texts of the prompts, ``examples`` worked examples are shown to whom it says.
+    ``template`` has the texts of the prompts, ``examples`` worked examples are shown to whom it says;
+    ``tool_tokens`` are most tokens of what a message's program prints, 0 where none is run.
     """
 
     question_tokens: int = 32
@@ -50,6 +51,7 @@ class Load:
     tokens: int = 2048
     template: Template = field(default_factory=built_in)
     examples: int = 0
+    tool_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def readings(topology: Topology, load: Load, dims: Dims | None = None) -> list[R
         told = ["x"] * len(edges)
         prompt = build_prompt(topology, node, problem, told, codec, wording=wording)
         asked = _asked(spec.question, load.question_tokens, topology.shares)
-        heard = sum(min(budgets[edge.source], edge.budget or _MOST) for edge in edges)
+        heard = sum(min(budgets[edge.source], edge.budget or _MOST) + load.tool_tokens for edge in edges)
         new = load.answer_tokens if node == last else budgets[node]
         more = max(0, asked - 1)
         if load.template.shows_examples(topology, node) and spec.question != "none":

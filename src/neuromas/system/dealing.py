@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from neuromas.core.episode import Episode
@@ -13,7 +14,7 @@ if TYPE_CHECKING:  # a rollout deals out its passes
     from neuromas.system.rollout import Pass
 
 Play = Callable[[Sequence["Pass"]], list[Episode]]
-_TOLD = ("sample", "turns", "score", "failure", "answered", "elected")  # of an episode; its problem all have
+_TOLD = tuple(one.name for one in fields(Episode) if one.name != "problem")  # which all have
 
 
 def deal_out(ranks: Ranks, passes: Sequence[Pass], play: Play, whole: bool = False) -> list[Episode]:
@@ -32,7 +33,7 @@ def deal_out(ranks: Ranks, passes: Sequence[Pass], play: Play, whole: bool = Fal
         each = len(episodes) // max(1, len(piece))
         return [
             (
-                (a_pass.problem.id, a_pass.wrote, a_pass.failure, a_pass.askable),
+                (a_pass.problem.id, a_pass.wrote, a_pass.failure, a_pass.askable, a_pass.missing),
                 [tuple(getattr(e, name) for name in _TOLD) for e in episodes[i * each : (i + 1) * each]],
             )
             for i, a_pass in enumerate(piece)
@@ -57,14 +58,15 @@ def cut(passes: Sequence[Pass], count: int) -> list[Sequence[Pass]]:
 
 def _taken(a_pass: Pass, about: Any, episodes: Sequence[Any]) -> list[Episode]:
     """The episodes that another process played of a pass, which is then as it was left there."""
-    problem, wrote, failure, askable = about
+    problem, wrote, *ended = about
     if problem != a_pass.problem.id:
         raise ContractError(
             f"another process has problem {problem!r} where this one has {a_pass.problem.id!r}: a task must "
             "give the same problems to every process"
         )
     found = [Episode(a_pass.problem, **dict(zip(_TOLD, one, strict=True))) for one in episodes]
-    a_pass.wrote[:], a_pass.failure, a_pass.askable = wrote, failure, askable
+    a_pass.wrote[:] = wrote
+    a_pass.failure, a_pass.askable, a_pass.missing = ended
     if len(found) == 1:
         a_pass.turns[:] = found[0].turns
     return found

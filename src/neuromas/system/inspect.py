@@ -9,6 +9,7 @@ from typing import Any
 from neuromas.core.task import Problem
 from neuromas.prompts.build import Section, Wording, build_prompt, layout
 from neuromas.prompts.codec import Codec
+from neuromas.system.tools import shown_with
 from neuromas.topology.graph import Edge, Topology
 
 
@@ -65,9 +66,10 @@ def nothing_said(edge: Edge) -> str | None:
     return None
 
 
-def heard(codec: Codec, edge: Edge, text: str, ids: Sequence[int]) -> str:
-    """A message as the reader of an edge sees it: cut to the edge's budget, as in a rollout."""
-    return text if edge.budget is None or len(ids) <= edge.budget else codec.decode(ids[: edge.budget])
+def heard(codec: Codec, edge: Edge, text: str, ids: Sequence[int], output: str | None = None) -> str:
+    """A message as the reader of an edge sees it: cut to the edge's budget, its output behind it."""
+    cut = text if edge.budget is None or len(ids) <= edge.budget else codec.decode(ids[: edge.budget])
+    return shown_with(cut, output)
 
 
 def inspect(

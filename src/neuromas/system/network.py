@@ -13,6 +13,7 @@ from neuromas.engines.base import Engine
 from neuromas.models.ranks import ALONE, Ranks
 from neuromas.prompts.build import Wording
 from neuromas.prompts.template import Template, built_in, ends, keys
+from neuromas.system.tools import PythonTool
 from neuromas.topology.graph import Topology
 
 
@@ -24,7 +25,8 @@ class Network:
     with probability ``lifted``, as this one does. With ``alike`` the samples of a problem share the draw, and
     ``lifted`` is the share of nodes that read as this one does, a fraction of a node being one at times.
     With ``taught``, the weight of what they are taught, turns under the first view carry the prompt of
-    the last, too. ``ranks`` are the processes among which its rollouts are dealt out.
+    the last, too. ``tool`` runs what messages hold of programs, see ``system.tools``. ``ranks`` are the processes
+    among which its rollouts are dealt out.
     """
 
     topology: Topology
@@ -40,6 +42,7 @@ class Network:
     alike: bool = False
     taught: float = 0.0
     ranks: Ranks = ALONE
+    tool: PythonTool | None = None
 
     @property
     def settled(self) -> Network:

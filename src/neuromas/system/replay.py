@@ -90,4 +90,4 @@ def _pass(network: Network, branch: Branch) -> Pass:
 def _given(network: Network, turn: Turn, text: str) -> Turn:
     """The turn with a text given to the node: no end token, and log-probabilities of certain events."""
     ids = network.engine.codec.encode(text)
-    return replace(turn, ids=ids, logprobs=(0.0,) * len(ids), text=text, ended=False, later=None)
+    return replace(turn, ids=ids, logprobs=(0.0,) * len(ids), text=text, ended=False, later=None, output=None)

@@ -7,10 +7,11 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from neuromas.core.choices import MESSAGES
 from neuromas.core.episode import Episode, Turn, judged
-from neuromas.core.errors import ConfigError, ContractError, PromptError, one_line, unknown
+from neuromas.core.errors import ConfigError, ContractError, PromptError, SandboxError, one_line, unknown
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Score, Task
 from neuromas.engines.base import Generation, Request
@@ -18,9 +19,12 @@ from neuromas.prompts.build import Prompt, build_prompt, check_fits
 from neuromas.prompts.template import ended_text
 from neuromas.system.dealing import deal_out
 from neuromas.system.network import Network
+from neuromas.system.tools import shown_with
+from neuromas.tasks.around import foresee
 from neuromas.topology.graph import Edge
 
 WRONG = Score(0.0, None)
+UNJUDGED = "no verdict: "  # begins the cause where what judges broke
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +44,17 @@ class Sampling:
             raise ConfigError(unknown("intervention", self.intervention, MESSAGES))
 
 
+class Shown(NamedTuple):
+    """A message for its readers: text, tokens, and what its program printed, None where none was run."""
+
+    text: str
+    ids: tuple[int, ...]
+    output: str | None = None
+
+
 @dataclass(slots=True)
 class Pass:
-    """One episode under way. ``shown[node]`` is what readers see of its message: text and tokens.
+    """One episode under way. ``shown[node]`` is what readers see of its message.
 
     ``read`` holds the (source, target) rows of the edges that showed their message, ``wrote`` the rows of
     the nodes that were asked. ``askable`` is False if the question alone, with empty messages, is more than
@@ -57,7 +69,7 @@ class Pass:
     problem: Problem
     sample: int
     turns: list[Turn] = field(default_factory=list)
-    shown: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
     read: list[tuple[int, int]] = field(default_factory=list)
     failure: str | None = None
     askable: bool = True
@@ -138,7 +150,11 @@ def _play(
             passes = [one.fork(branch) for one in passes for branch in range(branches)]
         _speak(network, task, passes, layer, sampling)
         _intervene([one for one in passes if one.failure is None], layer, sampling)
-    return [_finish(network, task, one) for one in passes]
+    foresee(task, [(one.problem, one.turns[-1].text) for one in passes if one.failure is None])
+    episodes = [_finish(network, task, one) for one in passes]
+    if episodes and all((one.failure or "").startswith(UNJUDGED) for one in episodes):
+        raise SandboxError(str(episodes[0].failure))
+    return episodes
 
 
 def _speak(
@@ -182,10 +198,30 @@ def _speak(
         written[id(one), node] = turn
         one.wrote.append(node)
     for one, _ in asked:
-        for node in layer if not one.missing else ():  # turns are those of whole layers
-            turn = written[id(one), node] if node in one.wrote else one.kept[node]
-            one.turns.append(turn)
-            one.shown.append((turn.text, turn.ids[:-1] if turn.ended else turn.ids))
+        if not one.missing:  # turns are those of whole layers
+            one.turns += [written[id(one), node] if node in one.wrote else one.kept[node] for node in layer]
+    whole = [one for one, _ in asked if not one.missing]
+    _use_tool(network, whole, len(layer))
+    for one in whole:
+        for turn in one.turns[-len(layer) :]:
+            one.shown.append(Shown(turn.text, turn.ids[:-1] if turn.ended else turn.ids, turn.output))
+
+
+def _use_tool(network: Network, passes: Sequence[Pass], last: int) -> None:
+    """Run what the ``last`` messages of these passes hold of programs; the answer is not a message.
+
+    A pass over which the sandbox broke has no score: that is nobody's doing in it.
+    """
+    if network.tool is None:
+        return
+    places = [(one, place) for one in passes for place in range(len(one.turns) - last, len(one.turns))]
+    places = [(one, place) for one, place in places if one.turns[place].node != network.topology.sink]
+    used = network.tool.use([one.turns[place] for one, place in places], network.engine.codec)
+    for (one, place), turn in zip(places, used, strict=True):
+        if isinstance(turn, Turn):
+            one.turns[place] = turn
+        else:
+            one.failure, one.askable = f"{UNJUDGED}{one_line(turn)}", False
 
 
 def _repeats(network: Network, one: Pass, node: int, seed: int) -> bool:
@@ -279,11 +315,11 @@ def _prompt(network: Network, task: Task, one: Pass, node: int, seed: int) -> tu
             messages.append(None)
             continue
         one.read.append((edge.source, node))
-        text, ids = one.shown[edge.source]
+        text, ids, output = one.shown[edge.source]
         if edge.budget is not None and len(ids) > edge.budget:
             cut += 1
             text = codec.decode(ids[: edge.budget])
-        messages.append(text)
+        messages.append(shown_with(text, output))
     seen = one.view(network, node, seed)
     prompts: list[Prompt] = []
     for view in [seen, network] if network.taught and seen is not network else [seen]:
@@ -307,7 +343,7 @@ def _intervene(passes: Sequence[Pass], layer: Sequence[int], sampling: Sampling)
     if sampling.intervention == "shuffle":
         donors = _others(passes, sampling.seed)
     for node in layer:
-        shown = [("", ()) if donor is None else donor.shown[node] for donor in donors]
+        shown = [Shown("", ()) if donor is None else donor.shown[node] for donor in donors]
         for one, replacement in zip(passes, shown, strict=True):
             one.shown[node] = replacement
 
@@ -366,6 +402,8 @@ def scored(task: Task, episode: Episode, nodes: int = 0) -> Episode:
         _check_nodes(score, nodes)
     except ContractError:  # no failure of the network: what such a task says means nothing
         raise
+    except SandboxError as error:  # what judges broke, not what is judged
+        return replace(episode, score=None, failure=f"{UNJUDGED}{one_line(error)}")
     except Exception as error:  # the one boundary where a foreign scorer may fail
         cause = f"scorer: {type(error).__name__}: {one_line(error)}"
         return replace(episode, score=WRONG, failure=cause)

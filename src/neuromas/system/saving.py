@@ -137,7 +137,7 @@ def _load_bundle(folder: Path, given: _Given, config: Config | None) -> Assembly
         task: Task = _saved_task(folder, saved, form, given.task, len(topology.nodes))
         config = saved if given.model is None else _changed(saved, backbone=given.model)
         named = [trust.BACKBONE] if given.model else []
-        trust.check(config, folder, (trust.BACKBONE, trust.ENGINE), named)
+        trust.check(config, folder, (trust.BACKBONE, trust.ENGINE, trust.TOOLS), named)
     else:
         config = _same_adapters(folder, saved, config)
         check_same_prompts(folder, saved, config, prompts[0])

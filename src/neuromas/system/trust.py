@@ -26,6 +26,7 @@ from neuromas.tasks.tables import FIELD_OPTIONS, FILE_OPTIONS
 from neuromas.topology.files import SUFFIXES
 
 BACKBONE, ENGINE, TASK = "model.backbone", "engine", "task"
+TOOLS = "network.tools"  # programs that models write are run, if in a sandbox
 REWARDS, CODE = f"{TASK}.rewards", f"{TASK}.code"
 _TASKS = ("max", "lookup", "recall", "arithmetic", "pick", "hier")  # generated, as all gym/
 
@@ -61,6 +62,8 @@ def _outside(config: Config) -> dict[str, str]:
     if not ALGORITHMS.is_builtin(config.train.algorithm):
         found["train.algorithm"] = config.train.algorithm
     shapes = [shape for shape, _ in config.shapes]
+    if config.network.tools:
+        found[TOOLS] = ", ".join(config.network.tools)
     if config.network.prompt:
         found["network.prompt"] = config.network.prompt
     graphs = [shape for shape in shapes if Path(shape).suffix in SUFFIXES]

@@ -14,7 +14,7 @@ from neuromas.core.task import SPLITS, Problem, Split, Task
 from neuromas.tasks.options import Option
 from neuromas.tasks.tables import FIELD_OPTIONS, FILE_OPTIONS, Source, assemble, fields_of, read_table
 
-DATA_TASKS = ("file", "hub")  # tasks whose options name data
+DATA_TASKS = ("file", "hub", "humaneval", "mbpp")  # tasks whose options name data
 OPTIONS = (
     Option("path", "", "one CSV, JSONL, JSON or Parquet file, cut into splits by a hash of the question"),
     Option("train", "", "such a file with the training problems"),

@@ -87,6 +87,9 @@ class RunLog:
     def tested(self, name: str, result: Evaluation) -> None:
         """A test evaluation, kept under ``name``."""
         items = [asdict(item) for item in result.items]
+        for item in items:
+            if item["outputs"] is None:  # as files were before there were tools
+                del item["outputs"]
         self.run.write_evaluation(name, result.summary, items, result.prompts)
         self._callbacks.tell(Tested(*self._at, name, result))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from neuromas.cli.doctor import gpu_hints
+from neuromas.cli.doctor import gpu_hints, sandboxes
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,12 @@ def test_a_gpu_that_is_not_used_is_explained(monkeypatch, card, built_for, seen,
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     (hint,) = gpu_hints(card, built_for, seen)
     assert says in hint
+
+
+def test_which_sandbox_works_and_why_others_do_not(monkeypatch):
+    found = {"bubblewrap": "no user namespaces", "landlock": ""}
+    monkeypatch.setattr("neuromas.sandbox.standing", lambda: found)
+    assert sandboxes() == ["sandbox for programs: landlock", "  bubblewrap: no user namespaces"]
+    found["landlock"] = "nor is this"
+    assert sandboxes()[0] == "sandbox for programs: none, so none is run"
+    assert len(sandboxes()) == 3

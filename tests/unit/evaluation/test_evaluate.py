@@ -82,6 +82,7 @@ def test_an_item_tells_what_happened():
         "first_option": 1.0,
         "reward": None,
         "rewards": None,
+        "outputs": None,
     }
     assert (second.score, second.parsed, second.first_option) == (0.0, "A", 0.0)
     assert (third.score, third.parsed, third.answer) == (0.0, None, "maybe"), "a parse failure is wrong"

@@ -9,6 +9,7 @@ from itertools import combinations, count
 import pytest
 from toys import ToyTask, at, problems, right
 
+from neuromas.core.episode import Episode, EpisodeGroup
 from neuromas.core.errors import ConfigError
 from neuromas.core.task import Problem, Score
 from neuromas.engines.scripted import ScriptedEngine
@@ -286,3 +287,23 @@ def test_a_pass_that_failed_is_a_wrong_one():
 def test_options_that_mean_nothing(name, options, says):
     with pytest.raises(ConfigError, match=re.escape(says)):
         make_method(name, options)
+
+
+def test_other_k_are_told_from_the_same_passes():
+    """Each mean is without bias, as that of every k is (arXiv 2107.03374)."""
+    one, _ = chosen("pass-at-n", "7", "7", "8", "9", "9", n=5, k=2, task=GOLD_7, also="1, 3,5")
+    assert one.score.value == pytest.approx(0.7)
+    assert dict(one.score.rewards) == pytest.approx({"pass@1": 0.4, "pass@3": 0.9, "pass@5": 1.0})
+    for bad in ("0", "6", "x", "1,,2", "²"):
+        with pytest.raises(ConfigError, match=r"also = .* is no whole number from 1 to n = 5"):
+            make_method("pass-at-n", {"n": 5, "also": bad})
+
+
+def test_a_pass_without_a_verdict_does_not_count():
+    method = make_method("pass-at-n", {"n": 3, "k": 1})
+    scores = [Score(1.0, "7"), None, Score(0.0, "8")]
+    asked = Problem("p", "q", "7")
+    passes = tuple(Episode(asked, k, (), score, elected="x") for k, score in enumerate(scores))
+    assert method.elect(None, [EpisodeGroup(passes)])[0].score.value == pytest.approx(0.5)
+    every = make_method("pass-at-n", {"n": 3, "k": 3}).elect(None, [EpisodeGroup(passes)])[0]
+    assert (every.score, every.failure) == (None, "2 of 3 passes have a score, and k = 3")

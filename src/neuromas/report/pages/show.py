@@ -99,6 +99,9 @@ def _exchange(side: _Side, item: str) -> Iterator[Block]:
         if node < len(read):
             yield Quote(read[node], f"{who} reads")
         yield Quote(message, f"{who} writes{_ending(found, node)}")
+        printed = (found.get("outputs") or ())[node : node + 1]
+        if isinstance(printed, list) and isinstance(printed[0] if printed else None, str):
+            yield Quote(printed[0], f"the program of {who} prints")
     parsed = found.get("parsed")
     answer = "nothing that could be understood" if parsed is None else quoted(parsed, 200)
     failed = f"; failed: {quoted(found['failure'], 200)}" if found.get("failure") else ""
