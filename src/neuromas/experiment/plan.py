@@ -282,7 +282,9 @@ def _rehearse(
     """
     config = plan.config(arm, label, plan.seeds[0])
     asked = repr((config.task.name, config.task.options))
-    task = tasks.setdefault(asked, tasks.get(asked) or make_task(config.task.name, config.task.options))
+    if asked not in tasks:
+        tasks[asked] = make_task(config.task.name, config.task.options)
+    task = tasks[asked]
     try:
         make_estimator(config.train)
         goals = check_stages(config, parent)
