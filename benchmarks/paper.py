@@ -1,11 +1,11 @@
-"""What can be said of the paper's setting (recipes/experiments/paper.toml) without a GPU and without its models.
+"""What can be said of the paper's setting (recipes/experiments/paper.toml) without a GPU and its models.
 
     python benchmarks/paper.py constants FOLDER    what one answer to every question earns
     python benchmarks/paper.py cost FOLDER         operations and GPU hours by estimate
-    python benchmarks/paper.py rehearse FOLDER     every arm, task and stage on tiny random models; about 20 minutes
+    python benchmarks/paper.py rehearse FOLDER     every arm and task on tiny random models; half an hour
 
-FOLDER holds ``data/`` with the files that docs/paper.md names. Each writes its part of results/paper.json. The
-measures of the two models are in tests/golden/backbones; their weights are needed nowhere.
+FOLDER holds ``data/`` with the files that docs/paper.md names. Each writes its part of results/paper.json.
+The measures of the two models are in tests/golden/backbones; their weights are needed nowhere.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
-import time
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -28,7 +26,7 @@ RECIPE = HERE.parent / "recipes" / "experiments" / "paper.toml"
 OUT = HERE / "results" / "paper.json"
 MEASURES = HERE.parent / "tests" / "golden" / "backbones"
 MODELS = {"Qwen/Qwen3-0.6B": "qwen3-0.6b", "google/gemma-3-1b-it": "gemma-3-1b-it"}
-# labels of public test files that are not in FOLDER as a whole, counted by hand: all that counting by hand shows
+# labels of public test files that are not in FOLDER as a whole, counted by hand
 COUNTED = {
     "navigate, first 200": {"yes": 81, "no": 119},
     "navigate, all 250": {"yes": 105, "no": 145},
@@ -122,7 +120,7 @@ def with_models(data: dict[str, Any], models: dict[str, str]) -> dict[str, Any]:
 
 
 def small(data: dict[str, Any], models: dict[str, str], steps: int = 1) -> dict[str, Any]:
-    """The recipe as it is rehearsed: its prompts, message lengths, arms, tasks and comparisons on little else.
+    """The recipe as it is rehearsed: its prompts, message lengths, arms, tasks and comparisons.
 
     Stages have as many updates as keep equal calls equal; the entropy bonus lets adapters move where a random
     model earns nothing; searches of frozen methods are short.
@@ -131,7 +129,7 @@ def small(data: dict[str, Any], models: dict[str, str], steps: int = 1) -> dict[
     found["seeds"] = [0]
     found["base"]["model"] |= {"device": "cpu", "dtype": "float32"}
     found["base"]["train"] |= {"problems": 2, "samples": 2, "warmup": 1, "entropy": 0.01, "lr": 1e-3}
-    found["base"]["evaluate"] = {"every": 1, "validation": 2, "test": 4}
+    found["base"]["evaluate"] = {"every": 1, "validation": 1, "test": 2}
     for arm in found["arms"]:
         arm["stages"] = [[shape, -(-count * steps // 200)] for shape, count in arm.get("stages", [])]
         if not arm["stages"]:
@@ -146,7 +144,7 @@ def small(data: dict[str, Any], models: dict[str, str], steps: int = 1) -> dict[
 
 
 def tiny(folder: Path, family: str) -> Path:
-    """A random model of a family with a byte tokenizer and a chat template, as a folder of Hugging Face's form."""
+    """A random model of a family with a byte tokenizer and a chat template, saved as transformers does."""
     import torch
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import (
@@ -192,31 +190,30 @@ def tiny(folder: Path, family: str) -> Path:
 
 
 def rehearse() -> dict[str, Any]:
-    """Every arm of every task through the command line, then what each cell came to."""
+    """Every arm of every task through the command line; what is finished in ``rehearsal/`` stays."""
     import tomli_w
 
-    with tempfile.TemporaryDirectory() as made:
-        models = {
-            "Qwen/Qwen3-0.6B": str(tiny(Path(made) / "tiny-qwen3", "qwen3")),
-            "google/gemma-3-1b-it": str(tiny(Path(made) / "tiny-gemma3", "gemma3")),
-        }
-        file = Path(made) / "paper.toml"
-        file.write_text(tomli_w.dumps(small(recipe(), models)), "utf-8")
-        out, began = Path(made) / "runs", time.monotonic()
-        command = [sys.executable, "-m", "neuromas.cli", "experiment", str(file), "--out", str(out)]
-        done = subprocess.run([*command, "--jobs", "1"], check=False)
-        seconds = time.monotonic() - began
-        found = json.loads((out / "results.json").read_text("utf-8"))
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    here = Path("rehearsal")
+    models = {"Qwen/Qwen3-0.6B": here / "tiny-qwen3", "google/gemma-3-1b-it": here / "tiny-gemma3"}
+    for place, family in zip(models.values(), ("qwen3", "gemma3"), strict=True):
+        if not place.is_dir():
+            tiny(place, family)
+    data = small(recipe(), {name: str(place.resolve()) for name, place in models.items()})
+    (here / "paper.toml").write_text(tomli_w.dumps(data), "utf-8")
+    command = [sys.executable, "-m", "neuromas.cli", "experiment", str(here / "paper.toml")]
+    done = subprocess.run([*command, "--out", str(here / "runs"), "--jobs", "1"], check=False)
+    found = json.loads((here / "runs" / "results.json").read_text("utf-8"))
     points = [
-        {key: point[key] for key in ("task", "arm", "stage", "calls", "accuracy") if key in point}
+        {key: point[key] for key in ("task", "arm", "stage", "calls_a_question", "tokens_a_question")}
         for point in found["points"]
     ]
+    cells = {(point["task"], point["arm"]): bool(point["seeds"]) for point in found["points"]}
     return {
         "machine": "one of two shared CPU cores",
         "status": done.returncode,
-        "seconds": round(seconds),
-        "largest_process_gb": round(peak, 2),
+        "cells": len(cells),
+        "finished": sum(cells.values()),
+        "largest_process_gb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6, 2),
         "points": points,
     }
 

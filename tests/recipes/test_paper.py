@@ -1,4 +1,4 @@
-"""The paper's setting: sizes from the models' measures alone, and its experiment on tiny models of the same kind.
+"""The paper's setting: sizes from the models' measures, and its experiment on tiny models of their kind.
 
 Rows are of our own making, in the form of the files that docs/paper.md names.
 """
@@ -92,7 +92,7 @@ def here(folder, monkeypatch):
     [("qwen3-0.6b", 2_293_760, 6_881_280), ("gemma-3-1b-it", 1_490_944, 4_472_832)],
 )
 def test_a_node_has_the_parameters_of_the_paper(name, node, single):
-    """6.9M, 11.5M and 16.1M of 3, 5 and 7 nodes on Qwen3-0.6B; a single model of rank 24 has those of three."""
+    """6.9M, 11.5M and 16.1M of 3, 5 and 7 nodes on Qwen3-0.6B; rank 24 has those of three."""
     dims = read_dims(str(PAPER.MEASURES / name))
     assert 8 * dims.per_rank(TARGETS) == 16 * dims.per_rank(("q_proj", "v_proj")) == node
     assert 24 * dims.per_rank(TARGETS) == single == 3 * node
@@ -128,7 +128,7 @@ def test_the_recipe_compares_equal_budgets_of_parameters_and_calls(here):
     assert plan.config(plan.arm("grown"), "arc", 0).network.style == "chat"
 
 
-def test_the_recipe_needs_no_model_to_be_planned_and_names_the_file_it_misses(here, tmp_path, cli, monkeypatch):
+def test_the_recipe_needs_no_model_and_names_the_file_it_misses(here, tmp_path, cli, monkeypatch):
     status, out, _ = cli("experiment", "paper", "--dry-run", "--tasks", "arc,navigate", "--tflops", "40")
     assert status == 0
     assert "backbone 'Qwen/Qwen3-0.6B' is not downloaded" in out
@@ -136,7 +136,8 @@ def test_the_recipe_needs_no_model_to_be_planned_and_names_the_file_it_misses(he
     monkeypatch.chdir(tmp_path)
     status, _, said = cli("experiment", "paper", "--dry-run")
     assert status != 0
-    assert "data/arc_challenge_t" in said and said.count("\n") == 1
+    assert "data/arc_challenge_t" in said
+    assert said.count("\n") == 1
     (tmp_path / "data").mkdir()
     for split in ("train", "test"):
         name = f"data/arc_challenge_{split}.jsonl"
@@ -167,7 +168,7 @@ def models(tmp_path_factory):
 
 
 def test_the_recipe_runs_on_tiny_models_of_the_same_architectures(here, models, tmp_path, cli, monkeypatch):
-    """The chosen arms through the real command; messages of 6 tokens, as 200 take minutes (see benchmarks)."""
+    """The chosen arms through the real command; messages of 6 tokens, as 200 take minutes."""
     import tomli_w
 
     monkeypatch.setattr(running, "launch", Inline)
@@ -217,7 +218,12 @@ OFFICIAL = {
         "choices": {"text": ["one", "two", "three"], "label": ["1", "2", "3"]},
         "answerKey": "2",
     },
-    "cais/mmlu": {"question": "Which?", "subject": "abstract_algebra", "choices": ["0", "1", "2", "3"], "answer": 1},
+    "cais/mmlu": {
+        "question": "Which?",
+        "subject": "abstract_algebra",
+        "choices": ["0", "1", "2", "3"],
+        "answer": 1,
+    },
     "lukaemon/bbh": {"input": "Do you return?\nOptions:\n- Yes\n- No", "target": "No"},
 }
 

@@ -1,8 +1,8 @@
 """What the arms of an experiment would take on a device, before anything is run. An estimate.
 
-Hours are floating-point operations by ``system.cost``, an upper bound by budgets, divided by what the device is
-assumed to sustain over sampling and learning together. That figure is the user's: while single tokens are drawn
-a device waits for its memory and for its host, so that it lies far below the peak of a data sheet.
+Hours are floating-point operations by ``system.cost``, an upper bound by budgets, divided by what the device
+is assumed to sustain over sampling and learning together. That figure is the user's: while single tokens are
+drawn a device waits for its memory and for its host, so that it lies far below the peak of a data sheet.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _READ = 64  # training problems whose questions are counted
 class Forecast:
     """An arm on a task, all its seeds and stages together.
 
-    ``nodes`` and ``parameters`` (trainable ones) are those with which each stage ends, ``training`` the calls of
-    training, ``flops`` those of training and of its evaluations. ``unknown`` says why a figure is None.
+    ``nodes`` and ``parameters`` (trainable ones) are those with which each stage ends, ``training`` the calls
+    of training, ``flops`` those of training and of its evaluations. ``unknown`` says why a figure is None.
     """
 
     task: str

@@ -81,9 +81,7 @@ def read_table(path: str, fields: Fields, options: Mapping[str, Any]) -> tuple[P
     return problems_of(rows, fields, Path(path).stem, options["refused"] == "drop")
 
 
-def problems_of(
-    rows: Iterable[Row], fields: Fields, stem: str, drop: bool = False
-) -> tuple[Problem, ...]:
+def problems_of(rows: Iterable[Row], fields: Fields, stem: str, drop: bool = False) -> tuple[Problem, ...]:
     """Problems of (where, row) pairs, at least one and at most MAX_ROWS.
 
     Ids name draws and pairs of items, so a repeated one is refused. Rows that do not meet ``fields.where``

@@ -1,4 +1,4 @@
-"""Files of many subjects: which rows are read, of all splits or of the test alone, and which are passed over."""
+"""Files of many subjects: which rows are read, of all splits or of the test, and which are not."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_rows_that_are_no_question_are_passed_over_if_they_are_few(files, tmp_pa
     with pytest.raises(TaskError, match=r"line 13: choice 'x' stands twice .*; 1 of 13 rows are refused"):
         make_task("file", many)
     wrong = files | {"answer": "anwser", "refused": "drop"}
-    with pytest.raises(TaskError, match="unknown field 'anwser'.*30 of 30 rows are refused"):
+    with pytest.raises(TaskError, match=r"unknown field 'anwser'.*30 of 30 rows are refused"):
         make_task("file", wrong)
 
 

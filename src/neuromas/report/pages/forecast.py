@@ -14,8 +14,8 @@ COLUMNS = ("task", "arm", "seeds", "nodes", "trainable", "calls of training", "F
 def forecast_blocks(rows: Sequence[Mapping[str, Any]], tflops: float) -> list[Block]:
     """A row for every arm that trains or evaluates a network, their sum, and what the hours assume.
 
-    ``rows`` have the fields of ``experiment.forecast.Forecast`` and ``hours``; None is not known, and ``unknown``
-    says why.
+    ``rows`` have the fields of ``experiment.forecast.Forecast`` and ``hours``; None is not known, and
+    ``unknown`` says why.
     """
     known = [row["hours"] for row in rows if row["hours"] is not None]
     reasons = dict.fromkeys(row["unknown"] for row in rows if row["unknown"])
@@ -25,9 +25,9 @@ def forecast_blocks(rows: Sequence[Mapping[str, Any]], tflops: float) -> list[Bl
         Text((f"estimate: {sum(known):.1f} GPU hours in all{left_out}",)),
         Text(
             (
-                f"assumed, not measured: a device that sustains {tflops:g} TFLOP/s over sampling and learning "
-                "(--tflops N); every message is as long as it may be; methods of frozen models and votes, whose "
-                "cost depends on the method, are not in it",
+                f"assumed, not measured: a device that sustains {tflops:g} TFLOP/s over sampling and "
+                "learning (--tflops N); every message is as long as it may be; methods of frozen models and "
+                "votes, whose cost depends on the method, are not in it",
             )
         ),
         *[Text((f"not known: {reason}",)) for reason in reasons],
