@@ -201,7 +201,7 @@ def rehearse() -> dict[str, Any]:
     data = small(recipe(), {name: str(place.resolve()) for name, place in models.items()})
     (here / "paper.toml").write_text(tomli_w.dumps(data), "utf-8")
     command = [sys.executable, "-m", "neuromas.cli", "experiment", str(here / "paper.toml")]
-    done = subprocess.run([*command, "--out", str(here / "runs"), "--jobs", "1"], check=False)
+    done = subprocess.run([*command, "--out", str(here / "runs"), "--jobs", "3"], check=False)
     found = json.loads((here / "runs" / "results.json").read_text("utf-8"))
     points = [
         {key: point[key] for key in ("task", "arm", "stage", "calls_a_question", "tokens_a_question")}

@@ -675,9 +675,10 @@ def _paper_cost() -> str:
 def _paper_rehearsal() -> str:
     """How many cells of the recipe ran on tiny models, and what the largest process took."""
     found = _load("paper.json")["rehearse"]
+    ran, size = f"{found['finished']} of {found['cells']}", f"{found['largest_process_gb']:.1f} GB"
     return (
-        f"{found['finished']} of {found['cells']} pairs of arm and task ran on {found['machine']}, the "
-        f"largest process took {found['largest_process_gb']:.1f} GB (`python benchmarks/paper.py rehearse FOLDER`)."
+        f"{ran} pairs of arm and task ran on {found['machine']}, the largest process took {size} "
+        "(`python benchmarks/paper.py rehearse FOLDER`)."
     )
 
 

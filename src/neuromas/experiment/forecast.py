@@ -73,8 +73,9 @@ def _forecast(cell: Cell, seeds: int, lengths: dict[str, float]) -> Forecast:
     graphs, config = goals(cell.config), cell.config
     stages = [(at_stage(config, index), steps) for index, (_, steps) in enumerate(config.shapes)]
     nodes = tuple(len(graph.nodes) for graph in graphs)
-    if any(one.train.credit != "shared" or one.train.algorithm != "reinforce" for one, _ in stages):
-        why = "episodes are played for the credit or the algorithm, too"
+    plain = ("shared", "reinforce", 1)
+    if any((one.train.credit, one.train.algorithm, one.train.passes) != plain for one, _ in stages):
+        why = "its credit, algorithm or passes take more than one playing and learning of an episode"
         return Forecast(cell.task, cell.arm.name, seeds, nodes, unknown=why)
     episodes = [steps * one.train.batch * one.train.samples for one, steps in stages]
     calls = seeds * sum(map(math.prod, zip(episodes, nodes, strict=True)))

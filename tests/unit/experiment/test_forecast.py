@@ -50,6 +50,10 @@ name = "paid"
 network = { topology = "1" }
 train = { steps = 3, credit = "difference" }
 [[arms]]
+name = "again"
+network = { topology = "1" }
+train = { steps = 3, passes = 2 }
+[[arms]]
 name = "absent"
 model = { backbone = "no/model" }
 network = { topology = "1" }
@@ -110,12 +114,12 @@ def test_the_command_estimates_and_writes_nothing(here, capsys):
     assert rows["one"]["trainable"] == "1,792"
     assert rows["one"]["calls of training"] == str(2 * 3 * 16 * 8)
     assert float(rows["one"]["GPU hours"]) == pytest.approx(float(rows["one"]["FLOP"]) / 20e12 / 3600)
-    assert rows["paid"]["GPU hours"] == rows["absent"]["GPU hours"] == ""
+    assert {rows[arm]["GPU hours"] for arm in ("paid", "again", "absent")} == {""}
     assert main(["experiment", "cheap.toml", "--dry-run", "--tflops", "7"]) == 0
     out = capsys.readouterr().out
-    assert "estimate: 0.0 GPU hours in all, 2 of 3 arms left out" in out
+    assert "estimate: 0.0 GPU hours in all, 3 of 4 arms left out" in out
     assert "assumed, not measured: a device that sustains 7 TFLOP/s" in out
-    assert "not known: episodes are played for the credit or the algorithm, too" in out
+    assert "not known: its credit, algorithm or passes take more" in out
     assert "not known: backbone 'no/model' is not downloaded" in out
     assert sorted(path.name for path in here.iterdir()) == before
 
