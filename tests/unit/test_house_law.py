@@ -19,7 +19,7 @@ import pytest
 ROOMS = (
     *("core", "config", "storage", "topology"),
     *("statistics", "theory", "learning"),
-    *("tasks", "prompts", "models", "engines", "learner"),
+    *("sandbox", "tasks", "prompts", "models", "engines", "learner"),
     *("system", "evaluation", "methods", "growth", "training", "experiment"),
     *("report", "cli"),
 )

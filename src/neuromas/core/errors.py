@@ -26,6 +26,10 @@ class ContractError(TaskError):
     """A task or reward function that does not do what one must: its author's to mend, so the run stops."""
 
 
+class SandboxError(NeuromasError):
+    """No sandbox works here, or one broke: never the doing of a program that was run in it."""
+
+
 class ModelError(NeuromasError):
     """A backbone that cannot be found, loaded or trusted."""
 

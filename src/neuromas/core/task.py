@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-AnswerKind = Literal["choice", "number", "text", "yesno"]
+AnswerKind = Literal["choice", "number", "text", "yesno", "code"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from neuromas.prompts.boundary import one_line as as_one_line
 from neuromas.prompts.boundary import quote, structure
 from neuromas.prompts.codec import Codec
 from neuromas.system.rollout import WRONG, scored
+from neuromas.tasks.around import foresee
 
 Read = Callable[[str], str | None]
 
@@ -70,7 +71,9 @@ class Dialogue(Method):
     def answer(self, bench: Bench, problems: Sequence[Problem], samples: int = 1) -> list[EpisodeGroup]:
         """See ``Method.answer``."""
         talks = [(one, sample, self.talk) for one in problems for sample in range(samples)]
-        return grouped([valued(bench, one) for one in play(bench, talks, self.temperature)], samples)
+        said = play(bench, talks, self.temperature)
+        foresee(bench.task, [(one.problem, one.answer) for one in said if one.failure is None])
+        return grouped([valued(bench, one) for one in said], samples)
 
 
 def play(

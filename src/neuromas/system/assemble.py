@@ -183,11 +183,13 @@ def _ranks(config: Config, adapters: int) -> tuple[int, ...]:
 def check_task(topology: Topology, task: Task) -> None:
     """The task's first problem has as many parts as the topology hands out; one's own keeps its contract.
 
+    It is one of training, or of test where there are none to train on.
+
     Raises ConfigError naming task and topology, ContractError.
     """
     if is_foreign(task):
         probe(task, len(topology.nodes))
-    problem = task.problem("train", 0)
+    problem = task.problem("test" if task.size("train") == 0 else "train", 0)
     try:
         for node in range(len(topology.nodes)):
             question_for(topology, node, problem)

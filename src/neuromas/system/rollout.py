@@ -10,16 +10,18 @@ from dataclasses import dataclass, field, replace
 
 from neuromas.core.choices import MESSAGES
 from neuromas.core.episode import Episode, Turn, judged
-from neuromas.core.errors import ConfigError, ContractError, PromptError, one_line, unknown
+from neuromas.core.errors import ConfigError, ContractError, PromptError, SandboxError, one_line, unknown
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Score, Task
 from neuromas.engines.base import Generation, Request
 from neuromas.prompts.build import Prompt, build_prompt, check_fits
 from neuromas.prompts.template import ended_text
 from neuromas.system.network import Network
+from neuromas.tasks.around import foresee
 from neuromas.topology.graph import Edge
 
 WRONG = Score(0.0, None)
+UNJUDGED = "no verdict: "  # begins the cause where what judges broke
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,11 @@ def play(
             passes = [one.fork(branch) for one in passes for branch in range(branches)]
         _speak(network, task, passes, layer, sampling)
         _intervene([one for one in passes if one.failure is None], layer, sampling)
-    return [_finish(network, task, one) for one in passes]
+    foresee(task, [(one.problem, one.turns[-1].text) for one in passes if one.failure is None])
+    episodes = [_finish(network, task, one) for one in passes]
+    if episodes and all((one.failure or "").startswith(UNJUDGED) for one in episodes):
+        raise SandboxError(str(episodes[0].failure))
+    return episodes
 
 
 def _speak(
@@ -348,6 +354,8 @@ def scored(task: Task, episode: Episode, nodes: int = 0) -> Episode:
         _check_nodes(score, nodes)
     except ContractError:  # no failure of the network: what such a task says means nothing
         raise
+    except SandboxError as error:  # what judges broke, not what is judged
+        return replace(episode, score=None, failure=f"{UNJUDGED}{one_line(error)}")
     except Exception as error:  # the one boundary where a foreign scorer may fail
         cause = f"scorer: {type(error).__name__}: {one_line(error)}"
         return replace(episode, score=WRONG, failure=cause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neuromas.core.task import Problem, Split, Task
@@ -30,3 +31,17 @@ class TaskAround:
     def problem(self, split: Split, index: int) -> Problem:
         """As the task's."""
         return self.inner.problem(split, index)
+
+    def foresee(self, answers: Sequence[tuple[Problem, str]]) -> None:
+        """See the function of this name."""
+        foresee(self.inner, answers)
+
+
+def foresee(task: Task, answers: Sequence[tuple[Problem, str]]) -> None:
+    """Tell a task which answers it is about to be asked for, if it has a method for that.
+
+    Scores are what they are without; one that judges slowly may judge them all at once.
+    """
+    ahead = getattr(task, "foresee", None)
+    if ahead is not None:
+        ahead(answers)

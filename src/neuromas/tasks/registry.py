@@ -7,7 +7,7 @@ from typing import Any
 
 from neuromas.core.errors import TaskError
 from neuromas.core.task import Task
-from neuromas.tasks import arithmetic, compositional, environments, files, hier, hub, pick
+from neuromas.tasks import arithmetic, code, compositional, environments, files, hier, hub, pick
 from neuromas.tasks.generated import GeneratedTask, Source
 from neuromas.tasks.grading import GRADED, READ, graded
 from neuromas.tasks.options import MAX_SEED, SEED, Family, Option
@@ -151,6 +151,18 @@ FAMILIES: dict[str, Family] = {
                 *(_ASK, READ, GRADED, SEED),
             ),
             _hier,
+        ),
+        Family(
+            "humaneval",
+            "Python functions to complete (164), judged by their tests in a sandbox",
+            code.HUMANEVAL,
+            code.humaneval,
+        ),
+        Family(
+            "mbpp",
+            "Python functions asked for in words, judged in a sandbox; from files",
+            code.MBPP,
+            code.mbpp,
         ),
         Family("file", "questions from CSV, JSONL, JSON or Parquet files", files.OPTIONS, files.build),
         Family("hub", "a Hugging Face data set, or local Parquet, JSON or CSV files", hub.OPTIONS, hub.build),

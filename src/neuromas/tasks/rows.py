@@ -173,7 +173,9 @@ def _kind(row: Mapping[str, Any], fields: Fields, where: str) -> AnswerKind | No
     """The stated answer kind, or ``None`` if none is stated."""
     stated = str(fields.kind or row.get(fields.answer_type) or "").strip().lower()
     if stated == "code":
-        raise TaskError(f"{where}: code tasks need a sandbox and are not supported yet (answer_type 'code')")
+        raise TaskError(
+            f"{where}: programs are judged by running them (answer_type 'code'); see tasks humaneval, mbpp"
+        )
     if stated and stated not in _KINDS:
         raise TaskError(f"{where}: " + unknown("answer_type", stated[:40], _KINDS))
     return _KINDS[stated] if stated else None

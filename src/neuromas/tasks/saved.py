@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from neuromas.core.episode import Episode, judged
 from neuromas.core.errors import TaskError
 from neuromas.core.task import Problem, Score, Split, Task
+from neuromas.tasks.around import foresee
 
 
 class SavedTask:
@@ -49,6 +50,10 @@ class SavedTask:
     def judge(self, episode: Episode) -> Score:
         """See ``core.episode.Judge``."""
         return judged(self.real, episode)
+
+    def foresee(self, answers: Sequence[tuple[Problem, str]]) -> None:
+        """See ``around.foresee``."""
+        foresee(self.real, answers)
 
 
 def opened(task: Task) -> Task:

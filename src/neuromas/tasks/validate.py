@@ -15,6 +15,7 @@ from neuromas.core.episode import judged
 from neuromas.core.errors import TaskError, one_line, shown
 from neuromas.core.seeds import derive
 from neuromas.core.task import SPLITS, Problem, Score, Split, Task
+from neuromas.tasks.around import foresee
 from neuromas.tasks.cheats import Played, play
 from neuromas.tasks.checking import FAILED
 from neuromas.tasks.generated import TooFewQuestionsError
@@ -109,6 +110,10 @@ class _Watched:
         """As the task's."""
         return self.task.problem(split, index)
 
+    def foresee(self, answers: Sequence[tuple[Problem, str]]) -> None:
+        """As the task's."""
+        foresee(self.task, answers)
+
     def score(self, problem: Problem, text: str) -> Score:
         """The task's score, or a parse failure where it gives none."""
         try:
@@ -151,6 +156,7 @@ def _same(task: Task, sampled: Mapping[Split, Sequence[Problem]]) -> Check:
 
 
 def _gold(task: Task, problems: Sequence[Problem]) -> Check:
+    foresee(task, [(problem, problem.answer) for problem in problems])
     scores = [task.score(problem, problem.answer) for problem in problems]
     bad = [p.id for p, s in zip(problems, scores, strict=True) if s.value != 1.0 or s.parsed is None]
     return Check("gold answer earns 1", not bad, _share(len(bad), len(problems), "do not", bad))

@@ -63,7 +63,8 @@ def _check_problems(assembly: Assembly, networks: Sequence[Network], grows: bool
     for split, count in wanted:
         size = task.size(split)
         if size == 0:
-            raise TaskError(f"task {task.name!r} has no {split} problems")
+            why = getattr(task, "untrained", "") if split == "train" else ""
+            raise TaskError(why or f"task {task.name!r} has no {split} problems")
         task.problem(split, count - 1 if size is None else min(count, size) - 1)
     problems = training_problems(task, config.seed, 0, config.train.problems)
     for network in networks:
