@@ -26,6 +26,7 @@ from neuromas.tasks import make_task
 ROOT = Path(__file__).parents[2]
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
 LETTERS = "ABCD"
+FILES = ("arc", "navigate", "algebra", "physics", "medicine")  # tasks that need no sandbox
 
 
 def _benchmark():
@@ -77,6 +78,24 @@ def folder(tmp_path_factory):
         ):
             lines = "".join(json.dumps(row) + "\n" for row in rows)
             (made / "data" / f"{name}_{split}.jsonl").write_text(lines)
+    program = {"prompt": "def twice(x):\n    \"\"\"Double x.\"\"\"\n", "answer": "    return 2 * x\n"}
+    program |= {"id": "HumanEval-0", "entry_point": "twice", "answer_type": "code", "split": "test"}
+    program["tests"] = "def check(candidate):\n    assert candidate(2) == 4\n\ncheck(twice)\n"
+    (made / "data" / "humaneval_test.jsonl").write_text(json.dumps(program) + "\n")
+    trained = [
+        {
+            "id": f"mbpp-{number}",
+            "prompt": f"Write a function that adds {number}.",
+            "tests": f"assert add_{number}(1) == {number + 1}",
+            "entry_point": f"add_{number}",
+            "answer": f"def add_{number}(x):\n    return x + {number}",
+            "answer_type": "code",
+            "split": "train",
+        }
+        for number in range(1, 31)
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in trained)
+    (made / "data" / "mbpp_train.jsonl").write_text(lines)
     return made
 
 
@@ -115,8 +134,9 @@ def test_the_adapters_of_such_a_model_have_as_many(name):
 
 
 def test_the_recipe_compares_equal_budgets_of_parameters_and_calls(here):
-    plan = make_plan(PAPER.with_models(PAPER.recipe(), MEASURES))
-    found = {(one.task, one.arm): one for one in forecasts(lay_out(plan, Path("out")))}
+    plan = make_plan(PAPER.with_models(PAPER.recipe(), MEASURES), FILES)
+    cells = [cell for cell in lay_out(plan, Path("out")) if cell.task in FILES]
+    found = {(one.task, one.arm): one for one in forecasts(cells)}
     grown, single = found["arc", "grown"], found["arc", "single"]
     assert grown.nodes == (3, 5, 7)
     assert grown.parameters == (6_881_280, 11_468_800, 16_056_320)
@@ -146,15 +166,33 @@ def test_the_recipe_needs_no_model_and_names_the_file_it_misses(here, tmp_path, 
 
 
 def test_answers_of_the_files_are_understood(here):
-    for one in PAPER.recipe()["tasks"]:
-        if one["name"] != "file":
-            continue
+    tasks = [one for one in PAPER.recipe()["tasks"] if one["name"] == "file"]
+    assert tuple(one["label"] for one in tasks) == FILES
+    for one in tasks:
         task = make_task(one["name"], one["options"])
         problem = task.problem("test", 0)
         assert task.size("test") == {"arc": 6, "navigate": 6}.get(one["label"], 3)
         said = {"yes": "Yes", "no": "No."}.get(problem.answer, f"The answer is {problem.answer}.")
         assert task.score(problem, said).value == 1.0
         assert task.score(problem, "A or B, yes and no").value == 0.0
+
+
+def test_programs_are_judged_where_a_sandbox_works(here):
+    from neuromas.core.errors import SandboxError
+    from neuromas.sandbox.choosing import find_sandbox
+
+    try:
+        find_sandbox("auto")
+    except SandboxError as error:
+        pytest.skip(f"no sandbox works here: {error}")
+    (one,) = [task for task in PAPER.recipe()["tasks"] if task["name"] == "humaneval"]
+    task = make_task("humaneval", one["options"])
+    problem = task.problem("test", 0)
+    assert (task.size("test"), problem.kind) == (1, "code")
+    assert task.score(problem, "```python\ndef twice(x):\n    return 2 * x\n```").value == 1.0
+    assert task.score(problem, "```python\ndef twice(x):\n    return x\n```").value == 0.0
+    plan = make_plan(PAPER.recipe(), ("humaneval",))
+    assert not plan.trains(plan.arm("gemma"), "humaneval")
 
 
 ARMS = ("grown", "gemma-single", "base", "constant", "direct")
