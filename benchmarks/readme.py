@@ -28,6 +28,7 @@ DOCS = (
     "config",
     "methods",
     "code",
+    "paper",
 )
 PAGES = [HERE.parent / "README.md", *(HERE.parent / "docs" / f"{name}.md" for name in DOCS)]
 EXPERIMENTS = ("depth", "growth", "remedies")
@@ -81,6 +82,8 @@ def render(text: str) -> str:
     parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
     parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
     parts |= {"organisation-law": _law, "organisation-samples": _samples, "rivals": _rivals}
+    parts |= {"paper-constants": _paper_constants, "paper-cost": _paper_cost}
+    parts["paper-rehearsal"] = _paper_rehearsal
     for name in EXPERIMENTS:
         parts[name] = partial(_experiment, name)
         parts[f"{name}-report"] = partial(_report, name)
@@ -651,6 +654,54 @@ def _local_steps() -> str:
             f"| `{row['task']} {options}` | {' | '.join(f'{100 * share:.0f} %' for share in shares)} |"
         )
     return "\n".join(lines)
+
+
+def _paper_constants() -> str:
+    """What the first option and the best constant earn, on files and on counts by hand."""
+    lines = ["| questions | labels | always the first option | best constant |", "|---|---|---|---|"]
+    for row in _load("paper.json")["constants"]:
+        labels = ", ".join(f"{label} {count}" for label, count in row["labels"].items())
+        both = [row[key] for key in ("first", "best")]
+        earned = " | ".join(f"{one['answer']}: {100 * one['accuracy']:.1f} %" for one in both)
+        lines.append(f"| {row['questions']} | {labels} | {earned} |")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Made by `python benchmarks/paper.py constants FOLDER`. The files here hold a part of Navigate's "
+            "and MMLU's questions; the last rows are of the whole public files, counted by hand.",
+        ]
+    )
+
+
+def _paper_cost() -> str:
+    """Hours by estimate: the arms on ARC, those of Navigate alone, and all."""
+    found = _load("paper.json")["cost"]
+    rates = list(found["hours"])
+    heads = " | ".join(f"GPU hours at {rate} TFLOP/s" for rate in rates)
+    lines = [f"| task | arm | nodes | trainable | calls of training | {heads} |"]
+    lines.append("|---" * (5 + len(rates)) + "|")
+    for row in found["arms"]:
+        if row["training"] and (row["task"] == "arc" or row["arm"].startswith("scratch")):
+            nodes, trainable = (" → ".join(f"{one:,}" for one in row[key]) for key in ("nodes", "parameters"))
+            hours = " | ".join(f"{row['hours'][rate]:.1f}" for rate in rates)
+            lines.append(
+                f"| {row['task']} | {row['arm']} | {nodes} | {trainable} | {row['training']:,} | {hours} |"
+            )
+    total = " | ".join(f"{found['hours'][rate]:.0f}" for rate in rates)
+    tasks = len({row["task"] for row in found["arms"]})
+    lines.append(f"| all {tasks} | all | | | | {total} |")
+    return "\n".join([*lines, "", "Made by `python benchmarks/paper.py cost FOLDER`."])
+
+
+def _paper_rehearsal() -> str:
+    """How many cells of the recipe ran on tiny models, and what the largest process took."""
+    found = _load("paper.json")["rehearse"]
+    ran, size = f"{found['finished']} of {found['cells']}", f"{found['largest_process_gb']:.1f} GB"
+    return (
+        f"{ran} pairs of arm and task ran on {found['machine']}, the largest process took {size} "
+        "(`python benchmarks/paper.py rehearse FOLDER`)."
+    )
 
 
 def _seven() -> str:

@@ -6,6 +6,7 @@ import argparse
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _SIDE_BY_SIDE = 1000
 LOCAL = "local"
 _DIGITS = 20  # of a seed
+_TFLOPS = 20  # assumed of a GPU while single tokens are drawn in turn with learning, see docs/paper.md
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +71,11 @@ def add(parser: argparse.ArgumentParser) -> None:
             help=f"run these {flag} alone, and what they start with",
         )
     parser.add_argument("--report", action="store_true", help="run nothing, compare what is there")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="run and write nothing, estimate what it would take"
+    )
+    text = "what a GPU is assumed to sustain, for --dry-run (default 20)"
+    parser.add_argument("--tflops", type=whole(_SIDE_BY_SIDE * 1000), metavar="N", help=text)
     add_formats(parser)
 
 
@@ -79,14 +86,20 @@ def run(args: argparse.Namespace) -> int:
     from neuromas.experiment.plan import load_plan
     from neuromas.experiment.running import Limits, run_cells
 
-    if args.form and not args.report:
-        raise ConfigError(f"--{args.form} goes with --report")
+    if args.form and not (args.report or args.dry_run):
+        raise ConfigError(f"--{args.form} goes with --report or --dry-run")
+    if args.report and args.dry_run:
+        raise ConfigError("--report compares what was run, --dry-run runs nothing: give one of them")
+    if args.tflops and not args.dry_run:
+        raise ConfigError("--tflops goes with --dry-run")
     launcher = make_launcher(args.launcher, read_pairs(args.launcher_options))
-    plan = load_plan(Path(args.path))
+    plan = load_plan(Path(args.path), args.tasks)
     out = folder_to_write("--out", args.out or f"runs/{plan.name}")
     cells = lay_out(plan, out)
     choice = plan.chosen(args.arms, args.tasks, _seeds(args.seeds))
     chosen = [cell for cell in cells if choice.has(cell.arm.name, cell.task, cell.seed)]
+    if args.dry_run:
+        return _forecast(chosen, args.tflops or _TFLOPS, args.form)
     failures: Mapping[str, str] = {}
     if not args.report:
         try:
@@ -109,6 +122,17 @@ def run(args: argparse.Namespace) -> int:
     for cell, cause in failures.items():
         print(f"failed: {visible(cell)}: {visible(cause)}")
     return 1 if failures else 0
+
+
+def _forecast(cells: Sequence[Cell], tflops: int, form: str) -> int:
+    """What these cells would take."""
+    from neuromas.cli.formats import write_out
+    from neuromas.experiment.forecast import TERA, forecasts
+    from neuromas.report.pages.forecast import forecast_blocks
+
+    rows = [asdict(one) | {"hours": one.hours(tflops * TERA)} for one in forecasts(cells)]
+    write_out(forecast_blocks(rows, tflops), form)
+    return 0
 
 
 def _listed(text: str) -> tuple[str, ...]:

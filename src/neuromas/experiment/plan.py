@@ -202,13 +202,16 @@ class Plan(Section):
         return str(task.get("name", "max")) if isinstance(task, Mapping) else "max"
 
 
-def load_plan(path: Path) -> Plan:
-    """Read and rehearse an experiment. Raises NeuromasError with one line."""
-    return make_plan(read_toml(path, "experiment"))
+def load_plan(path: Path, only: Sequence[str] = ()) -> Plan:
+    """Read an experiment and rehearse it. Raises NeuromasError with one line."""
+    return make_plan(read_toml(path, "experiment"), only)
 
 
-def make_plan(data: Mapping[str, Any]) -> Plan:
-    """A rehearsed Plan from plain data. Raises NeuromasError with one line on the first problem."""
+def make_plan(data: Mapping[str, Any], only: Sequence[str] = ()) -> Plan:
+    """A rehearsed Plan from plain data. Raises NeuromasError with one line on the first problem.
+
+    Of tasks, those labelled ``only`` are rehearsed (none: all), so that one needs no data of the others.
+    """
     try:
         plan = Plan.model_validate(dict(data))
     except ValidationError as error:
@@ -221,7 +224,8 @@ def make_plan(data: Mapping[str, Any]) -> Plan:
     if len(set(labels)) < len(labels):
         raise ConfigError(f"two tasks are labelled {_twice(labels)!r}; give them labels of their own")
     for label in labels:
-        _rehearse_all(plan, label)
+        if label in only or not only:
+            _rehearse_all(plan, label)
     for arm in plan.arms:
         _check_votes(plan, arm, labels[0])
     return plan
@@ -233,6 +237,7 @@ _Asked = tuple[str, str] | None
 def _rehearse_all(plan: Plan, label: str) -> None:
     """All arms of a task, those that others start with before them; then what is compared."""
     asked: dict[str, _Asked] = {}
+    tasks: dict[str, Task] = {}
     goals: dict[str, list[Topology]] = {}
     trained: dict[str, Rehearsed] = {}
     waiting = [arm for arm in plan.arms if not arm.of and plan.trains(arm, label)]
@@ -241,7 +246,7 @@ def _rehearse_all(plan: Plan, label: str) -> None:
         waiting.remove(arm)
         source = plan.source(arm)
         parent = goals[source[0].name][source[1] - 1] if source else None
-        task, asked[arm.name], goals[arm.name] = _rehearse(plan, arm, label, parent)
+        task, asked[arm.name], goals[arm.name] = _rehearse(plan, arm, label, parent, tasks)
         trained[arm.name] = Rehearsed(goals[arm.name], task)
     _same_questions(asked, label)
     found = levels(plan, label)
@@ -268,14 +273,18 @@ def _check_votes(plan: Plan, arm: Arm, label: str) -> None:
 
 
 def _rehearse(
-    plan: Plan, arm: Arm, label: str, parent: Topology | None
+    plan: Plan, arm: Arm, label: str, parent: Topology | None, tasks: dict[str, Task]
 ) -> tuple[Task, _Asked, list[Topology]]:
     """The arm's configuration, task, estimator, stages and prompts; first test question and answer.
 
-    None of those where the arm has the task that all have: nothing needs to be drawn.
+    None of those where the arm has the task that all have: nothing needs to be drawn. ``tasks`` are those
+    that were made before, because reading files takes a while.
     """
     config = plan.config(arm, label, plan.seeds[0])
-    task = make_task(config.task.name, config.task.options)
+    asked = repr((config.task.name, config.task.options))
+    if asked not in tasks:
+        tasks[asked] = make_task(config.task.name, config.task.options)
+    task = tasks[asked]
     try:
         make_estimator(config.train)
         goals = check_stages(config, parent)

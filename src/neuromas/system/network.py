@@ -25,8 +25,8 @@ class Network:
     with probability ``lifted``, as this one does. With ``alike`` the samples of a problem share the draw, and
     ``lifted`` is the share of nodes that read as this one does, a fraction of a node being one at times.
     With ``taught``, the weight of what they are taught, turns under the first view carry the prompt of
-    the last, too. ``tool`` runs what messages hold of programs, see ``system.tools``. ``ranks`` are the processes
-    among which its rollouts are dealt out.
+    the last, too. ``tool`` runs what messages hold of programs, see ``system.tools``. ``ranks`` are the
+    processes among which its rollouts are dealt out.
     """
 
     topology: Topology

@@ -31,13 +31,16 @@ def build(options: Mapping[str, Any], given: Mapping[str, Any]) -> Task:
     Raises:
         TaskError: no or contradicting files, an unreadable file, a malformed row, overlapping splits.
     """
-    fields = fields_of(options)
     paths: dict[Split, str] = {split: options[split] for split in SPLITS}
     if bool(options["path"]) == any(paths.values()):
         raise TaskError("task 'file': give either path, or one or more of train, validation, test")
     sources: Mapping[Source, tuple[Problem, ...]]
     if options["path"]:
-        sources = {"all": read_table(options["path"], fields, options)}
+        sources = {"all": read_table(options["path"], fields_of(options), options)}
     else:
-        sources = {split: read_table(path, fields, options) for split, path in paths.items() if path}
+        sources = {
+            split: read_table(path, fields_of(options, split), options)
+            for split, path in paths.items()
+            if path
+        }
     return assemble("file", sources, options)

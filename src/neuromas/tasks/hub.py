@@ -46,11 +46,15 @@ def build(options: Mapping[str, Any], given: Mapping[str, Any]) -> Task:
     if not chosen:
         files = ", ".join(SUFFIXES)
         raise TaskError(f"task 'hub': give dataset = an id, or train = a local file ({files})")
-    fields = fields_of(options)
+    if set(chosen) == {"train"}:
+        fields_of(options)  # still to be cut
     loaded: dict[Source, tuple[Problem, ...]] = {}
     for split, name in chosen.items():
+        fields = fields_of(options, split)
         if options["dataset"]:
-            loaded[split] = problems_of(_rows(name, options, fields), fields, name)
+            loaded[split] = problems_of(
+                _rows(name, options, fields), fields, name, options["refused"] == "drop"
+            )
         elif Path(name).is_file():
             loaded[split] = read_table(name, fields, options)
         else:

@@ -33,7 +33,8 @@ class Fields:
     ``choices`` may name one field, or several separated by commas (one choice each). ``answer`` is empty
     where there are no gold answers and a reward decides. ``answer_is`` is how the gold answer names its
     choice: "index" (from 0), "letter" or "text"; empty = whichever fits alone. ``cut`` is how questions are
-    cut and into how many parts, for rows whose ``parts`` hold none.
+    cut and into how many parts, for rows whose ``parts`` hold none. ``where`` is a field and the texts that
+    rows which are read have in it; None = all rows are.
     """
 
     question: str = "question"
@@ -45,12 +46,14 @@ class Fields:
     parts: str = "parts"
     stem: str = "stem"
     cut: tuple[str, int] | None = None
+    where: tuple[str, tuple[str, ...]] | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All fields of a row that are looked at."""
         several = [name.strip() for name in self.choices.split(",")]
         names = [self.question, *several, self.answer, self.answer_type, self.parts, self.stem, "id"]
+        names += [self.where[0]] if self.where else []
         return tuple(dict.fromkeys(name for name in names if name))
 
 

@@ -39,9 +39,8 @@ def from_rows(
             raise TaskError("rows: two problems have the same id")
     else:
         fields = fields_of(settings)
-        problems = problems_of(
-            _named(given, fields.question, fields.answer, reward is not None), fields, _ROWS
-        )
+        named = _named(given, fields.question, fields.answer, reward is not None)
+        problems = problems_of(named, fields, _ROWS, settings["refused"] == "drop")
     return rewarded(assemble(_ROWS, {"all": problems}, settings), reward)
 
 

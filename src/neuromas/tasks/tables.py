@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from neuromas.core.errors import TaskError
+from neuromas.core.errors import TaskError, shown, unknown
 from neuromas.core.task import SPLITS, Problem, Split
 from neuromas.tasks.options import Option
 from neuromas.tasks.pieces import CUTS
@@ -15,6 +15,8 @@ from neuromas.tasks.rows import Fields, to_problem
 from neuromas.tasks.stored import StoredTask, by_hash, disjoint, mixed
 
 MAX_ROWS = 1_000_000
+MOST_DROPPED = 0.05  # share of rows that refused = "drop" may pass over
+_SHOWN = 100  # values of a field that an error may name
 Source = Split | Literal["all"]  # "all": still to be cut into splits
 
 FIELD_OPTIONS = (
@@ -35,6 +37,9 @@ FIELD_OPTIONS = (
     Option(
         "kind", "", "kind of all answers; empty = by row", allowed=("", "choice", "number", "yesno", "text")
     ),
+    Option("where", "", "rows that are read, as field=value or field=value|value; empty = all"),
+    Option("test_where", "", "the same for the test split alone, in place of where"),
+    Option("refused", "error", "what to do with rows that are no question", allowed=("error", "drop")),
     Option("strict", False, "the whole text must be the answer, not one unambiguous part of it"),
     Option("validation_share", 0.1, "share that becomes validation where no such file is given", 0.0, 0.9),
     Option("test_share", 0.1, "share that becomes test when one source is cut", 0.0, 0.9),
@@ -46,35 +51,86 @@ FILE_OPTIONS = (
 )
 
 
-def fields_of(options: Mapping[str, Any]) -> Fields:
-    """The field names among the options."""
+def fields_of(options: Mapping[str, Any], source: Source = "all") -> Fields:
+    """The field names among the options, and which rows of a source are read.
+
+    Raises TaskError for a condition that is none, or one on test rows of a source that is still to be cut.
+    """
     cut = (options["cut"], options["pieces"]) if options["cut"] else None
     keys = ("question", "choices", "answer", "answer_type", "kind", "answer_is", "parts", "stem")
-    return Fields(**{key: options[key] for key in keys}, cut=cut)
+    if source == "all" and options["test_where"]:
+        raise TaskError("option 'test_where' is for a test file or split of its own; set where")
+    key = "test_where" if source == "test" and options["test_where"] else "where"
+    return Fields(**{key: options[key] for key in keys}, cut=cut, where=_condition(key, options[key]))
+
+
+def _condition(key: str, text: str) -> tuple[str, tuple[str, ...]] | None:
+    """Field and values of ``field=value|value``; None for no text."""
+    if not text:
+        return None
+    field, _, values = text.partition("=")
+    wanted = tuple(value.strip() for value in values.split("|"))
+    if not field.strip() or not all(wanted):
+        raise TaskError(f"option {key!r} = {shown(text)}: write field=value or field=value|value")
+    return field.strip(), wanted
 
 
 def read_table(path: str, fields: Fields, options: Mapping[str, Any]) -> tuple[Problem, ...]:
     """All problems of a file. Raises TaskError that names file, line or row, and field."""
     rows = read_rows(path, fields.columns, options["sep"], options["encoding"])
-    return problems_of(rows, fields, Path(path).stem)
+    return problems_of(rows, fields, Path(path).stem, options["refused"] == "drop")
 
 
-def problems_of(rows: Iterable[Row], fields: Fields, stem: str) -> tuple[Problem, ...]:
+def problems_of(rows: Iterable[Row], fields: Fields, stem: str, drop: bool = False) -> tuple[Problem, ...]:
     """Problems of (where, row) pairs, at least one and at most MAX_ROWS.
 
-    Ids name draws and pairs of items, so a repeated one is refused.
+    Ids name draws and pairs of items, so a repeated one is refused. Rows that do not meet ``fields.where``
+    are passed over unread. With ``drop`` so are those that cannot be a problem; if they are over MOST_DROPPED
+    of all, the first is refused, because then the options are wrong and not the rows.
     """
     problems: list[Problem] = []
     known: set[str] = set()
-    for where, row in _bounded(rows):
-        problem = to_problem(row, fields, where, f"{stem}-{len(problems)}")
+    dropped: list[TaskError] = []
+    for where, row in _chosen(_bounded(rows), fields, stem):
+        try:
+            problem = to_problem(row, fields, where, f"{stem}-{len(problems) + len(dropped)}")
+        except TaskError as error:
+            if not drop:
+                raise
+            dropped.append(error)
+            continue
         if problem.id in known:
             raise TaskError(f"{where}: id {problem.id!r} stands twice")
         known.add(problem.id)
         problems.append(problem)
+    if len(dropped) > MOST_DROPPED * (len(problems) + len(dropped)):
+        raise TaskError(f"{dropped[0]}; {len(dropped)} of {len(problems) + len(dropped)} rows are refused")
     if not problems:
         raise TaskError(f"{stem}: holds no problems")
     return tuple(problems)
+
+
+def _chosen(rows: Iterable[Row], fields: Fields, stem: str) -> Iterator[Row]:
+    """The rows that have one of the wanted values in the field of ``fields.where``.
+
+    Raises TaskError where a row has no such field, or where no row has some of the values: a misspelt one.
+    """
+    if fields.where is None:
+        yield from rows
+        return
+    field, wanted = fields.where
+    there: dict[str, None] = {}  # in order
+    for where, row in rows:
+        if field not in row:
+            raise TaskError(f"{where}: " + unknown("field", field, [str(key)[:40] for key in list(row)[:30]]))
+        value = str(row[field]).strip()
+        if value in wanted:
+            yield where, row
+        if len(there) < _SHOWN or value in wanted:
+            there[value] = None
+    for value in wanted:
+        if value not in there:
+            raise TaskError(f"{stem}: " + unknown(f"value of {field!r}", value, [one[:40] for one in there]))
 
 
 def _bounded(rows: Iterable[Row]) -> Iterator[Row]:
