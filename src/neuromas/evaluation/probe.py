@@ -21,7 +21,8 @@ from neuromas.prompts.build import build_prompt, check_fits
 from neuromas.prompts.template import ended_text
 from neuromas.statistics import bootstrap_mean, wilson
 from neuromas.system.network import Network
-from neuromas.system.rollout import Sampling, rollout, scored
+from neuromas.system.rollout import Sampling, rollout
+from neuromas.system.scoring import scored
 from neuromas.tasks.cheats import best_constant
 
 EXAMPLES = (0, 1, 2, 4)

@@ -100,7 +100,7 @@ class Method(ABC):
     def answer(self, bench: Bench, problems: Sequence[Problem], samples: int = 1) -> list[EpisodeGroup]:
         """``samples`` independent answers to every problem, in their order.
 
-        An episode holds every message that was sampled for its answer, scored (see ``rollout.scored``); what
+        An episode holds every message that was sampled for its answer, scored (see ``scoring.scored``); what
         fails is data (see ``Episode``). The gold answer of a problem must have no influence on any text.
         """
 

@@ -9,7 +9,7 @@ from neuromas.core.episode import Episode, EpisodeGroup
 from neuromas.core.task import Problem
 from neuromas.evaluation.heldout import first_problems
 from neuromas.methods.base import Bench, Method
-from neuromas.system.rollout import scored
+from neuromas.system.scoring import scored
 from neuromas.tasks.cheats import best_constant
 
 _SEEN = 200  # training problems on which the answer is chosen

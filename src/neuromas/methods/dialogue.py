@@ -21,7 +21,7 @@ from neuromas.methods.base import Bench, Method
 from neuromas.prompts.boundary import one_line as as_one_line
 from neuromas.prompts.boundary import quote, structure
 from neuromas.prompts.codec import Codec
-from neuromas.system.rollout import WRONG, scored
+from neuromas.system.scoring import WRONG, scored
 from neuromas.tasks.around import foresee
 
 Read = Callable[[str], str | None]
@@ -194,7 +194,7 @@ class _Pass:
             self.said = str(end.value)
         except PromptError as error:
             self.failure = one_line(error)
-        except ContractError:  # the task's fault, not the method's: see ``rollout.scored``
+        except ContractError:  # the task's fault, not the method's: see ``scoring.scored``
             raise
         except Exception as error:  # what a method makes of an odd text must not end the others' answers
             self.failure = f"method: {type(error).__name__}: {one_line(error)}"

@@ -39,8 +39,8 @@ class Load:
     """How the network is used. Tokens per question and message; ``rows`` and ``tokens`` as ``Backbone``'s.
 
     ``template`` has the texts of the prompts, ``examples`` worked examples are shown to whom it says;
-    ``tool_tokens`` are most tokens of what a message's program prints, 0 where none is run. In the style "chat"
-    the marks of a chat template are not counted, about ten tokens a call.
+    ``tool_tokens`` are most tokens of what a message's program prints, 0 where none is run. In the style
+    "chat" the marks of a chat template are not counted, about ten tokens a call.
     """
 
     question_tokens: int = 32

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,21 +9,19 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from neuromas.core.choices import MESSAGES
-from neuromas.core.episode import Episode, Turn, judged
-from neuromas.core.errors import ConfigError, ContractError, PromptError, SandboxError, one_line, unknown
+from neuromas.core.episode import Episode, Turn
+from neuromas.core.errors import ConfigError, PromptError, SandboxError, one_line, unknown
 from neuromas.core.seeds import derive
-from neuromas.core.task import Problem, Score, Task
+from neuromas.core.task import Problem, Task
 from neuromas.engines.base import Generation, Request
 from neuromas.prompts.build import Prompt, build_prompt, check_fits
 from neuromas.prompts.template import ended_text
 from neuromas.system.dealing import deal_out
 from neuromas.system.network import Network
+from neuromas.system.scoring import UNJUDGED, WRONG, scored
 from neuromas.system.tools import shown_with
 from neuromas.tasks.around import foresee
 from neuromas.topology.graph import Edge
-
-WRONG = Score(0.0, None)
-UNJUDGED = "no verdict: "  # begins the cause where what judges broke
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,28 +387,3 @@ def _finish(network: Network, task: Task, one: Pass) -> Episode:
     wrong = WRONG if turns and one.askable and not one.missing else None
     answered = bool(turns) and turns[-1].node == sink
     return replace(episode, score=wrong, failure=one.failure, answered=answered, missing=one.missing)
-
-
-def scored(task: Task, episode: Episode, nodes: int = 0) -> Episode:
-    """The episode with what its answer earns. One that breaks the scorer is wrong, and the cause is kept.
-
-    ``nodes`` is how many may be given a reward of their own, 0 if nobody is to learn from it.
-    """
-    try:
-        score = judged(task, episode)
-        _check_nodes(score, nodes)
-    except ContractError:  # no failure of the network: what such a task says means nothing
-        raise
-    except SandboxError as error:  # what judges broke, not what is judged
-        return replace(episode, score=None, failure=f"{UNJUDGED}{one_line(error)}")
-    except Exception as error:  # the one boundary where a foreign scorer may fail
-        cause = f"scorer: {type(error).__name__}: {one_line(error)}"
-        return replace(episode, score=WRONG, failure=cause)
-    return replace(episode, score=score)
-
-
-def _check_nodes(score: Score, nodes: int) -> None:
-    """Raises ValueError if rewards of single nodes are not a finite one for each."""
-    own = score.nodes
-    if nodes and own is not None and (len(own) != nodes or not all(map(math.isfinite, own))):
-        raise ValueError(f"{len(own)} rewards for {nodes} nodes, or one that is not finite")

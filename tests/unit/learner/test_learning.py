@@ -18,7 +18,8 @@ from neuromas.core.parts import ESTIMATORS
 from neuromas.core.task import Score
 from neuromas.learning.losses import Weights, clip_factor, gradient_norm, policy_loss
 from neuromas.models.resident import ResidentModel
-from neuromas.system.rollout import WRONG, Sampling, rollout
+from neuromas.system.rollout import Sampling, rollout
+from neuromas.system.scoring import WRONG
 from neuromas.training.credit import credit
 from neuromas.training.step import learn, train_step
 from neuromas.training.trainer import Trainer

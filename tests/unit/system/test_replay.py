@@ -13,7 +13,8 @@ from toys import ToyTask, lines, network, problems
 from neuromas.core.task import Problem
 from neuromas.engines.scripted import Call, ScriptedEngine
 from neuromas.system.replay import Branch, replay
-from neuromas.system.rollout import WRONG, Sampling, rollout
+from neuromas.system.rollout import Sampling, rollout
+from neuromas.system.scoring import WRONG
 from neuromas.topology.files import load_topology
 from neuromas.topology.graph import Topology
 

@@ -14,7 +14,8 @@ from neuromas.core.errors import ConfigError, PromptError
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Score
 from neuromas.engines.scripted import ScriptedEngine
-from neuromas.system.rollout import WRONG, Sampling, rollout
+from neuromas.system.rollout import Sampling, rollout
+from neuromas.system.scoring import WRONG
 from neuromas.topology.files import load_topology
 from neuromas.topology.graph import Topology
 

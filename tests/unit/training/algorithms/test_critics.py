@@ -17,7 +17,7 @@ from neuromas.learner import gradient
 from neuromas.models.bundle import load_memory
 from neuromas.storage import MANIFEST, Run
 from neuromas.system import assemble as assembling
-from neuromas.system.rollout import WRONG
+from neuromas.system.scoring import WRONG
 from neuromas.training.algorithms import actor_critic
 from neuromas.training.algorithms.base import Memory
 from neuromas.training.algorithms.build import make_algorithm
