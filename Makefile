@@ -29,7 +29,7 @@ test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-processes: $(VENV)/.dev
-	@NEUROMAS_PROCESSES=1 $(BIN)/python -m pytest -p no:xdist -m processes tests/unit/ranks tests/recipes/test_torchrun.py
+	@NEUROMAS_PROCESSES=1 $(BIN)/python -m pytest -p no:xdist -m processes tests/unit/training/test_ranks.py tests/recipes/test_torchrun.py
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check src tests benchmarks recipes
