@@ -3,8 +3,8 @@
     python benchmarks/ranks.py          writes results/ranks.json
 
 ``scaling``: the same steps of the demo by one process with one thread, one with two, and two with one each,
-in turn; seconds of a step as its log says, and CPU seconds of all processes. ``parts``: of a step of one thread,
-what is dealt out and what every process does for itself; then, by two processes, how long it takes to gather
+in turn; seconds of a step as its log says, and CPU seconds of all processes. ``parts``: of a step of one
+thread, what is dealt out and what every process does for itself; then, by two processes, how long it takes to gather
 the step's episodes, to add its gradients in one order, and to add them by one all-reduce. ``estimate`` is no
 measurement: those parts for 8 GPUs, on paper.
 """
@@ -77,7 +77,8 @@ def _trained(folder: Path, processes: int, threads: int, steps: int) -> dict[str
     laps = [json.loads(line)["seconds"] for line in (run / "metrics.jsonl").read_text().splitlines()][1:]
     load = os.getloadavg()[0]
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"load": load, "steps": laps, "seconds": [sum(one.values()) for one in laps], "cpu_seconds_of_the_run": cpu}
+    seconds = [sum(one.values()) for one in laps]
+    return {"load": load, "steps": laps, "seconds": seconds, "cpu_seconds_of_the_run": cpu}
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:

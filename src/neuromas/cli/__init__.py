@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from neuromas.core.errors import ElsewhereError, NeuromasError, cut, one_line, shown
+from neuromas.core.errors import ConfigError, ElsewhereError, NeuromasError, cut, one_line, shown
 from neuromas.report.terminal import visible
 
 INTERRUPTED = 130
+_SHARED = ("train", "grow")  # what several processes can do together
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +35,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         args = parse(arguments)
+        if args.command not in _SHARED and _who() != "neuromas" and "TORCHELASTIC_RUN_ID" in os.environ:
+            raise ConfigError(f"{args.command} is for one process; torchrun can start: {', '.join(_SHARED)}")
         status: int = args.run(args)
         sys.stdout.flush()
         return status

@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from neuromas.core.errors import ConfigError, ElsewhereError, RunError, one_line, shown
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 P = TypeVar("P")
 _NEEDED = ("RANK", "MASTER_ADDR", "MASTER_PORT")
+_PATIENCE = timedelta(hours=6)  # with one who is there; an evaluation on a CPU may take one process long
 _START = "torchrun --nproc-per-node N -m neuromas.cli train CONFIG run.directory=DIR"
 
 
@@ -202,7 +204,7 @@ def joined(device: str) -> Iterator[Ranks]:
     backend = _backend(device)
     if not dist.is_initialized():  # by an earlier run, or by the script that called us
         try:
-            dist.init_process_group(backend)
+            dist.init_process_group(backend, timeout=_PATIENCE)
         except (RuntimeError, ValueError) as error:
             raise RunError(
                 f"the {size} processes did not find each other: {one_line(error)[:300]}"

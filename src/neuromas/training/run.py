@@ -37,7 +37,7 @@ from neuromas.training.changes import (
 from neuromas.training.checkpoints import lost, newest_intact, unreadable
 from neuromas.training.data import check_data
 from neuromas.training.loop import Loop
-from neuromas.training.several import backbone_for, cut_for, described, entered, shared_by
+from neuromas.training.several import backbone_for, cut_for, described, entered, idle, shared_by
 from neuromas.training.state import TrainState
 from neuromas.training.trackers import check_trackers
 
@@ -75,7 +75,7 @@ def start(
                 keep_copy(run.path, assembly.network.template)
             loop = Loop(TrainState.new(assembly, config), run, callbacks)
             loop.stages.begin(parent)
-            return loop.train()
+            return loop.train(idle(ranks))
 
 
 def _beginning(
@@ -134,7 +134,9 @@ def resume(
         code = code_changed(run.path, run.read("run.json"), assembly.task)
         notes = _changed(loop, before, found)
         loop.checkpoints.rewind()  # a kill may have come just before older checkpoints were removed
-        return loop.train([*code, *lost(run, loop.state.step, damaged), *torn, *notes], unsaid(run, config))
+        return loop.train(
+            [*idle(ranks), *code, *lost(run, loop.state.step, damaged), *torn, *notes], unsaid(run, config)
+        )
 
 
 def _wanted(run: Run, overrides: Sequence[str]) -> tuple[Config, Changes]:

@@ -39,6 +39,16 @@ def described(ranks: Ranks, config: Config) -> Ranks:
     return replace(ranks, pieces=config.train.chunks or 1, ordered=ordered, sharded=config.model.shard)
 
 
+def idle(ranks: Ranks) -> list[str]:
+    """A line where some processes have nothing to do while messages are written."""
+    if ranks.sharded or ranks.pieces >= ranks.size:
+        return []
+    return [
+        f"rollouts of this run are cut into {ranks.pieces} piece(s) (train.chunks), so that "
+        f"{ranks.size - ranks.pieces} of {ranks.size} processes wait while the others write"
+    ]
+
+
 def backbone_for(ranks: Ranks, config: Config, given: Backbone | None) -> Backbone | None:
     """The backbone that the processes share, where they do; else the one that was given."""
     if not ranks.sharded:

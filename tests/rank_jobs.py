@@ -31,24 +31,30 @@ LOGS = ("metrics.jsonl", "validation.jsonl", "growth.jsonl", "episodes.jsonl")
 
 @dataclass(frozen=True)
 class Troubled(Parity):
-    """Parity, where something happens to one process when training problem ``at`` is asked for."""
+    """Parity, where something happens to one process once the run has logged ``after`` steps."""
 
     trouble: str = ""
-    at: int = 0
+    run: str = ""
+    after: int = 2
     process: str = "1"
 
+    def due(self, trouble):
+        log = Path(self.run) / "metrics.jsonl"
+        done = log.is_file() and len(log.read_text().splitlines()) >= self.after
+        return self.trouble == trouble and done and os.environ.get("RANK") == self.process
+
     def problem(self, split, index):
-        if split == "train" and index == self.at and os.environ.get("RANK") == self.process:
-            if self.trouble == "killed":
-                os.kill(os.getpid(), signal.SIGKILL)
-            if self.trouble == "asked to stop":
-                os.kill(os.getpid(), signal.SIGTERM)
-            if self.trouble == "other problems":
-                return Problem("strange", "?", "odd", parts=("left", "right"))
+        if self.due("killed"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.due("asked to stop"):
+            signal.raise_signal(signal.SIGTERM)
+            object.__setattr__(self, "trouble", "")
+        if self.due("other problems"):
+            return Problem("strange", "?", "odd", parts=("left", "right"))
         return super().problem(split, index)
 
     def score(self, problem, text):
-        if self.trouble == "breaks its contract" and os.environ.get("RANK") == self.process:
+        if self.due("breaks its contract"):
             raise ContractError("the score is a word")
         return super().score(problem, text)
 
