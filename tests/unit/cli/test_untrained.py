@@ -46,7 +46,7 @@ def here(tmp_path, monkeypatch):
 def largest(body, number=0):
     """The right answer, from whatever stands in the question's line."""
     question = body["messages"][-1]["content"].partition("\n")[0]
-    return completion(max(re.findall(r"[0-9]+", question), key=int), read=100, wrote=3)
+    return completion(max(re.findall(r"[0-9]+", question), key=int), read=100, wrote=5)
 
 
 def through(stub, **options):
@@ -86,7 +86,7 @@ def test_any_method_answers_through_an_endpoint(here, capsys, words, calls):
     assert calls in (None, asked)
     assert summary["calls"] == asked
     assert summary["prompt_tokens"] == 100 * asked
-    assert summary["new_tokens"] == 3 * asked
+    assert summary["new_tokens"] == 5 * asked
     assert summary["flops"] is None
     assert summary.get("parameters", 0) == 0
     assert summary["checkpoint"] == "step-000000"
@@ -109,12 +109,17 @@ def test_the_run_is_one_to_compare_and_ask(here, capsys):
         assert "engine.options.concurrency = None there, 2 here" in capsys.readouterr().err
 
 
-def test_of_what_fails_the_endpoint_s_part_is_missing_and_not_wrong(here, capsys):
-    def third_fails(body, number):
-        lost = "You are node 1 of" in str(body) and number
+@pytest.mark.parametrize("node", ["node 1 of", "the output node"])
+def test_of_what_fails_the_endpoint_s_part_is_missing_and_not_wrong(here, capsys, node):
+    asked = []
+
+    def second_fails(body, number):
+        question = re.search(r"Question: .*", body["messages"][-1]["content"])[0]
+        asked.extend({question} - {*asked})
+        lost = f"You are {node}" in str(body) and asked.index(question) == 1
         return refusal(500, f"oh {KEY}") if lost else largest(body)
 
-    with serving(third_fails) as stub:
+    with serving(second_fails) as stub:
         assert evaluated(stub, concurrency=1, key_env="A_KEY") == 0
     said = capsys.readouterr().out
     assert "accuracy          100.0 %" in said
