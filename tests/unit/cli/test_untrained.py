@@ -11,10 +11,14 @@ import torch
 from endpoint import completion, refusal, serving
 from neuromas import load_config, untrained
 from neuromas.cli import main
+from neuromas.core.errors import ConfigError
+from neuromas.evaluation.probe import Draws, probe
 from neuromas.experiment.cells import lay_out
 from neuromas.experiment.plan import make_plan
 from neuromas.experiment.size import UNKNOWN
 from neuromas.storage import Run
+from neuromas.system.saving import load_bundle
+from neuromas.training.untrained import Untrained
 
 pytest.importorskip("openai", reason="the extra 'endpoint' is not installed")
 
@@ -207,6 +211,25 @@ def test_methods_that_need_probabilities_say_so(here, capsys):
         )
         assert not stub.bodies
         assert evaluated(stub, "--method", "best-of-n", "--with", "select=judge", "n=2") == 0
+
+
+def test_trained_adapters_cannot_answer_through_an_endpoint(here):
+    trained = Untrained.of(load_config("max.toml"))
+    trained.assembly.model.bank.versions[0] = 1
+    trained.keep(here / "r")
+    elsewhere = load_config("max.toml", ["engine.name=openai", "engine.options.url=http://h/v1",
+                                         "engine.options.model=m"])  # fmt: skip
+    with pytest.raises(ConfigError, match="whose adapters are trained, cannot answer through it"):
+        load_bundle(here / "r", config=elsewhere)
+
+
+def test_a_probe_says_of_which_kind_a_question_was_lost(here):
+    with serving(lambda body, number: refusal(400) if number == 1 else largest(body)) as stub:
+        keys = ["network.topology=1", "network.question=all", *through(stub, concurrency=1)]
+        asked = untrained(load_config("max.toml", keys))
+        problems = asked.problems("validation", 2)
+        found = list(probe(asked.network, asked.task, problems, Draws(1), examples=[0]))
+    assert found[0].failure == "endpoint: HTTP 400: no"
 
 
 def test_in_python_nothing_is_written(here):
