@@ -21,7 +21,7 @@ from neuromas.storage import Run
 CLUSTERS = "NEUROMAS_TEST_CLUSTER"  # names with commas between them; set by make test-cluster
 OPTIONS = {"ray": [], "slurm": ["--launcher-options", "time=30"]}
 HERE = os.environ.get(CLUSTERS, "").split(",")
-PATIENCE = 240  # seconds: machines that run tests are busy
+PATIENCE = 600  # seconds: machines that run tests are busy
 
 pytestmark = [
     pytest.mark.cluster,
