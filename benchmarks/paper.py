@@ -207,13 +207,23 @@ def rehearse() -> dict[str, Any]:
         {key: point[key] for key in ("task", "arm", "stage", "calls_a_question", "tokens_a_question")}
         for point in found["points"]
     ]
+    lines = [line for file in here.glob("runs/cells/*/*/seed-0/metrics.jsonl") for line in file.open()]
+    updates = [json.loads(line) for line in lines]
+    earlier = json.loads(OUT.read_text("utf-8")).get("rehearse", {}) if OUT.exists() else {}
+    largest = max(
+        resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6, earlier.get("largest_process_gb", 0)
+    )
     cells = {(point["task"], point["arm"]): bool(point["seeds"]) for point in found["points"]}
     return {
-        "machine": "one of two shared CPU cores",
+        "machine": "two shared CPU cores",
         "status": done.returncode,
         "cells": len(cells),
         "finished": sum(cells.values()),
-        "largest_process_gb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6, 2),
+        "updates": len(updates),
+        "rewarded": sum(one["reward"] > 0 for one in updates),
+        "moved": sum(min(one["gradient_norm"]) > 0 for one in updates),
+        "largest_sampler_drift": max(one["sampler_drift"] for one in updates),
+        "largest_process_gb": round(largest, 2),
         "points": points,
     }
 

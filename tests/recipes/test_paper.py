@@ -225,23 +225,25 @@ def test_the_recipe_runs_on_tiny_models_of_the_same_architectures(here, models, 
     assert (calls["gemma-single", 1], calls["direct", 1], calls["constant", 1]) == (1, 1, 0)
 
 
-@pytest.mark.parametrize("name", ["Qwen/Qwen3-0.6B", "google/gemma-3-1b-it"])
-def test_thinking_is_off_and_messages_of_200_tokens_fit(here, models, name):
-    """Seven nodes in the style of a chat; the longest prompt is that of the third layer and the output."""
+@pytest.mark.parametrize(
+    ("name", "shape", "nodes"), [("Qwen/Qwen3-0.6B", "2-1", 3), ("google/gemma-3-1b-it", "1-1", 2)]
+)
+def test_thinking_is_off_and_messages_of_200_tokens_fit(here, models, name, shape, nodes):
+    """In the style of a chat; the longest prompts are those that hold two messages."""
     from neuromas.config import make_config
     from neuromas.system.assemble import assemble
     from neuromas.system.rollout import Sampling, rollout
 
     data = PAPER.small(PAPER.recipe(), models)
     config = {key: data["base"][key] for key in ("network", "train")}
-    config["network"] |= {"topology": "2-2-2-1"}
+    config["network"] |= {"topology": shape}
     config["model"] = data["base"]["model"] | {"backbone": models[name]}
     one = next(task for task in data["tasks"] if task["label"] == "medicine")
     built = assemble(make_config(config | {"task": {"name": one["name"], "options": one["options"]}}))
     problem = built.task.problem("test", 0)
     (episode,) = rollout(built.network, built.task, [problem], 1, Sampling(1.0, 3))
     assert episode.failure is None
-    assert len(episode.turns) == 7
+    assert len(episode.turns) == nodes
     assert max(len(turn.ids) for turn in episode.turns) == 200
     last = episode.turns[-1]
     prompt = built.network.engine.codec.spell(last.prefix_ids + last.suffix_ids)
