@@ -53,7 +53,7 @@ def workers(parent):
 
 
 def ours(output):
-    return [line for line in output.splitlines() if line.startswith("neuromas")]
+    return [line for line in output.splitlines() if line.startswith(("neuromas:", "neuromas ("))]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
@@ -94,4 +94,4 @@ def test_errors_are_a_line_of_each_process_and_the_report_is_told_once(tmp_path)
     assert not ours(output)
     assert json.loads((tmp_path / "run/config.json").read_text())["train"]["chunks"] == 2
     # the same configuration finds its run, though it says nothing of pieces
-    assert main(["train", *SMALL, "train.steps=1", "--run", str(tmp_path / "run"), "--continue"]) == 0
+    assert main(["train", *SMALL, "train.steps=1", f"run.directory={tmp_path / 'run'}", "--continue"]) == 0
