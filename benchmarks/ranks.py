@@ -4,9 +4,9 @@
 
 ``scaling``: the same steps of the demo by one process with one thread, one with two, and two with one each,
 in turn; seconds of a step as its log says, and CPU seconds of all processes. ``parts``: of a step of one
-thread, what is dealt out and what every process does for itself; then, by two processes, how long it takes to gather
-the step's episodes, to add its gradients in one order, and to add them by one all-reduce. ``estimate`` is no
-measurement: those parts for 8 GPUs, on paper.
+thread, what is dealt out and what every process does for itself; then, by two processes, how long it takes
+to gather the step's episodes, to add its gradients in one order, and to add them by one all-reduce.
+``estimate`` is no measurement: those parts for 8 GPUs, on paper, as if all pieces were of one length.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _parts(folder: Path) -> dict[str, Any]:
     from neuromas.training.trainer import Trainer
 
     torch.set_num_threads(1)
-    built = assemble(load_config("recipes/runs/demo.toml", SIZES))
+    built = assemble(load_config("recipes/runs/demo.toml"))  # with its own sizes: 128 episodes a step
     trainer = Trainer(built.network, built.model, built.config.train, 0)
     spent = dict.fromkeys(("rollout", "credit", "learn", "dealt of learn"), 0.0)
 

@@ -13,7 +13,7 @@ import torch
 from neuromas.config import make_config
 from neuromas.core.errors import ContractError, RunError
 from neuromas.core.task import Problem
-from neuromas.learner.gradient import Objective, accumulate
+from neuromas.learner.gradient import Objective, _cut, accumulate
 from neuromas.learner.scorer import Message
 from neuromas.learning.losses import Weights
 from neuromas.models.adapters import LoraSpec
@@ -114,9 +114,11 @@ def gradient(ordered=True, messages=60, shard=False):
 
 def _gradient(model, messages):
     given = [
-        Message(i, i % 2, tuple(range(1, 30 + 31 * i % 200)), (i % 7 + 1,), (3, i % 50, 4)[: 1 + i % 3])
+        Message(i, i % 2, (i + 1,) * (60 + 31 * i % 200), (i % 7 + 1,), (3, i % 50, 4)[: 1 + i % 3])
         for i in range(messages)
     ]
+    batches = _cut(model, given)
+    assert len(batches) > 8 or messages < 9, len(batches)
     sign = torch.tensor([(-1.0) ** i * (1 + i % 3) for i in range(messages)])
     learned = accumulate(model, given, Weights(sign, torch.full((messages,), 0.1)), 1.0, Objective())
     found = [None if p.grad is None else p.grad.clone() for p in model.bank.parameters]

@@ -28,7 +28,7 @@ class Died:
         self.code = code
 
 
-def together(size: int, job: Callable[..., Any], *given: Any, seconds: float = 120.0) -> list[Any]:
+def together(size: int, job: Callable[..., Any], *given: Any, seconds: float = 600.0) -> list[Any]:
     """What the job returned in each of ``size`` processes: a result, an exception, or ``Died``."""
     _server()
     started = [_start(rank, size, port, job, given) for port in [_free_port()] for rank in range(size)]
