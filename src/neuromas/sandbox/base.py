@@ -17,6 +17,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from neuromas.core.errors import SandboxError
+from neuromas.sandbox.ending import ended, kill
 
 NOBODY = (
     65534  # who runs programs where the superuser would: limits of the kernel bind him, files are not his
@@ -188,16 +189,6 @@ def memory_file(content: bytes) -> int:
     return descriptor
 
 
-def ended(process: subprocess.Popen[bytes]) -> int:
-    """End a process if it still runs, and close our ends of its streams. Its exit status."""
-    process.kill()
-    status = process.wait()
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
-    return status
-
-
 def broken(name: str, said: bytes) -> SandboxError:
     """The error of a sandbox that did not begin, with the last line it wrote."""
     lines = said.decode("utf-8", "replace").strip().splitlines()
@@ -242,7 +233,7 @@ def _outcome(process: subprocess.Popen[bytes], ending: str, limits: Limits, unti
     except subprocess.TimeoutExpired:
         ending, status = "time", None
     if status is None:
-        process.kill()
+        kill(process)
         return Outcome("output" if ending == "output" else "time", process.wait(), "", "", 0.0)
     if 0 <= status <= 128:
         return Outcome("exited", status, "", "", 0.0)

@@ -28,9 +28,9 @@ from neuromas.sandbox.base import (
     Sandbox,
     broken,
     encoded,
-    ended,
     memory_file,
 )
+from neuromas.sandbox.ending import ended, kill, last_words
 
 _GRACE = 10.0  # seconds the judge has for its verdict once the program is no more
 _MOST = 65_536  # bytes of a verdict, and of what a broken sandbox says
@@ -99,11 +99,11 @@ def judge(sandbox: Sandbox, program: str, tests: Checks, limits: Limits = DEFAUL
         if ready is None:
             raise _trouble(sandbox, bench)
         if "trouble" in ready:
-            bench.program.kill()
+            kill(bench.program)
             raise SandboxError(f"the tests cannot be used: {ready['trouble']}")
         found = bench.line(time.monotonic() + limits.wall)
         if found is None:
-            bench.program.kill()
+            kill(bench.program)
             late = bench.judge.poll() is None
             found = bench.line(time.monotonic() + _GRACE)
             if found is not None and late:
@@ -154,7 +154,6 @@ def _trouble(sandbox: Sandbox, bench: _Bench) -> SandboxError:
     """Why nothing could be judged: what the sandbox that broke said last."""
     said = b""
     for process in (bench.program, bench.judge):
-        process.kill()
-        if process.stderr is not None and not said:
-            said = process.stderr.read(_MOST)
+        kill(process)
+        said = said or last_words(process, _MOST)
     return broken(sandbox.name, said)

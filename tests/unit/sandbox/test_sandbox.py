@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from tests.sandboxes import attacks, each_sandbox
+from tests.sandboxes import attacks, each_sandbox, needs_sandbox
 
 from neuromas.core.errors import ConfigError, SandboxError
 from neuromas.sandbox import Limits, choosing, find_sandbox
+from neuromas.sandbox.base import Inside
 from neuromas.sandbox.bubblewrap import Bubblewrap
+from neuromas.sandbox.ending import ended
 
 SHORT = Limits(seconds=1.0, wall=20.0, memory=256, output=20_000)
 
@@ -33,6 +38,35 @@ def test_a_program_has_its_input_and_its_output_comes_back(name):
     assert run("if").stderr.startswith("SyntaxError")
     killed = run("import os; os.abort()")
     assert (killed.ended, killed.code) == ("killed", 6)
+
+
+@needs_sandbox()
+def test_one_that_is_killed_while_it_sets_itself_up_leaves_nothing():
+    """Their limit of memory, which nothing else here has, stands in the command lines of what would be left."""
+    sandbox, megabytes = find_sandbox(), 257
+    for pause in range(24):
+        given, held = os.pipe()
+        inside = Inside("plain", Limits(memory=megabytes), (given, held))
+        null = subprocess.DEVNULL
+        process = sandbox.spawn(inside, stdin=null, stdout=null, stderr=null)
+        os.close(given)
+        os.close(held)
+        time.sleep(pause / 1000)
+        ended(process)
+    mark, until = str(megabytes * 2**20).encode(), time.monotonic() + 5.0
+    while (left := _with(mark)) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert left == []
+
+
+def _with(mark):
+    """Living processes that have this in their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdecimal() and mark in (entry / "cmdline").read_bytes():
+                found.append(entry.name)
+    return found
 
 
 @pytest.mark.parametrize("name", each_sandbox(quick=False))
