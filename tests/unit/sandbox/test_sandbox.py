@@ -42,7 +42,7 @@ def test_a_program_has_its_input_and_its_output_comes_back(name):
 
 @needs_sandbox()
 def test_one_that_is_killed_while_it_sets_itself_up_leaves_nothing():
-    """Their limit of memory, which nothing else here has, stands in the command lines of what would be left."""
+    """Their limit of memory, which nothing else has, stands in the command lines of what would be left."""
     sandbox, megabytes = find_sandbox(), 257
     for pause in range(24):
         given, held = os.pipe()
