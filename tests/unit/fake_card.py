@@ -143,7 +143,9 @@ def fake_card() -> Iterator[torch.device]:
     """Within the block "card:0" can be named and used."""
     _register()
     before = torch._C._only_lift_cpu_tensors()
-    torch._C._set_only_lift_cpu_tensors(True)  # moves of ``torch.tensor(..., device=)`` are asked of modes, too
+    torch._C._set_only_lift_cpu_tensors(
+        True
+    )  # moves of ``torch.tensor(..., device=)`` are asked of modes, too
     try:
         with _Factories(), torch.autograd.set_multithreading_enabled(False):
             yield torch.device("card", 0)
