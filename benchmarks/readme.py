@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tables import check, long, quantised, refused, served, vocabulary
+
 HERE = Path(__file__).parent
 DOCS = (
     "results",
@@ -27,6 +29,7 @@ DOCS = (
     "training",
     "config",
     "methods",
+    "architectures",
 )
 PAGES = [HERE.parent / "README.md", *(HERE.parent / "docs" / f"{name}.md" for name in DOCS)]
 EXPERIMENTS = ("depth", "growth", "remedies")
@@ -80,6 +83,8 @@ def render(text: str) -> str:
     parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
     parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
     parts |= {"organisation-law": _law, "organisation-samples": _samples, "rivals": _rivals}
+    parts |= {"architectures": served, "architectures-refused": refused, "quantised": quantised}
+    parts |= {"architectures-check": check, "vocabulary": vocabulary, "long": long}
     for name in EXPERIMENTS:
         parts[name] = partial(_experiment, name)
         parts[f"{name}-report"] = partial(_report, name)

@@ -41,7 +41,7 @@ def test_pieces_are_the_whole(window, piece, monkeypatch):
 
 
 def test_nothing_of_the_rows_square_is_made_or_kept():
-    """Numbers in the largest tensor that an operation makes, and kept for the backward: linear in the length."""
+    """Numbers in the largest tensor that an operation makes: linear in the length."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Largest(TorchDispatchMode):
