@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tables import check, long, quantised, refused, served, vocabulary
+
 HERE = Path(__file__).parent
 DOCS = (
     "results",
@@ -29,6 +31,7 @@ DOCS = (
     "methods",
     "code",
     "paper",
+    "architectures",
 )
 PAGES = [HERE.parent / "README.md", *(HERE.parent / "docs" / f"{name}.md" for name in DOCS)]
 EXPERIMENTS = ("depth", "growth", "remedies")
@@ -84,6 +87,8 @@ def render(text: str) -> str:
     parts |= {"organisation-law": _law, "organisation-samples": _samples, "rivals": _rivals}
     parts |= {"paper-constants": _paper_constants, "paper-cost": _paper_cost}
     parts["paper-rehearsal"] = _paper_rehearsal
+    parts |= {"architectures": served, "architectures-refused": refused, "quantised": quantised}
+    parts |= {"architectures-check": check, "vocabulary": vocabulary, "long": long}
     for name in EXPERIMENTS:
         parts[name] = partial(_experiment, name)
         parts[f"{name}-report"] = partial(_report, name)

@@ -1,10 +1,10 @@
-"""A device that is no CPU, without a card: numbers are computed on the CPU, devices are kept as torch would keep them.
+"""A device that is no CPU, without a card: numbers are computed on the CPU, devices kept as torch keeps them.
 
-Every tensor that is on "card:0" is a wrapper around a tensor of the CPU. An operation on
-tensors of both is first asked of torch's own ``FakeTensorMode``, which raises where a card would and says where
-the result lies; then it is computed. So code that must look at values (a sampler that ends at an end token) runs whole, and
-its results can be compared. The device has a name of its own, since torch without CUDA refuses to index what says that it is
-on CUDA; our code asks of a device whether it is a CPU, and of CUDA only for its limits.
+Every tensor that is on "card:0" is a wrapper around a tensor of the CPU. An operation on tensors of both is
+first asked of torch's own ``FakeTensorMode``, which raises where a card would and says where the result lies;
+then it is computed. So code that must look at values (a sampler that ends at an end token) runs whole, and
+its results can be compared. The device has a name of its own, since torch without CUDA refuses to index what
+says that it is on CUDA; our code asks of a device whether it is a CPU, and of CUDA only for its limits.
 """
 
 from __future__ import annotations
@@ -143,7 +143,9 @@ def fake_card() -> Iterator[torch.device]:
     """Within the block "card:0" can be named and used."""
     _register()
     before = torch._C._only_lift_cpu_tensors()
-    torch._C._set_only_lift_cpu_tensors(True)  # moves of ``torch.tensor(..., device=)`` are asked of modes, too
+    torch._C._set_only_lift_cpu_tensors(
+        True
+    )  # moves of ``torch.tensor(..., device=)`` are asked of modes, too
     try:
         with _Factories(), torch.autograd.set_multithreading_enabled(False):
             yield torch.device("card", 0)

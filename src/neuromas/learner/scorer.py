@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neuromas.learner.distributions import distributions
 from neuromas.learner.logprob import chosen_logprobs
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.backbone import Backbone
@@ -149,29 +150,16 @@ def score(
     if not entropy_gradient and not references:
         chosen, entropy = chosen_logprobs(logits, targets.place, targets.target, by_token)
         return TokenScores(targets.key, targets.position, chosen, entropy)
-    every = torch.log_softmax(logits[targets.place].float() / by_token[:, None], dim=-1)
-    chosen = every.gather(1, targets.target[:, None])[:, 0]
-    entropy = -(every.exp() * every).sum(dim=-1)
-    divergences = []
+    bases = []
     for reference in references:
         rows_there = None if reference is None else adapters
         with torch.no_grad(), bank.select(rows_there, backbone.dtype, reference):
-            base = _logits(backbone, trees, targets)[targets.place].float() / by_token[:, None]
-        divergences.append(_divergence(every, torch.log_softmax(base, dim=-1)))
-    return TokenScores(targets.key, targets.position, chosen, entropy, tuple(divergences))
+            bases.append(_logits(backbone, trees, targets))
+    chosen, entropy, divergences = distributions(logits, bases, targets.place, targets.target, by_token)
+    return TokenScores(targets.key, targets.position, chosen, entropy, divergences)
 
 
 def _logits(backbone: Backbone, trees: TreeBatch, targets: _Targets) -> Tensor:
     """Logits at the places asked for, (U, V) in the model's dtype, with the adapters selected."""
     hidden = backbone.hidden(trees.ids, trees.position, TreePlan(trees))
     return backbone.logits(hidden[targets.row, targets.column])
-
-
-def _divergence(every: Tensor, base: Tensor) -> Tensor:
-    """KL(policy || reference) (S,) of two distributions given as log-probabilities (S, V).
-
-    ``- p + q`` sums to 0. With it the gradient is exactly 0 where the two agree, not the rounding noise of
-    ``sum p = 1``, which AdamW would blow up to steps of full size.
-    """
-    own = every.exp()
-    return (own * (every - base) - own + base.exp()).sum(dim=-1)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from neuromas.models.attention import masked_softmax
+from neuromas.models.long_rows import Paths, attend_long
 
 # Attention within a row costs its length squared: past SOFT_LENGTH a row ends where a sequence shares
 # little with the one before, past HARD_LENGTH it ends anywhere. One long sequence may exceed both alone.
@@ -120,30 +121,28 @@ class TreePlan:
         """See ``attention.Plan``."""
         self.kept: dict[int, tuple[Tensor, Tensor]] = {}
         self._keep = keep
-        self._position = batch.position
-        order = torch.arange(batch.end.shape[1], device=batch.end.device)
-        query = order[None, :, None]
-        self._seen = (order[None, None, :] <= query) & (query <= batch.end[:, None, :])  # (R, L, L)
+        self._batch = batch
         self._biases: dict[int | None, Tensor] = {}
 
     def _bias(self, window: int | None, dtype: torch.dtype) -> Tensor:
         """(R, 1, 1, L, L) additive mask, built once for each window size."""
         if window not in self._biases:
-            seen = self._seen
-            if window is not None:
-                distance = self._position[:, :, None] - self._position[:, None, :]
-                seen = seen & (distance < window)
-            self._biases[window] = torch.where(seen, 0.0, -torch.inf)[:, None, None].to(dtype)
+            whole = slice(0, self._batch.end.shape[1])
+            paths = Paths(self._batch.end, self._batch.position, window)
+            self._biases[window] = paths.bias(whole, dtype)
         return self._biases[window]
 
     def attend(
         self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scale: float, window: int | None
     ) -> Tensor:
-        """Grouped-query attention as two matrix products. See ``Plan.attend``."""
+        """Grouped-query attention as two matrix products, long rows in pieces. See ``Plan.attend``."""
         query, key, value = qkv
         if self._keep:
             self.kept[layer] = (key, value)
         rows, heads, length, width = query.shape
+        if length > HARD_LENGTH:
+            paths = Paths(self._batch.end, self._batch.position, window)
+            return attend_long(query * scale, key, value, paths).transpose(1, 2)
         kv_heads = key.shape[1]
         grouped = (query * scale).reshape(rows, kv_heads, (heads // kv_heads) * length, width)
         scores = grouped @ key.transpose(2, 3)

@@ -63,5 +63,5 @@ def test_a_tensor_left_on_the_cpu_is_found(monkeypatch):
 
 
 def _unmoved(self, window, dtype):
-    length = self._seen.shape[1]
+    length = self._batch.end.shape[1]
     return torch.zeros(length, length, dtype=dtype)

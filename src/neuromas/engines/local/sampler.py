@@ -175,7 +175,9 @@ class _Batch:
         mine = valid[..., None] & torch.eye(width, dtype=torch.bool)[:, None]  # (G, W, turns, W)
         seen = torch.cat([shared[:, None].expand(-1, width, -1), mine.flatten(2)], dim=2)
         columns = Columns(longest, place.to(device), seen.to(device))
-        kept = ((n, (k[index], v[index])) for n, (k, v) in read.kept.items())  # one layer at a time
+        # one layer at a time, which is dropped as soon as it is gathered
+        layers = ((n, *read.kept.pop(n)) for n in list(read.kept))
+        kept = ((n, (k[index], v[index])) for n, k, v in layers)
         position = (lengths[:, None] + size).to(device)
         plan = CachePlan(columns, kept, int(self.limit.max()))
         return read.last[request.view(-1).to(device)], position, plan
@@ -244,7 +246,7 @@ class _Prompts:
             for line, i in enumerate(members):
                 self._offset[i] = start + line * trees.ids.shape[1]
             start += trees.ids.numel()
-        self.kept = {n: (_join(n, 0, parts), _join(n, 1, parts)) for n in parts[0]}
+        self.kept = {n: _join([part.pop(n) for part in parts]) for n in list(parts[0])}
         ends = [self._offset[row] + path[-1] for row, path in self._places]
         self.last = torch.cat(hidden)[torch.tensor(ends, device=backbone.device)]
 
@@ -267,7 +269,8 @@ def _flat(tensor: Tensor) -> Tensor:
     return tensor.transpose(1, 2).flatten(0, 1)
 
 
-def _join(layer: int, which: int, parts: Sequence[dict[int, Pair]]) -> Tensor:
-    """One layer's keys or values of all forward passes."""
-    tensors = [part[layer][which] for part in parts]
-    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+def _join(pairs: Sequence[Pair]) -> Pair:
+    """One layer's keys and values of all forward passes."""
+    if len(pairs) == 1:
+        return pairs[0]
+    return torch.cat([keys for keys, _ in pairs]), torch.cat([values for _, values in pairs])
