@@ -19,6 +19,12 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+@pytest.fixture(autouse=True)
+def _beside_each_other(monkeypatch):
+    """Scripts of benchmarks/ find the files beside them, as they do when they are called."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+
+
 def test_every_figure_of_the_pages_comes_from_a_result_file():
     made = runpy.run_path(str(ROOT / "benchmarks" / "readme.py"))
     for page in made["PAGES"]:

@@ -153,7 +153,7 @@ def test_csv(tmp_path):
             "letter '(B)' is B, text '(B)' is A",
         ),
         ('{"question": "q", "answer": "x", "choices": 5}', "must be a list of texts"),
-        ('{"prompt": "q", "answer": "x", "answer_type": "code"}', "code tasks need a sandbox"),
+        ('{"prompt": "q", "answer": "x", "answer_type": "code"}', "programs are judged by running them"),
         ('{"question": "' + "q" * 100_001 + '", "answer": "x"}', "100001 characters"),
         ('{"question": "q", "answer": "' + "9" * 4001 + '"}', "answer of 4001 characters, at most 4000"),
         (" " * (1 << 20) + "x", "longer than"),
