@@ -20,6 +20,7 @@ from long import resident
 from neuromas.models.process import prepare
 
 OUT = Path(__file__).parent / "results" / "quantised.json"
+TEXT = "The train to the coast leaves at nine and it takes two hours to get there. "
 WAYS = ("none", "int8", "nf4")
 PROMPTS, SAMPLES, ASKED, NEW = 3, 8, 40, 24
 
@@ -35,7 +36,9 @@ def main() -> None:
         ways.append(json.loads(done.stdout.splitlines()[-1]))
         print(ways[-1], flush=True)
     about = {"machine": "two shared CPU cores, one thread", "model": "smollm2-135m", "dtype": "bfloat16"}
-    OUT.write_text(json.dumps({**about, "messages": PROMPTS * SAMPLES, "ways": ways}, indent=1) + "\n", "utf-8")
+    OUT.write_text(
+        json.dumps({**about, "messages": PROMPTS * SAMPLES, "ways": ways}, indent=1) + "\n", "utf-8"
+    )
 
 
 def measured(way: str) -> dict[str, Any]:
@@ -59,18 +62,24 @@ def measured(way: str) -> dict[str, Any]:
 
     model = made(way)
     held = sum(one.nbytes for one in _held(model.backbone.model.get_decoder().layers))
-    text = model.backbone.codec.encode("The train to the coast leaves at nine and it takes two hours to get there. " * 8)
+    text = model.backbone.codec.encode(TEXT * 8)
     requests = [
         Request(0, text[3 * number : 3 * number + ASKED], (), NEW, 10 * number + sample)
         for number in range(PROMPTS)
         for sample in range(SAMPLES)
     ]
-    row: dict[str, Any] = {"way": way, "layer_megabytes": round(held / 1e6), "process_megabytes": round(resident())}
+    row: dict[str, Any] = {
+        "way": way,
+        "layer_megabytes": round(held / 1e6),
+        "process_megabytes": round(resident()),
+    }
     generate(model.backbone, model.bank, requests[:SAMPLES], 1.0, frozenset())
     start = time.process_time()
     written = generate(model.backbone, model.bank, requests, 1.0, frozenset())
     row["sampling_seconds"] = round(time.process_time() - start, 2)
-    messages = [Message(i, 0, r.prefix, (), w.ids) for i, (r, w) in enumerate(zip(requests, written, strict=True))]
+    messages = [
+        Message(i, 0, r.prefix, (), w.ids) for i, (r, w) in enumerate(zip(requests, written, strict=True))
+    ]
     weights = Weights(torch.linspace(-1, 1, len(messages)), torch.ones(len(messages)))
     start = time.process_time()
     accumulate(model, messages, weights, 1.0, Objective())

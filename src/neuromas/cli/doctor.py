@@ -12,7 +12,7 @@ import time
 from neuromas.core.errors import one_line
 from neuromas.report.terminal import visible
 
-_OPTIONAL = ("datasets", "peft", "tensorboard", "wandb", "trackio", "verifiers")
+_OPTIONAL = ("datasets", "peft", "tensorboard", "wandb", "trackio", "verifiers", "torchao", "bitsandbytes")
 _GB = 1e9
 
 

@@ -21,8 +21,8 @@ def distributions(
 ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Log-probabilities, entropies, and one KL(policy || base) for each of ``bases``: (S,), nats, fp32.
 
-    ``logits`` and ``bases`` (U, V); token s is ``target[s]`` at ``place[s]``, which ascends. Gradients flow to
-    ``logits``.
+    ``logits`` and ``bases`` (U, V); token s is ``target[s]`` at ``place[s]``, which ascends. Gradients flow
+    to ``logits``.
     """
     if logits.numel() <= _WHOLE:
         chosen, entropy, *divergences = _block(place, target, temperature, logits, *bases)

@@ -16,15 +16,16 @@ def _load(name: str) -> dict[str, Any]:
 def served() -> str:
     """The families that are right, and how far from transformers and PEFT."""
     lines = [
-        "| family | `model_type` | adapters tried on | logits at loading | log-probabilities | greedy | gradients |",
+        "| family | `model_type` | adapters tried on | logits at loading | log-probabilities | greedy | "
+        "gradients |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in _load("architectures.json")["served"]:
         equal, count = row["greedy"]
         targets = " ".join(row["targets"]).replace("_proj", "")
         lines.append(
-            f"| {row['family']} | `{row['kind']}` | {targets} | {row['logits']:.0e} | {row['logprobs']:.0e} | "
-            f"{equal} of {count} | {row['gradients']:.0e} |"
+            f"| {row['family']} | `{row['kind']}` | {targets} | {row['logits']:.0e} | "
+            f"{row['logprobs']:.0e} | {equal} of {count} | {row['gradients']:.0e} |"
         )
     return "\n".join(lines)
 
@@ -42,7 +43,8 @@ def check() -> str:
     """What the check at loading costs, and how far two right kernels are from each other."""
     found = _load("architectures.json")["check"]
     return (
-        f"SmolLM2-135M in bf16: {found['check_seconds']:.1f} s beside {found['loading_seconds']:.1f} s of loading; "
+        f"SmolLM2-135M in bf16: {found['check_seconds']:.1f} s beside "
+        f"{found['loading_seconds']:.1f} s of loading; "
         f"our error is {found['error']:.3f}, and two right kernels of transformers differ by "
         f"{found['between_kernels']:.3f}."
     )
