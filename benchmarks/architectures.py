@@ -53,7 +53,7 @@ def _measured(family: Any) -> dict[str, Any]:
 
 
 def _check() -> dict[str, float]:
-    """The check at loading for SmolLM2-135M in bf16: its cost, its error, that between two right kernels."""
+    """The check at loading for SmolLM2-135M in bf16: its cost, its error, and that between right kernels."""
     import torch
     from transformers import AutoModelForCausalLM
 

@@ -20,6 +20,7 @@ from long import resident
 from neuromas.models.process import prepare
 
 OUT = Path(__file__).parent / "results" / "quantised.json"
+TEXT = "The train to the coast leaves at nine and it takes two hours to get there. "
 WAYS = ("none", "int8", "nf4")
 PROMPTS, SAMPLES, ASKED, NEW = 3, 8, 40, 24
 
@@ -61,9 +62,7 @@ def measured(way: str) -> dict[str, Any]:
 
     model = made(way)
     held = sum(one.nbytes for one in _held(model.backbone.model.get_decoder().layers))
-    text = model.backbone.codec.encode(
-        "The train to the coast leaves at nine and it takes two hours to get there. " * 8
-    )
+    text = model.backbone.codec.encode(TEXT * 8)
     requests = [
         Request(0, text[3 * number : 3 * number + ASKED], (), NEW, 10 * number + sample)
         for number in range(PROMPTS)

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash
 
 def commands(text):
     """What a reader may paste: indented lines, lines of blocks, and commands and settings in a text."""
+    text = re.sub(r" \\\n\s*", " ", text)
     yield from re.findall(r"^(?:#? {4}|\$ )?(?:\.venv/bin/)?(neuromas [a-z].*)$", text, re.MULTILINE)
     for span in SPAN.findall(text):
         if re.match(r"neuromas [a-z]+ ", span):  # more than a command's name

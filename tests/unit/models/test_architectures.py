@@ -76,6 +76,8 @@ def test_frequencies_of_positions_stay_in_fp32():
     after = dict(model.named_buffers())
     assert len(before) == 4  # own and original ones of two kinds of layers
     assert all(torch.equal(after[name], buffer) for name, buffer in before.items())
+    second = torch.tensor(1e5 ** (-2 / 64))  # SmolLM2's
+    assert 1000 * float((second.bfloat16() - second).abs()) == pytest.approx(1.4, abs=0.05)
     wide = load_backbone("tiny", "bfloat16", "cpu").model.model.rotary_emb.inv_freq
     assert wide.dtype == torch.float32
 

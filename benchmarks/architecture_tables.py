@@ -16,8 +16,8 @@ def _load(name: str) -> dict[str, Any]:
 def served() -> str:
     """The families that are right, and how far from transformers and PEFT."""
     lines = [
-        "| family | `model_type` | adapters tried on | logits at loading | log-probabilities | greedy "
-        "| gradients |",
+        "| family | `model_type` | adapters tried on | logits at loading | log-probabilities | greedy | "
+        "gradients |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in _load("architectures.json")["served"]:
@@ -25,8 +25,7 @@ def served() -> str:
         targets = " ".join(row["targets"]).replace("_proj", "")
         lines.append(
             f"| {row['family']} | `{row['kind']}` | {targets} | {row['logits']:.0e} | "
-            f"{row['logprobs']:.0e} | "
-            f"{equal} of {count} | {row['gradients']:.0e} |"
+            f"{row['logprobs']:.0e} | {equal} of {count} | {row['gradients']:.0e} |"
         )
     return "\n".join(lines)
 
