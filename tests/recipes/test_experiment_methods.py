@@ -9,7 +9,7 @@ import sys
 import pytest
 from test_experiment import Inline
 
-from neuromas.experiment import running
+from neuromas.experiment.launchers import local
 from neuromas.storage import Run
 
 RIVALS = """
@@ -61,11 +61,11 @@ def inline(monkeypatch):
     """Cells run in our process; their names as they begin."""
     began = []
 
-    def launch(cell):
+    def launch(cell, environment):
         began.append(cell.arm.name)
-        return Inline(cell)
+        return Inline(cell, environment)
 
-    monkeypatch.setattr(running, "launch", launch)
+    monkeypatch.setattr(local, "launch", launch)
     return began
 
 

@@ -115,7 +115,7 @@ def test_an_installed_package_offers_one_by_name(here, cli):
     assert cli("ask", "run", "How many?")[1].strip() == "7"
     status, _, err = cli("train", *SMALL, "engine.name=mien", "--run", "other")
     assert status == 2
-    assert "unknown engine 'mien'; did you mean 'mine'? (valid: local, scripted, mine)" in err
+    assert "unknown engine 'mien'; did you mean 'mine'? (valid: local, scripted, openai, vllm, mine)" in err
 
 
 @pytest.mark.parametrize(

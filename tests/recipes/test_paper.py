@@ -16,9 +16,9 @@ import pytest
 import torch
 from test_experiment import Inline
 
-from neuromas.experiment import running
 from neuromas.experiment.cells import lay_out
 from neuromas.experiment.forecast import TERA, forecasts
+from neuromas.experiment.launchers import local
 from neuromas.experiment.plan import load_plan, make_plan
 from neuromas.models.dims import read_dims
 from neuromas.tasks import make_task
@@ -209,7 +209,7 @@ def test_the_recipe_runs_on_tiny_models_of_the_same_architectures(here, models, 
     """The chosen arms through the real command; messages of 6 tokens, as 200 take minutes."""
     import tomli_w
 
-    monkeypatch.setattr(running, "launch", Inline)
+    monkeypatch.setattr(local, "launch", Inline)
     data = PAPER.small(PAPER.recipe(), models)
     data["base"]["network"] |= {"message_tokens": 6, "answer_tokens": 6}
     data["base"]["train"]["problems"] = 1

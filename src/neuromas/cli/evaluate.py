@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     if run is not None:
         if args.task and not args.name:
             wanted = f"{data_name(asked, options)}-{data['digest'][:8]}-{wanted}"
-        items = [asdict(item) for item in result.items]
+        items = [item.line() for item in result.items]
         kept = run.keep_evaluation(wanted, summary, items, result.prompts)
         taken = "" if kept == wanted else f" ({wanted!r} is of other data or another checkpoint)"
         where = visible(f"kept as {kept!r} in {run.path}{taken}")

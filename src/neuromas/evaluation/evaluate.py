@@ -50,6 +50,10 @@ class Item:
     rewards: dict[str, float] | None = None
     outputs: tuple[str | None, ...] | None = None
 
+    def line(self) -> dict[str, Any]:
+        """As it is written; without ``outputs`` where there are none, as files were before there were tools."""
+        return {key: value for key, value in asdict(self).items() if key != "outputs" or value is not None}
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Evaluation:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
@@ -86,10 +85,7 @@ class RunLog:
 
     def tested(self, name: str, result: Evaluation) -> None:
         """A test evaluation, kept under ``name``."""
-        items = [asdict(item) for item in result.items]
-        for item in items:
-            if item["outputs"] is None:  # as files were before there were tools
-                del item["outputs"]
+        items = [item.line() for item in result.items]
         self.run.write_evaluation(name, result.summary, items, result.prompts)
         self._callbacks.tell(Tested(*self._at, name, result))
 

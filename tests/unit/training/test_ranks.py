@@ -130,7 +130,7 @@ def assert_same(found, expected):
 
 def test_killed_in_the_middle_the_run_goes_on_with_another_number_of_processes(alone, tmp_path):
     folder = tmp_path / "run"
-    task = jobs.Troubled(trouble="killed", run=str(folder))
+    task = jobs.Troubled(trouble="killed", run=str(folder), after=3)  # when step 2 is kept for sure
     survivor, dead = together(2, jobs.train, config(), folder, task)
     assert isinstance(dead, Died)
     assert isinstance(survivor, RunError)
