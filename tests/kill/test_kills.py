@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "kills.py"
-KILLS = os.environ.get("NEUROMAS_KILLS", "6")
+KILLS = os.environ.get("NEUROMAS_KILLS", "4")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the trials fork")

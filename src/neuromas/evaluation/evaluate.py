@@ -51,7 +51,7 @@ class Item:
     outputs: tuple[str | None, ...] | None = None
 
     def line(self) -> dict[str, Any]:
-        """As it is written; without ``outputs`` where there are none, as files were before there were tools."""
+        """As it is written; without ``outputs`` where there are none, as before there were tools."""
         return {key: value for key, value in asdict(self).items() if key != "outputs" or value is not None}
 
 
