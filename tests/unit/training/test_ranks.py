@@ -130,14 +130,15 @@ def assert_same(found, expected):
 
 def test_killed_in_the_middle_the_run_goes_on_with_another_number_of_processes(alone, tmp_path):
     folder = tmp_path / "run"
-    task = jobs.Troubled(trouble="killed", run=str(folder), after=3)  # when step 2 is kept for sure
+    task = jobs.Troubled(trouble="killed", run=str(folder), after=3)
     survivor, dead = together(2, jobs.train, config(), folder, task)
     assert isinstance(dead, Died)
     assert isinstance(survivor, RunError)
     assert "another process of this run is gone (" in str(survivor)
     assert "\n" not in str(survivor)
     assert not Run.open(folder).finished
-    assert Run.open(folder).checkpoints()[-1].name == "step-000002"
+    # the second step was kept before the third was logged; the third may have been, too
+    assert Run.open(folder).checkpoints()[-1].name in ("step-000002", "step-000003")
     assert jobs.go_on(folder) == alone
 
 
