@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "kills.py"
-KILLS = os.environ.get("NEUROMAS_KILLS", "4")
+KILLS = os.environ.get("NEUROMAS_KILLS", "6")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the trials fork")
 def test_no_kill_and_no_full_disk_changes_or_stops_a_run(tmp_path):
     kept = tmp_path / "kills.json"
-    words = ["--kills", KILLS, "--points", "2", "--experiments", "1", "--seed", "1", "--write", str(kept)]
+    words = ["--kills", KILLS, "--points", "1", "--experiments", "0", "--seed", "1", "--write", str(kept)]
     done = subprocess.run([sys.executable, str(PROGRAM), *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     found = json.loads(kept.read_text())

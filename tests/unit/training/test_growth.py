@@ -425,7 +425,7 @@ def test_patience_ends_a_stage(tmp_path, monkeypatch):
 # -- killed and resumed
 
 
-@pytest.mark.parametrize("last", range(8))
+@pytest.mark.parametrize("last", [0, 3, 4, 7])
 def test_killed_at_any_step_and_resumed(whole, tmp_path, last):
     path = tmp_path / "run"
     with pytest.raises(KilledError):
