@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "kills.py"
-KILLS = os.environ.get("NEUROMAS_KILLS", "6")
+KILLS = os.environ.get("NEUROMAS_KILLS", "")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the trials fork")
+@pytest.mark.skipif(not KILLS, reason="takes half a minute: make kill, or NEUROMAS_KILLS=6")
 def test_no_kill_and_no_full_disk_changes_or_stops_a_run(tmp_path):
     kept = tmp_path / "kills.json"
     words = ["--kills", KILLS, "--points", "1", "--experiments", "0", "--seed", "1", "--write", str(kept)]
