@@ -61,6 +61,28 @@ class Registry:
             raise ConfigError(unknown(self.kind, name, self.names()))
         return load(offered.value, self.kind)
 
+    def make(self, name: str, options: Mapping[str, Any], kind: type[T]) -> T:
+        """The part of that name, called with these options.
+
+        Raises ConfigError in one line if there is none, if an option is unknown or impossible, or if what
+        comes is no ``kind``.
+        """
+        part = self.get(name)
+        try:
+            known = arguments(part)
+            for option in options:
+                if option not in known:
+                    raise ConfigError(unknown(f"option of {self.kind} {name!r}", option, known))
+            made = part(**options)
+        except ConfigError:
+            raise
+        except (Exception, SystemExit) as error:  # foreign code: whatever it raises, it cannot be used
+            raise ConfigError(f"{self.kind} {name!r} cannot be made: {one_line(error)}") from error
+        if not isinstance(made, kind):
+            where = f"{kind.__module__}.{kind.__name__}"
+            raise ConfigError(f"{self.kind} {name!r} is no {kind.__name__} (see {where.rpartition('.')[0]})")
+        return made
+
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator: offer a part of one's own under a short name. Raises ConfigError if that is built in."""
         if name in self.builtin or is_address(name) or not name:

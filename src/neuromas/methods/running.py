@@ -7,9 +7,8 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from neuromas.core.episode import EpisodeGroup
-from neuromas.core.errors import ConfigError, one_line, unknown
+from neuromas.core.errors import ConfigError
 from neuromas.core.parts import METHODS
-from neuromas.core.registry import arguments
 from neuromas.core.task import Problem, Split
 from neuromas.evaluation.evaluate import Evaluation, evaluation
 from neuromas.evaluation.heldout import first_problems
@@ -24,19 +23,7 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
     Raises ConfigError in one line if there is none, if an option is unknown or impossible, or if it is no
     Method.
     """
-    part, given = METHODS.get(name), dict(options or {})
-    try:
-        known = arguments(part)
-        for option in given:
-            if option not in known:
-                raise ConfigError(unknown(f"option of method {name!r}", option, known))
-        made = part(**given)
-    except ConfigError:
-        raise
-    except (Exception, SystemExit) as error:  # foreign code: whatever it raises, it cannot be used
-        raise ConfigError(f"method {name!r} cannot be made: {one_line(error)}") from error
-    if not isinstance(made, Method):
-        raise ConfigError(f"method {name!r} is no Method (see neuromas.methods.base)")
+    made: Method = METHODS.make(name, options or {}, Method)  # type: ignore[type-abstract]
     return made
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from neuromas.engines.base import Capabilities, Generation, Request, check_room
 from neuromas.engines.endpoint.codec import END, ChatCodec
+from neuromas.engines.endpoint.frozen import Frozen
 from neuromas.engines.endpoint.options import Options
 from neuromas.engines.endpoint.reply import Reply
 from neuromas.prompts.codec import Codec
@@ -14,7 +15,6 @@ from neuromas.prompts.codec import Codec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from neuromas.models.adapters import AdapterBank
 
 _LONGEST = 100  # characters of a token; the rest of a text is beyond any limit
 
@@ -27,7 +27,7 @@ class Sender(Protocol):
         ...
 
 
-class ChatEngine:
+class ChatEngine(Frozen):
     """``Engine`` whose messages an endpoint's own model writes, whatever adapters there are.
 
     Prompts and messages are measured in tokens of ``codec``: limits hold by that ruler, and the endpoint is
@@ -38,19 +38,11 @@ class ChatEngine:
     capabilities = Capabilities(adapters=False)
 
     def __init__(self, codec: Codec, context: int, options: Options, sender: Sender) -> None:
+        super().__init__()
         self.codec = ChatCodec(codec)
         self.context = context
         self.options = options
         self._sender = sender
-        self._versions: list[int] = []
-
-    def version(self, adapter: int) -> int:
-        """The version that was published last, which changes no message."""
-        return self._versions[adapter]
-
-    def publish(self, bank: AdapterBank) -> None:
-        """Note the versions."""
-        self._versions = list(bank.versions)
 
     def generate(
         self, requests: Sequence[Request], temperature: float, ends: frozenset[int]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from neuromas.core.episode import Receipt
 from neuromas.core.errors import ConfigError, ModelError, one_line
 from neuromas.engines.base import Capabilities, Generation, Request, check_room
+from neuromas.engines.endpoint.frozen import Frozen
 from neuromas.engines.endpoint.options import DEFAULTS, Options
 from neuromas.engines.served.client import Access, Completion, Drawing, Servers
 from neuromas.prompts.codec import Codec
-
-if TYPE_CHECKING:
-    from neuromas.models.adapters import AdapterBank
 
 _OF_CHATS = ("per_minute", "reasoning", "spare", "seed", "extra")
 
@@ -26,7 +24,7 @@ class Completing(Protocol):
         ...
 
 
-class TokenEngine:
+class TokenEngine(Frozen):
     """``Engine`` whose messages a served model writes as it is: no adapter of ours is in it.
 
     Its tokens are those of ``codec``, which must be the served model's own. Messages come with the
@@ -37,19 +35,11 @@ class TokenEngine:
 
     def __init__(self, codec: Codec, context: int, model: str, servers: Completing, key: str = "") -> None:
         """``key`` is what no cause may show."""
+        super().__init__()
         self.codec = codec
         self.context = context
         self._model, self._servers, self._key = model, servers, key
-        self._versions: list[int] = []
         self._answered = False
-
-    def version(self, adapter: int) -> int:
-        """The version that was published last, which changes no message."""
-        return self._versions[adapter]
-
-    def publish(self, bank: AdapterBank) -> None:
-        """Note the versions."""
-        self._versions = list(bank.versions)
 
     def generate(
         self, requests: Sequence[Request], temperature: float, ends: frozenset[int]

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from neuromas.core.errors import ConfigError, one_line, shown, unknown
+from neuromas.core.errors import ConfigError, shown
 from neuromas.core.parts import LAUNCHERS
-from neuromas.core.registry import arguments
 from neuromas.experiment.cells import Cell
 
 
@@ -77,19 +76,7 @@ def make_launcher(name: str, options: Mapping[str, Any]) -> Launcher:
     Raises ConfigError in one line if there is none, if an option is unknown or impossible, or if a package
     is missing.
     """
-    part = LAUNCHERS.get(name)
-    try:
-        known = arguments(part)
-        for option in options:
-            if option not in known:
-                raise ConfigError(unknown(f"option of launcher {name!r}", option, known))
-        made = part(**options)
-    except ConfigError:
-        raise
-    except (Exception, SystemExit) as error:  # foreign code: whatever it raises, it cannot be used
-        raise ConfigError(f"launcher {name!r} cannot be made: {one_line(error)}") from error
-    if not isinstance(made, Launcher):
-        raise ConfigError(f"launcher {name!r} is no Launcher (see neuromas.experiment.launchers.base)")
+    made: Launcher = LAUNCHERS.make(name, options, Launcher)  # type: ignore[type-abstract]
     return made
 
 
