@@ -84,6 +84,8 @@ def test_an_item_tells_what_happened():
         "rewards": None,
         "outputs": None,
     }
+    assert "outputs" not in first.line(), "files are as they were before there were tools"
+    assert replace(first, outputs=("1", None, None)).line()["outputs"] == ("1", None, None)
     assert (second.score, second.parsed, second.first_option) == (0.0, "A", 0.0)
     assert (third.score, third.parsed, third.answer) == (0.0, None, "maybe"), "a parse failure is wrong"
 

@@ -14,6 +14,7 @@ from neuromas.core.errors import ConfigError, PromptError
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Score
 from neuromas.engines.scripted import ScriptedEngine
+from neuromas.models.ranks import Ranks
 from neuromas.system.rollout import Sampling, rollout
 from neuromas.system.scoring import WRONG
 from neuromas.topology.files import load_topology
@@ -200,6 +201,29 @@ def test_a_problem_that_cannot_be_prompted_fails_alone():
     assert [e.score is None for e in episodes] == [True, True, False, False]
     assert [e.turns for e in episodes[:2]] == [(), ()]
     assert [len(call.requests) for call in engine.calls] == [4, 2]  # nothing was asked in vain
+
+
+@pytest.mark.parametrize("pieces", [2, 3])
+def test_episodes_are_told_whole_whoever_played_them(pieces):
+    """Cut into pieces as processes deal them out: failures, missing messages and unaskable questions, too."""
+
+    class Losing(ScriptedEngine):
+        def generate(self, requests, temperature, ends):
+            told = super().generate(requests, temperature, ends)
+            lost = ["number 2?" in self.codec.decode(one.prefix + one.suffix) for one in requests]
+            return [replace(t, failure="gone") if gone else t for t, gone in zip(told, lost, strict=True)]
+
+    def script(prompt, adapter):
+        return "long " * 6 if number(prompt) == "1" else "s"
+
+    def played(ranks):
+        net = replace(network(Losing(script, 110), "1-1", message_tokens=40), ranks=ranks)
+        return rollout(net, TASK, problems(4), 2, Sampling(1.0, 7))
+
+    whole = played(Ranks())
+    assert [e.failure is None for e in whole] == [True, True, False, False, False, False, True, True]
+    assert [e.missing for e in whole] == [False] * 4 + [True] * 2 + [False] * 2
+    assert played(Ranks(pieces=pieces)) == whole
 
 
 def test_a_prompt_that_overflows_fails_its_own_sample_and_names_the_node():
