@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -38,6 +39,7 @@ class StubVllm:
         self.loaded: list[tuple[str, str]] = []
         self.unloaded: list[str] = []
         self.failing: list[int] = []  # statuses of the next completions
+        self._count = itertools.count()  # the requests, one by one: two threads never get the same
         self.hold = 0.0  # seconds before an answer
         self.here = self.most = 0
         self._lock, self._queue = threading.Lock(), threading.Lock()
@@ -96,7 +98,7 @@ class StubVllm:
         row, heat, seed = self.rows[body["model"]], body["temperature"], body["seed"]
         row = {"base": 0, "swap": max(1, len(self.model.bank.ranks) - row)}.get(self.fault, row)
         heat = 1.0 if self.fault == "hot" and heat else heat
-        seed = len(self.asked) if self.fault == "unseeded" else seed
+        seed = next(self._count) if self.fault == "unseeded" else seed
         seed = 7 if self.fault == "deaf" else seed
         prompt = body["prompt"][: -3 if self.fault == "cut" else None]
         request = Request(row, tuple(prompt), (), body["max_tokens"], seed)

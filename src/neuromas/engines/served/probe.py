@@ -28,6 +28,8 @@ _TOKENS = 8
 _TEXTS = ("Question: 12 + 30 - 7 = ?\nAnswer:", "Node 1: the answer is 5.\nNode 2: no, 6.\nAnswer:")
 _APART = 0.5  # nats a token by which the two probing adapters shall differ, at least
 _DOUBLINGS = 14
+_AGAIN = 4  # equal requests with one seed
+_SEEDS = 4
 _FEW = 2  # adapters that are asked for more than one message
 
 Spoken = tuple[int, tuple[int, ...], tuple[int, ...]]  # adapter, prompt, message
@@ -90,14 +92,25 @@ class Probe:
         )
 
     def repeats(self, row: int, write: Write) -> None:
-        """The same request is answered the same, another seed at times otherwise. Raises ModelError."""
-        text = prompts(self.model.backbone.codec)[0]
-        seeds = [derive(2, "probe", place) % 2**31 for place in (0, 0, 1, 2, 3)]
-        out = [one.ids for one in write([(row, Completion("", text, _TOKENS, seed)) for seed in seeds])]
-        if out[0] != out[1]:
+        """The same request is answered the same, another seed at times otherwise. Raises ModelError.
+
+        Asked often, as two draws of a short message may be one by chance.
+        """
+        asked = [
+            (text, derive(2, "probe", seed) % 2**31)
+            for text in prompts(self.model.backbone.codec)
+            for seed in [0] * _AGAIN + list(range(1, _SEEDS))
+        ]
+        wrote = write([(row, Completion("", text, _TOKENS, seed)) for text, seed in asked])
+        by_text: dict[tuple[int, ...], dict[int, set[tuple[int, ...]]]] = {}
+        for (text, seed), one in zip(asked, wrote, strict=True):
+            by_text.setdefault(text, {}).setdefault(seed, set()).add(one.ids)
+        if any(len(messages) > 1 for seeds in by_text.values() for messages in seeds.values()):
             raise ModelError("a server answers two equal requests with one seed differently")
-        if len(set(out)) == 1:
-            raise ModelError("a server answers four seeds with one message: seed or temperature is ignored")
+        if all(len(set().union(*seeds.values())) == 1 for seeds in by_text.values()):
+            raise ModelError(
+                f"a server answers {_SEEDS} seeds with one message: seed or temperature is ignored"
+            )
 
     def cause(
         self,
