@@ -378,11 +378,14 @@ def _organisation() -> str:
 
 
 def _there(found: dict[str, Any]) -> str:
-    """How many cells of an experiment are there, and which are not."""
-    left = Counter(cell.rpartition("/seed-")[0] for cell in found["missing"])
-    text = f"{found['cells'] - len(found['missing'])} of {found['cells']} cells are there."
-    named = ", ".join(f"{arm} ({count})" for arm, count in left.items())
-    return f"{text} Missing (seeds): {named}." if left else text
+    """How many cells of an experiment are there, and where to read which are not."""
+    there = found["cells"] - len(found["missing"])
+    if not found["missing"]:
+        return f"All {there} cells are there."
+    return (
+        f"{there} of {found['cells']} cells are there. How many seeds stand behind an accuracy is said "
+        "beside it; arms without any stand below the tables, and every cell in `missing` of the result file."
+    )
 
 
 def _costs(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
