@@ -67,6 +67,7 @@ check: $(VENV)/.dev
 kill: $(VENV)/.dev
 	@$(BIN)/python benchmarks/kills.py --kills 120 --points 20 --experiments 10 --seed 8 \
 		--write benchmarks/results/kills.json
+	@NEUROMAS_KILLS=6 $(BIN)/python -m pytest -q -p no:xdist -k kill tests/kill tests/recipes tests/unit/training
 
 test-sandbox: $(VENV)/.dev
 	@$(PIP) install -c constraints.txt -e ".[sandbox,code]"
