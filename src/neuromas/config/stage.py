@@ -20,7 +20,7 @@ _SECTIONS = {
     "network": ("question", "examples", "share", "message_tokens", "answer_tokens"),
     "train": (
         *("problems", "samples", "lr", "warmup", "schedule", "passes", "max_kl", "temperature"),
-        *("final_temperature", "kl", "anchor", "entropy", "guard"),
+        *("final_temperature", "kl", "anchor", "entropy", "guard", "only"),
     ),
     "growth": (
         *("init", "map", "tied", "noise", "anneal", "first", "old_rate", "new_rate", "inherited_rate"),
@@ -76,6 +76,7 @@ class StageConfig(BaseModel):
     anchor: float | None = _of("anchor")
     entropy: float | None = _of("entropy")
     guard: str | None = _of("guard")
+    only: tuple[str, ...] | None = _of("only", strict=False)
     init: str | None = _of("init")
     map: dict[str, str] | None = _of("map")
     tied: bool | None = _of("tied")

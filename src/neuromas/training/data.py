@@ -41,8 +41,10 @@ def check_data(assembly: Assembly, plan: Config, goals: Sequence[Topology], star
             f"engine.name = {name!r} gives no log-probabilities, without which nothing is "
             "learned: such a network can be asked and evaluated (train.steps = 0)"
         )
-    shares = [stage_config(plan, index).network.share for index in range(len(goals))]
-    check_only(list(zip(goals, shares, strict=True)), plan.train.only)
+    configs = [stage_config(plan, index) for index in range(len(goals))]
+    for only in dict.fromkeys(config.train.only for config in configs):
+        those = zip(goals, configs, strict=True)
+        check_only([(goal, one.network.share) for goal, one in those if one.train.only == only], only)
     if not (plan.stages and plan.growth.parent):  # such a parent need not fit what its child is to learn
         _check_problems(assembly, [assembly.network], grows=len(goals) > 1 or bool(plan.growth.parent))
     for index, goal in enumerate(goals[start:], start=start):

@@ -123,6 +123,16 @@ def test_only_named_nodes_learn(tmp_path, only, wanted):
     assert moved(config, tmp_path / "run") == wanted
 
 
+def test_who_learns_may_change_from_stage_to_stage(tmp_path):
+    data = small(network={}, train={"problems": 2, "samples": 4, "entropy": 0.01}, evaluate={"every": 0})
+    both = [{"shape": "2-1", "steps": 1, "only": only} for only in (["sink"], ["1/1"])]
+    data = {**data, "train": {k: v for k, v in data["train"].items() if k != "steps"}}
+    assert moved(make_config({**data, "stages": both}), tmp_path / "run") == [True, False, True]
+    both[0]["only"] = ["3/1"]
+    with pytest.raises(ConfigError, match="unknown node '3/1'"):
+        start(make_config({**data, "stages": both}), tmp_path / "typo", Watch())
+
+
 def test_one_adapter_learns_from_all_nodes(tmp_path):
     config = make_config(small(network={"share": "all"}, evaluate={"every": 0}))
     assert moved(config, tmp_path / "run") == [True]
