@@ -1,0 +1,39 @@
+"""What the build adds to docs/: pages from elsewhere in the repository, and a reference from the code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import foreign
+import reference
+import repository
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are not in docs/."""
+    made = {place: (repository.ROOT / path).read_text("utf-8") for place, path in repository.PAGES.items()}
+    made |= reference.pages()
+    texts = {file.src_uri: file.content_string for file in files.documentation_pages()} | made
+    linked = {path for place, text in texts.items() for path in repository.targets(text, place)}
+    for place, text in {**made, **repository.sources(linked)}.items():
+        files.append(File.generated(config, place, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Point links at the site's own pages."""
+    return repository.relinked(markdown, page.file.src_uri)
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Refuse a site whose pages would fetch anything from elsewhere."""
+    if found := foreign.loads(Path(config.site_dir)):
+        raise PluginError("the site would fetch from elsewhere: " + "; ".join(found[:5]))
