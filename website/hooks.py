@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -20,8 +21,8 @@ import repository
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not in docs/."""
     made = {place: (repository.ROOT / path).read_text("utf-8") for place, path in repository.PAGES.items()}
-    made |= reference.pages()
-    texts = {file.src_uri: file.content_string for file in files.documentation_pages()} | made
+    texts = {file.src_uri: _filled(file.src_uri, file.content_string) for file in files.documentation_pages()}
+    texts |= made
     linked = {path for place, text in texts.items() for path in repository.targets(text, place)}
     for place, text in {**made, **repository.sources(linked)}.items():
         files.append(File.generated(config, place, content=text))
@@ -29,8 +30,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Point links at the site's own pages."""
-    return repository.relinked(markdown, page.file.src_uri)
+    """Put in what is made from the code, and point links at the site's own pages."""
+    return repository.relinked(_filled(page.file.src_uri, markdown), page.file.src_uri)
+
+
+@cache
+def _filled(place: str, markdown: str) -> str:
+    """A page with what the code says put in."""
+    return reference.filled(markdown) if place.startswith("reference/") else markdown
 
 
 def on_post_build(config: MkDocsConfig) -> None:

@@ -1,54 +1,29 @@
-"""Reference pages made from the code when the site is built: commands, registries, the Python interface."""
+"""What the pages of docs/reference/ hold: commands, tasks and the Python interface, from the code."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 
 import public
 import registries
 from words import bars, cell, sentence
 
-_COMMANDS = """# Commands
-
-For whoever types `neuromas`: every command with all its arguments and options, made from the program's
-own parser. `neuromas COMMAND --help` prints the same. Words such as `train.steps=40` are keys of the
-[configuration](../config.md). The exit status is 0 when all went well, 1 where a check found a fault, 2
-for a mistake, which is one line, and 130 after Ctrl-C.
-
-| command | |
-|---|---|"""
-_TASKS = """# Built-in tasks
-
-For whoever fills in `task.name` and `task.options`: every family with its options, as `neuromas tasks
-NAME` prints them. How answers are read and what a cheat earns: [tasks and scoring](../tasks.md)."""
-_PYTHON = """# Python
-
-For scripts and notebooks: everything that `import neuromas` offers. Importing it loads no torch; a name
-is loaded when it is first used. What stands here, in [checks](testing.md) and in
-[contracts](contracts.md) is public: a later version keeps it, or says in the [changes](../changes.md)
-what takes its place. Anything else may change."""
-_TESTING = """# Checks for parts of your own
-
-For tests of whoever [writes a part](../contributing.md): one call tells whether it keeps its contract,
-and raises `AssertionError` with one line that says what is broken.
-"""
-_CONTRACTS = """# Contracts
-
-For whoever [writes a part](../contributing.md): what each kind has to be, and what its file may import. A
-name stands where it is first needed."""
+_MARK = re.compile(r"^<!-- made by the build: (\w+) -->$", re.MULTILINE)
 
 
-def pages() -> dict[str, str]:
-    """All of them by their place in the site."""
-    return {
-        "reference/commands.md": commands(),
-        "reference/parts.md": registries.page(),
-        "reference/tasks.md": tasks(),
-        "reference/python.md": python(),
-        "reference/testing.md": testing(),
-        "reference/contracts.md": contracts(),
+def filled(markdown: str) -> str:
+    """The page with every mark of the form ``<!-- made by the build: NAME -->`` replaced by what it names."""
+    made: dict[str, Callable[[], str]] = {
+        "commands": commands,
+        "contracts": contracts,
+        "parts": registries.parts,
+        "python": python,
+        "tasks": tasks,
+        "testing": testing,
     }
+    return _MARK.sub(lambda found: made[found[1]](), markdown)
 
 
 def commands() -> str:
@@ -58,7 +33,8 @@ def commands() -> str:
 
     parser = build_parser()
     lines = [
-        _COMMANDS,
+        "| command | |",
+        "|---|---|",
         *(f"| [`{verb}`](#{verb}) | {cell(text)} |" for verb, text in VERBS.items()),
     ]
     for verb, text in VERBS.items():
@@ -113,7 +89,7 @@ def tasks() -> str:
     """Every built-in family with its options, and the names of the generators."""
     from neuromas.tasks import task_info, task_names
 
-    lines = [_TASKS]
+    lines: list[str] = []
     for name in task_names(generators=False):
         info = task_info(name)
         lines += ["", f"## {name}", "", sentence(info.description), ""]
@@ -135,7 +111,7 @@ def tasks() -> str:
 
 def python() -> str:
     """The door, by what its names are for."""
-    lines = [_PYTHON]
+    lines: list[str] = []
     for heading, names in public.DOOR.items():
         lines += ["", f"## {heading}", "", *_shown({f"neuromas.{name}": 3 for name in names})]
     return "\n".join([*lines, ""])
@@ -145,13 +121,12 @@ def testing() -> str:
     """The checks of parts of one's own."""
     from neuromas.testing import __all__ as names
 
-    lines = [_TESTING]
-    return "\n".join([*lines, *_shown({f"neuromas.testing.{name}": 2 for name in names}), ""])
+    return "\n".join([*_shown({f"neuromas.testing.{name}": 2 for name in names}), ""])
 
 
 def contracts() -> str:
     """What a part has to be, and what its file may import."""
-    lines = [_CONTRACTS]
+    lines: list[str] = []
     seen: set[str] = set()
     for heading, modules in public.CONTRACTS.items():
         named = [f"{module}.{name}" for module, names in modules.items() for name in names]

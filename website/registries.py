@@ -1,4 +1,4 @@
-"""The reference page of registries: every built-in part by name, read from the sources without importing."""
+"""Registries for the reference: every built-in part by name, read from the sources without importing."""
 
 from __future__ import annotations
 
@@ -18,19 +18,13 @@ _ABOUT = {  # where the parts of a kind are told in full
     "page": "../looking.md#afterwards",
     "launcher": "../clusters.md",
 }
-_INTRO = """# Parts by name
-
-For whoever fills in a name such as `train.baseline` or `engine.name`, or adds a part: every registry with
-what is built in. Each also takes `module:Name`, and the short names that installed packages offer in its
-entry-point group ([adding a part](../contributing.md)). [Tasks](tasks.md) have a page of their own.
-"""
 
 
-def page() -> str:
+def parts() -> str:
     """Every registry with its parts, their options and their files; read from the sources, nothing is run."""
     from neuromas.core.parts import REGISTRIES
 
-    lines = [_INTRO]
+    lines: list[str] = []
     for registry in REGISTRIES:
         if not registry.builtin:
             continue
