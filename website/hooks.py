@@ -11,11 +11,9 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import foreign
-import reference
-import repository
+from website import foreign, reference, repository
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -6,9 +6,8 @@ import argparse
 import re
 from collections.abc import Callable, Mapping
 
-import public
-import registries
-from words import bars, cell, sentence
+from website import public, registries
+from website.words import bars, cell, sentence
 
 _MARK = re.compile(r"^<!-- made by the build: (\w+) -->$", re.MULTILINE)
 

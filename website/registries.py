@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from repository import ROOT
-from words import bars, cell
+from website.repository import ROOT
+from website.words import bars, cell
 
 Definition = ast.ClassDef | ast.FunctionDef
 _ABOUT = {  # where the parts of a kind are told in full
