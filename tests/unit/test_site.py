@@ -11,6 +11,7 @@ import importlib
 import inspect
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,10 @@ def test_doctests_become_blocks_of_code():
     text = "Does it.\n\n>>> a = 1\n>>> a\n1\n\nMore."
     assert fenced(text) == "Does it.\n\n```pycon\n>>> a = 1\n>>> a\n1\n```\n\nMore."
     assert fenced("a >>> b") == "a >>> b"
+
+
+def test_the_table_of_extras_is_complete():
+    """Each extra of the package has a row of docs/install.md."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    rows = "".join(re.findall(r"^ *\| (`[^|]+`) \|", (DOCS / "install.md").read_text("utf-8"), re.MULTILINE))
+    assert set(re.findall(r"`(\w+)`", rows)) == set(extras)
