@@ -74,7 +74,7 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff format --check src website
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q -p no:xdist tests/unit/test_house_law.py
-	@$(MKDOCS) build --quiet --strict
+	@$(MKDOCS) build --strict  # not --quiet: then warnings are not counted
 
 kill: $(VENV)/.dev
 	@$(BIN)/python benchmarks/kills.py --kills 120 --points 20 --experiments 10 --seed 8 \

@@ -67,6 +67,15 @@ def test_every_page_has_one_title_and_says_for_whom_it_is(page):
     assert first.startswith("For "), f"{page.name} begins: {first[:60]}"
 
 
+def test_the_site_is_built_strictly_and_aloud():
+    """With --quiet no warning is logged, and so none is counted by --strict."""
+    built = [
+        line for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if "$(MKDOCS) build" in line
+    ]
+    assert len(built) == 2
+    assert all(re.search(r"build --strict *$", line.partition("#")[0]) for line in built)
+
+
 def test_titles_are_not_given_twice():
     titles = [page.read_text("utf-8").splitlines()[0] for page in PAGES]
     assert len(titles) == len(set(titles))
