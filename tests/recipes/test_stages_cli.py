@@ -11,7 +11,7 @@ import pytest
 
 from neuromas.storage import MANIFEST, Run
 
-DOCS = Path(__file__).parents[2] / "docs" / "growth.md"
+DOCS = Path(__file__).parents[2] / "docs" / "grow.md"
 SMALL = [
     *("model.backbone=tiny", "model.dtype=float32", "model.device=cpu", "model.rank=4"),
     *("train.problems=2", "train.samples=2", "train.entropy=0.01", "evaluate.every=1"),

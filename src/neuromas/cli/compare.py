@@ -11,7 +11,7 @@ from neuromas.report.reading import named_evaluation
 def add(parser: argparse.ArgumentParser) -> None:
     """Say what may be typed."""
     parser.add_argument("first", metavar="RUN[:EVALUATION]", help="default evaluation: test-after")
-    parser.add_argument("second", metavar="RUN[:EVALUATION]")
+    parser.add_argument("second", metavar="RUN[:EVALUATION]", help="on the same questions as the first")
     parser.add_argument(
         "more",
         nargs="*",

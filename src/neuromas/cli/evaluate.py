@@ -38,7 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path", metavar="RUN | CONFIG", help=f"{RUN}, or a configuration whose network is asked untrained"
     )
-    parser.add_argument("--split", default="test", choices=SPLITS)
+    parser.add_argument("--split", default="test", choices=SPLITS, help="whose problems are asked")
     parser.add_argument("--items", type=whole(_ITEMS), default=200, help="number of problems (default 200)")
     parser.add_argument("--messages", default="none", choices=MESSAGES, help="alter messages")
     parser.add_argument(

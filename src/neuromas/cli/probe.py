@@ -24,7 +24,7 @@ _ITEMS, _SAMPLES, _MOST_EXAMPLES = 10_000, 1000, 16
 def add(parser: argparse.ArgumentParser) -> None:
     """Say what may be typed."""
     parser.set_defaults(pairs="options")
-    parser.add_argument("task", type=name)
+    parser.add_argument("task", type=name, help="its name (see neuromas tasks)")
     parser.add_argument("options", nargs="*", metavar="option=value", help="options of the task")
     parser.add_argument(
         "--run", type=name, dest="trained", metavar="RUN", help=f"ask a trained network instead: {RUN}"

@@ -10,7 +10,9 @@ from neuromas.report.terminal import visible
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Say what may be typed."""
-    parser.add_argument("name", nargs="?")
+    parser.add_argument(
+        "name", nargs="?", help="of one task, to see its options; or module:Name for your own"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -13,8 +13,8 @@ _ITEMS = 100_000
 def add(parser: argparse.ArgumentParser) -> None:
     """Say what may be typed."""
     parser.set_defaults(pairs="options")
-    parser.add_argument("task")
-    parser.add_argument("options", nargs="*", metavar="option=value")
+    parser.add_argument("task", help="its name (see neuromas tasks), or module:Name for your own")
+    parser.add_argument("options", nargs="*", metavar="option=value", help="options of the task")
     parser.add_argument("--items", type=whole(_ITEMS), default=100, help="problems a split (default 100)")
 
 

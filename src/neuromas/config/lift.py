@@ -10,7 +10,7 @@ from neuromas.core.errors import shown, unknown
 
 
 class LiftConfig(Section):
-    """A view of the question that changes while a stage trains (see docs/growth.md)."""
+    """A view of the question that changes while a stage trains (see docs/grow.md)."""
 
     view: tuple[str, ...] = Field(
         (),

@@ -40,7 +40,7 @@ class Config(Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     run: RunConfig = RunConfig()
     stages: tuple[StageConfig, ...] = Field(
-        (), strict=False, description="one table a stage, or [shape, steps] (see docs/growth.md)"
+        (), strict=False, description="one table a stage, or [shape, steps] (see docs/grow.md)"
     )
 
     @property
