@@ -8,7 +8,7 @@ from typing import Any
 from neuromas.core.errors import RunError
 from neuromas.report.charts import lines
 from neuromas.report.charts.curves import rows_of, stages_of
-from neuromas.report.charts.frame import Chart, Size, finished, plain
+from neuromas.report.charts.frame import Chart, Size, finished, plain, unchecked
 from neuromas.report.charts.series import Told, finite, line, thinned, width
 from neuromas.report.reading import readable
 
@@ -59,6 +59,7 @@ _MEASURES: dict[str, tuple[str, Callable[[Row], float | None]]] = {
 }
 
 
+@unchecked
 def health(runs: Sequence[Told], size: Size | None = None) -> Chart:
     """A panel for every measure that was logged; seeds and means as in learning curves.
 
