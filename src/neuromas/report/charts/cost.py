@@ -144,7 +144,7 @@ def _chart(rows: Sequence[Row], caption: str, unit: str, size: Size | None) -> C
         .mark_text(dx=8, dy=-7, align="left", fontSize=10)
         .encode(text=alt.Text("number:N"), color=alt.ColorValue(INK)),
     ]
-    panel = alt.layer(*layers).properties(width=chosen.width, height=chosen.height)
+    panel = alt.layer(*layers, width=chosen.width, height=chosen.height)
     table = [{name: row[name] for name in ("line", "cost", "accuracy", "low", "high")} for row in rows]
     kept = [{**row, "unit": unit, "line": shown[row["line"]]} for row in table]
     return finished(key.beside(panel, key.names, notes, "mark"), "cost", caption, kept)

@@ -87,9 +87,10 @@ def _chart(kind: str, caption: str, listed: Sequence[tuple[str, Row]], size: Siz
     full = [title for title in titles if any(row["panel"] == title for row in rows)]
     panels = [_panel(title, [row for row in rows if row["panel"] == title], look) for title in full]
     without = [plain(title) for title in titles if title not in full]
-    if without:
-        caption += f" (nothing yet of {'; '.join(without)})"
-        panels.append(_note(without, look))
+    if without or not full:
+        note = f"nothing yet of {'; '.join(without) or 'any task'}"
+        caption += f" ({note})"
+        panels.append(_note(note, look))
     chart = alt.vconcat(*panels, spacing=26)
     return finished(chart, kind, caption, rows)
 
@@ -165,7 +166,7 @@ def _panel(title: str, rows: Sequence[Row], look: _Look) -> Any:
         .mark_point(size=60, filled=False, opacity=1)
         .encode(shape=look.key.shape()),
     ]
-    whole = alt.layer(*layers).properties(title=plain(title, 60), width=size.width, height=size.height)
+    whole = alt.layer(*layers, title=plain(title, 60), width=size.width, height=size.height)
     notes = {name: _note_of([row for row in means if row["line"] == name]) for name in names}
     return look.key.beside(whole, names, notes)
 
@@ -223,14 +224,13 @@ def _y(rows: Sequence[Row]) -> Any:
     return alt.Y("accuracy:Q", title="accuracy", axis=alt.Axis(format=".0%", tickCount=5), scale=scale)
 
 
-def _note(without: Sequence[str], look: _Look) -> Any:
+def _note(text: str, look: _Look) -> Any:
     """One quiet line of what has no panel."""
     import altair as alt
 
     from neuromas.report.charts.palette import SOFT
 
-    text = plain(f"nothing yet of {'; '.join(without)}", 90)
-    note = alt.Chart(inline([{"text": text}])).mark_text(align="left", fontSize=11, color=SOFT)
+    note = alt.Chart(inline([{"text": plain(text, 90)}])).mark_text(align="left", fontSize=11, color=SOFT)
     return note.encode(text=alt.Text("text:N"), x=alt.XValue(0)).properties(
         width=look.size.width or _WIDTH, height=14
     )

@@ -90,16 +90,24 @@ def unchecked(draw: Callable[P, Chart]) -> Callable[P, Chart]:
 
 
 def inline(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Data of a chart inside it; as a tuple, which Altair does not copy whenever charts are put together."""
+    """Data of a chart inside it, its texts made plain.
+
+    A tuple, which Altair does not copy whenever charts are put together.
+    """
     import altair as alt
 
-    return alt.InlineData(values=tuple(rows))
+    return alt.InlineData(values=tuple(dict(zip(row, map(_safe, row.values()), strict=True)) for row in rows))
+
+
+def _safe(value: Any) -> Any:
+    return plain(value, _TITLE) if isinstance(value, str) else value
 
 
 def finished(chart: Any, name: str, caption: str, rows: Sequence[Mapping[str, Cell]] = ()) -> Chart:
     """The chart of Altair in our style, as a value. ``rows`` are what ``Chart.rows`` becomes."""
     spec = chart.to_dict(validate=False)
     spec["config"] = dict(CONFIG)
+    spec["datasets"] = {key: list(values) for key, values in spec.get("datasets", {}).items()}
     return Chart(name, plain(caption, _CAPTION), spec, tuple(rows))
 
 

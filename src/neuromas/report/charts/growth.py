@@ -146,7 +146,7 @@ def _panel(title: str, rows: Sequence[Row], key: Key, size: Size) -> Any:
         base(means).mark_point(size=60, filled=True, opacity=1).encode(shape=key.shape()),
     ]
     head = {"title": title} if title else {}
-    panel = alt.layer(*layers).properties(width=chosen.width, height=chosen.height, **head)
+    panel = alt.layer(*layers, width=chosen.width, height=chosen.height, **head)
     return key.beside(panel, names, {}) if len(key.names) > 1 else panel
 
 

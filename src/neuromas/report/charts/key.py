@@ -60,9 +60,7 @@ class Key:
 
         if not listed:
             return panel
-        return alt.hconcat(panel, self._rows(listed, notes, parts), spacing=22).resolve_scale(
-            color="independent", shape="independent", strokeDash="independent"
-        )
+        return alt.hconcat(panel, self._rows(listed, notes, parts), spacing=22)
 
     def _rows(self, listed: Sequence[str], notes: Mapping[str, str], parts: str) -> Any:
         import altair as alt
@@ -88,4 +86,4 @@ class Key:
                 point = base(some).mark_point(filled=filled, size=60, opacity=1)
                 layers.append(point.encode(x=alt.XValue(18), shape=self.shape()))
         letters = max(len(row["text"]) for row in rows)
-        return alt.layer(*layers).properties(width=round(_TEXT + _LETTER * letters), height=ROW * len(rows))
+        return alt.layer(*layers, width=round(_TEXT + _LETTER * letters), height=ROW * len(rows))

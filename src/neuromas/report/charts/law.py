@@ -63,7 +63,7 @@ def law(points: Sequence[Row], name: str = "law", size: Size | None = None) -> C
         .mark_point(size=50, filled=True, opacity=0.9)
         .encode(shape=key.shape(), description=alt.Description("said:N")),
     ]
-    panel = alt.layer(*layers).properties(width=chosen.width, height=chosen.height)
+    panel = alt.layer(*layers, width=chosen.width, height=chosen.height)
     beside = key.beside(panel, key.names, notes, "mark")
     caption = f"{plain(name)}: accuracy over the product of local accuracies"
     rows = [{**{key: row[key] for key in row if key != "said"}, "name": row["said"]} for row in data]

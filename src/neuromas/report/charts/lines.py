@@ -55,8 +55,12 @@ def panel(rows: Rows, marks: Rows, what: str, look: Look) -> Any:
         )
         if part
     ]
-    return alt.layer(*_marks(marks, look), *drawn).properties(
-        title=alt.Title(look.title, fontSize=12), width=look.size.width, height=look.size.height
+    return alt.layer(
+        *_marks(marks, look),
+        *drawn,
+        title=alt.Title(look.title, fontSize=12),
+        width=look.size.width,
+        height=look.size.height,
     )
 
 
@@ -64,7 +68,7 @@ def below(panels: Sequence[Any]) -> Any:
     """The panels below each other, with one legend."""
     import altair as alt
 
-    return alt.vconcat(*panels, spacing=18).resolve_scale(x="shared")
+    return alt.vconcat(*panels, spacing=18, resolve=alt.Resolve(scale={"x": "shared"}))
 
 
 def _steps(look: Look, rows: Rows) -> Any:
