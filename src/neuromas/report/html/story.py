@@ -10,7 +10,7 @@ from pathlib import Path
 from neuromas.core.errors import RunError, shown
 from neuromas.report.html import answers, facts, family, headline, network, several, traces, training
 from neuromas.report.html.kept import Kept, bearing, read_kept
-from neuromas.report.html.parts import Group, Note, Part, Section, Story
+from neuromas.report.html.parts import Fold, Group, Note, Part, Section, Story
 
 _OWN = ("seed", "run")  # of a configuration: what two seeds of one training may differ in
 MOST_RUNS = 40
@@ -105,18 +105,24 @@ def _sections(found: Sources, items: int) -> list[Section]:
     runs, groups = found.runs, found.groups
     alone = len(runs) == 1
     told = [
-        Section("headline", "Result", each(runs, lambda run: headline.headline_parts(run, alone))),
         Section("comparison", "Comparison", safely(lambda: several.comparison_parts(groups))),
+        Section(
+            "headline",
+            "Result" if alone else "Results run by run",
+            each("headline", runs, lambda run: headline.headline_parts(run, alone), opened=0),
+        ),
         Section("curves", "Learning curves", safely(lambda: training.curve_parts(groups))),
         Section(
-            "network", "Network", each(runs, lambda run: network.network_parts(run, traces.network_of(run)))
+            "network",
+            "Network",
+            each("network", runs, lambda run: network.network_parts(run, traces.network_of(run))),
         ),
         Section("traces", "Traces", safely(lambda: traces.viewer(runs, items))),
-        Section("labels", "Answers", each(runs, answers.label_parts)),
-        Section("health", "Training health", each(runs, training.health_parts)),
-        Section("cost", "Cost", each(runs, training.cost_parts)),
-        Section("lineage", "Lineage", each(runs, family.family_parts)),
-        Section("facts", "Repeat it", each(runs, facts.fact_parts)),
+        Section("labels", "Answers", each("labels", runs, answers.label_parts)),
+        Section("health", "Training health", each("health", runs, training.health_parts)),
+        Section("cost", "Cost", each("cost", runs, training.cost_parts)),
+        Section("lineage", "Lineage", each("lineage", runs, family.family_parts)),
+        Section("facts", "Repeat it", each("facts", runs, facts.fact_parts)),
     ]
     return [*_experiments(found.experiments), *(told if runs else [])]
 
@@ -142,9 +148,15 @@ def safely(parts: Callable[[], Sequence[Part]]) -> tuple[Part, ...]:
     return tuple(Note(line) for line in missing)
 
 
-def each(runs: Sequence[Kept], parts: Callable[[Kept], Sequence[Part]]) -> tuple[Part, ...]:
-    """The parts of every run, under its name where there are several; what is damaged is said."""
+def each(
+    key: str, runs: Sequence[Kept], parts: Callable[[Kept], Sequence[Part]], *, opened: int = 1
+) -> tuple[Part, ...]:
+    """The parts of every run; of several, the first ``opened`` stand open, others are folded."""
     told = [(run, safely(lambda run=run: parts(run))) for run in runs]  # type: ignore[misc]
     if len(told) == 1:
         return told[0][1]
-    return tuple(Group(run.label, mine) for run, mine in told if mine)
+    return tuple(
+        Fold(f"{key}-{run.key}", headline.named(run), mine, place < opened, large=True)
+        for place, (run, mine) in enumerate(told)
+        if mine
+    )

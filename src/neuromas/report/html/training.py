@@ -11,6 +11,7 @@ from neuromas.report.html.kept import Kept, Row, below, number, rows, text
 from neuromas.report.html.parts import Fold, Lead, Note, Part
 
 _EVENTS = 200  # lines of a log that are shown
+_OPEN = 4  # of them without a click
 _MOST_HEADER = 1 << 20
 _WINDOW = 10
 _HEALTH = (
@@ -51,19 +52,24 @@ def health_parts(run: Kept) -> list[Part]:
     """Alarms and notes in the order of steps, then numbers of the first, middle and last steps."""
     events, metrics = run.lines["events.jsonl"], run.lines["metrics.jsonl"]
     parts: list[Part] = []
+    lines: list[Part] = []
     for row in events[:_EVENTS]:
         step = number(row.get("step"))
         at = "" if step is None else f"step {step:.0f}: "
-        parts.append(
+        lines.append(
             Note(f"{at}{text(row.get('text'))[:1000]}", "warn" if row.get("event") == "alarm" else "info")
         )
     if len(events) > _EVENTS:
-        parts.append(Note(f"and {len(events) - _EVENTS} more in events.jsonl"))
+        lines.append(Note(f"and {len(events) - _EVENTS} more in events.jsonl"))
+    parts += lines[:_OPEN]
+    if len(lines) > _OPEN:
+        rest = tuple(lines[_OPEN:])
+        parts.append(Fold(f"fold-events-{run.key}", f"{len(rest)} more alarms and notes", rest))
     if not events:
         parts.append(Lead("No alarm went off."))
     if not metrics:
         return [*parts, Note("metrics.jsonl has no step yet")]
-    return [*parts, _phases(metrics)]
+    return [*parts, *_health_chart(run), _phases(metrics)]
 
 
 def cost_parts(run: Kept) -> list[Part]:
@@ -152,6 +158,14 @@ def _checks(runs: Sequence[Kept]) -> list[Part]:
             (Table(("step", *names), body, "validation accuracy"),),
         )
     ]
+
+
+def _health_chart(run: Kept) -> list[Part]:
+    """Health over steps, drawn."""
+    from neuromas.report.charts.health import health
+    from neuromas.report.charts.series import told as series
+
+    return drawn(lambda: health(series([run.run.path])))
 
 
 def _phases(metrics: Sequence[Row]) -> Table:
