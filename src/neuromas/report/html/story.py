@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuromas.core.errors import RunError, shown
 from neuromas.report.html import answers, facts, family, headline, network, several, traces, training
 from neuromas.report.html.kept import Kept, bearing, read_kept
+from neuromas.report.html.places import labelled, places
 from neuromas.report.html.parts import Fold, Group, Note, Part, Section, Story
 
 _OWN = ("seed", "run")  # of a configuration: what two seeds of one training may differ in
-MOST_RUNS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,46 +41,9 @@ def arm_of(run: Kept) -> str:
 
 def sources(paths: Sequence[Path]) -> Sources:
     """Read what is named. Raises RunError for a path that is neither a run nor an experiment."""
-    runs: list[Path] = []
-    experiments: list[Path] = []
-    for path in dict.fromkeys(paths):
-        if (path / "config.json").is_file():
-            runs.append(path)
-        elif is_experiment(path):
-            experiments.append(path)
-        else:
-            what = "holds no run and no experiment" if path.exists() else "does not exist"
-            raise RunError(f"{shown(str(path))} {what}; name a run, or an experiment's directory")
-    if len(runs) > MOST_RUNS:
-        raise RunError(f"{len(runs)} runs on one page; at most {MOST_RUNS}, or the experiment they are of")
+    runs, experiments = places(paths)
     labels = labelled(runs)
-    read = tuple(read_kept(path, label) for path, label in zip(runs, labels, strict=True))
-    return Sources(read, tuple(experiments))
-
-
-def default_file(paths: Sequence[Path]) -> Path:
-    """Where a page goes: into the one run or experiment it is of, else here."""
-    one = paths[0]
-    if len(paths) > 1:
-        return Path("report.html")
-    return (one if one.is_dir() else one.parent) / "report.html"
-
-
-def is_experiment(path: Path) -> bool:
-    """Whether a path is an experiment's directory or its results."""
-    if path.name == "results.json" and path.is_file():
-        return True
-    return (path / "results.json").is_file() or (path / "cells").is_dir()
-
-
-def labelled(paths: Sequence[Path]) -> list[str]:
-    """A short name for every path: as many of its last parts as tell it from the others."""
-    whole = [path.resolve().parts for path in paths]
-    for length in range(1, max(map(len, whole), default=0) + 1):
-        names = ["/".join(parts[-length:]) for parts in whole]
-        if len(set(names)) == len(names):
-            return names
-    return [str(path) for path in paths]
+    return Sources(tuple(map(read_kept, runs, labels)), tuple(experiments))
 
 
 def tell(paths: Sequence[Path], items: int = traces.ITEMS) -> Story:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from neuromas.report.blocks import Cell, Shown, Table
 from neuromas.report.html.charts import drawn
 from neuromas.report.html.kept import Kept, Row, below, number, rows, text
 from neuromas.report.html.parts import Fold, Lead, Note, Part
 
+if TYPE_CHECKING:
+    from neuromas.report.charts.frame import Size
+
 _EVENTS = 200  # lines of a log that are shown
 _OPEN = 4  # of them without a click
 _MOST_HEADER = 1 << 20
 _WINDOW = 10
+_WIDE, _NARROW = 760, 600  # pixels of a panel
 _HEALTH = (
     ("reward", "reward", 3),
     ("silent_groups", "problems without signal", 3),
@@ -40,7 +45,7 @@ def curve_parts(groups: Sequence[Sequence[Kept]]) -> list[Part]:
         parts.append(
             Lead(f"Runs whose configurations differ in the seed alone are one line with its seeds: {sizes}.")
         )
-    parts += drawn(lambda: curves([run.run.path for run in told]))
+    parts += drawn(lambda: curves([run.run.path for run in told], _size(told)))
     return [
         *parts,
         *(Note(f"{run.label}: no step was made yet") for run in runs if run not in told),
@@ -160,12 +165,19 @@ def _checks(runs: Sequence[Kept]) -> list[Part]:
     ]
 
 
+def _size(runs: Sequence[Kept]) -> Size:
+    """Wide where there is no key beside the panels."""
+    from neuromas.report.charts.frame import Size
+
+    return Size(_WIDE if len(runs) == 1 else _NARROW)
+
+
 def _health_chart(run: Kept) -> list[Part]:
     """Health over steps, drawn."""
     from neuromas.report.charts.health import health
     from neuromas.report.charts.series import told as series
 
-    return drawn(lambda: health(series([run.run.path])))
+    return drawn(lambda: health(series([run.run.path]), _size([run])))
 
 
 def _phases(metrics: Sequence[Row]) -> Table:

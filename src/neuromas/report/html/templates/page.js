@@ -197,7 +197,10 @@
     }
     line.append(verdict("id", one.id));
     box.append(line);
-    if (one.f) box.append(make("p", "note warn", "failed: " + one.f));
+    const failures = chosen.source === "episodes" ? [["", one.f]] : [chosen.left, chosen.right].map((place) => [run().sides[place]?.title + ": ", one.s[place]?.f]);
+    for (const [when, failure] of failures) {
+      if (failure) box.append(make("p", "note warn", when + "failed: " + failure));
+    }
   };
 
   const fold = (key, title, text) => {
