@@ -46,6 +46,8 @@ def curve_parts(groups: Sequence[Sequence[Kept]]) -> list[Part]:
             Lead(f"Runs whose configurations differ in the seed alone are one line with its seeds: {sizes}.")
         )
     parts += charts.drawn(lambda: curves([run.run.path for run in told], _size(told)))
+    if any(number(row.get("step")) for run in told for row in run.lines["growth.jsonl"]):
+        parts.append(Lead("Vertical rules: after this step the network, or what it sees, was another."))
     return [
         *parts,
         *(Note(f"{run.label}: no step was made yet") for run in runs if run not in told),
