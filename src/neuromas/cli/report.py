@@ -1,4 +1,8 @@
-"""``neuromas report``: any page of a report in any form; without a path, the pages there are."""
+"""``neuromas report``: runs and experiments as one HTML page, or any page of a report in a form of text.
+
+With ``--page`` or a form (``--markdown`` and others) a page is printed, otherwise the HTML file is written;
+without a path the pages there are.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neuromas.cli.formats import add_formats, write_out
-from neuromas.cli.options import folder_to_write, name
+from neuromas.cli.options import file_to_write, folder_to_write, name, whole
 from neuromas.core.errors import ConfigError, RunError, shown
 from neuromas.report.terminal import visible
-from neuromas.storage import MANIFEST
+from neuromas.storage import MANIFEST, write_atomic
+from neuromas.storage.disk import clear
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -32,16 +37,55 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="an option of the page; may be repeated",
     )
     parser.add_argument("--figures", type=name, metavar="DIR", help="write the page's figures there as SVG")
+    parser.add_argument(
+        "--out",
+        type=name,
+        metavar="FILE",
+        help="where the HTML page goes (default: report.html in the run; here, for several)",
+    )
+    parser.add_argument(
+        "--items",
+        type=whole(100_000, 0),
+        metavar="N",
+        help="questions of the trace viewer, evenly by outcome (default 200; fewer where they are long)",
+    )
     add_formats(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a page."""
+    """Write the HTML page, or print a page."""
+    printed = args.page or args.form or args.figures or args.option
+    if printed and (args.out or args.items is not None):
+        flag = "--out" if args.out else "--items"
+        raise ConfigError(
+            f"{flag} is of the HTML page; leave out --page, --option, --figures and forms of text"
+        )
+    if not args.paths:
+        return _list()
+    return _print(args) if printed else _write(args)
+
+
+def _write(args: argparse.Namespace) -> int:
+    """The HTML page of what is named; says where it is and how large."""
+    from neuromas.report.html.render import page
+    from neuromas.report.html.story import default_file, tell
+    from neuromas.report.html.traces import ITEMS
+
+    paths = [Path(path) for path in args.paths]
+    target = file_to_write("--out", args.out or str(default_file(paths)))
+    text = page(tell(paths, ITEMS if args.items is None else args.items))
+    with clear(target):
+        write_atomic(target, text)
+    size = len(text.encode("utf-8", "replace"))
+    print(f"wrote {visible(str(target))} ({size / 1e6:.2f} MB); open it in a browser")
+    return 0
+
+
+def _print(args: argparse.Namespace) -> int:
+    """A page in a form of text."""
     from neuromas.report.pages import build_page
     from neuromas.report.writers import as_markdown, write_figures
 
-    if not args.paths:
-        return _list()
     options = dict(map(_pair, args.option))
     folder = folder_to_write("--figures", args.figures) if args.figures else None
     blocks = build_page(args.page or _fitting(args.paths), [Path(path) for path in args.paths], options)

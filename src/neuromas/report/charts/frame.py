@@ -1,0 +1,93 @@
+"""A chart as a value: its specification and the numbers in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from neuromas.report.blocks import Cell, Table
+from neuromas.report.charts.palette import GROUND, INK, RULE, SOFT
+from neuromas.report.terminal import visible
+
+LETTERS = 40  # of a name in a legend or above a panel
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # of equal widths; the first comes with vl-convert
+_AXIS = {"labelColor": SOFT, "titleColor": SOFT, "tickColor": SOFT, "domainColor": SOFT, "gridColor": RULE}
+_FACE = {"labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal"}
+CONFIG: Mapping[str, Any] = {
+    "background": GROUND,
+    "font": FONT,
+    "padding": 10,
+    "view": {"stroke": None},
+    "axis": {**_AXIS, **_FACE, "titlePadding": 8, "labelOverlap": "greedy"},
+    "legend": {"labelColor": INK, "labelLimit": 280, "titleColor": SOFT, "symbolSize": 90, **_FACE},
+    "title": {
+        "color": INK,
+        "subtitleColor": SOFT,
+        "anchor": "start",
+        "frame": "group",
+        "fontSize": 14,
+        "subtitleFontSize": 11,
+    }
+    | {"subtitlePadding": 4, "offset": 12},
+    "header": {"labelColor": INK, "titleColor": SOFT},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Width and height of a panel in pixels; None is a chart's own."""
+
+    width: int | None = None
+    height: int | None = None
+
+    def filled(self, width: int, height: int) -> Size:
+        """With these where none was chosen."""
+        return Size(self.width or width, self.height or height)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart made by Altair.
+
+    ``name`` can be a file's, ``caption`` says in a sentence what is seen, ``spec`` is a Vega-Lite
+    specification with its data inside, in the colours of light ground (see ``palette.DARK``). ``rows`` are
+    the numbers behind the picture, a mapping of columns to plain values each.
+    """
+
+    name: str
+    caption: str
+    spec: Mapping[str, Any]
+    rows: tuple[Mapping[str, Cell], ...] = ()
+
+    @property
+    def table(self) -> Table:
+        """The numbers as a table, with every column that any row has."""
+        columns = tuple(dict.fromkeys(key for row in self.rows for key in row))
+        return Table(columns, tuple(tuple(row.get(key) for key in columns) for row in self.rows), self.name)
+
+
+def finished(chart: Any, name: str, caption: str, rows: Sequence[Mapping[str, Cell]] = ()) -> Chart:
+    """The chart of Altair in our style, as a value. ``rows`` are what ``Chart.rows`` becomes."""
+    spec = chart.to_dict()
+    spec["config"] = dict(CONFIG)
+    return Chart(name, visible(caption), spec, tuple(rows))
+
+
+def plain(text: object, letters: int = LETTERS) -> str:
+    """A name as it may stand in a chart: on one line, nothing hidden, at most so many letters."""
+    safe = visible(str(text))
+    return safe if len(safe) <= letters else f"{safe[: letters - 1]}…"
+
+
+def named(names: Sequence[str], letters: int = LETTERS) -> dict[str, str]:
+    """How each name is shown; names that would look alike when shortened are numbered."""
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        text, number = plain(name, letters), 1
+        while text in found.values():
+            number += 1
+            mark = f" ({number})"
+            text = plain(name, letters - len(mark)) + mark
+        found[name] = text
+    return found

@@ -1,0 +1,125 @@
+"""Panels of lines over steps, below each other: what learning curves and training health have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from neuromas.report.charts.frame import Size
+from neuromas.report.charts.palette import INK, SOFT, colours, dashes
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Title of a panel, how d3 writes its numbers, all lines' names, its size, whether it is the last one."""
+
+    title: str
+    form: str
+    names: Sequence[str]
+    size: Size
+    last: bool = True
+    log: bool = False
+    dots: bool = False
+
+
+def panel(rows: Rows, marks: Rows, what: str, look: Look) -> Any:
+    """The lines of ``what``: one for every ``of``, thick where it is a mean or alone; ``marks`` are rules."""
+    import altair as alt
+
+    mine = [row for row in rows if row["what"] == what]
+    base = alt.Chart(alt.Data(values=mine)).encode(
+        x=_steps(look, [*mine, *marks]),
+        y=alt.Y("value:Q", title=None, axis=alt.Axis(format=look.form, tickCount=5), scale=_scale(look)),
+        color=_colour(look.names),
+        strokeDash=_dash(look.names),
+        detail="of:N",
+    )
+    means = {row["line"] for row in mine if row["of"] == "mean"}
+    thin = [row["line"] in means and row["of"] != "mean" for row in mine]
+    drawn = [
+        alt.Chart(alt.Data(values=part)).mark_line(strokeJoin="round", **shape).encode(**base.encoding._kwds)
+        for part, shape in (
+            (
+                [row for row, quiet in zip(mine, thin, strict=True) if quiet],
+                {"strokeWidth": 1, "opacity": 0.45},
+            ),
+            (
+                [row for row, quiet in zip(mine, thin, strict=True) if not quiet],
+                {"strokeWidth": 2, "point": look.dots},
+            ),
+        )
+        if part
+    ]
+    return alt.layer(*_marks(marks, look), *drawn).properties(
+        title=alt.Title(look.title, fontSize=12), width=look.size.width, height=look.size.height
+    )
+
+
+def below(panels: Sequence[Any]) -> Any:
+    """The panels below each other, with one legend."""
+    import altair as alt
+
+    return alt.vconcat(*panels, spacing=18).resolve_scale(x="shared")
+
+
+def _steps(look: Look, rows: Rows) -> Any:
+    import altair as alt
+
+    most = max((row["step"] for row in rows), default=1.0)
+    return alt.X(
+        "step:Q",
+        title="training step" if look.last else None,
+        scale=alt.Scale(domain=[0, max(1.0, most)], nice=False),
+        axis=alt.Axis(grid=False, format="~s", tickCount=8),
+    )
+
+
+def _scale(look: Look) -> Any:
+    import altair as alt
+
+    return alt.Scale(type="log" if look.log else "linear", zero=not look.log)
+
+
+def _colour(names: Sequence[str]) -> Any:
+    """A colour a line; a legend only where there are several."""
+    import altair as alt
+
+    scale = alt.Scale(domain=list(names), range=colours(names))
+    return alt.Color("line:N", scale=scale, legend=_legend(names))
+
+
+def _dash(names: Sequence[str]) -> Any:
+    """A dash a line."""
+    import altair as alt
+
+    scale = alt.Scale(domain=list(names), range=dashes(names))
+    return alt.StrokeDash("line:N", scale=scale, legend=_legend(names))
+
+
+def _legend(names: Sequence[str]) -> Any:
+    import altair as alt
+
+    if len(names) < 2:
+        return None
+    return alt.Legend(title=None, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=2.5, symbolLimit=0)
+
+
+def _marks(marks: Rows, look: Look) -> list[Any]:
+    """Rules with what begins there; without words where several lines have stages of their own."""
+    import altair as alt
+
+    if not marks:
+        return []
+    base = alt.Chart(alt.Data(values=list(marks))).encode(x="step:Q")
+    several = len({row["line"] for row in marks}) > 1
+    colour = _colour(look.names) if several else alt.value(SOFT)
+    rules = base.mark_rule(strokeDash=[3, 3], strokeWidth=1).encode(color=colour)
+    if several:
+        return [rules]
+    words = base.mark_text(align="left", dx=4, baseline="top", fontSize=10).encode(
+        text="of:N", y=alt.value(0), color=alt.value(INK)
+    )
+    return [rules, words]

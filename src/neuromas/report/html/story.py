@@ -1,0 +1,130 @@
+"""Run directories and experiments as a whole page, told in frozen values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from neuromas.core.errors import RunError, shown
+from neuromas.report.html import headline, network, traces
+from neuromas.report.html.kept import Kept, bearing, read_kept
+from neuromas.report.html.parts import Group, Note, Part, Section, Story
+
+_OWN = ("seed", "run")  # of a configuration: what two seeds of one training may differ in
+MOST_RUNS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a page tells of: runs in the order given, grouped by configuration, and experiments."""
+
+    runs: tuple[Kept, ...]
+    experiments: tuple[Path, ...]
+
+    @property
+    def groups(self) -> list[list[Kept]]:
+        """Runs that differ in their seed alone stand together."""
+        found: dict[str, list[Kept]] = {}
+        for run in self.runs:
+            found.setdefault(arm_of(run), []).append(run)
+        return list(found.values())
+
+
+def arm_of(run: Kept) -> str:
+    """The configuration without what seeds of one training differ in, as text."""
+    config = {key: value for key, value in run.config.items() if key not in _OWN}
+    if isinstance(config.get("growth"), dict):
+        config["growth"] = {key: one for key, one in config["growth"].items() if key != "parent"}
+    return json.dumps(config, sort_keys=True) if config else str(run.run.path)
+
+
+def sources(paths: Sequence[Path]) -> Sources:
+    """Read what is named. Raises RunError for a path that is neither a run nor an experiment."""
+    runs: list[Path] = []
+    experiments: list[Path] = []
+    for path in dict.fromkeys(paths):
+        if (path / "config.json").is_file():
+            runs.append(path)
+        elif is_experiment(path):
+            experiments.append(path)
+        else:
+            what = "holds no run and no experiment" if path.exists() else "does not exist"
+            raise RunError(f"{shown(str(path))} {what}; name a run, or an experiment's directory")
+    if len(runs) > MOST_RUNS:
+        raise RunError(f"{len(runs)} runs on one page; at most {MOST_RUNS}, or the experiment they are of")
+    labels = labelled(runs)
+    read = tuple(read_kept(path, label) for path, label in zip(runs, labels, strict=True))
+    return Sources(read, tuple(experiments))
+
+
+def default_file(paths: Sequence[Path]) -> Path:
+    """Where a page goes: into the one run or experiment it is of, else here."""
+    one = paths[0]
+    if len(paths) > 1:
+        return Path("report.html")
+    return (one if one.is_dir() else one.parent) / "report.html"
+
+
+def is_experiment(path: Path) -> bool:
+    """Whether a path is an experiment's directory or its results."""
+    if path.name == "results.json" and path.is_file():
+        return True
+    return (path / "results.json").is_file() or (path / "cells").is_dir()
+
+
+def labelled(paths: Sequence[Path]) -> list[str]:
+    """A short name for every path: as many of its last parts as tell it from the others."""
+    whole = [path.resolve().parts for path in paths]
+    for length in range(1, max(map(len, whole), default=0) + 1):
+        names = ["/".join(parts[-length:]) for parts in whole]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
+
+
+def tell(paths: Sequence[Path], items: int = traces.ITEMS) -> Story:
+    """The page of these runs and experiments. Raises RunError for what is neither."""
+    found = sources(paths)
+    sections = [section for section in _sections(found, items) if section.parts]
+    from neuromas import __version__
+
+    names = [*(run.label for run in found.runs), *(path.name for path in found.experiments)]
+    title = names[0] if len(names) == 1 else f"{len(found.runs)} runs" if found.runs else "experiments"
+    subtitle = headline.about(found.runs[0]) if len(found.runs) == 1 else ", ".join(names)
+    notes = tuple(
+        Note(f"{run.label}: {line}" if len(found.runs) > 1 else line)
+        for run in found.runs
+        for line in run.missing
+    )
+    return Story(title, subtitle, tuple(sections), notes, f"neuromas {__version__}")
+
+
+def _sections(found: Sources, items: int) -> list[Section]:
+    alone = len(found.runs) == 1
+    runs = found.runs
+    if not runs:
+        return []
+    return [
+        Section("headline", "Result", each(runs, lambda run: headline.headline_parts(run, alone))),
+        Section(
+            "network",
+            "Network",
+            each(runs, lambda run: network.network_parts(run, traces.network_of(run))),
+        ),
+        Section("traces", "Traces", tuple(traces.viewer(runs, items))),
+    ]
+
+
+def each(runs: Sequence[Kept], parts: Callable[[Kept], Sequence[Part]]) -> tuple[Part, ...]:
+    """The parts of every run, under its name where there are several; what is damaged is said."""
+    told: list[Part] = []
+    for run in runs:
+        mine: list[Part] = []
+        missing: list[str] = []
+        with bearing(missing, "this section"):
+            mine += parts(run)
+        mine += [Note(line) for line in missing]
+        told += mine if len(runs) == 1 else [Group(run.label, tuple(mine))] if mine else []
+    return tuple(told)
