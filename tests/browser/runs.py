@@ -28,6 +28,7 @@ shape = "2-1-1"
 steps = 2
 """
 OUTCOMES = ("won", "lost", "tied", "failed")
+LARGE_ITEMS = 12 * 60
 SCRIPT = "<script>alert('script')</script></script><!--<script>"
 HOSTILE = (
     SCRIPT,
@@ -119,7 +120,7 @@ def planted(row: Row, at: int) -> Row:
     return row
 
 
-def enlarge(run: Path, times: int = 60) -> None:
+def enlarge(run: Path, times: int = LARGE_ITEMS // 12) -> None:
     """A test of hundreds of questions with messages of a thousand characters."""
     for file in (run / "evaluations").glob("*.jsonl"):
         rows = []
