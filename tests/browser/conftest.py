@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
-
 import runs
+from filelock import FileLock
 from watched_page import BROWSERS, OPTIONS, Opened, open_in
 
 

@@ -36,7 +36,7 @@ HOSTILE = (
     '"><img src="https://example.com/x.png" onerror="alert(\'img\')">',
     "javascript:alert('link') {{ 7 * 7 }} {% raw %} ${alert(1)}",
     "</textarea></title></style></details><iframe src=//example.com></iframe>",
-    "\u202eevil\u202c \u2066bidi\u2069 \x1b[31mred\x1b[0m \x1b]0;title\x07 nul\x00 line\u2028end\u2029 \ud800 \U0001f600",
+    "\u202eevil\u202c \u2066bidi\u2069 \x1b[31mred\x1b[0m \x1b]0;title\x07 nul\x00 line\u2028end\u2029 \ud800",
     '<form action="https://example.com"><input name=theme autofocus onfocus=alert(2)>',
     "<base href=https://example.com/><meta http-equiv=refresh content=0;url=https://example.com/>",
 )
@@ -82,7 +82,7 @@ def derived(folder: Path) -> None:
 
 
 def told(run: Path) -> None:
-    """Readable messages, and every outcome there is: after training the first questions are won, and so on."""
+    """Readable messages, and every outcome there is, a quarter of the questions each."""
     for file in sorted((run / "evaluations").glob("*.jsonl")):
         if file.name.endswith(".prompts.jsonl"):
             continue

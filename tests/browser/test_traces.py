@@ -1,9 +1,8 @@
-"""The trace viewer: a question is picked, its layers stepped through, by hand and by keys; nothing told runs."""
+"""The trace viewer: a question is picked, its layers stepped through, by hand and by keys; no text runs."""
 
 from __future__ import annotations
 
 import pytest
-
 from axe import findings
 from runs import HOSTILE
 

@@ -18,7 +18,7 @@ OPTIONS = [
 ]
 _FORBIDDEN = """
 window.forbidden = [];
-addEventListener("securitypolicyviolation", e => window.forbidden.push(e.violatedDirective + " " + e.blockedURI));
+addEventListener("securitypolicyviolation", e => window.forbidden.push(e.violatedDirective));
 """
 
 
