@@ -1,4 +1,4 @@
-"""The headline of a run: what it is, before and after, the controls of messages, and what a reader must know."""
+"""The headline of a run: before and after, the controls of messages, and what a reader must know."""
 
 from __future__ import annotations
 
@@ -182,12 +182,12 @@ def _warnings(run: Kept, found: Found, test: Any, alone: bool) -> Iterator[str]:
     for word, one in found.controls.items():
         value = accuracy(one)
         if value is not None and after is not None and gain and gain > 0 and after - value < 0.1 * gain:
-            yield f"With {word} hardly anything of the gain is lost: nodes may not need each other's messages."
+            yield f"With {word} hardly anything of the gain is lost: nodes may not need the messages."
     if found.before is not None and found.after is not None:
         sizes = [number(one.summary.get("nodes")) for one in (found.before, found.after)]
         if None not in sizes and sizes[0] != sizes[1]:
             yield (
-                f"Before training there were {sizes[0]:.0f} nodes, after it {sizes[1]:.0f}: the gain is that of "
+                f"Nodes before training: {sizes[0]:.0f}, after it: {sizes[1]:.0f}; the gain is that of "
                 "growth and training together, with more calls a question."
             )
     yield from _alarms(run, last.summary if last else {})

@@ -1,4 +1,4 @@
-"""The network as it is handed on: drawn with the length of its messages and what was measured of its nodes."""
+"""The network that is handed on, with the length of its messages and what was measured of its nodes."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ def network_parts(run: Kept, topology: Topology | None) -> list[Part]:
         ]
     found = measured(run, topology)
     caption = (
-        "Solid curves carry messages, as thick as they are long (mean tokens on test questions, in the boxes); "
-        "dashed ones carry the question. A number on a curve is its token budget or the share of the question."
+        "Solid curves carry messages, as thick as these are long (mean tokens on test questions, in the "
+        "boxes); dashed ones carry the question. A number on a curve is a token budget or the share of the "
+        "question."
     )
     if found.shares:
         caption += " The bar in a box is how often its message is its right local answer."

@@ -11,6 +11,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from neuromas.report.charts.palette import dark_rules
 from neuromas.report.html.parts import Story
 from neuromas.report.terminal import visible
 
@@ -23,7 +24,7 @@ _BREAKS = re.compile(r"\r\n|\r|\n")
 
 def page(story: Story, live: bool = False) -> str:
     """The whole document. ``live``: it asks where it came from whether there is a newer one."""
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = _style(), _asset("page.js")
     policy = "; ".join(
         [
             "default-src 'none'",
@@ -39,7 +40,7 @@ def page(story: Story, live: bool = False) -> str:
 
 
 def inlined(data: Mapping[str, Any]) -> str:
-    """JSON that ends no script element and is a JavaScript literal, too; characters that hide are written out."""
+    """JSON that ends no script element and is a literal of JavaScript; what hides is written out."""
     text = json.dumps(_legible(data), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return "".join(_ACTIVE.get(char, char) for char in text)
 
@@ -68,6 +69,15 @@ def _digest(text: str) -> str:
 
 
 @cache
+def _style() -> str:
+    """Our sheet, and charts on dark ground where the reader's system or the page's switch has it."""
+    dark, system = '[data-theme="dark"] .chart', 'html:not([data-theme="light"]) .chart'
+    preferred = f"@media screen and (prefers-color-scheme: dark) {{\n{dark_rules(system)}\n}}"
+    chosen = f"@media screen {{\n{dark_rules(dark)}\n}}"
+    return "\n".join([_asset("page.css"), preferred, chosen])
+
+
+@cache
 def _asset(name: str) -> str:
     return (resources.files("neuromas.report.html") / "templates" / name).read_text(encoding="utf-8")
 
@@ -76,7 +86,7 @@ def _raw(text: str) -> Any:
     """Ours, not to be escaped."""
     from markupsafe import Markup
 
-    return Markup(text)  # noqa: S704
+    return Markup(text)
 
 
 @cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuromas.core.errors import RunError, shown
-from neuromas.report.html import headline, network, traces
+from neuromas.report.html import answers, facts, family, headline, network, several, traces, training
 from neuromas.report.html.kept import Kept, bearing, read_kept
 from neuromas.report.html.parts import Group, Note, Part, Section, Story
 
@@ -102,29 +102,49 @@ def tell(paths: Sequence[Path], items: int = traces.ITEMS) -> Story:
 
 
 def _sections(found: Sources, items: int) -> list[Section]:
-    alone = len(found.runs) == 1
-    runs = found.runs
-    if not runs:
-        return []
-    return [
+    runs, groups = found.runs, found.groups
+    alone = len(runs) == 1
+    told = [
         Section("headline", "Result", each(runs, lambda run: headline.headline_parts(run, alone))),
+        Section("comparison", "Comparison", safely(lambda: several.comparison_parts(groups))),
+        Section("curves", "Learning curves", safely(lambda: training.curve_parts(groups))),
         Section(
-            "network",
-            "Network",
-            each(runs, lambda run: network.network_parts(run, traces.network_of(run))),
+            "network", "Network", each(runs, lambda run: network.network_parts(run, traces.network_of(run)))
         ),
-        Section("traces", "Traces", tuple(traces.viewer(runs, items))),
+        Section("traces", "Traces", safely(lambda: traces.viewer(runs, items))),
+        Section("labels", "Answers", each(runs, answers.label_parts)),
+        Section("health", "Training health", each(runs, training.health_parts)),
+        Section("cost", "Cost", each(runs, training.cost_parts)),
+        Section("lineage", "Lineage", each(runs, family.family_parts)),
+        Section("facts", "Repeat it", each(runs, facts.fact_parts)),
     ]
+    return [*_experiments(found.experiments), *(told if runs else [])]
+
+
+def _experiments(paths: Sequence[Path]) -> list[Section]:
+    """One section of all experiments."""
+    if not paths:
+        return []
+    told = [safely(lambda path=path: several.experiment_parts(path)) for path in paths]  # type: ignore[misc]
+    parts = (
+        told[0]
+        if len(paths) == 1
+        else tuple(Group(str(path), one) for path, one in zip(paths, told, strict=True))
+    )
+    return [Section("experiment", "Experiment", parts)]
+
+
+def safely(parts: Callable[[], Sequence[Part]]) -> tuple[Part, ...]:
+    """The parts of a section; where it is damaged, what is wrong with it."""
+    missing: list[str] = []
+    with bearing(missing, "this section"):
+        return tuple(parts())
+    return tuple(Note(line) for line in missing)
 
 
 def each(runs: Sequence[Kept], parts: Callable[[Kept], Sequence[Part]]) -> tuple[Part, ...]:
     """The parts of every run, under its name where there are several; what is damaged is said."""
-    told: list[Part] = []
-    for run in runs:
-        mine: list[Part] = []
-        missing: list[str] = []
-        with bearing(missing, "this section"):
-            mine += parts(run)
-        mine += [Note(line) for line in missing]
-        told += mine if len(runs) == 1 else [Group(run.label, tuple(mine))] if mine else []
-    return tuple(told)
+    told = [(run, safely(lambda run=run: parts(run))) for run in runs]  # type: ignore[misc]
+    if len(told) == 1:
+        return told[0][1]
+    return tuple(Group(run.label, mine) for run, mine in told if mine)
