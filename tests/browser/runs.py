@@ -1,6 +1,6 @@
 """Runs of the tiny model for the page's tests, and the page of each.
 
-Two real trainings are paid for; the rest are copies of them in which what models and data wrote is replaced,
+One real training is paid for; the rest are copies of it in which what models and data wrote is replaced,
 since a tiny model never wins and writes nothing to read.
 """
 
@@ -36,30 +36,32 @@ HOSTILE = (
     '"><img src="https://example.com/x.png" onerror="alert(\'img\')">',
     "javascript:alert('link') {{ 7 * 7 }} {% raw %} ${alert(1)}",
     "</textarea></title></style></details><iframe src=//example.com></iframe>",
-    "\u202eevil\u202c \u2066bidi\u2069 \x1b[31mred\x1b[0m \x1b]0;title\x07 nul\x00 line\u2028end\u2029 \ud800",
+    "\u202eevil\u202c \u2066bidi\u2069 \x1b[31mred\x1b[0m \x1b]0;title\x07 nul\x00 line\u2028end \ud800",
     '<form action="https://example.com"><input name=theme autofocus onfocus=alert(2)>',
     "<base href=https://example.com/><meta http-equiv=refresh content=0;url=https://example.com/>",
 )
 
 
+NAMED = '<img src=x onerror=alert("folder")>'
+PAGES = {
+    "grown": ["seed-0"],
+    "several": ["seed-0", "seed-1"],
+    "half": ["half"],
+    "hostile": [NAMED, "seed-0", "attack"],
+    "large": ["large"],
+    "experiment": ["experiment"],
+}
+
+
 def make(folder: Path) -> None:
-    """``folder``: the runs and NAME.html of each of them."""
+    """``folder``: the runs, and NAME.html of every page in ``PAGES``."""
     from neuromas.cli import main
 
     (folder / "grown.toml").write_text(RECIPE, "utf-8")
-    for seed in (0, 1):
-        run = folder / f"seed-{seed}"
-        assert main(["train", str(folder / "grown.toml"), f"seed={seed}", "--run", str(run)]) == 0
-        told(run)
+    assert main(["train", str(folder / "grown.toml"), "--run", str(folder / "seed-0")]) == 0
+    told(folder / "seed-0")
     derived(folder)
-    for name, paths in {
-        "grown": ["seed-0"],
-        "several": ["seed-0", "seed-1"],
-        "half": ["half"],
-        "hostile": ["hostile"],
-        "large": ["large"],
-        "experiment": ["experiment"],
-    }.items():
+    for name, paths in PAGES.items():
         words = ["report", *(str(folder / path) for path in paths)]
         assert main([*words, "--out", str(folder / f"{name}.html")]) == 0
 
@@ -67,18 +69,44 @@ def make(folder: Path) -> None:
 def derived(folder: Path) -> None:
     """The runs that are made of the first."""
     first = folder / "seed-0"
-    hostile = shutil.copytree(first, folder / "hostile")
-    rewrite(hostile, planted)
-    shutil.copytree(first, folder / "large")
-    enlarge(folder / "large")
-    half = shutil.copytree(first, folder / "half")
-    for name in ("status.json", "evaluations", "growth.jsonl"):
-        path = half / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    text = (half / "metrics.jsonl").read_text("utf-8")
-    (half / "metrics.jsonl").write_text(text[:-20], "utf-8")
+    another_seed(shutil.copytree(first, folder / "seed-1"))
+    attacked(shutil.copytree(first, folder / NAMED), folder / "attack")
+    enlarge(shutil.copytree(first, folder / "large"))
+    halved(shutil.copytree(first, folder / "half"))
     (folder / "experiment").mkdir()
     shutil.copy(GOLDEN, folder / "experiment" / "results.json")
+
+
+def another_seed(run: Path) -> None:
+    """As if trained from another seed: it loses what the first wins."""
+    change(run / "config.json", lambda config: config | {"seed": 1})
+    for file in (run / "evaluations").glob("*-after.jsonl"):
+        save(file, [row | {"score": 1.0 - row["score"]} for row in lines(file)])
+
+
+def halved(run: Path) -> None:
+    """A training that ended in the middle of a line, before any test."""
+    shutil.rmtree(run / "evaluations")
+    for name in ("status.json", "growth.jsonl"):
+        (run / name).unlink()
+    text = (run / "metrics.jsonl").read_text("utf-8")
+    (run / "metrics.jsonl").write_text(text[:-20], "utf-8")
+
+
+def attacked(run: Path, experiment: Path) -> None:
+    """Every text of a run and of an experiment that somebody else may have chosen attacks its reader."""
+    for file in [*run.glob("*.jsonl"), *(run / "evaluations").glob("*.jsonl")]:
+        save(file, [planted(row, at) for at, row in enumerate(lines(file))])
+    change(
+        run / "config.json",
+        lambda config: config | {"task": {"name": SCRIPT, "options": {SCRIPT: HOSTILE[1]}}},
+    )
+    change(run / "run.json", lambda told: told | {"commit": HOSTILE[2], "versions": {HOSTILE[1]: SCRIPT}})
+    experiment.mkdir()
+    text = GOLDEN.read_text("utf-8")
+    for name, attack in (("small", HOSTILE[2]), ("grown", HOSTILE[1]), ("depth", SCRIPT)):
+        text = text.replace(json.dumps(name), json.dumps(attack))
+    (experiment / "results.json").write_text(text, "utf-8")
 
 
 def told(run: Path) -> None:
@@ -100,10 +128,9 @@ def told(run: Path) -> None:
         save(file, rows)
 
 
-def rewrite(run: Path, change: Callable[[Row, int], Row]) -> None:
-    """Every line of every log and evaluation, changed."""
-    for file in [*run.glob("*.jsonl"), *(run / "evaluations").glob("*.jsonl")]:
-        save(file, [change(row, at) for at, row in enumerate(lines(file))])
+def change(file: Path, changed: Callable[[Row], Row]) -> None:
+    """A file of one JSON object, changed."""
+    file.write_text(json.dumps(changed(json.loads(file.read_text("utf-8")))), "utf-8")
 
 
 def planted(row: Row, at: int) -> Row:

@@ -164,7 +164,7 @@ def test_without_scripts_all_but_the_viewer_is_there(opened, made):
     assert page.locator("#curves svg").first.is_visible()
     assert page.locator("#headline table").first.is_visible()
     assert page.locator("#network svg").first.is_visible()
-    assert page.get_by_text("Without JavaScript").is_visible()
+    assert page.locator("main > noscript p").is_visible()
     assert not page.locator("#viewer").is_visible()
     assert not page.locator("#theme").is_visible()
 
