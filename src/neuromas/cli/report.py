@@ -7,7 +7,10 @@ without a path the pages there are.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from neuromas.cli.formats import add_formats, write_out
@@ -49,20 +52,69 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="questions of the trace viewer, evenly by outcome (default 200; fewer where they are long)",
     )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="serve the HTML page on 127.0.0.1 and keep it up to date while training runs (Ctrl-C ends it)",
+    )
+    parser.add_argument(
+        "--port",
+        type=whole(65_535, 0),
+        metavar="N",
+        help="where --watch serves (default 8377; 0: any that is free)",
+    )
     add_formats(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the HTML page, or print a page."""
-    printed = args.page or args.form or args.figures or args.option
-    if printed and (args.out or args.items is not None):
-        flag = "--out" if args.out else "--items"
-        raise ConfigError(
-            f"{flag} is of the HTML page; leave out --page, --option, --figures and forms of text"
-        )
+    _check(args)
     if not args.paths:
         return _list()
-    return _print(args) if printed else _write(args)
+    if args.watch:
+        return _watch(args)
+    return _print(args) if _printed(args) else _write(args)
+
+
+def _printed(args: argparse.Namespace) -> bool:
+    """Whether a page of text was asked for."""
+    return bool(args.page or args.form or args.figures or args.option)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises ConfigError for options that do not go together."""
+    for flag, given in (("--out", args.out), ("--items", args.items is not None), ("--watch", args.watch)):
+        if given and _printed(args):
+            raise ConfigError(
+                f"{flag} is of the HTML page; leave out --page, --option, --figures and other forms"
+            )
+        if given and not args.paths:
+            raise ConfigError(f"{flag} needs a run or an experiment: neuromas report RUN {flag}")
+    if args.watch and args.out:
+        raise ConfigError("--watch writes no file; leave out --out")
+    if args.port is not None and not args.watch:
+        raise ConfigError("--port is of --watch")
+
+
+def _watch(args: argparse.Namespace) -> int:
+    """The page on the loopback until Ctrl-C."""
+    from neuromas.report.html.live import LOOPBACK, PORT, Kiosk, bound, serve
+    from neuromas.report.html.render import page
+    from neuromas.report.html.story import sources, tell
+    from neuromas.report.html.traces import ITEMS
+
+    if not all(find_spec(name) for name in ("starlette", "uvicorn")):
+        raise ConfigError("--watch needs starlette and uvicorn: pip install 'neuromas[serve]'")
+    paths, items = [Path(path) for path in args.paths], ITEMS if args.items is None else args.items
+    sources(paths)  # what is no run is said now, not to the browser
+    with bound(PORT if args.port is None else args.port) as place:
+        if hasattr(os, "nice"):
+            os.nice(10)  # training goes first
+        print(f"serving http://{LOOPBACK}:{place.getsockname()[1]}/ until Ctrl-C", flush=True)
+        with suppress(KeyboardInterrupt):
+            serve(Kiosk(paths, lambda: page(tell(paths, items), live=True)), place)
+    print("stopped")
+    return 0
 
 
 def _write(args: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ def fact_parts(run: Kept) -> list[Part]:
 
 
 def as_toml(config: Mapping[str, Any]) -> str:
-    """A configuration as a file that ``neuromas train`` reads; TOML has no null, which is a default anyway."""
+    """A configuration as a file that ``neuromas train`` reads; TOML has no null, which means a default."""
     import tomli_w
 
     return tomli_w.dumps(_given(config))

@@ -102,6 +102,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["inlined"] = lambda data: _raw(inlined(data))
+    made.filters["mark"] = lambda text: hashlib.sha256(str(text).encode("utf-8", "replace")).hexdigest()[:16]
     made.filters["svg"] = _raw
     made.filters["kind"] = lambda part: type(part).__name__.lower()
     made.filters["cell"] = _cell

@@ -230,7 +230,7 @@ def _past(run: Kept, side: Side, topology: Topology | None) -> dict[str, Any]:
 
 def _copies(run: Kept) -> dict[str, str]:
     """Which node a new one began as a copy of."""
-    found = {}
+    found: dict[str, str] = {}
     for growth in run.lines["growth.jsonl"]:
         new = rows(growth.get("new"))
         found |= {

@@ -373,25 +373,42 @@
   // ---- a page that is served while a run is written
   const swap = (text) => {
     const fresh = new DOMParser().parseFromString(text, "text/html");
+    const main = byId("main");
     const focused = document.activeElement?.id;
     const open = new Set([...document.querySelectorAll("details[open][id]")].map((one) => one.id));
     const scrolled = byId("trace-list")?.scrollTop ?? 0;
-    const before = window.scrollY;
-    const main = byId("main");
-    const places = [...fresh.querySelectorAll("#main > [data-part]")].map((part) => {
-      const there = byId(part.id);
-      return there && there.dataset.digest === part.dataset.digest ? there : document.adoptNode(part);
-    });
-    const kept = [...main.querySelectorAll(":scope > noscript")];
-    const changed = places.filter((part) => !main.contains(part));
-    if (!changed.length && places.length === main.querySelectorAll(":scope > [data-part]").length) return;
-    main.replaceChildren(...kept, ...places);
+    // what stands at the top of the window stays there, however much changes above it
+    const anchor = [...main.children].find((part) => part.getBoundingClientRect().bottom > 0)?.id;
+    const offset = anchor ? byId(anchor).getBoundingClientRect().top : 0;
+    let changed = false;
+    let traces = false;
+    let last = main.querySelector(":scope > noscript");
+    const names = new Set();
+    for (const part of fresh.querySelectorAll("#main > [data-part]")) {
+      names.add(part.id);
+      let there = byId(part.id);
+      if (!there || there.dataset.part !== part.dataset.part) {
+        const put = document.adoptNode(part);
+        if (there) there.replaceWith(put);
+        else last.after(put);
+        for (const one of put.querySelectorAll("details[id]")) one.open = open.has(one.id);
+        traces ||= put.id === "traces";
+        changed = true;
+        there = put;
+      }
+      last = there;
+    }
+    for (const part of main.querySelectorAll(":scope > [data-part]")) {
+      if (!names.has(part.id)) { part.remove(); changed = true; }
+    }
+    if (!changed) return;
     byId("nav").replaceChildren(...fresh.getElementById("nav").childNodes);
     for (const name of ["h1", ".subtitle"]) document.querySelector(name).textContent = fresh.querySelector(name).textContent;
-    for (const one of document.querySelectorAll("details[id]")) one.open = one.open || open.has(one.id);
-    if (changed.some((part) => part.id === "traces")) viewer();
-    if (byId("trace-list")) byId("trace-list").scrollTop = scrolled;
-    window.scrollTo({ top: before, behavior: "instant" });
+    if (traces) {
+      viewer();
+      if (byId("trace-list")) byId("trace-list").scrollTop = scrolled;
+    }
+    if (anchor && byId(anchor)) window.scrollBy({ top: byId(anchor).getBoundingClientRect().top - offset, behavior: "instant" });
     if (focused && document.activeElement?.id !== focused) byId(focused)?.focus({ preventScroll: true });
     locate();
   };
