@@ -53,7 +53,7 @@ def open_in(browser: Any, target: Path | str, **options: Any) -> Opened:
     """Open a file, or an address of this machine, in a profile of its own; all else is refused and noted."""
     address = target.as_uri() if isinstance(target, Path) else target
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(60_000)
     seen = Opened(context.new_page(), context)
 
     def sift(route: Any) -> None:
