@@ -15,6 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from neuromas.report.charts import cost, drawing, experiment, law
+from neuromas.report.charts.frame import Chart
+
 HERE = Path(__file__).parent
 DOCS = (
     "results",
@@ -49,28 +52,23 @@ def main() -> int:
         return int(any(page.read_text("utf-8") != text for page, text in wanted.items()))
     for page, text in wanted.items():
         page.write_text(text, "utf-8")
-    from neuromas.report.chart import experiment_svg
-
-    if (HERE / "results" / "organisation.json").exists():
-        from neuromas.report.chart import depth_svg
-        from neuromas.report.law import law_svg
-
-        found = _load("organisation.json")
-        for over, draw in (("calls", experiment_svg), ("depth", depth_svg)):
-            drawing = draw(found, "organisation")
-            (HERE.parent / "docs" / f"organisation-{over}.svg").write_text(drawing, "utf-8")
-        drawing = law_svg(list(map(_dot, found["law"]["cells"])), "organisation")
-        (HERE.parent / "docs" / "organisation-law.svg").write_text(drawing, "utf-8")
-    if (HERE / "results" / "rivals.json").exists():
-        from neuromas.report.cost import cost_svg
-
-        for task, points in _costs(_load("rivals.json")).items():
-            drawing = cost_svg(points, f"rivals, {task}")
-            (HERE.parent / "docs" / f"rivals-{task}.svg").write_text(drawing, "utf-8")
-    for name in EXPERIMENTS:
-        drawing = experiment_svg(_load(f"{name}.json"), name)
-        (HERE.parent / "docs" / f"{name}.svg").write_text(drawing, "utf-8")
+    for name, chart in charts().items():
+        (HERE.parent / "docs" / name).write_text(drawing.svg(chart), "utf-8")
     return 0
+
+
+def charts() -> dict[str, Chart]:
+    """The drawings in docs/ by their files' names, made of the results that are there."""
+    found = {f"{name}.svg": experiment.calls(_load(f"{name}.json"), name) for name in EXPERIMENTS}
+    if (HERE / "results" / "organisation.json").exists():
+        organisation = _load("organisation.json")
+        found["organisation-calls.svg"] = experiment.calls(organisation, "organisation")
+        found["organisation-depth.svg"] = experiment.depth(organisation, "organisation")
+        found["organisation-law.svg"] = law.law(law.of_results(organisation), "organisation")
+    if (HERE / "results" / "rivals.json").exists():
+        for task, points in _costs(_load("rivals.json")).items():
+            found[f"rivals-{task}.svg"] = cost.cost(points, f"rivals, {task}")
+    return found
 
 
 def render(text: str) -> str:
@@ -433,12 +431,6 @@ def _law() -> str:
         left = f"{found['fit']['left_out']} without a product, or with 0, are left out."
         lines += ["", f"{line.format(**found['fit'])}; {left}"]
     return "\n".join(lines)
-
-
-def _dot(one: dict[str, Any]) -> dict[str, Any]:
-    """A network in the figure of the law; arms of one name and depth have one colour."""
-    task, arm, seed = one["cell"].split("/")
-    return {**one, "group": f"{task}, {arm}", "name": f"{arm}, {seed}"} | {"low": None, "high": None}
 
 
 def _samples() -> str:

@@ -182,7 +182,8 @@ def _smallest(cells: Sequence[Cell]) -> str:
 
 def _report(plan: Plan, cells: Sequence[Cell], out: Path, form: str) -> str:
     """The tables; everything is kept beside the cells."""
-    from neuromas.report.chart import depth_svg, experiment_svg
+    from neuromas.report.charts.drawing import svg
+    from neuromas.report.charts.experiment import calls, depth, has_depth
     from neuromas.report.experiment import experiment_blocks
     from neuromas.report.results import as_json, results
     from neuromas.report.writers import WRITERS
@@ -203,10 +204,10 @@ def _report(plan: Plan, cells: Sequence[Cell], out: Path, form: str) -> str:
 
     kept = {"experiment": plan.model_dump(mode="json"), "about": about(), **found}
     write_atomic(out / "results.json", as_json(kept) + "\n")
-    write_atomic(out / "figure.svg", experiment_svg(found, plan.name))
-    over_depth, also = depth_svg(found, plan.name), " and figure.svg"
-    if over_depth:
-        write_atomic(out / "depth.svg", over_depth)
+    write_atomic(out / "figure.svg", svg(calls(found, plan.name)))
+    also = " and figure.svg"
+    if has_depth(found):
+        write_atomic(out / "depth.svg", svg(depth(found, plan.name)))
         also = ", figure.svg and depth.svg"
     return text if form else f"{text}wrote {visible(str(out / 'results.json'))}{also}\n"
 

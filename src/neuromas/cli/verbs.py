@@ -21,6 +21,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "show": "the test items of a run; with --item all that was read and written for one",
         "compare": "paired tests of any number of evaluations on the same items",
         "report": "any page of a report, as text, Markdown, CSV, LaTeX or JSON",
+        "figure": "a figure of runs or of an experiment for a paper: SVG, PNG or PDF, and its numbers",
         "ask": "answer a question with a trained network",
         "grow": "grow a trained network to a larger topology and train it on",
         "prune": "write a trained network without one of its nodes or edges",

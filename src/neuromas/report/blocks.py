@@ -6,11 +6,12 @@ need not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neuromas.report.charts.frame import Chart
     from neuromas.statistics import Interval  # with numpy, which a list of runs does without
 
 
@@ -62,11 +63,32 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawing: an SVG document under a name that a file can have."""
+    """A picture under a name that a file can have: an SVG document, or a chart.
+
+    A chart may be a function that makes it: Altair is then loaded where the picture is drawn, and a page
+    that is printed as text does without.
+    """
 
     name: str
-    svg: str
+    picture: str | Chart | Callable[[], Chart]
     caption: str = ""
+
+    @property
+    def chart(self) -> Chart | None:
+        """The chart; None of a drawing that is none."""
+        if isinstance(self.picture, str):
+            return None
+        return self.picture() if callable(self.picture) else self.picture
+
+    @property
+    def svg(self) -> str:
+        """The picture as a self-contained SVG document."""
+        chart = self.chart
+        if chart is None:
+            return str(self.picture)
+        from neuromas.report.charts.drawing import svg
+
+        return svg(chart)
 
 
 Block = Text | Quote | Table | Figure

@@ -26,12 +26,12 @@ _OLD = ".old"
 _MOST_BYTES = 1 << 30  # of a file that is read whole
 
 
-def write_atomic(path: Path, text: str) -> None:
+def write_atomic(path: Path, text: str | bytes) -> None:
     """Write beside the file, flush to disk, rename over it, flush the folder."""
     write_together({path: text})
 
 
-def write_together(texts: Mapping[Path, str]) -> None:
+def write_together(texts: Mapping[Path, str | bytes]) -> None:
     """Write files of one folder of which the last one vouches for the others.
 
     All are on the disk before any takes its place, so that a full disk changes nothing. Then the last one's
@@ -54,11 +54,11 @@ def write_together(texts: Mapping[Path, str]) -> None:
     flush(last.parent)
 
 
-def _write_new(path: Path, text: str) -> None:
-    """A file that is not there yet, down to the disk."""
+def _write_new(path: Path, text: str | bytes) -> None:
+    """A file that is not there yet, down to the disk; text in UTF-8."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
-    with os.fdopen(handle, "w", encoding="utf-8", errors=ERRORS) as stream:
-        stream.write(text)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(text.encode("utf-8", ERRORS) if isinstance(text, str) else text)
         stream.flush()
         os.fsync(stream.fileno())
 

@@ -31,10 +31,10 @@ def curves(paths: Sequence[Path], size: Size | None = None) -> Chart:
     steps = width(rewards.values())
     names = list(dict.fromkeys(one.line for one in runs))
     rows = [
-        *_rows("reward", {one: thinned(pairs, steps) for one, pairs in rewards.items()}, names),
-        *_rows("validation", checks, names),
+        *rows_of("reward", {one: thinned(pairs, steps) for one, pairs in rewards.items()}, names),
+        *rows_of("validation", checks, names),
     ]
-    marks = _stages(runs)
+    marks = stages_of(runs)
     each = f"reward, mean of {steps} steps" if steps > 1 else "reward of a step"
     titles = (("reward", each, ".2~f"), ("validation", "accuracy on validation", ".0%"))
     shown = [one for one in titles if any(row["what"] == one[0] for row in rows)]
@@ -59,7 +59,7 @@ def _size(size: Size | None) -> Size:
     return (size or Size()).filled(_WIDTH, _HEIGHT)
 
 
-def _rows(
+def rows_of(
     what: str, known: dict[Told, list[tuple[float, float]]], names: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Seeds, and the mean of every line that has several, in long form."""
@@ -82,7 +82,7 @@ def _rows(
     return rows
 
 
-def _stages(runs: Sequence[Told]) -> list[dict[str, Any]]:
+def stages_of(runs: Sequence[Told]) -> list[dict[str, Any]]:
     """Ends of stages, each once a line."""
     found = {(one.line, step, plain(to, 24)): 0 for one in runs for step, to in one.stages()}
     return [{"what": "stage", "line": name, "of": to, "step": float(step)} for name, step, to in found]

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from importlib.metadata import version
 from xml.etree import ElementTree
 
+from neuromas.core.errors import ConfigError, RunError, one_line
 from neuromas.report.charts.frame import Chart
 from neuromas.report.charts.palette import dark_rules, darkened
-from neuromas.report.terminal import visible
 
 _SVG = "http://www.w3.org/2000/svg"
 _CLIP = re.compile(r"\bclip(\d+)\b")
 _NAMED = {"id", "clip-path"}
-_POINTS = 72.0  # vl-convert's dots an inch at scale 1
+_INNER = ("axis", "legend", "title", "header")  # of which a sentence of Vega's would be said
+_PIXELS = 120_000_000  # of a PNG
 
 
 def svg(chart: Chart, style: bool = True) -> str:
@@ -24,15 +25,17 @@ def svg(chart: Chart, style: bool = True) -> str:
 
     With ``style`` it follows the reader's preference for light or dark ground. Without, it is light: a page
     with a switch of its own brings ``palette.dark_rules`` along. The root names what drew it and the mark of
-    the specification (``mark``), so that drawings of different versions can be compared.
+    the specification (``mark``), so that drawings of different versions can be compared. Raises RunError
+    where vl-convert cannot draw it.
     """
-    from importlib.metadata import version
-
     import vl_convert
 
-    drawn = vl_convert.vegalite_to_svg(dict(chart.spec), allowed_base_urls=[])
+    try:
+        drawn = vl_convert.vegalite_to_svg(dict(chart.spec), allowed_base_urls=[])
+        root = ElementTree.fromstring(drawn)
+    except (ValueError, ElementTree.ParseError) as error:
+        raise RunError(f"the chart {chart.name!r} could not be drawn: {one_line(error)[:200]}") from error
     ElementTree.register_namespace("", _SVG)
-    root = ElementTree.fromstring(drawn)
     clips = _Clips(chart.name)
     for element in root.iter():
         _quieten(element)
@@ -54,33 +57,46 @@ def svg(chart: Chart, style: bool = True) -> str:
 
 
 def png(chart: Chart, scale: float = 2.0, dark: bool = False) -> bytes:
-    """A PNG, ``scale`` pixels to a unit of the chart, on light or dark ground."""
-    import vl_convert
-
-    found: bytes = vl_convert.vegalite_to_png(
-        _on(chart, dark), scale=scale, ppi=_POINTS, allowed_base_urls=[]
-    )
-    return found
+    """A PNG, ``scale`` pixels to a unit of the chart, on light or dark ground. Raises as ``svg_png``."""
+    return svg_png(svg(_on(chart, dark), style=False), scale)
 
 
 def pdf(chart: Chart, dark: bool = False) -> bytes:
-    """A PDF of one page with its fonts inside."""
+    """A PDF of one page with its fonts inside, on light or dark ground."""
+    return svg_pdf(svg(_on(chart, dark), style=False))
+
+
+def svg_png(document: str, scale: float = 2.0) -> bytes:
+    """An SVG document of ours as PNG. Raises ConfigError if it would have too many pixels."""
     import vl_convert
 
-    found: bytes = vl_convert.vegalite_to_pdf(_on(chart, dark), allowed_base_urls=[])
+    root = ElementTree.fromstring(document)
+    width, height = (float(root.get(side, "0")) for side in ("width", "height"))
+    if width * height * scale * scale > _PIXELS:
+        raise ConfigError(
+            f"a PNG of {width * scale:.0f} x {height * scale:.0f} pixels is too large; "
+            f"lower the scale or the size, or write SVG or PDF"
+        )
+    found: bytes = vl_convert.svg_to_png(document, scale=scale, ppi=72)
+    return found
+
+
+def svg_pdf(document: str) -> bytes:
+    """An SVG document of ours as a PDF of one page."""
+    import vl_convert
+
+    found: bytes = vl_convert.svg_to_pdf(document)
     return found
 
 
 def mark(chart: Chart) -> str:
     """A hash of what is drawn: the specification without the address of its schema."""
     spec = {key: value for key, value in chart.spec.items() if key != "$schema"}
-    text = json.dumps(spec, sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode("utf-8")).hexdigest()[:16]
 
 
-def _on(chart: Chart, dark: bool) -> dict[str, Any]:
-    found: Mapping[str, Any] = darkened(dict(chart.spec)) if dark else chart.spec
-    return dict(found)
+def _on(chart: Chart, dark: bool) -> Chart:
+    return replace(chart, spec=darkened(dict(chart.spec))) if dark else chart
 
 
 class _Clips:
@@ -97,11 +113,11 @@ class _Clips:
 
 def _quieten(element: ElementTree.Element) -> None:
     """Roles of inner groups go, for the picture is one image; what is said of a mark becomes its title."""
-    said = element.attrib.pop("aria-label", "")
-    role = element.attrib.pop("role", "")
-    kind = element.attrib.pop("aria-roledescription", "")
+    said, role, kind = (
+        element.attrib.pop(name, "") for name in ("aria-label", "role", "aria-roledescription")
+    )
     element.attrib.pop("aria-hidden", None)
-    if said and role == "graphics-symbol" and kind not in ("axis", "legend", "title", "header"):
+    if said and role == "graphics-symbol" and kind not in _INNER:
         title = ElementTree.Element(f"{{{_SVG}}}title")
-        title.text = visible(said)
+        title.text = said
         element.insert(0, title)

@@ -6,30 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from neuromas.core.errors import RunError
 from neuromas.report.charts.frame import Chart, Size, finished, named, plain
-from neuromas.report.charts.palette import colours, dashes, shapes
+from neuromas.report.charts.key import ROW, Key
 
 Row = Mapping[str, Any]
-_WIDTH, _HEIGHT = 520, 300
-_ASIDE = 4.0  # pixels between lines that stand at one place
+_WIDTH, _HEIGHT, _LOW = 520, 300, 200  # a panel with few lines is lower
+_FEW = 6
+_ASIDE = 24.0  # pixels over which seeds of different lines are moved apart
+_GAP = 0.5  # share of the way from one depth to the next over which lines are moved apart
 _UNTRAINED = "untrained"
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """All lines' names as shown, the size of a panel, whether x is a depth."""
+    """How names are shown and told apart, the size of a panel, whether x is a depth."""
 
-    names: Mapping[str, str]
+    shown: Mapping[str, str]
+    key: Key
     size: Size
     depth: bool
 
-    def of(self, field: str, listed: Sequence[str]) -> list[Any]:
-        """Colours, dashes or shapes of the ``listed`` lines: the same in every panel."""
-        every = list(self.names.values())
-        made: dict[str, list[Any]] = {"colour": [*colours(every)], "dash": [*dashes(every)]}
-        made["shape"] = list(shapes(every))
-        known = dict(zip(every, made[field], strict=True))
-        return [known[name] for name in listed]
+    def place(self, row: Row) -> float:
+        """Where a row stands."""
+        return float(row["depth" if self.depth else "calls"])
 
 
 def calls(found: Row, name: str = "experiment", size: Size | None = None) -> Chart:
@@ -38,58 +38,89 @@ def calls(found: Row, name: str = "experiment", size: Size | None = None) -> Cha
     A system is a line through the means over seeds of its arms' stages, from the untrained network on, with
     the interval by question and seed where there is one; small dots are seeds, moved aside a little so that
     systems that paid the same do not hide each other. A network asked again, by votes or altered, has no
-    line.
+    line. Tasks of which nothing is there yet have no panel and are named below.
     """
     listed = [{**point, "line": point.get("system") or point["arm"]} for point in found["points"]]
     panels = [(f"{p['task']}, {p['level']}" if p.get("level") else str(p["task"]), p) for p in listed]
-    look = _Look(named([p["line"] for p in listed]), (size or Size()).filled(_WIDTH, _HEIGHT), depth=False)
-    return _chart("calls", f"{plain(name)}: test accuracy over the calls of training", panels, look)
+    return _chart("calls", f"{plain(name)}: test accuracy over the calls of training", panels, size)
 
 
-def depth(found: Row, name: str = "experiment", size: Size | None = None) -> Chart | None:
-    """Accuracy over depth for every system of ``results``: its last arm and stage at each depth.
+def depth(found: Row, name: str = "experiment", size: Size | None = None) -> Chart:
+    """Accuracy over depth for every system of ``results``: of its arms at a depth the one with most seeds,
+    of several such ones the last, after its last stage.
 
-    None if the stages have no depth, see ``[[stages]]``.
+    Lines stand side by side at each depth. Raises RunError if no stage has a depth, see ``has_depth``.
     """
     last: dict[tuple[str, str, int], Row] = {}
     for point in found["points"]:
-        if point.get("depth") is not None and not _aside(point):
-            last[point["task"], point["system"], point["depth"]] = {**point, "line": point["system"]}
+        if point.get("depth") is not None and point["accuracy"] is not None and not _again(point):
+            key = (point["task"], point["system"], point["depth"])
+            if key not in last or len(point["seeds"]) >= len(last[key]["seeds"]):
+                last[key] = {**point, "line": point["system"]}
     if not last:
-        return None
-    look = _Look(
-        named([p["line"] for p in last.values()]), (size or Size()).filled(_WIDTH, _HEIGHT), depth=True
-    )
+        raise RunError(f"{plain(name)} has no stage with a depth, so there is no accuracy over depth")
     panels = [(str(point["task"]), point) for point in last.values()]
-    return _chart("depth", f"{plain(name)}: test accuracy over depth", panels, look)
+    return _chart("depth", f"{plain(name)}: test accuracy over depth", panels, size)
 
 
-def _aside(point: Row) -> bool:
+def has_depth(found: Row) -> bool:
+    """Whether there is a point for ``depth``."""
+    return any(
+        point.get("depth") is not None and point["accuracy"] is not None and not _again(point)
+        for point in found["points"]
+    )
+
+
+def _again(point: Row) -> bool:
     """Whether a point is a network asked again."""
     return bool(point["votes"] or point.get("asked"))
 
 
-def _chart(kind: str, caption: str, listed: Sequence[tuple[str, Row]], look: _Look) -> Chart:
+def _chart(kind: str, caption: str, listed: Sequence[tuple[str, Row]], size: Size | None) -> Chart:
     """The panels below each other; ``listed`` are points with the panel they stand in."""
     import altair as alt
 
+    look = _look(kind, [point for _, point in listed], size or Size())
     rows = [row for title, point in listed for row in _rows(title, point, look)]
     titles = list(dict.fromkeys(title for title, _ in listed))
-    panels = [_panel(title, [row for row in rows if row["panel"] == title], look) for title in titles]
-    chart = alt.vconcat(*panels, spacing=30).resolve_scale(color="independent", shape="independent")
-    shown = chart.resolve_scale(strokeDash="independent")
-    return finished(shown, kind, caption, rows)
+    full = [title for title in titles if any(row["panel"] == title for row in rows)]
+    panels = [_panel(title, [row for row in rows if row["panel"] == title], look) for title in full]
+    without = [plain(title) for title in titles if title not in full]
+    if without:
+        caption += f" (nothing yet of {'; '.join(without)})"
+        panels.append(_note(without, look))
+    chart = alt.vconcat(*panels, spacing=26)
+    return finished(chart, kind, caption, rows)
+
+
+def _look(kind: str, points: Sequence[Row], size: Size) -> _Look:
+    """Names and colours of all lines: the same in every panel."""
+    shown = named([point["line"] for point in points])
+    hollow = frozenset(shown[point["line"]] for point in points if _again(point))
+    return _Look(shown, Key(list(shown.values()), hollow), size, kind == "depth")
+
+
+def _note_of(rows: Sequence[Row]) -> str:
+    """How many seeds a line has in a panel, and by how many votes its network was asked."""
+    least, most = (pick(row["seeds"] for row in rows) for pick in (min, max))
+    said = f"{least} to {most} seeds" if least < most else f"{most} seed" if most == 1 else f"{most} seeds"
+    votes = rows[0]["votes"]
+    return f" ({votes} votes, {said})" if votes else f" ({said})"
 
 
 def _rows(title: str, point: Row, look: _Look) -> list[dict[str, Any]]:
     """A point in long form: its mean, its seeds, and where its line begins."""
-    head = {"panel": title, "line": look.names[point["line"]], "arm": f"{point['arm']}:{point['stage']}"}
-    head["asked"] = "again" if _aside(point) else "once"
+    head: dict[str, Any] = {
+        "panel": title,
+        "line": look.shown[point["line"]],
+        "arm": f"{point['arm']}:{point['stage']}",
+    }
+    head |= {"votes": point["votes"], "seeds": len(point["seeds"])}
     x = "depth" if look.depth else "calls"
     at = point["depth"] if look.depth else point["spent"]["calls"]
     rows: list[dict[str, Any]] = []
     untrained = [seed["untrained"] for seed in point["seeds"] if seed["untrained"] is not None]
-    if untrained and point["stage"] == 1 and not look.depth and not _aside(point):
+    if untrained and point["stage"] == 1 and not look.depth and not _again(point):
         mean = sum(untrained) / len(untrained)
         rows.append({**head, "of": _UNTRAINED, x: 0, "accuracy": mean, "low": None, "high": None})
     interval = point["interval"] or {}
@@ -105,58 +136,82 @@ def _rows(title: str, point: Row, look: _Look) -> list[dict[str, Any]]:
 
 
 def _panel(title: str, rows: Sequence[Row], look: _Look) -> Any:
-    """Axes, lines and legend of one task."""
+    """Axes, lines and key of one task."""
     import altair as alt
 
-    size = {"width": look.size.width, "height": look.size.height}
-    if not rows:
-        note = alt.Chart(alt.Data(values=[{"text": "no cell of this task is finished"}])).mark_text()
-        return note.encode(text="text:N").properties(title=plain(title, 60), **size)
-    names = [name for name in look.names.values() if any(row["line"] == name for row in rows)]
-    spread = {name: _ASIDE * (i - (len(names) - 1) / 2) for i, name in enumerate(names)}
-    data = [{**row, "aside": spread[row["line"]], "said": _said(row, look)} for row in rows]
-    base = alt.Chart(alt.Data(values=data)).encode(
-        x=_x(look, rows), y=_y(rows), color=_by("colour", names, look), description="said:N"
-    )
-    line = alt.FieldOneOfPredicate(field="of", oneOf=["mean", _UNTRAINED])
-    lines = base.transform_filter(line).transform_filter("datum.asked == 'once'")
+    names = [name for name in look.key.names if any(row["line"] == name for row in rows)]
+    size = look.size.filled(_WIDTH, max(_HEIGHT if len(names) > _FEW else _LOW, ROW * len(names)))
+    data = _tracked(_placed(rows, names, look, size))
+
+    def base(some: Sequence[Row], x: str = "at") -> Any:
+        channels = {"x": _x(look, rows, x), "y": _y(rows), "color": look.key.colour()}
+        return alt.Chart(alt.Data(values=list(some))).encode(**channels, description="said:N")
+
+    lined = [row for row in data if row["of"] in ("mean", _UNTRAINED) and row["line"] not in look.key.hollow]
+    means, seeds = ([row for row in data if row["of"].startswith(of)] for of in ("mean", "seed"))
+    spans = [row for row in means if row["low"] is not None]
+    ends = {"y": alt.Y("low:Q", title="accuracy"), "y2": "high:Q"}
     layers = [
-        lines.mark_line(strokeWidth=2, strokeJoin="round").encode(strokeDash=_by("dash", names, look)),
-        _moved(base.transform_filter("isValid(datum.low)"), "rule", strokeWidth=1.5, opacity=0.7).encode(
-            y=alt.Y("low:Q", title=None), y2="high:Q"
-        ),
-        _moved(
-            base.transform_filter("indexof(datum.of, 'seed') == 0"),
-            "point",
-            size=18,
-            filled=True,
-            opacity=0.5,
-        ).encode(shape=_by("shape", names, look)),
-        _moved(base.transform_filter("datum.of == 'mean'"), "point", size=70, filled=True, opacity=1).encode(
-            shape=_by("shape", names, look)
-        ),
+        base(lined)
+        .mark_line(strokeWidth=2, strokeJoin="round")
+        .encode(strokeDash=look.key.dash(), detail="track:N"),
+        base(spans, "aside").mark_rule(strokeWidth=1.2, opacity=0.6).encode(**ends),
+        base(seeds, "aside").mark_point(size=14, filled=True, opacity=0.5, shape="circle"),
+        base([row for row in means if row["line"] not in look.key.hollow])
+        .mark_point(size=60, filled=True, opacity=1)
+        .encode(shape=look.key.shape()),
+        base([row for row in means if row["line"] in look.key.hollow])
+        .mark_point(size=60, filled=False, opacity=1)
+        .encode(shape=look.key.shape()),
     ]
-    return alt.layer(*layers).properties(title=plain(title, 60), **size)
+    whole = alt.layer(*layers).properties(title=plain(title, 60), width=size.width, height=size.height)
+    notes = {name: _note_of([row for row in means if row["line"] == name]) for name in names}
+    return look.key.beside(whole, names, notes)
 
 
-def _moved(chart: Any, kind: str, **shape: Any) -> Any:
-    """Marks that stand aside by their line's pixels."""
+def _placed(rows: Sequence[Row], names: Sequence[str], look: _Look, size: Size) -> list[dict[str, Any]]:
+    """The rows with places in the units of x: ``at`` of a line and its means, ``aside`` of its seeds.
+
+    Over calls a mean stands where it was paid for; over depth all of a line is moved by the same.
+    """
+    most = max(look.place(row) for row in rows)
+    room = _GAP if look.depth else _ASIDE * most / (size.width or _WIDTH)
+    step = room / max(1, len(names))
+    data = []
+    for row in rows:
+        aside = look.place(row) + step * (names.index(row["line"]) - (len(names) - 1) / 2)
+        at = aside if look.depth else look.place(row)
+        said = _said(row, look)
+        data.append({**row, "at": round(at, 4), "aside": round(aside, 4), "said": said})
+    return data
+
+
+def _tracked(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The rows with the ``track`` that each is on: a line goes from left to right, and where a system has
+    several arms that were each paid for anew, it has as many lines."""
+    tracks: dict[str, tuple[int, float]] = {}
+    found = []
+    for row in rows:
+        number, last = tracks.get(row["line"], (0, -1.0))
+        if row["of"] in ("mean", _UNTRAINED):
+            number += row["at"] <= last
+            tracks[row["line"]] = (number, row["at"])
+        found.append({**row, "track": number})
+    return found
+
+
+def _x(look: _Look, rows: Sequence[Row], field: str) -> Any:
     import altair as alt
 
-    return getattr(chart, f"mark_{kind}")(xOffset=alt.ExprRef("datum.aside"), **shape)
-
-
-def _x(look: _Look, rows: Sequence[Row]) -> Any:
-    import altair as alt
-
+    most = max(look.place(row) for row in rows)
     if look.depth:
-        most = max(row["depth"] for row in rows)
-        ticks = alt.Axis(values=list(range(1, most + 1)), format="d", grid=False)
-        scale = alt.Scale(domain=[0.5, most + 0.5], nice=False)
-        return alt.X("depth:Q", title="depth of the task", axis=ticks, scale=scale)
-    axis = alt.Axis(format="~s", grid=False, tickCount=6)
-    scale = alt.Scale(domainMin=0, nice=True)
-    return alt.X("calls:Q", title="calls in training until then (messages sampled)", axis=axis, scale=scale)
+        ticks = alt.Axis(values=list(range(1, int(most) + 1)), format="d", grid=False)
+        scale = alt.Scale(domain=[0.6, most + 0.4], nice=False, zero=False)
+        return alt.X(f"{field}:Q", title="depth of the task", axis=ticks, scale=scale)
+    axis = alt.Axis(labelExpr="format(datum.value, '~s')", grid=False, tickCount=6, labelFlush=False)
+    scale = alt.Scale(domain=[0, max(1.0, 1.04 * most)], nice=False)
+    title = "calls in training until then (messages sampled)"
+    return alt.X(f"{field}:Q", title=title, axis=axis, scale=scale)
 
 
 def _y(rows: Sequence[Row]) -> Any:
@@ -167,14 +222,15 @@ def _y(rows: Sequence[Row]) -> Any:
     return alt.Y("accuracy:Q", title="accuracy", axis=alt.Axis(format=".0%", tickCount=5), scale=scale)
 
 
-def _by(field: str, names: Sequence[str], look: _Look) -> Any:
-    """Colour, dash or shape by line, in one legend."""
+def _note(without: Sequence[str], look: _Look) -> Any:
+    """One quiet line of what has no panel."""
     import altair as alt
 
-    legend = alt.Legend(title=None, symbolLimit=0, symbolOpacity=1)
-    scale = alt.Scale(domain=list(names), range=look.of(field, names))
-    kinds = {"colour": alt.Color, "dash": alt.StrokeDash, "shape": alt.Shape}
-    return kinds[field]("line:N", scale=scale, legend=legend)
+    from neuromas.report.charts.palette import SOFT
+
+    text = plain(f"nothing yet of {'; '.join(without)}", 90)
+    note = alt.Chart(alt.Data(values=[{"text": text}])).mark_text(align="left", fontSize=11, color=SOFT)
+    return note.encode(text="text:N", x=alt.value(0)).properties(width=look.size.width or _WIDTH, height=14)
 
 
 def _said(row: Row, look: _Look) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from neuromas.report.blocks import Cell, Table
@@ -11,6 +13,10 @@ from neuromas.report.charts.palette import GROUND, INK, RULE, SOFT
 from neuromas.report.terminal import visible
 
 LETTERS = 40  # of a name in a legend or above a panel
+_NO_XML = re.compile("[\ufffe\uffff]")  # what no XML document holds, beside what is hidden anyway
+_READ = 4  # times as many letters of a name are looked at
+_CAPTION = 1000
+_TITLE, _FOLD = 300, 72  # letters of a title, and of a line of it
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # of equal widths; the first comes with vl-convert
 _AXIS = {"labelColor": SOFT, "titleColor": SOFT, "tickColor": SOFT, "domainColor": SOFT, "gridColor": RULE}
 _FACE = {"labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal"}
@@ -71,12 +77,19 @@ def finished(chart: Any, name: str, caption: str, rows: Sequence[Mapping[str, Ce
     """The chart of Altair in our style, as a value. ``rows`` are what ``Chart.rows`` becomes."""
     spec = chart.to_dict()
     spec["config"] = dict(CONFIG)
-    return Chart(name, visible(caption), spec, tuple(rows))
+    return Chart(name, plain(caption, _CAPTION), spec, tuple(rows))
+
+
+def titled(chart: Chart, title: str) -> Chart:
+    """The chart with a title above it, folded to its width; its caption says the title, too."""
+    lines = textwrap.wrap(plain(title, _TITLE), _FOLD) or [""]
+    spec = {**chart.spec, "title": {"text": lines, "fontSize": 16}}
+    return replace(chart, caption=f"{plain(title, _TITLE)} – {chart.caption}", spec=spec)
 
 
 def plain(text: object, letters: int = LETTERS) -> str:
     """A name as it may stand in a chart: on one line, nothing hidden, at most so many letters."""
-    safe = visible(str(text))
+    safe = _NO_XML.sub(lambda found: f"\\u{ord(found[0]):04x}", visible(str(text)[: _READ * letters]))
     return safe if len(safe) <= letters else f"{safe[: letters - 1]}…"
 
 

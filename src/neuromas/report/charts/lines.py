@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuromas.report.charts.frame import Size
-from neuromas.report.charts.palette import INK, SOFT, colours, dashes
+from neuromas.report.charts.palette import ALARM, SOFT, colours, dashes
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -21,8 +21,8 @@ class Look:
     names: Sequence[str]
     size: Size
     last: bool = True
-    log: bool = False
     dots: bool = False
+    words: bool = True
 
 
 def panel(rows: Rows, marks: Rows, what: str, look: Look) -> Any:
@@ -32,7 +32,9 @@ def panel(rows: Rows, marks: Rows, what: str, look: Look) -> Any:
     mine = [row for row in rows if row["what"] == what]
     base = alt.Chart(alt.Data(values=mine)).encode(
         x=_steps(look, [*mine, *marks]),
-        y=alt.Y("value:Q", title=None, axis=alt.Axis(format=look.form, tickCount=5), scale=_scale(look)),
+        y=alt.Y(
+            "value:Q", title=None, axis=alt.Axis(format=look.form, tickCount=5), scale=alt.Scale(zero=True)
+        ),
         color=_colour(look.names),
         strokeDash=_dash(look.names),
         detail="of:N",
@@ -73,14 +75,8 @@ def _steps(look: Look, rows: Rows) -> Any:
         "step:Q",
         title="training step" if look.last else None,
         scale=alt.Scale(domain=[0, max(1.0, most)], nice=False),
-        axis=alt.Axis(grid=False, format="~s", tickCount=8),
+        axis=alt.Axis(grid=False, labelExpr="format(datum.value, '~s')", tickCount=8, labelFlush=False),
     )
-
-
-def _scale(look: Look) -> Any:
-    import altair as alt
-
-    return alt.Scale(type="log" if look.log else "linear", zero=not look.log)
 
 
 def _colour(names: Sequence[str]) -> Any:
@@ -108,18 +104,37 @@ def _legend(names: Sequence[str]) -> Any:
 
 
 def _marks(marks: Rows, look: Look) -> list[Any]:
-    """Rules with what begins there; without words where several lines have stages of their own."""
+    """Rules where a stage begins (dashed) or an alarm rang (full), with words in one panel.
+
+    Where several lines have stages of their own, rules have the lines' colours.
+    """
     import altair as alt
 
-    if not marks:
-        return []
-    base = alt.Chart(alt.Data(values=list(marks))).encode(x="step:Q")
-    several = len({row["line"] for row in marks}) > 1
-    colour = _colour(look.names) if several else alt.value(SOFT)
-    rules = base.mark_rule(strokeDash=[3, 3], strokeWidth=1).encode(color=colour)
-    if several:
-        return [rules]
-    words = base.mark_text(align="left", dx=4, baseline="top", fontSize=10).encode(
-        text="of:N", y=alt.value(0), color=alt.value(INK)
-    )
-    return [rules, words]
+    several = len(look.names) > 1
+    found = []
+    for what, dash in (("stage", [3, 3]), ("alarm", [1, 0])):
+        mine = [row for row in marks if row["what"] == what]
+        if not mine:
+            continue
+        plain = alt.value(SOFT if what == "stage" else ALARM)
+        base = alt.Chart(alt.Data(values=mine)).encode(x="step:Q")
+        rule = base.mark_rule(strokeDash=dash, strokeWidth=1)
+        found.append(rule.encode(color=_colour(look.names) if several else plain))
+        if look.words and not (several and what == "stage"):
+            found += [_word(mine, step, number, plain) for number, step in enumerate(_steps_of(mine))]
+    return found
+
+
+def _word(marks: Rows, step: float, number: int, colour: Any) -> Any:
+    """What begins at a step; neighbours stand at different heights."""
+    import altair as alt
+
+    text = ", ".join(dict.fromkeys(row["of"] for row in marks if row["step"] == step))
+    row = {"step": step, "text": text, "what": marks[0]["what"]}
+    down = 12 * (number % 3) + (0 if row["what"] == "stage" else 6)
+    base = alt.Chart(alt.Data(values=[row])).mark_text(align="left", dx=4, baseline="top", fontSize=10)
+    return base.encode(x="step:Q", y=alt.value(down), text="text:N", color=colour)
+
+
+def _steps_of(marks: Rows) -> list[float]:
+    return sorted({row["step"] for row in marks})

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 GROUND, INK, SOFT, RULE = "#ffffff", "#1f2933", "#52606d", "#d9dee7"  # ground, text, quiet text, grid
+ALARM = "#b00020"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#2f3b4a", "#5a3fd6", "#8f2d00")
 DARK = {  # what each colour becomes on dark ground
-    **{GROUND: "#14181f", INK: "#e6e9ef", SOFT: "#a9b4c4", RULE: "#2c3442"},
+    **{GROUND: "#14181f", INK: "#e6e9ef", SOFT: "#a9b4c4", RULE: "#2c3442", ALARM: "#ff8a80"},
     **dict(
         zip(
             COLOURS,

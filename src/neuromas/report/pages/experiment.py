@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from neuromas.report.blocks import Block, Figure
-from neuromas.report.chart import depth_svg, experiment_svg
+from neuromas.report.charts.experiment import calls, depth, has_depth
 from neuromas.report.experiment import experiment_blocks
 from neuromas.report.pages import Page, one_path
 from neuromas.report.reading import readable
@@ -18,10 +19,11 @@ def experiment_page(found: Mapping[str, Any], name: str) -> list[Block]:
     """All blocks of an experiment's results."""
     blocks = [
         *experiment_blocks(found),
-        Figure("figure", experiment_svg(found, name), f"{name}: accuracy over calls"),
+        Figure("figure", partial(calls, found, name), f"{name}: accuracy over calls"),
     ]
-    over_depth = depth_svg(found, name)
-    return [*blocks, Figure("depth", over_depth, f"{name}: accuracy over depth")] if over_depth else blocks
+    if not has_depth(found):
+        return blocks
+    return [*blocks, Figure("depth", partial(depth, found, name), f"{name}: accuracy over depth")]
 
 
 def _build(paths: Sequence[Path], options: Mapping[str, str]) -> Sequence[Block]:
