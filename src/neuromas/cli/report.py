@@ -98,15 +98,18 @@ def _check(args: argparse.Namespace) -> None:
 
 def _watch(args: argparse.Namespace) -> int:
     """The page on the loopback until Ctrl-C."""
-    from neuromas.report.html.live import LOOPBACK, PORT, Kiosk, bound, serve
-    from neuromas.report.html.render import page
-    from neuromas.report.html.story import sources, tell
-    from neuromas.report.html.traces import ITEMS
+    from neuromas.report.html.places import places
 
+    paths = [Path(path) for path in args.paths]
+    places(paths)  # what is no run is said now, not to the browser
     if not all(find_spec(name) for name in ("starlette", "uvicorn")):
         raise ConfigError("--watch needs starlette and uvicorn: pip install 'neuromas[serve]'")
-    paths, items = [Path(path) for path in args.paths], ITEMS if args.items is None else args.items
-    sources(paths)  # what is no run is said now, not to the browser
+    from neuromas.report.html.live import LOOPBACK, PORT, Kiosk, bound, serve
+    from neuromas.report.html.render import page
+    from neuromas.report.html.story import tell
+    from neuromas.report.html.traces import ITEMS
+
+    items = ITEMS if args.items is None else args.items
     with bound(PORT if args.port is None else args.port) as place:
         if hasattr(os, "nice"):
             os.nice(10)  # training goes first
@@ -119,12 +122,15 @@ def _watch(args: argparse.Namespace) -> int:
 
 def _write(args: argparse.Namespace) -> int:
     """The HTML page of what is named; says where it is and how large."""
-    from neuromas.report.html.render import page
-    from neuromas.report.html.story import default_file, tell
-    from neuromas.report.html.traces import ITEMS
+    from neuromas.report.html.places import default_file, places
 
     paths = [Path(path) for path in args.paths]
+    places(paths)  # a mistake is said before anything large is loaded
     target = file_to_write("--out", args.out or str(default_file(paths)))
+    from neuromas.report.html.render import page
+    from neuromas.report.html.story import tell
+    from neuromas.report.html.traces import ITEMS
+
     text = page(tell(paths, ITEMS if args.items is None else args.items))
     with clear(target):
         write_atomic(target, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from neuromas.report.blocks import Cell, Table
+from neuromas.report.html.charts import drawn
 from neuromas.report.html.kept import Evaluated, Kept, text
 from neuromas.report.html.parts import Fold, Lead, Note, Part
 
@@ -43,14 +44,20 @@ def label_parts(run: Kept) -> list[Part]:
     words = f"{len(golds)} different golds among {len(last.items)} questions"
     if unread:
         words += f"; {unread} answers could not be understood"
-    parts: list[Part] = [Lead(words + ".")]
+    parts: list[Part] = [Lead(words + "."), *_chart(run)]
     more = "" if len(answers) <= MOST else f", the {MOST} most frequent of {len(answers)}"
     return [
         *parts,
-        Fold(
-            f"fold-labels-{run.label}", f"Counts as a table{more}", (Table(columns, tuple(body), "answers"),)
-        ),
+        Fold(f"fold-labels-{run.key}", f"Counts as a table{more}", (Table(columns, tuple(body), "answers"),)),
     ]
+
+
+def _chart(run: Kept) -> list[Part]:
+    """Answers against golds, drawn."""
+    from neuromas.report.charts.labels import labels
+    from neuromas.report.charts.series import told
+
+    return drawn(lambda: labels(told([run.run.path])))
 
 
 def _given(one: Evaluated) -> Counter[str]:

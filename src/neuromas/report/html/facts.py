@@ -49,7 +49,7 @@ def _again(run: Kept) -> list[Part]:
     return [
         Lead("To repeat it, save the configuration below as run.toml with the same versions installed:"),
         Code(f"neuromas train run.toml --run {name}"),
-        Fold(f"fold-config-{run.label}", "Configuration (TOML, every key)", (Code(shown),)),
+        Fold(f"fold-config-{run.key}", "Configuration (TOML, every key)", (Code(shown),)),
     ]
 
 

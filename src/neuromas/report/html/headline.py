@@ -47,7 +47,7 @@ def headline_parts(run: Kept, alone: bool) -> list[Part]:
             if f"test-after-{key}" in run.evaluations
         },
     )
-    parts: list[Part] = [Lead(about(run)), *_state(run)]
+    parts: list[Part] = [*([] if alone else [Lead(about(run))]), *_state(run)]
     if found.before is None and found.after is None:
         return [*parts, Note("no evaluation on test questions yet: training may not have come so far")]
     test, words = _test(found)
@@ -55,6 +55,12 @@ def headline_parts(run: Kept, alone: bool) -> list[Part]:
     if words:
         parts.append(Lead(words))
     return [*parts, *(Note(line, "warn") for line in _warnings(run, found, test, alone))]
+
+
+def named(run: Kept) -> str:
+    """A run's name with its two figures, for a line that stands for it."""
+    ends = [accuracy(run.evaluations.get(name)) for name in ("test-before", "test-after")]
+    return run.label if None in ends else f"{run.label}: {percent(ends[0])} → {percent(ends[1])}"
 
 
 def about(run: Kept) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +49,11 @@ class Kept:
     evaluations: Mapping[str, Evaluated]
     busy: bool = False
     missing: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def key(self) -> str:
+        """A name for ids of the page: letters and digits alone, another for every path."""
+        return hashlib.sha256(str(self.run.path).encode("utf-8", "replace")).hexdigest()[:8]
 
     @property
     def finished(self) -> bool:

@@ -152,16 +152,21 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Parts behind a line that opens them. ``key`` names it, so that a live page keeps it open."""
+    """Parts behind a line that opens them. ``key`` is its id, by which a live page keeps it open.
+
+    ``large``: the parts of one run among several.
+    """
 
     key: str
     title: str
     parts: tuple[Part, ...]
+    opened: bool = False
+    large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Parts of one run among several."""
+    """Parts under a heading of their own."""
 
     title: str
     parts: tuple[Part, ...]

@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuromas.core.errors import RunError, shown
 from neuromas.report.html import answers, facts, family, headline, network, several, traces, training
 from neuromas.report.html.kept import Kept, bearing, read_kept
-from neuromas.report.html.parts import Group, Note, Part, Section, Story
+from neuromas.report.html.places import labelled, places
+from neuromas.report.html.parts import Fold, Group, Note, Part, Section, Story
 
 _OWN = ("seed", "run")  # of a configuration: what two seeds of one training may differ in
-MOST_RUNS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,46 +41,9 @@ def arm_of(run: Kept) -> str:
 
 def sources(paths: Sequence[Path]) -> Sources:
     """Read what is named. Raises RunError for a path that is neither a run nor an experiment."""
-    runs: list[Path] = []
-    experiments: list[Path] = []
-    for path in dict.fromkeys(paths):
-        if (path / "config.json").is_file():
-            runs.append(path)
-        elif is_experiment(path):
-            experiments.append(path)
-        else:
-            what = "holds no run and no experiment" if path.exists() else "does not exist"
-            raise RunError(f"{shown(str(path))} {what}; name a run, or an experiment's directory")
-    if len(runs) > MOST_RUNS:
-        raise RunError(f"{len(runs)} runs on one page; at most {MOST_RUNS}, or the experiment they are of")
+    runs, experiments = places(paths)
     labels = labelled(runs)
-    read = tuple(read_kept(path, label) for path, label in zip(runs, labels, strict=True))
-    return Sources(read, tuple(experiments))
-
-
-def default_file(paths: Sequence[Path]) -> Path:
-    """Where a page goes: into the one run or experiment it is of, else here."""
-    one = paths[0]
-    if len(paths) > 1:
-        return Path("report.html")
-    return (one if one.is_dir() else one.parent) / "report.html"
-
-
-def is_experiment(path: Path) -> bool:
-    """Whether a path is an experiment's directory or its results."""
-    if path.name == "results.json" and path.is_file():
-        return True
-    return (path / "results.json").is_file() or (path / "cells").is_dir()
-
-
-def labelled(paths: Sequence[Path]) -> list[str]:
-    """A short name for every path: as many of its last parts as tell it from the others."""
-    whole = [path.resolve().parts for path in paths]
-    for length in range(1, max(map(len, whole), default=0) + 1):
-        names = ["/".join(parts[-length:]) for parts in whole]
-        if len(set(names)) == len(names):
-            return names
-    return [str(path) for path in paths]
+    return Sources(tuple(map(read_kept, runs, labels)), tuple(experiments))
 
 
 def tell(paths: Sequence[Path], items: int = traces.ITEMS) -> Story:
@@ -105,18 +67,24 @@ def _sections(found: Sources, items: int) -> list[Section]:
     runs, groups = found.runs, found.groups
     alone = len(runs) == 1
     told = [
-        Section("headline", "Result", each(runs, lambda run: headline.headline_parts(run, alone))),
         Section("comparison", "Comparison", safely(lambda: several.comparison_parts(groups))),
+        Section(
+            "headline",
+            "Result" if alone else "Results run by run",
+            each("headline", runs, lambda run: headline.headline_parts(run, alone), opened=0),
+        ),
         Section("curves", "Learning curves", safely(lambda: training.curve_parts(groups))),
         Section(
-            "network", "Network", each(runs, lambda run: network.network_parts(run, traces.network_of(run)))
+            "network",
+            "Network",
+            each("network", runs, lambda run: network.network_parts(run, traces.network_of(run))),
         ),
         Section("traces", "Traces", safely(lambda: traces.viewer(runs, items))),
-        Section("labels", "Answers", each(runs, answers.label_parts)),
-        Section("health", "Training health", each(runs, training.health_parts)),
-        Section("cost", "Cost", each(runs, training.cost_parts)),
-        Section("lineage", "Lineage", each(runs, family.family_parts)),
-        Section("facts", "Repeat it", each(runs, facts.fact_parts)),
+        Section("labels", "Answers", each("labels", runs, answers.label_parts)),
+        Section("health", "Training health", each("health", runs, training.health_parts)),
+        Section("cost", "Cost", each("cost", runs, training.cost_parts)),
+        Section("lineage", "Lineage", each("lineage", runs, family.family_parts)),
+        Section("facts", "Repeat it", each("facts", runs, facts.fact_parts)),
     ]
     return [*_experiments(found.experiments), *(told if runs else [])]
 
@@ -142,9 +110,15 @@ def safely(parts: Callable[[], Sequence[Part]]) -> tuple[Part, ...]:
     return tuple(Note(line) for line in missing)
 
 
-def each(runs: Sequence[Kept], parts: Callable[[Kept], Sequence[Part]]) -> tuple[Part, ...]:
-    """The parts of every run, under its name where there are several; what is damaged is said."""
+def each(
+    key: str, runs: Sequence[Kept], parts: Callable[[Kept], Sequence[Part]], *, opened: int = 1
+) -> tuple[Part, ...]:
+    """The parts of every run; of several, the first ``opened`` stand open, others are folded."""
     told = [(run, safely(lambda run=run: parts(run))) for run in runs]  # type: ignore[misc]
     if len(told) == 1:
         return told[0][1]
-    return tuple(Group(run.label, mine) for run, mine in told if mine)
+    return tuple(
+        Fold(f"{key}-{run.key}", headline.named(run), mine, place < opened, large=True)
+        for place, (run, mine) in enumerate(told)
+        if mine
+    )

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from neuromas.report.blocks import Cell, Shown, Table
 from neuromas.report.html.charts import drawn
 from neuromas.report.html.kept import Kept, Row, below, number, rows, text
 from neuromas.report.html.parts import Fold, Lead, Note, Part
 
+if TYPE_CHECKING:
+    from neuromas.report.charts.frame import Size
+
 _EVENTS = 200  # lines of a log that are shown
+_OPEN = 4  # of them without a click
 _MOST_HEADER = 1 << 20
 _WINDOW = 10
+_WIDE, _NARROW = 760, 600  # pixels of a panel
 _HEALTH = (
     ("reward", "reward", 3),
     ("silent_groups", "problems without signal", 3),
@@ -39,7 +45,7 @@ def curve_parts(groups: Sequence[Sequence[Kept]]) -> list[Part]:
         parts.append(
             Lead(f"Runs whose configurations differ in the seed alone are one line with its seeds: {sizes}.")
         )
-    parts += drawn(lambda: curves([run.run.path for run in told]))
+    parts += drawn(lambda: curves([run.run.path for run in told], _size(told)))
     return [
         *parts,
         *(Note(f"{run.label}: no step was made yet") for run in runs if run not in told),
@@ -51,19 +57,24 @@ def health_parts(run: Kept) -> list[Part]:
     """Alarms and notes in the order of steps, then numbers of the first, middle and last steps."""
     events, metrics = run.lines["events.jsonl"], run.lines["metrics.jsonl"]
     parts: list[Part] = []
+    lines: list[Part] = []
     for row in events[:_EVENTS]:
         step = number(row.get("step"))
         at = "" if step is None else f"step {step:.0f}: "
-        parts.append(
+        lines.append(
             Note(f"{at}{text(row.get('text'))[:1000]}", "warn" if row.get("event") == "alarm" else "info")
         )
     if len(events) > _EVENTS:
-        parts.append(Note(f"and {len(events) - _EVENTS} more in events.jsonl"))
+        lines.append(Note(f"and {len(events) - _EVENTS} more in events.jsonl"))
+    parts += lines[:_OPEN]
+    if len(lines) > _OPEN:
+        rest = tuple(lines[_OPEN:])
+        parts.append(Fold(f"fold-events-{run.key}", f"{len(rest)} more alarms and notes", rest))
     if not events:
         parts.append(Lead("No alarm went off."))
     if not metrics:
         return [*parts, Note("metrics.jsonl has no step yet")]
-    return [*parts, _phases(metrics)]
+    return [*parts, *_health_chart(run), _phases(metrics)]
 
 
 def cost_parts(run: Kept) -> list[Part]:
@@ -152,6 +163,21 @@ def _checks(runs: Sequence[Kept]) -> list[Part]:
             (Table(("step", *names), body, "validation accuracy"),),
         )
     ]
+
+
+def _size(runs: Sequence[Kept]) -> Size:
+    """Wide where there is no key beside the panels."""
+    from neuromas.report.charts.frame import Size
+
+    return Size(_WIDE if len(runs) == 1 else _NARROW)
+
+
+def _health_chart(run: Kept) -> list[Part]:
+    """Health over steps, drawn."""
+    from neuromas.report.charts.health import health
+    from neuromas.report.charts.series import told as series
+
+    return drawn(lambda: health(series([run.run.path]), _size([run])))
 
 
 def _phases(metrics: Sequence[Row]) -> Table:

@@ -139,6 +139,9 @@
     pick(chosen.item, false);
   };
 
+  // never `disabled`: a button that has the focus would lose it, and the keys with it
+  const able = (id, yes) => byId(id).setAttribute("aria-disabled", String(!yes));
+
   const pick = (key, scroll = true) => {
     chosen.item = key;
     const box = byId("trace-list");
@@ -155,8 +158,8 @@
       }
     }
     const place = listed.findIndex((one) => keyOf(one) === key);
-    byId("trace-prev").disabled = place <= 0;
-    byId("trace-next").disabled = place < 0 || place >= listed.length - 1;
+    able("trace-prev", place > 0);
+    able("trace-next", place >= 0 && place < listed.length - 1);
     show();
   };
 
@@ -194,7 +197,10 @@
     }
     line.append(verdict("id", one.id));
     box.append(line);
-    if (one.f) box.append(make("p", "note warn", "failed: " + one.f));
+    const failures = chosen.source === "episodes" ? [["", one.f]] : [chosen.left, chosen.right].map((place) => [run().sides[place]?.title + ": ", one.s[place]?.f]);
+    for (const [when, failure] of failures) {
+      if (failure) box.append(make("p", "note warn", when + "failed: " + failure));
+    }
   };
 
   const fold = (key, title, text) => {
@@ -234,7 +240,7 @@
     const box = make("article", "speaker");
     const name = run().nodes[row];
     const layer = run().layers.findIndex((rows) => rows.includes(row)) + 1;
-    const title = make("h4", "", name + " ");
+    const title = make("h3", "", name + " ");
     const reads = run().reads[row];
     title.append(make("span", "", "layer " + layer + " of " + run().layers.length + (reads.length ? ", reads " + reads.join(", ") : "")));
     box.append(title);
@@ -265,7 +271,7 @@
 
   const ending = (one) => {
     const box = make("article", "speaker");
-    box.append(make("h4", "", "answer"));
+    box.append(make("h3", "", "answer"));
     const pair = make("div", "pair");
     const sides = chosen.source === "episodes" ? [["written in training", one]] : [chosen.left, chosen.right].filter((place) => place !== "none").map((place) => [run().sides[place].title, one.s[place]]);
     for (const [title, side] of sides) {
@@ -297,13 +303,19 @@
     for (const edge of drawing.querySelectorAll(".edge")) {
       edge.classList.toggle("heard", edge.dataset.to !== "" && lit.includes(Number(edge.dataset.to)));
     }
+    const wide = drawing.parentElement;
+    const now = drawing.querySelector(".box.now");
+    if (now && wide.scrollWidth > wide.clientWidth) {
+      const [seen, at] = [wide.getBoundingClientRect(), now.getBoundingClientRect()];
+      wide.scrollLeft += at.left - seen.left - (seen.width - at.width) / 2;
+    }
   };
 
   const show = () => {
     const one = current();
     const box = byId("trace-exchange");
-    byId("step-back").disabled = chosen.step <= 0 || chosen.all;
-    byId("step-next").disabled = chosen.step >= steps() || chosen.all;
+    able("step-back", chosen.step > 0 && !chosen.all);
+    able("step-next", chosen.step < steps() && !chosen.all);
     byId("step-all").setAttribute("aria-pressed", String(chosen.all));
     chosen.step = Math.min(chosen.step, steps());
     const layers = run().layers;
@@ -349,8 +361,8 @@
     });
     byId("trace-prev").addEventListener("click", () => move(-1));
     byId("trace-next").addEventListener("click", () => move(1));
-    byId("step-back").addEventListener("click", () => step(chosen.step - 1));
-    byId("step-next").addEventListener("click", () => step(chosen.step + 1));
+    byId("step-back").addEventListener("click", () => { if (!chosen.all) step(chosen.step - 1); });
+    byId("step-next").addEventListener("click", () => { if (!chosen.all) step(chosen.step + 1); });
     byId("step-all").addEventListener("click", () => { chosen.all = !chosen.all; show(); });
     byId("viewer").addEventListener("keydown", keys);
     byId("viewer").hidden = false;
@@ -435,6 +447,26 @@
     };
     setTimeout(ask, 2000);
   };
+
+  // ---- on paper everything is open, and the chosen question is told whole
+  let folded = [];
+  let alone = false;
+  addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details:not([open])")].filter((one) => !one.closest("#trace-exchange"));
+    for (const one of folded) one.open = true;
+    if (!data || !current()) return;
+    alone = !chosen.all;
+    chosen.all = true;
+    show();
+    const place = listed.findIndex((one) => keyOf(one) === chosen.item) + 1;
+    byId("trace-head").prepend(make("p", "small", "Printed: number " + place + " of " + listed.length + " listed."));
+  });
+  addEventListener("afterprint", () => {
+    for (const one of folded) one.open = false;
+    if (!data || !current()) return;
+    chosen.all = !alone;
+    show();
+  });
 
   try { Object.assign(chosen, JSON.parse(store.get("chosen " + document.title) ?? "{}")); } catch { /* of another page */ }
   viewer();
