@@ -112,12 +112,11 @@ def _watch(args: argparse.Namespace) -> int:
     from neuromas.report.html.traces import ITEMS
 
     items = ITEMS if args.items is None else args.items
-    with bound(PORT if args.port is None else args.port) as place:
+    with suppress(KeyboardInterrupt), bound(PORT if args.port is None else args.port) as place:
         if hasattr(os, "nice"):
             os.nice(10)  # training goes first
         print(f"serving http://{LOOPBACK}:{place.getsockname()[1]}/ until Ctrl-C", flush=True)
-        with suppress(KeyboardInterrupt):
-            serve(Kiosk(paths, lambda: page(tell(paths, items), live=True)), place)
+        serve(Kiosk(paths, lambda: page(tell(paths, items), live=True)), place)
     print("stopped")
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from neuromas.report.blocks import Cell, Table
-from neuromas.report.html.charts import drawn
+from neuromas.report.html import charts
 from neuromas.report.html.kept import Evaluated, Kept, text
 from neuromas.report.html.parts import Fold, Lead, Note, Part
 
@@ -57,7 +57,7 @@ def _chart(run: Kept) -> list[Part]:
     from neuromas.report.charts.labels import labels
     from neuromas.report.charts.series import told
 
-    return drawn(lambda: labels(told([run.run.path])))
+    return charts.drawn(lambda: labels(told([run.run.path])))
 
 
 def _given(one: Evaluated) -> Counter[str]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from neuromas.core.errors import NeuromasError, RunError, one_line
+from neuromas.core.errors import RunError, one_line
 
 LOOPBACK = "127.0.0.1"
 PORT = 8377
@@ -77,7 +77,7 @@ class Kiosk:
         if seen != self._seen or not self.text:
             try:
                 self.text = self.make().encode("utf-8", "replace")
-            except (NeuromasError, OSError) as error:
+            except Exception as error:  # whatever a file being written does to it, the last page stays
                 if not self.text:
                     raise RunError(one_line(error)) from error
             else:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _ACTIVE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_LONGEST = 100_000  # characters of one text
 _BREAKS = re.compile(r"\r\n|\r|\n")
 
 
@@ -47,6 +48,8 @@ def inlined(data: Mapping[str, Any]) -> str:
 
 def legible(text: str) -> str:
     """Text of any length with its own line breaks; other characters that hide or steer are written out."""
+    if text.isprintable():  # most are
+        return text
     return "\n".join("\t".join(map(visible, line.split("\t"))) for line in _BREAKS.split(text))
 
 
@@ -112,7 +115,9 @@ def _environment() -> Environment:
 
 def _finalised(value: Any) -> Any:
     """Every string that a template prints, unless it is markup of ours."""
-    return legible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return legible(value if len(value) <= _LONGEST else f"{value[:_LONGEST]}… ({len(value):,} characters)")
 
 
 def _cell(cell: Any) -> str:

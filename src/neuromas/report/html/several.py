@@ -9,7 +9,7 @@ from typing import Any
 from neuromas.report.blocks import Block, Cell, Shown, Table, Text, difference, share
 from neuromas.report.comparing import compare_pairs, correct
 from neuromas.report.experiment import experiment_blocks
-from neuromas.report.html.charts import drawn
+from neuromas.report.html import charts
 from neuromas.report.html.headline import accuracy
 from neuromas.report.html.kept import Evaluated, Kept, Row, bearing, interval, rows, scored, text
 from neuromas.report.html.parts import Fold, Lead, Note, Part
@@ -141,8 +141,8 @@ def _figures(found: dict[str, object], path: Path) -> list[Part]:
     run = {**found, "points": [one for one in points if isinstance(one, dict) and one.get("seeds")]}
     if not run["points"]:
         return [Note("no cell of this experiment is finished", "info")]
-    over_depth = drawn(lambda: depth(run, name)) if has_depth(run) else []
-    return [*over_depth, *drawn(lambda: calls(run, name))]
+    over_depth = charts.drawn(lambda: depth(run, name)) if has_depth(run) else []
+    return [*over_depth, *charts.drawn(lambda: calls(run, name))]
 
 
 def _blocks(blocks: Sequence[Block]) -> list[Part]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from neuromas.report.html import answers, facts, family, headline, network, several, traces, training
 from neuromas.report.html.kept import Kept, bearing, read_kept
-from neuromas.report.html.places import labelled, places
 from neuromas.report.html.parts import Fold, Group, Note, Part, Section, Story
+from neuromas.report.html.places import labelled, places
 
 _OWN = ("seed", "run")  # of a configuration: what two seeds of one training may differ in
 

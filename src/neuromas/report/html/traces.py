@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +10,13 @@ from neuromas.report.html.kept import Evaluated, Kept, Row, bearing, below, grap
 from neuromas.report.html.network import measured
 from neuromas.report.html.parts import Lead, Note, Part, Viewer
 from neuromas.report.html.picture import drawing
+from neuromas.report.html.render import inlined
 from neuromas.report.reading import origins
 from neuromas.topology.files import load_topology
 from neuromas.topology.graph import Topology
 
 ITEMS = 200  # questions of a page, by default
-MOST = 2_500_000  # characters of all that a page's viewer embeds; fewer questions where these are long
+MOST = 3_000_000  # characters of what viewers embed; fewer questions where these are long
 LONGEST = 20_000  # characters of one text
 OUTCOMES = (
     "won",
@@ -136,15 +136,9 @@ def _of_run(run: Kept, most: int, budget: int) -> tuple[dict[str, Any], Topology
         else outcome(None, item)
         for key, item in asked.items()
     }
-    episodes = [_episode(row) for row in _spread(run.lines["episodes.jsonl"], _EPISODES)]
-    budget -= len(json.dumps(episodes))
-    number_of = most
-    while True:
-        keys = chosen(outcomes, number_of)
-        items = [_item(key, asked[key], outcomes[key], sides) for key in keys]
-        if len(keys) <= 1 or len(json.dumps(items)) <= budget:
-            break
-        number_of = len(keys) // 2
+    episodes = _episodes(run, budget // 3)
+    budget -= len(inlined({"episodes": episodes}))
+    items = _within(budget, {key: outcomes[key] for key in chosen(outcomes, most)}, asked, sides)
     data = {
         "name": run.label,
         **_nodes(topology, items, episodes),
@@ -155,6 +149,18 @@ def _of_run(run: Kept, most: int, budget: int) -> tuple[dict[str, Any], Topology
         "episodesTotal": len(run.lines["episodes.jsonl"]),
     }
     return data, topology
+
+
+def _within(
+    budget: int, outcomes: Mapping[str, str], asked: Mapping[str, Row], sides: Sequence[Side]
+) -> list[dict[str, Any]]:
+    """Items as the page has them, evenly fewer until they fit into ``budget`` characters; at least one."""
+    items = {key: _item(key, asked[key], kind, sides) for key, kind in outcomes.items()}
+    sizes = {key: len(inlined(item)) for key, item in items.items()}
+    keys = list(items)
+    while len(keys) > 1 and sum(sizes[key] for key in keys) > budget:
+        keys = chosen(outcomes, len(keys) - 1 - len(keys) // 10)
+    return [items[key] for key in keys]
 
 
 def _sides(run: Kept) -> list[Side]:
@@ -287,10 +293,22 @@ def _episode(row: Row) -> dict[str, Any]:
     }
 
 
+def _episodes(run: Kept, budget: int) -> list[dict[str, Any]]:
+    """Sampled episodes, evenly over training, as many as fit into ``budget`` characters."""
+    count = _EPISODES
+    while True:
+        episodes = [_episode(row) for row in _spread(run.lines["episodes.jsonl"], count)]
+        if len(episodes) <= 1 or len(inlined({"episodes": episodes})) <= budget:
+            return episodes
+        count = len(episodes) // 2
+
+
 def _spread(lines: Sequence[Row], most: int) -> list[Row]:
     """Up to ``most`` lines, evenly over all, the last one among them."""
     if len(lines) <= most:
         return list(lines)
+    if most < 2:
+        return list(lines[-1:])
     return [lines[round(place * (len(lines) - 1) / (most - 1))] for place in range(most)]
 
 

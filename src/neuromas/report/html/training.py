@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from neuromas.report.blocks import Cell, Shown, Table
-from neuromas.report.html.charts import drawn
+from neuromas.report.html import charts
 from neuromas.report.html.kept import Kept, Row, below, number, rows, text
 from neuromas.report.html.parts import Fold, Lead, Note, Part
 
@@ -45,7 +45,9 @@ def curve_parts(groups: Sequence[Sequence[Kept]]) -> list[Part]:
         parts.append(
             Lead(f"Runs whose configurations differ in the seed alone are one line with its seeds: {sizes}.")
         )
-    parts += drawn(lambda: curves([run.run.path for run in told], _size(told)))
+    parts += charts.drawn(lambda: curves([run.run.path for run in told], _size(told)))
+    if any(number(row.get("step")) for run in told for row in run.lines["growth.jsonl"]):
+        parts.append(Lead("Vertical rules: after this step the network, or what it sees, was another."))
     return [
         *parts,
         *(Note(f"{run.label}: no step was made yet") for run in runs if run not in told),
@@ -177,7 +179,7 @@ def _health_chart(run: Kept) -> list[Part]:
     from neuromas.report.charts.health import health
     from neuromas.report.charts.series import told as series
 
-    return drawn(lambda: health(series([run.run.path]), _size([run])))
+    return charts.drawn(lambda: health(series([run.run.path]), _size([run])))
 
 
 def _phases(metrics: Sequence[Row]) -> Table:

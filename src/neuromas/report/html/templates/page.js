@@ -293,6 +293,22 @@
     return box;
   };
 
+  // what a node wrote stands in its box once its layer has spoken; before, how long its messages are
+  const written = (drawing) => {
+    const one = current();
+    const side = one && (chosen.source === "episodes" ? one : one.s[chosen.right]);
+    const past = chosen.source === "episodes" ? null : run().sides[chosen.right]?.rows;
+    run().layers.forEach((rows, layer) => rows.forEach((row) => {
+      const line = drawing.querySelector('.box[data-row="' + row + '"] .note-line');
+      if (!line) return;
+      line.dataset.length ??= line.textContent;
+      const at = past ? past[row] : row;
+      const message = chosen.all || chosen.step > layer ? side?.m[at]?.trim() : undefined;
+      const room = Math.floor(Number(line.parentElement.querySelector("rect").getAttribute("width")) / 6.5);
+      line.textContent = message ? "“" + (message.length > room ? message.slice(0, room - 1) + "…" : message) + "”" : line.dataset.length;
+    }));
+  };
+
   const light = () => {
     const drawing = document.querySelector('.trace-drawing[data-run="' + chosen.run + '"] svg');
     if (!drawing) return;
@@ -303,6 +319,7 @@
     for (const edge of drawing.querySelectorAll(".edge")) {
       edge.classList.toggle("heard", edge.dataset.to !== "" && lit.includes(Number(edge.dataset.to)));
     }
+    written(drawing);
     const wide = drawing.parentElement;
     const now = drawing.querySelector(".box.now");
     if (now && wide.scrollWidth > wide.clientWidth) {
