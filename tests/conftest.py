@@ -16,6 +16,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"needs {' or '.join(mark.args)}, which .ci/run installs where it is root")
     if item.get_closest_marker("processes") and os.environ.get("NEUROMAS_PROCESSES") != "1":
         pytest.skip("takes a minute: make test-processes runs it")
+    if item.get_closest_marker("browser") and os.environ.get("NEUROMAS_BROWSER") != "1":
+        pytest.skip("takes minutes: make test-browser runs it")
 
 
 @pytest.fixture(scope="session", autouse=True)
