@@ -20,6 +20,8 @@ from neuromas.report.terminal import visible
 from neuromas.storage import MANIFEST, write_atomic
 from neuromas.storage.disk import clear
 
+_START = b"<!doctype html>"
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Say what may be typed."""
@@ -126,6 +128,7 @@ def _write(args: argparse.Namespace) -> int:
     paths = [Path(path) for path in args.paths]
     places(paths)  # a mistake is said before anything large is loaded
     target = file_to_write("--out", args.out or str(default_file(paths)))
+    _spare(target, paths)
     from neuromas.report.html.render import page
     from neuromas.report.html.story import tell
     from neuromas.report.html.traces import ITEMS
@@ -136,6 +139,20 @@ def _write(args: argparse.Namespace) -> int:
     size = len(text.encode("utf-8", "replace"))
     print(f"wrote {visible(str(target))} ({size / 1e6:.2f} MB); open it in a browser")
     return 0
+
+
+def _spare(target: Path, paths: Sequence[Path]) -> None:
+    """Raises RunError where the page would take the place of something that is no page.
+
+    In what it reads only names of pages are free: a run may still lack the file of another name.
+    """
+    here = target.resolve()
+    if target.suffix != ".html" and any(path.resolve() in here.parents for path in paths):
+        raise RunError(f"--out {shown(str(target))} is inside what is read; there the name ends in .html")
+    with suppress(FileNotFoundError), target.open("rb") as there:
+        start = there.read(len(_START))
+        if start and start.lower() != _START:
+            raise RunError(f"--out {shown(str(target))} is there and no HTML page; name another file")
 
 
 def _print(args: argparse.Namespace) -> int:
