@@ -291,6 +291,7 @@ USES = [
     ("ask", "run", "largest? | 3 | 4"),
     ("lineage", "run"),
     ("lineage", "run", "--svg", "x.svg"),
+    ("figure", "run", "--kind", "health", "--out", "x.svg"),
     ("evaluate", "run", "--items", "1"),
     ("prune", "run", "--node", "1.1", "--out", "pruned"),
     ("grow", "run", "--to", "3-1", "--steps", "1", "--run", "heir"),

@@ -43,6 +43,24 @@ def test_every_figure_of_the_pages_comes_from_a_result_file():
         assert f"<!-- {name} -->" in pages, f"no page shows {name}"
 
 
+def test_the_drawings_of_the_pages_come_from_the_results():
+    """Each names the mark of its specification; bytes are held of the smallest, by the version that drew it.
+
+    Another version of vl-convert may place a label elsewhere, and drawing all takes seconds.
+    """
+    from neuromas.report.charts import drawing
+
+    made = _benchmark("readme").charts()
+    found = {name: (ROOT / "docs" / name).read_text("utf-8") for name in made}
+    for name, chart in made.items():
+        assert f'data-spec="{drawing.mark(chart)}"' in found[name], f"{name}: run python benchmarks/readme.py"
+    name = min(found, key=lambda one: len(found[one]))
+    drawn = drawing.svg(made[name])
+    version = re.compile(r'data-drawn-by="([^"]+)"')
+    if version.search(drawn)[1] == version.search(found[name])[1]:
+        assert drawn == found[name], f"{name}: run python benchmarks/readme.py"
+
+
 def _benchmark(name):
     spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)

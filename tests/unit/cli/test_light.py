@@ -41,6 +41,8 @@ MISTAKES = [
     ["report", "none"],
     ["report", ".", "--page", "rnu"],
     ["experiment", "none.toml"],
+    ["figure", "none"],
+    ["figure", "none", "--kind", "curves", "--out", "a.svg"],
 ]
 LOOKS = [
     ["topology", "2-2-1"],

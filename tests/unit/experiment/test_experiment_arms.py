@@ -10,7 +10,7 @@ import pytest
 from neuromas.core.errors import NeuromasError, RunError
 from neuromas.experiment.cells import lay_out
 from neuromas.experiment.plan import load_plan, make_plan
-from neuromas.report.chart import depth_svg
+from neuromas.report.charts.experiment import depth, has_depth
 from neuromas.report.experiment import experiment_text
 from neuromas.report.results import results
 from neuromas.storage import Run
@@ -154,8 +154,8 @@ def test_what_ancestors_cost_is_counted_whole(tmp_path):
     assert (point["trainable"], point["flops"]) == (3 * 7, 2 * 100 * (15 + 15))
     assert list(found["items"]) == ["t, depth = 2"]
     assert "t, depth = 2\n" in experiment_text(found)
-    assert "depth of the task" in depth_svg(found)
-    assert depth_svg(results([row | more | {"depth": None}], [])) == ""
+    assert {(one["line"], one["depth"]) for one in depth(found).rows} == {("s", 2)}
+    assert not has_depth(results([row | more | {"depth": None}], []))
 
 
 def test_a_run_in_the_place_of_one_that_started_elsewhere_is_refused(tmp_path):

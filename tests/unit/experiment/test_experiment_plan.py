@@ -7,7 +7,6 @@ import json
 import tomllib
 import xml.etree.ElementTree as ET
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,8 @@ from neuromas.experiment.launchers import local
 from neuromas.experiment.launchers.base import Ended
 from neuromas.experiment.launchers.local import Local
 from neuromas.experiment.plan import Arm, load_plan, make_plan
-from neuromas.report.chart import experiment_svg
+from neuromas.report.charts.drawing import svg
+from neuromas.report.charts.experiment import calls
 from neuromas.report.comparing import compare_points, correct
 from neuromas.report.experiment import experiment_text
 from neuromas.report.results import as_json, results
@@ -600,7 +600,7 @@ def test_what_is_not_there_is_left_out(tmp_path):
     others = stored(tmp_path / "d" / "s1", 1, [[1.0, 0.0]])
     found = results([*rows, *others], [compared(("a", 1), ("d", 1))])
     assert "not compared: no seed has both" in experiment_text(found)
-    ET.fromstring(experiment_svg(found))
+    ET.fromstring(svg(calls(found)))
 
 
 def test_the_text_says_it_all(found):
@@ -618,36 +618,15 @@ def test_the_text_says_it_all(found):
 # -- the picture
 
 
-def test_the_picture_is_xml_whatever_the_names(found):
-    hostile = "</text><script>&\"'\x1b[2J\u202e" + "long" * 20
-    for point in found["points"]:
-        if point["arm"] == "b":
-            point["arm"] = hostile
-            point["votes"] = 3
-        point["task"] = hostile
-    document = experiment_svg(found, hostile)
-    root = ET.fromstring(document)
-    assert not list(root.iter("{http://www.w3.org/2000/svg}script"))
-    assert not set("\x1b\u202e") & set(document)
-    texts = ["".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert any("(3 votes)" in text for text in texts)
-    ways = [n for n in root.iter("{http://www.w3.org/2000/svg}path") if "way" in n.get("class", "")]
-    assert len(ways) == 2, "the line of a and its sample in the legend; votes are a mark"
-
-
-def test_the_picture_puts_points_where_they_belong(found):
-    root = ET.fromstring(experiment_svg(found))
-    dots = [n for n in root.iter("{http://www.w3.org/2000/svg}circle") if "mean" in n.get("class")]
-    drawn = [n for n in dots if float(n.get("cx")) <= 590]
-    assert len(drawn) == 3
-    x = [float(n.get("cx")) for n in drawn]
-    assert x == [330.0, 590.0, 590.0], "10, 20 and 20 calls on an axis that ends at 20"
-    y = [float(n.get("cy")) for n in drawn]
-    # 0 to 50 % over 300 points that begin at 44
-    assert y == [344.0, pytest.approx(44 + 300 * (1 - 0.3125 / 0.5), abs=0.06), pytest.approx(119, abs=0.06)]
-    labels = [float(n.get("y")) for n in root.iter("{http://www.w3.org/2000/svg}text") if n.get("x") == "654"]
-    assert labels == sorted(labels)
-    assert all(b - a >= 16 for a, b in pairwise(labels)), "no line on another"
+def test_the_picture_shows_every_mean_and_seed_where_it_was_paid_for(found):
+    rows = calls(found).rows
+    means = [(row["arm"], row["calls"], row["accuracy"]) for row in rows if row["of"] == "mean"]
+    assert means == [
+        (f"{one['arm']}:{one['stage']}", one["spent"]["calls"], one["accuracy"]) for one in found["points"]
+    ]
+    assert [cost for _, cost, _ in means] == [10, 20, 20]
+    seeds = [row["accuracy"] for row in rows if row["of"].startswith("seed")]
+    assert seeds == [one["accuracy"] for point in found["points"] for one in point["seeds"]]
 
 
 def test_toml_that_is_written_is_toml():

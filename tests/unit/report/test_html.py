@@ -191,6 +191,10 @@ def test_seeds_are_grouped_and_arms_compared_with_holm(tmp_path):
     assert re.findall(r'<section id="([a-z]+)"', text)[0] == "comparison"
     for said in ("a: before → after", "b: before → after", "a → b", "corrected over all 3 comparisons"):
         assert said in text, said
+    (row,) = re.findall(r'<th scope="row" class="word">a → b</th>(.*?)</tr>', text, re.S)
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", row)
+    assert cells[:2] == ["3", "6"], "seeds and questions"
+    assert "–" not in cells, "tested over trainings and networks, with Holm"
     assert "nothing can be said of all trainings" not in text, "three seeds"
     assert "one line with its seeds: 3 seeds, 3 seeds." in text
     assert len(data_of(text)["runs"]) == 6

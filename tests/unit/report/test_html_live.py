@@ -144,6 +144,13 @@ def test_what_the_page_writes_and_hides_is_no_change(run):
     assert signature([run.path / "none"]) == ()
 
 
+def test_runs_of_an_experiment_are_looked_at_too(tmp_path):
+    run = make(tmp_path / "cells" / "task" / "arm" / "seed-0")
+    before = signature([tmp_path])
+    run.append("metrics.jsonl", [step(3)])
+    assert signature([tmp_path]) != before
+
+
 def test_a_port_that_is_taken_is_one_line(run, capsys):
     with bound(0) as place:
         port = place.getsockname()[1]

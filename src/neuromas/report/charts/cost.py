@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuromas.core.errors import RunError
-from neuromas.report.charts.frame import Chart, Size, finished, named, plain
+from neuromas.report.charts.frame import Chart, Size, finished, inline, named, plain, unchecked
 from neuromas.report.charts.key import ROW, Key
 from neuromas.report.charts.palette import INK
 from neuromas.report.charts.series import Told, finite
@@ -93,6 +93,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
+@unchecked
 def _chart(rows: Sequence[Row], caption: str, unit: str, size: Size | None) -> Chart:
     """Marks with their numbers, and what these stand for."""
     import altair as alt
@@ -124,26 +125,26 @@ def _chart(rows: Sequence[Row], caption: str, unit: str, size: Size | None) -> C
 
     def base(some: Sequence[Row], y: str = "accuracy") -> Any:
         channels = {"x": alt.X("place:Q", title=_UNITS[unit], scale=scale, axis=axis), "y": _accuracy(y)}
-        return alt.Chart(alt.Data(values=list(some))).encode(**channels, color=key.colour())
+        return alt.Chart(inline(some)).encode(**channels, color=key.colour())
 
     dots = [{**row, "accuracy": seed} for row in data for seed in row["seeds"]]
     said = [{**row, "said": f"{row['line']}: {100 * row['accuracy']:.1f} %"} for row in data]
     layers = [
         base([row for row in data if row["low"] is not None], "low")
         .mark_rule(strokeWidth=1.2, opacity=0.6)
-        .encode(y2="high:Q"),
+        .encode(y2=alt.Y2("high:Q")),
         base(dots).mark_point(size=14, filled=True, opacity=0.5, shape="circle"),
         *(
             base([row for row in said if row["oracle"] == oracle])
             .mark_point(size=60, filled=not oracle, opacity=1)
-            .encode(shape=key.shape(), description="said:N")
+            .encode(shape=key.shape(), description=alt.Description("said:N"))
             for oracle in (False, True)
         ),
         base(data)
         .mark_text(dx=8, dy=-7, align="left", fontSize=10)
-        .encode(text="number:N", color=alt.value(INK)),
+        .encode(text=alt.Text("number:N"), color=alt.ColorValue(INK)),
     ]
-    panel = alt.layer(*layers).properties(width=chosen.width, height=chosen.height)
+    panel = alt.layer(*layers, width=chosen.width, height=chosen.height)
     table = [{name: row[name] for name in ("line", "cost", "accuracy", "low", "high")} for row in rows]
     kept = [{**row, "unit": unit, "line": shown[row["line"]]} for row in table]
     return finished(key.beside(panel, key.names, notes, "mark"), "cost", caption, kept)

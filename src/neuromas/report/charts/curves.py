@@ -8,13 +8,14 @@ from typing import Any
 
 from neuromas.core.errors import RunError
 from neuromas.report.charts import lines
-from neuromas.report.charts.frame import Chart, Size, finished, plain
+from neuromas.report.charts.frame import Chart, Size, finished, plain, unchecked
 from neuromas.report.charts.series import Told, line, mean, thinned, told, width
 from neuromas.report.reading import readable
 
 _WIDTH, _HEIGHT = 520, 170
 
 
+@unchecked
 def curves(paths: Sequence[Path], size: Size | None = None) -> Chart:
     """The chart of one run, of several seeds of one configuration, or of several configurations.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuromas.core.errors import RunError
-from neuromas.report.charts.frame import Chart, Size, finished, named, plain
+from neuromas.report.charts.frame import Chart, Size, finished, inline, named, plain, unchecked
 from neuromas.report.charts.key import ROW, Key
 
 Row = Mapping[str, Any]
@@ -76,6 +76,7 @@ def _again(point: Row) -> bool:
     return bool(point["votes"] or point.get("asked"))
 
 
+@unchecked
 def _chart(kind: str, caption: str, listed: Sequence[tuple[str, Row]], size: Size | None) -> Chart:
     """The panels below each other; ``listed`` are points with the panel they stand in."""
     import altair as alt
@@ -86,9 +87,10 @@ def _chart(kind: str, caption: str, listed: Sequence[tuple[str, Row]], size: Siz
     full = [title for title in titles if any(row["panel"] == title for row in rows)]
     panels = [_panel(title, [row for row in rows if row["panel"] == title], look) for title in full]
     without = [plain(title) for title in titles if title not in full]
-    if without:
-        caption += f" (nothing yet of {'; '.join(without)})"
-        panels.append(_note(without, look))
+    if without or not full:
+        note = f"nothing yet of {'; '.join(without) or 'any task'}"
+        caption += f" ({note})"
+        panels.append(_note(note, look))
     chart = alt.vconcat(*panels, spacing=26)
     return finished(chart, kind, caption, rows)
 
@@ -145,16 +147,16 @@ def _panel(title: str, rows: Sequence[Row], look: _Look) -> Any:
 
     def base(some: Sequence[Row], x: str = "at") -> Any:
         channels = {"x": _x(look, rows, x), "y": _y(rows), "color": look.key.colour()}
-        return alt.Chart(alt.Data(values=list(some))).encode(**channels, description="said:N")
+        return alt.Chart(inline(some)).encode(**channels, description=alt.Description("said:N"))
 
     lined = [row for row in data if row["of"] in ("mean", _UNTRAINED) and row["line"] not in look.key.hollow]
     means, seeds = ([row for row in data if row["of"].startswith(of)] for of in ("mean", "seed"))
     spans = [row for row in means if row["low"] is not None]
-    ends = {"y": alt.Y("low:Q", title="accuracy"), "y2": "high:Q"}
+    ends = {"y": alt.Y("low:Q", title="accuracy"), "y2": alt.Y2("high:Q")}
     layers = [
         base(lined)
         .mark_line(strokeWidth=2, strokeJoin="round")
-        .encode(strokeDash=look.key.dash(), detail="track:N"),
+        .encode(strokeDash=look.key.dash(), detail=alt.Detail("track:N")),
         base(spans, "aside").mark_rule(strokeWidth=1.2, opacity=0.6).encode(**ends),
         base(seeds, "aside").mark_point(size=14, filled=True, opacity=0.5, shape="circle"),
         base([row for row in means if row["line"] not in look.key.hollow])
@@ -164,7 +166,7 @@ def _panel(title: str, rows: Sequence[Row], look: _Look) -> Any:
         .mark_point(size=60, filled=False, opacity=1)
         .encode(shape=look.key.shape()),
     ]
-    whole = alt.layer(*layers).properties(title=plain(title, 60), width=size.width, height=size.height)
+    whole = alt.layer(*layers, title=plain(title, 60), width=size.width, height=size.height)
     notes = {name: _note_of([row for row in means if row["line"] == name]) for name in names}
     return look.key.beside(whole, names, notes)
 
@@ -222,15 +224,16 @@ def _y(rows: Sequence[Row]) -> Any:
     return alt.Y("accuracy:Q", title="accuracy", axis=alt.Axis(format=".0%", tickCount=5), scale=scale)
 
 
-def _note(without: Sequence[str], look: _Look) -> Any:
+def _note(text: str, look: _Look) -> Any:
     """One quiet line of what has no panel."""
     import altair as alt
 
     from neuromas.report.charts.palette import SOFT
 
-    text = plain(f"nothing yet of {'; '.join(without)}", 90)
-    note = alt.Chart(alt.Data(values=[{"text": text}])).mark_text(align="left", fontSize=11, color=SOFT)
-    return note.encode(text="text:N", x=alt.value(0)).properties(width=look.size.width or _WIDTH, height=14)
+    note = alt.Chart(inline([{"text": plain(text, 90)}])).mark_text(align="left", fontSize=11, color=SOFT)
+    return note.encode(text=alt.Text("text:N"), x=alt.XValue(0)).properties(
+        width=look.size.width or _WIDTH, height=14
+    )
 
 
 def _said(row: Row, look: _Look) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 from neuromas.report.blocks import Cell, Table
 from neuromas.report.charts.palette import GROUND, INK, RULE, SOFT
 from neuromas.report.terminal import visible
 
+P = ParamSpec("P")
 LETTERS = 40  # of a name in a legend or above a panel
 _NO_XML = re.compile("[\ufffe\uffff]")  # what no XML document holds, beside what is hidden anyway
 _READ = 4  # times as many letters of a name are looked at
@@ -73,10 +75,39 @@ class Chart:
         return Table(columns, tuple(tuple(row.get(key) for key in columns) for row in self.rows), self.name)
 
 
+def unchecked(draw: Callable[P, Chart]) -> Callable[P, Chart]:
+    """Altair without its check of every value against Vega-Lite's schema, which takes ten times as long as
+    the rest; a test holds the specification of every kind to that schema."""
+
+    @wraps(draw)
+    def made(*args: P.args, **options: P.kwargs) -> Chart:
+        from altair.utils.schemapi import debug_mode
+
+        with debug_mode(False):
+            return draw(*args, **options)
+
+    return made
+
+
+def inline(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Data of a chart inside it, its texts made plain.
+
+    A tuple, which Altair does not copy whenever charts are put together.
+    """
+    import altair as alt
+
+    return alt.InlineData(values=tuple(dict(zip(row, map(_safe, row.values()), strict=True)) for row in rows))
+
+
+def _safe(value: Any) -> Any:
+    return plain(value, _TITLE) if isinstance(value, str) else value
+
+
 def finished(chart: Any, name: str, caption: str, rows: Sequence[Mapping[str, Cell]] = ()) -> Chart:
     """The chart of Altair in our style, as a value. ``rows`` are what ``Chart.rows`` becomes."""
-    spec = chart.to_dict()
+    spec = chart.to_dict(validate=False)
     spec["config"] = dict(CONFIG)
+    spec["datasets"] = {key: list(values) for key, values in spec.get("datasets", {}).items()}
     return Chart(name, plain(caption, _CAPTION), spec, tuple(rows))
 
 

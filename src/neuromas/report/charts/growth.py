@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuromas.core.errors import RunError
-from neuromas.report.charts.frame import Chart, Size, finished, named, plain
+from neuromas.report.charts.frame import Chart, Size, finished, inline, named, plain, unchecked
 from neuromas.report.charts.key import ROW, Key
 from neuromas.report.charts.series import Told
 from neuromas.report.reading import read_evaluation, readable
@@ -97,6 +97,7 @@ def _means(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return found
 
 
+@unchecked
 def _chart(
     panels: Sequence[tuple[str, Sequence[Row]]], caption: str, lines: Sequence[str], size: Size | None
 ) -> Chart:
@@ -130,22 +131,22 @@ def _panel(title: str, rows: Sequence[Row], key: Key, size: Size) -> Any:
 
     def base(some: Sequence[Row], field: str = "accuracy") -> Any:
         y = alt.Y(f"{field}:Q", title="accuracy", axis=alt.Axis(format=".0%", tickCount=5), scale=scale)
-        return alt.Chart(alt.Data(values=list(some))).encode(
-            x=x, y=y, color=key.colour(), description="said:N"
+        return alt.Chart(inline(some)).encode(
+            x=x, y=y, color=key.colour(), description=alt.Description("said:N")
         )
 
     layers = [
         base(means).mark_line(strokeWidth=2, strokeJoin="round").encode(strokeDash=key.dash()),
         base([row for row in means if row["low"] is not None], "low")
         .mark_rule(strokeWidth=1.2, opacity=0.6)
-        .encode(y2="high:Q"),
+        .encode(y2=alt.Y2("high:Q")),
         base([row for row in data if row["of"] != "mean"]).mark_point(
             size=14, filled=True, opacity=0.5, shape="circle"
         ),
         base(means).mark_point(size=60, filled=True, opacity=1).encode(shape=key.shape()),
     ]
     head = {"title": title} if title else {}
-    panel = alt.layer(*layers).properties(width=chosen.width, height=chosen.height, **head)
+    panel = alt.layer(*layers, width=chosen.width, height=chosen.height, **head)
     return key.beside(panel, names, {}) if len(key.names) > 1 else panel
 
 

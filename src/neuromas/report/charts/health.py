@@ -8,7 +8,7 @@ from typing import Any
 from neuromas.core.errors import RunError
 from neuromas.report.charts import lines
 from neuromas.report.charts.curves import rows_of, stages_of
-from neuromas.report.charts.frame import Chart, Size, finished, plain
+from neuromas.report.charts.frame import Chart, Size, finished, plain, unchecked
 from neuromas.report.charts.series import Told, finite, line, thinned, width
 from neuromas.report.reading import readable
 
@@ -59,11 +59,12 @@ _MEASURES: dict[str, tuple[str, Callable[[Row], float | None]]] = {
 }
 
 
+@unchecked
 def health(runs: Sequence[Told], size: Size | None = None) -> Chart:
     """A panel for every measure that was logged; seeds and means as in learning curves.
 
     Dashed rules are ends of stages, full ones alarms with their names, each when it first rang in a run.
-    Raises RunError where no step was made.
+    Raises RunError where none was logged.
     """
     names = list(dict.fromkeys(one.line for one in runs))
     rows: list[dict[str, Any]] = []
@@ -80,7 +81,7 @@ def health(runs: Sequence[Told], size: Size | None = None) -> Chart:
                 titles[what] = f"{title}, mean of {steps} steps" if steps > 1 else title
                 rows += found
     if not rows:
-        raise RunError(f"{runs[0].run.path}: no step was made yet, so there is no training health")
+        raise RunError(f"{runs[0].run.path}: no measure of training health was logged yet")
     marks = [*stages_of(runs), *_alarms(runs)]
     chosen = (size or Size()).filled(_WIDTH, _HEIGHT)
     last = list(titles)[-1]

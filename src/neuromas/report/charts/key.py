@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from neuromas.report.charts.frame import inline
 from neuromas.report.charts.palette import INK, colours, dashes, shapes
 
 ROW = 17  # pixels of a row of the key
@@ -31,21 +32,21 @@ class Key:
         """The channel of colours, by the field ``line``."""
         import altair as alt
 
-        scale = alt.Scale(domain=list(self.names), range=colours(self.names))
+        scale = alt.Scale(domain=tuple(self.names), range=tuple(colours(self.names)))
         return alt.Color("line:N", scale=scale, legend=None, **more)
 
     def dash(self) -> Any:
         """The channel of dashes."""
         import altair as alt
 
-        scale = alt.Scale(domain=list(self.names), range=dashes(self.names))
+        scale = alt.Scale(domain=tuple(self.names), range=tuple(dashes(self.names)))
         return alt.StrokeDash("line:N", scale=scale, legend=None)
 
     def shape(self) -> Any:
         """The channel of shapes."""
         import altair as alt
 
-        scale = alt.Scale(domain=list(self.names), range=shapes(self.names))
+        scale = alt.Scale(domain=tuple(self.names), range=tuple(shapes(self.names)))
         return alt.Shape("line:N", scale=scale, legend=None)
 
     def beside(
@@ -59,9 +60,7 @@ class Key:
 
         if not listed:
             return panel
-        return alt.hconcat(panel, self._rows(listed, notes, parts), spacing=22).resolve_scale(
-            color="independent", shape="independent", strokeDash="independent"
-        )
+        return alt.hconcat(panel, self._rows(listed, notes, parts), spacing=22)
 
     def _rows(self, listed: Sequence[str], notes: Mapping[str, str], parts: str) -> Any:
         import altair as alt
@@ -75,16 +74,16 @@ class Key:
         empty = [row for row in rows if row["line"] in self.hollow]
 
         def base(some: Sequence[Mapping[str, Any]]) -> Any:
-            return alt.Chart(alt.Data(values=list(some))).encode(y=y, color=self.colour())
+            return alt.Chart(inline(some)).encode(y=y, color=self.colour())
 
         text = base(rows).mark_text(align="left", baseline="middle", fontSize=11)
-        layers = [text.encode(x=alt.value(_TEXT), text="text:N", color=alt.value(INK))]
+        layers = [text.encode(x=alt.XValue(_TEXT), text=alt.Text("text:N"), color=alt.ColorValue(INK))]
         if "line" in parts:
             rule = base(solid).mark_rule(strokeWidth=2)
-            layers.append(rule.encode(x=alt.value(4), x2=alt.value(32), strokeDash=self.dash()))
+            layers.append(rule.encode(x=alt.XValue(4), x2=alt.X2Value(32), strokeDash=self.dash()))
         for some, filled in ((solid, True), (empty, False)):
             if some and "mark" in parts:
                 point = base(some).mark_point(filled=filled, size=60, opacity=1)
-                layers.append(point.encode(x=alt.value(18), shape=self.shape()))
+                layers.append(point.encode(x=alt.XValue(18), shape=self.shape()))
         letters = max(len(row["text"]) for row in rows)
-        return alt.layer(*layers).properties(width=round(_TEXT + _LETTER * letters), height=ROW * len(rows))
+        return alt.layer(*layers, width=round(_TEXT + _LETTER * letters), height=ROW * len(rows))

@@ -90,7 +90,10 @@ def _of_experiment(kind: str, draw: Callable[..., Chart]) -> Callable[[Sources, 
     def made(given: Sources, size: Size) -> Picture:
         found, name = _read(given, kind)
         with readable(str(given.results[0])):
-            return draw(found, name, size)
+            chart = draw(found, name, size)
+        if not chart.rows:
+            raise RunError(f"{given.results[0]} has no finished cell, so there is nothing to show")
+        return chart
 
     return made
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuromas.core.errors import RunError
-from neuromas.report.charts.frame import Chart, Size, finished, named
+from neuromas.report.charts.frame import Chart, Size, finished, inline, named, unchecked
 from neuromas.report.charts.palette import COLOURS, SOFT
 from neuromas.report.charts.series import Told
 from neuromas.report.reading import readable
@@ -20,6 +20,7 @@ _SIDES = {"gold": SOFT, "before training": COLOURS[1], "after training": COLOURS
 _EVALUATIONS = {"before training": "test-before", "after training": "test-after"}
 
 
+@unchecked
 def labels(runs: Sequence[Told], size: Size | None = None) -> Chart:
     """Shares of gold answers and of answers before and after training, label by label.
 
@@ -94,14 +95,14 @@ def _panel(rows: Sequence[Mapping[str, Any]], size: Size, headed: bool) -> Any:
     data = [{**row, "said": _said(row)} for row in rows if row["label"] in some]
     colour = alt.Scale(domain=sides, range=[_SIDES[side] for side in sides])
     chart = (
-        alt.Chart(alt.Data(values=data))
+        alt.Chart(inline(data))
         .mark_bar()
         .encode(
             x=alt.X("label:N", sort=some, title="answer", axis=alt.Axis(labelAngle=-40, labelOverlap=False)),
             xOffset=alt.XOffset("side:N", sort=sides),
             y=alt.Y("share:Q", title="share of items", axis=alt.Axis(format=".0%", tickCount=4)),
             color=alt.Color("side:N", scale=colour, legend=alt.Legend(title=None, orient="top")),
-            description="said:N",
+            description=alt.Description("said:N"),
         )
     )
     title = {"title": rows[0]["line"]} if headed else {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.core.errors import RunError
-from neuromas.report.charts.frame import Chart, Size, finished, named, plain
+from neuromas.report.charts.frame import Chart, Size, finished, inline, named, plain, unchecked
 from neuromas.report.charts.key import ROW, Key
 from neuromas.report.charts.palette import SOFT
 from neuromas.report.reading import readable
@@ -19,6 +19,7 @@ _SIDE = 420
 _TELL = "neuromas show RUN --local --json > FILE.json writes them"
 
 
+@unchecked
 def law(points: Sequence[Row], name: str = "law", size: Size | None = None) -> Chart:
     """On the dashed diagonal lies what follows the law.
 
@@ -48,19 +49,21 @@ def law(points: Sequence[Row], name: str = "law", size: Size | None = None) -> C
             _share("predicted", "product of local accuracies, given right inputs"),
             _share(field, "accuracy"),
         )
-        return alt.Chart(alt.Data(values=list(some))).encode(x=x, y=y, color=key.colour())
+        return alt.Chart(inline(some)).encode(x=x, y=y, color=key.colour())
 
     ends = [{"predicted": end, "accuracy": end} for end in (0.0, 1.0)]
     layers = [
-        base(ends).mark_line(strokeDash=[4, 4], strokeWidth=1.2, color=SOFT).encode(color=alt.value(SOFT)),
+        base(ends)
+        .mark_line(strokeDash=[4, 4], strokeWidth=1.2, color=SOFT)
+        .encode(color=alt.ColorValue(SOFT)),
         base([row for row in data if row["low"] is not None], "low")
         .mark_rule(strokeWidth=1.2, opacity=0.6)
-        .encode(y2="high:Q"),
+        .encode(y2=alt.Y2("high:Q")),
         base(data)
         .mark_point(size=50, filled=True, opacity=0.9)
-        .encode(shape=key.shape(), description="said:N"),
+        .encode(shape=key.shape(), description=alt.Description("said:N")),
     ]
-    panel = alt.layer(*layers).properties(width=chosen.width, height=chosen.height)
+    panel = alt.layer(*layers, width=chosen.width, height=chosen.height)
     beside = key.beside(panel, key.names, notes, "mark")
     caption = f"{plain(name)}: accuracy over the product of local accuracies"
     rows = [{**{key: row[key] for key in row if key != "said"}, "name": row["said"]} for row in data]

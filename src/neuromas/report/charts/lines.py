@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neuromas.report.charts.frame import Size
+from neuromas.report.charts.frame import Size, inline
 from neuromas.report.charts.palette import ALARM, SOFT, colours, dashes
 
 Rows = Sequence[Mapping[str, Any]]
@@ -30,19 +30,19 @@ def panel(rows: Rows, marks: Rows, what: str, look: Look) -> Any:
     import altair as alt
 
     mine = [row for row in rows if row["what"] == what]
-    base = alt.Chart(alt.Data(values=mine)).encode(
+    base = alt.Chart(inline(mine)).encode(
         x=_steps(look, [*mine, *marks]),
         y=alt.Y(
             "value:Q", title=None, axis=alt.Axis(format=look.form, tickCount=5), scale=alt.Scale(zero=True)
         ),
         color=_colour(look.names),
         strokeDash=_dash(look.names),
-        detail="of:N",
+        detail=alt.Detail("of:N"),
     )
     means = {row["line"] for row in mine if row["of"] == "mean"}
     thin = [row["line"] in means and row["of"] != "mean" for row in mine]
     drawn = [
-        alt.Chart(alt.Data(values=part)).mark_line(strokeJoin="round", **shape).encode(**base.encoding._kwds)
+        alt.Chart(inline(part)).mark_line(strokeJoin="round", **shape).encode(**base.encoding._kwds)
         for part, shape in (
             (
                 [row for row, quiet in zip(mine, thin, strict=True) if quiet],
@@ -55,8 +55,12 @@ def panel(rows: Rows, marks: Rows, what: str, look: Look) -> Any:
         )
         if part
     ]
-    return alt.layer(*_marks(marks, look), *drawn).properties(
-        title=alt.Title(look.title, fontSize=12), width=look.size.width, height=look.size.height
+    return alt.layer(
+        *_marks(marks, look),
+        *drawn,
+        title=alt.Title(look.title, fontSize=12),
+        width=look.size.width,
+        height=look.size.height,
     )
 
 
@@ -64,7 +68,7 @@ def below(panels: Sequence[Any]) -> Any:
     """The panels below each other, with one legend."""
     import altair as alt
 
-    return alt.vconcat(*panels, spacing=18).resolve_scale(x="shared")
+    return alt.vconcat(*panels, spacing=18, resolve=alt.Resolve(scale={"x": "shared"}))
 
 
 def _steps(look: Look, rows: Rows) -> Any:
@@ -83,7 +87,7 @@ def _colour(names: Sequence[str]) -> Any:
     """A colour a line; a legend only where there are several."""
     import altair as alt
 
-    scale = alt.Scale(domain=list(names), range=colours(names))
+    scale = alt.Scale(domain=tuple(names), range=tuple(colours(names)))
     return alt.Color("line:N", scale=scale, legend=_legend(names))
 
 
@@ -91,7 +95,7 @@ def _dash(names: Sequence[str]) -> Any:
     """A dash a line."""
     import altair as alt
 
-    scale = alt.Scale(domain=list(names), range=dashes(names))
+    scale = alt.Scale(domain=tuple(names), range=tuple(dashes(names)))
     return alt.StrokeDash("line:N", scale=scale, legend=_legend(names))
 
 
@@ -116,8 +120,8 @@ def _marks(marks: Rows, look: Look) -> list[Any]:
         mine = [row for row in marks if row["what"] == what]
         if not mine:
             continue
-        plain = alt.value(SOFT if what == "stage" else ALARM)
-        base = alt.Chart(alt.Data(values=mine)).encode(x="step:Q")
+        plain = alt.ColorValue(SOFT if what == "stage" else ALARM)
+        base = alt.Chart(inline(mine)).encode(x=alt.X("step:Q"))
         rule = base.mark_rule(strokeDash=dash, strokeWidth=1)
         found.append(rule.encode(color=_colour(look.names) if several else plain))
         if look.words and not (several and what == "stage"):
@@ -132,8 +136,8 @@ def _word(marks: Rows, step: float, number: int, colour: Any) -> Any:
     text = ", ".join(dict.fromkeys(row["of"] for row in marks if row["step"] == step))
     row = {"step": step, "text": text, "what": marks[0]["what"]}
     down = 12 * (number % 3) + (0 if row["what"] == "stage" else 6)
-    base = alt.Chart(alt.Data(values=[row])).mark_text(align="left", dx=4, baseline="top", fontSize=10)
-    return base.encode(x="step:Q", y=alt.value(down), text="text:N", color=colour)
+    base = alt.Chart(inline([row])).mark_text(align="left", dx=4, baseline="top", fontSize=10)
+    return base.encode(x=alt.X("step:Q"), y=alt.YValue(down), text=alt.Text("text:N"), color=colour)
 
 
 def _steps_of(marks: Rows) -> list[float]:

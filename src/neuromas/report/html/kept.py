@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -202,17 +203,24 @@ def _evaluated(run: Run, name: str, missing: list[str]) -> Evaluated:
 
 def _version(facts: Row, manifest: Row) -> list[str]:
     """Whether a later version wrote the run than reads it."""
-    from neuromas import __version__
-
     wrote = text(below(facts, "versions").get("neuromas"))
-    later = _numbers(wrote) > _numbers(__version__)
+    mine = own_version()
+    later = _numbers(wrote) > _numbers(mine)
     form = number(manifest.get("format"))
     if later or (form is not None and form > 1):
         by = f"neuromas {visible(wrote[:40])}" if wrote else "a later version"
-        return [f"written by {by}, read by {__version__}: what this version does not know is left out"]
+        return [f"written by {by}, read by {mine}: what this version does not know is left out"]
     return []
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    found = re.match(r"\d{1,6}(\.\d{1,6}){0,3}", version)
+def own_version() -> str:
+    """The version that reads, as it is installed."""
+    try:
+        return version("neuromas")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _numbers(said: str) -> tuple[int, ...]:
+    found = re.match(r"\d{1,6}(\.\d{1,6}){0,3}", said)
     return tuple(map(int, found[0].split("."))) if found else ()

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.core.errors import RunError, one_line
+from neuromas.report.html.places import FILE
+from neuromas.report.pages.runs import find_runs
 
 LOOPBACK = "127.0.0.1"
 PORT = 8377
 LEAST = 1.0  # seconds between two looks at the files
 _SPARE = 4.0  # times as long as the last page took to make: a page is a fifth of one core at most
-_FOLDERS = ("", "evaluations", "checkpoints", "cells")
+_FOLDERS = ("", "evaluations", "checkpoints")
 _HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -37,13 +39,14 @@ def signature(paths: Sequence[Path]) -> tuple[Any, ...]:
     """What of the files tells whether a page of them is still right: names, sizes and times, no content."""
     found = []
     for path in paths:
-        for name in _FOLDERS:
+        below = [] if (path / "config.json").is_file() else find_runs(path)  # of an experiment
+        for folder in (run / name for run in (path, *below) for name in _FOLDERS):
             try:
-                with os.scandir(path / name) as entries:
+                with os.scandir(folder) as entries:
                     found += [
-                        (str(path), name, one.name, one.stat().st_size, one.stat().st_mtime_ns)
+                        (str(folder), one.name, one.stat().st_size, one.stat().st_mtime_ns)
                         for one in entries
-                        if not one.name.startswith(".") and one.name != "report.html"
+                        if not one.name.startswith(".") and one.name != FILE
                     ]
             except OSError:
                 continue

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuromas.report.html import answers, facts, family, headline, network, several, traces, training
-from neuromas.report.html.kept import Kept, bearing, read_kept
+from neuromas.report.html.kept import Kept, bearing, own_version, read_kept
 from neuromas.report.html.parts import Fold, Group, Note, Part, Section, Story
 from neuromas.report.html.places import labelled, places
 
@@ -50,8 +50,6 @@ def tell(paths: Sequence[Path], items: int = traces.ITEMS) -> Story:
     """The page of these runs and experiments. Raises RunError for what is neither."""
     found = sources(paths)
     sections = [section for section in _sections(found, items) if section.parts]
-    from neuromas import __version__
-
     names = [*(run.label for run in found.runs), *(path.name for path in found.experiments)]
     title = names[0] if len(names) == 1 else f"{len(found.runs)} runs" if found.runs else "experiments"
     subtitle = headline.about(found.runs[0]) if len(found.runs) == 1 else ", ".join(names)
@@ -60,7 +58,7 @@ def tell(paths: Sequence[Path], items: int = traces.ITEMS) -> Story:
         for run in found.runs
         for line in run.missing
     )
-    return Story(title, subtitle, tuple(sections), notes, f"neuromas {__version__}")
+    return Story(title, subtitle, tuple(sections), notes, f"neuromas {own_version()}")
 
 
 def _sections(found: Sources, items: int) -> list[Section]:

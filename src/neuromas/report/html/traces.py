@@ -31,6 +31,7 @@ OUTCOMES = (
 )
 FIRST, LAST = "test-before", "test-after"
 _EPISODES = 120
+_SIDES = 10  # evaluations of the same questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,9 @@ def _sides(run: Kept) -> list[Side]:
     kept.sort(
         key=lambda one: (order.get(one.name, 2 if one.name.startswith(("asked", LAST)) else 0), one.name)
     )
-    return [Side(one, topology_of(run, one)) for one in kept]
+    ends = [one for one in kept if one.name in order]
+    others = [one for one in kept if one.name not in order][: _SIDES - len(ends)]
+    return [Side(one, topology_of(run, one)) for one in kept if one in ends or one in others]
 
 
 def _nodes(topology: Topology | None, items: Sequence[Row], episodes: Sequence[Row]) -> dict[str, Any]:

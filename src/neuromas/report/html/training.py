@@ -18,6 +18,7 @@ _EVENTS = 200  # lines of a log that are shown
 _OPEN = 4  # of them without a click
 _MOST_HEADER = 1 << 20
 _WINDOW = 10
+_ASKED = 60  # evaluations whose cost is listed
 _WIDE, _NARROW = 760, 600  # pixels of a panel
 _HEALTH = (
     ("reward", "reward", 3),
@@ -204,7 +205,7 @@ def _phases(metrics: Sequence[Row]) -> Table:
 def _questions(run: Kept) -> Table:
     """What a question cost in every evaluation."""
     body: list[tuple[Cell, ...]] = []
-    for name, one in run.evaluations.items():
+    for name, one in list(run.evaluations.items())[:_ASKED]:
         values = [number(one.summary.get(key)) for key in ("calls", "prompt_tokens", "new_tokens", "flops")]
         flops = values[3]
         body.append(
