@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.browser
 CHOSEN = "#trace-list [aria-selected=true]"
 PLACE = """
 () => ({
