@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +71,26 @@ def opened(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs and their pages, made once however many processes test: ``runs.PAGES`` says which."""
+    """The folder of the runs, made once however many processes test."""
     base = tmp_path_factory.getbasetemp()
-    shared = base.parent if base.name.startswith("popen-") else base
-    folder = shared / "browser"
-    with FileLock(str(shared / "browser.lock")):
+    folder = (base.parent if base.name.startswith("popen-") else base) / "browser"
+    with FileLock(f"{folder}.lock"):
         if not (folder / "done").exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            runs.make(folder)
+            with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+                runs.make(folder)
             (folder / "done").touch()
     return folder
+
+
+@pytest.fixture
+def page_of(made: Path) -> Callable[[str], Path]:
+    """``page_of("grown")``: that page's file, made when the first test asks for it."""
+
+    def make(name: str) -> Path:
+        file = made / f"{name}.html"
+        with FileLock(f"{file}.lock"), redirect_stdout(StringIO()):
+            return file if file.exists() else runs.page(made, name)
+
+    return make

@@ -54,16 +54,23 @@ PAGES = {
 
 
 def make(folder: Path) -> None:
-    """``folder``: the runs, and NAME.html of every page in ``PAGES``."""
+    """The runs of all pages, in ``folder``."""
     from neuromas.cli import main
 
     (folder / "grown.toml").write_text(RECIPE, "utf-8")
     assert main(["train", str(folder / "grown.toml"), "--run", str(folder / "seed-0")]) == 0
     told(folder / "seed-0")
     derived(folder)
-    for name, paths in PAGES.items():
-        words = ["report", *(str(folder / path) for path in paths)]
-        assert main([*words, "--out", str(folder / f"{name}.html")]) == 0
+
+
+def page(folder: Path, name: str) -> Path:
+    """NAME.html of ``PAGES`` in ``folder``, written by the command."""
+    from neuromas.cli import main
+
+    file = folder / f"{name}.html"
+    words = ["report", *(str(folder / path) for path in PAGES[name])]
+    assert main([*words, "--out", str(file)]) == 0
+    return file
 
 
 def derived(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from axe import findings
 from runs import HOSTILE
 
 LIST = "#trace-list [role=option]"
@@ -20,8 +19,8 @@ def shown(page) -> list[str]:
     return page.locator("#trace-exchange pre.message").all_inner_texts()
 
 
-def test_a_question_is_picked_and_stepped_through_by_its_layers(opened, made):
-    page = opened(made / "grown.html").page
+def test_a_question_is_picked_and_stepped_through_by_its_layers(opened, page_of):
+    page = opened(page_of("grown")).page
     rows = page.locator(LIST)
     assert rows.count() == 12
     rows.nth(1).click()
@@ -58,8 +57,8 @@ def test_a_question_is_picked_and_stepped_through_by_its_layers(opened, made):
     assert page.locator("#step-all").get_attribute("aria-pressed") == "true"
 
 
-def test_the_drawing_shows_who_speaks_now(opened, made):
-    page = opened(made / "grown.html").page
+def test_the_drawing_shows_who_speaks_now(opened, page_of):
+    page = opened(page_of("grown")).page
 
     def lit() -> list[str]:
         boxes = page.locator(".trace-drawing:not([hidden]) g.box.now")
@@ -73,8 +72,8 @@ def test_the_drawing_shows_who_speaks_now(opened, made):
     assert seen == [["0", "1"], ["2"], ["3"], ["-2"]]
 
 
-def test_keys_go_through_questions_and_layers_and_leave_the_search_alone(opened, made):
-    page = opened(made / "grown.html").page
+def test_keys_go_through_questions_and_layers_and_leave_the_search_alone(opened, page_of):
+    page = opened(page_of("grown")).page
     page.locator("#trace-list").focus()
     rows, chosen = page.locator(LIST), page.locator(f"{LIST}[aria-selected=true]")
     for key, text in (("ArrowDown", 1), ("ArrowDown", 2), ("ArrowUp", 1), ("End", 11), ("Home", 0)):
@@ -91,8 +90,8 @@ def test_keys_go_through_questions_and_layers_and_leave_the_search_alone(opened,
     assert page.locator(NOW).inner_text() == "layer 2 of 3"
 
 
-def test_questions_are_filtered_by_outcome_gold_and_text(opened, made):
-    page = opened(made / "grown.html").page
+def test_questions_are_filtered_by_outcome_gold_and_text(opened, page_of):
+    page = opened(page_of("grown")).page
     outcome = page.locator("#trace-outcome")
     counts = {}
     for value in outcome.locator("option").evaluate_all("all => all.map(e => e.value)"):
@@ -114,8 +113,8 @@ def test_questions_are_filtered_by_outcome_gold_and_text(opened, made):
     assert page.locator(LIST).count() == 12
 
 
-def test_prompts_are_folded_and_opened_by_keys(opened, made):
-    page = opened(made / "grown.html").page
+def test_prompts_are_folded_and_opened_by_keys(opened, page_of):
+    page = opened(page_of("grown")).page
     fold = page.locator("#trace-exchange details").first
     assert fold.get_attribute("open") is None
     assert not fold.locator("pre").is_visible()
@@ -127,19 +126,18 @@ def test_prompts_are_folded_and_opened_by_keys(opened, made):
     assert not fold.locator("pre").is_visible()
 
 
-def test_training_episodes_have_rewards_and_what_was_written_then(opened, made):
-    page = opened(made / "grown.html").page
+def test_training_episodes_have_rewards_and_what_was_written_then(opened, page_of):
+    page = opened(page_of("grown")).page
     page.locator("#trace-source").select_option("episodes")
     assert page.locator(LIST).count() > 0
     assert "reward" in page.locator("#trace-head").inner_text()
     assert "step" in page.locator(LIST).first.inner_text()
-    assert findings(page) == []
     page.locator("#trace-source").select_option("items")
     assert page.locator(LIST).count() == 12
 
 
-def test_a_reload_keeps_the_place(opened, made):
-    page = opened(made / "grown.html").page
+def test_a_reload_keeps_the_place(opened, page_of):
+    page = opened(page_of("grown")).page
     page.locator(LIST).nth(4).click()
     page.locator("#step-next").click()
     before = page.locator("#trace-head").inner_text()
@@ -149,9 +147,9 @@ def test_a_reload_keeps_the_place(opened, made):
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-def test_what_models_and_data_wrote_is_text_and_nothing_else(opened, made, scripts):
+def test_what_models_and_data_wrote_is_text_and_nothing_else(opened, page_of, scripts):
     """``opened`` ends each test with no dialog, no request and no complaint."""
-    page = opened(made / "hostile.html", java_script_enabled=scripts).page
+    page = opened(page_of("hostile"), java_script_enabled=scripts).page
     for tag in ("iframe", "img", "form", "base", "textarea", "object", "embed", "link", "animate"):
         assert page.locator(tag).count() == 0, tag
     assert page.locator("meta[http-equiv=refresh]").count() == 0
@@ -177,4 +175,3 @@ def test_what_models_and_data_wrote_is_text_and_nothing_else(opened, made, scrip
     assert "\x1b" not in whole
     assert "\u202e" not in whole
     assert "{{ 7 * 7 }}" in whole
-    assert findings(page) == []

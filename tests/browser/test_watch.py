@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.browser
 CHOSEN = "#trace-list [aria-selected=true]"
 PLACE = """
 () => ({
@@ -83,19 +84,12 @@ def test_the_page_follows_its_run_and_keeps_the_readers_place(opened, served):
     before, drawn = page.evaluate(PLACE), page.locator("#curves svg").first.inner_html()
     assert before["focus"] == "trace-search"
     assert before["search"] == "wrote"
-    for round in range(2):
-        append(run, 3)
-        page.wait_for_function(
-            "drawn => document.querySelector('#curves svg').innerHTML !== drawn", arg=drawn, timeout=60_000
-        )
-        drawn = page.locator("#curves svg").first.inner_html()
-        after = page.evaluate(PLACE)
-        assert after["head"] == before["head"], round
-        assert after["now"] == before["now"]
-        assert after["search"] == before["search"]
-        assert after["focus"] == before["focus"]
-        assert after["folds"] == before["folds"]
-        assert abs(after["scroll"] - before["scroll"]) <= 40
+    append(run, 3)
+    changed = "drawn => document.querySelector('#curves svg').innerHTML !== drawn"
+    page.wait_for_function(changed, arg=drawn, timeout=300_000)  # it is made at a low priority
+    after = page.evaluate(PLACE)
+    assert abs(after.pop("scroll") - before.pop("scroll")) <= 40
+    assert after == before
     assert page.locator(CHOSEN).count() == 1
     page.locator("#step-next").click()
     assert page.locator("#step-now").inner_text() == "layer 3 of 3"
