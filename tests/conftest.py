@@ -10,12 +10,14 @@ import pytest
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip, visibly, a test that is marked as needing a program which is not here."""
+    """Skip, visibly, a test that is marked as needing a program, or one of several, and none is here."""
     for mark in item.iter_markers("needs"):
-        if shutil.which(mark.args[0]) is None:
-            pytest.skip(f"needs {mark.args[0]}, which .ci/run installs where it is root")
+        if not any(map(shutil.which, mark.args)):
+            pytest.skip(f"needs {' or '.join(mark.args)}, which .ci/run installs where it is root")
     if item.get_closest_marker("processes") and os.environ.get("NEUROMAS_PROCESSES") != "1":
         pytest.skip("takes a minute: make test-processes runs it")
+    if item.get_closest_marker("browser") and os.environ.get("NEUROMAS_BROWSER") != "1":
+        pytest.skip("takes minutes: make test-browser runs it")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -38,7 +38,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         if args.command not in _SHARED and _who() != "neuromas" and "TORCHELASTIC_RUN_ID" in os.environ:
             raise ConfigError(f"{args.command} is for one process; torchrun can start: {', '.join(_SHARED)}")
         status: int = args.run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by whoever started us
+            sys.stdout.flush()
         return status
     except BrokenPipeError:
         sys.stderr.close()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from neuromas.cli import INTERRUPTED
 from neuromas.cli.formats import add_formats
 from neuromas.cli.options import folder_to_write, name, read_pairs, whole
+from neuromas.cli.watching import page_line
 from neuromas.core.errors import ConfigError, RunError, shown
 from neuromas.report.terminal import visible
 from neuromas.storage import Run, write_atomic
@@ -121,6 +122,8 @@ def run(args: argparse.Namespace) -> int:
     print(_report(plan, cells, out, args.form), end="")
     for cell, cause in failures.items():
         print(f"failed: {visible(cell)}: {visible(cause)}")
+    if not args.form:
+        print(page_line(out))
     return 1 if failures else 0
 
 

@@ -65,6 +65,8 @@ def file_to_write(flag: str, text: str) -> Path:
         raise RunError(f"{flag} {shown(text)}: the folder {shown(str(path.parent))} does not exist")
     if is_folder(path):
         raise RunError(f"{flag} {shown(text)}: is a folder; name a file in it")
+    if os.path.lexists(path) and not path.is_file():  # renaming over a device would take it from everybody
+        raise RunError(f"{flag} {shown(text)}: is no ordinary file; name another")
     if not os.access(path.parent, os.W_OK):
         raise RunError(f"{flag} {shown(text)}: nothing can be written in {shown(str(path.parent))}")
     return path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from neuromas.cli.network import add_trust, allow
 from neuromas.cli.options import name
-from neuromas.cli.watching import train_in
+from neuromas.cli.watching import page_line, train_in
 from neuromas.core.errors import ConfigError, shown
 from neuromas.core.files import is_file
 from neuromas.report.terminal import visible
@@ -112,6 +112,7 @@ def _carry_on(args: argparse.Namespace, directory: Path, config: Config) -> int:
 
         report = run_report(there)
         print(f"{visible(str(directory))} is already trained; remove it to train afresh\n\n{report}")
+        print(page_line(directory))
         return 0
     return train_in(directory, lambda progress: resume(directory, progress))
 

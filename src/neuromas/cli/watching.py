@@ -50,4 +50,10 @@ def _report(run: Run) -> int:
     from neuromas.report.pages.run import run_report
 
     print(run_report(run))
+    print(page_line(run.path))
     return 0
+
+
+def page_line(directory: Path) -> str:
+    """How to have a run or an experiment as a page."""
+    return visible(f"as a page: neuromas report {shlex.quote(str(directory))}")

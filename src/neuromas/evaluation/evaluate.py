@@ -15,6 +15,7 @@ from neuromas.core.episode import Episode
 from neuromas.core.errors import ConfigError, unknown
 from neuromas.core.task import Problem, Split, Task
 from neuromas.evaluation.heldout import about_network, first_problems
+from neuromas.evaluation.local import local_shares
 from neuromas.prompts.codec import Codec
 from neuromas.statistics import bootstrap_mean, wilson
 from neuromas.system.network import Network
@@ -98,8 +99,10 @@ def evaluate(
     problems = first_problems(task, split, count)
     episodes = rollout(network, task, problems, 1, Sampling(0.0, seed, intervention))
     summary = {"split": split, "intervention": intervention, **told} | about_network(network)
-    codec = network.engine.codec if intervention == "none" else None
-    return evaluation(task, episodes, summary, codec)
+    whole = intervention == "none" and not told
+    if whole and split == "test":
+        summary |= local_shares(network.topology, episodes)
+    return evaluation(task, episodes, summary, network.engine.codec if intervention == "none" else None)
 
 
 def evaluation(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from neuromas.core.episode import Episode
 from neuromas.core.errors import RunError, TaskError
 from neuromas.core.task import SPLITS, Problem
 from neuromas.evaluation.heldout import first_problems
@@ -123,6 +124,24 @@ def local_answers(
     return LocalAnswers(tuple(nodes), Counted(right, len(asked)))
 
 
+def local_shares(topology: Topology, episodes: Sequence[Episode]) -> dict[str, Any]:
+    """``local``: of every node how often its message was right, and of those given right messages; for pages.
+
+    Nothing where a problem's local answers are not known, or no node's place is.
+    """
+    problems = [episode.problem for episode in episodes]
+    if not problems or not all(problem.meta.get("local") for problem in problems):
+        return {}
+    messages = [[turn.text for turn in episode.turns] for episode in episodes]
+    scores = [None if episode.score is None else episode.score.value for episode in episodes]
+    try:
+        found = local_answers(topology, problems, messages, scores)
+    except (TaskError, TypeError, ValueError):  # a task's own, of another form: the evaluation stands
+        return {}
+    told = [one for one in found.nodes if one.place is not None and one.right.of]
+    return {"local": [_short(one) for one in told]} if told else {}
+
+
 def of_evaluation(run: Run, name: str) -> LocalAnswers:
     """The local answers of an evaluation that lies in a run, from its task drawn anew.
 
@@ -190,6 +209,10 @@ def _facts(node: NodeAnswers) -> dict[str, Any]:
         "wrote": [_share(one) for one in node.wrote],
         "stray": None if node.stray is None else node.stray + 1,
     }
+
+
+def _short(node: NodeAnswers) -> dict[str, Any]:
+    return {"node": node.name, "right": _share(node.right), "given": _share(node.given)}
 
 
 def _share(counted: Counted) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def _plain(one: Block) -> list[str]:
     return []
 
 
-def _cell(cell: Cell) -> str:
+def readable_cell(cell: Cell) -> str:
     """A cell as people read it."""
     if cell is None:
         return "–"
@@ -166,12 +166,12 @@ def _csv(value: str | int | float | None) -> str | int | float | None:
 
 def _pipes(table: Table) -> str:
     """A table of Markdown."""
-    sides = ["---" if _wordy(table, i) else "--:" for i in range(len(table.columns))]
+    sides = ["---" if wordy(table, i) else "--:" for i in range(len(table.columns))]
     head, *body = ([_markdown(cell) for cell in row] for row in _readable(table))
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, sides, *body])
 
 
-def _wordy(table: Table, column: int) -> bool:
+def wordy(table: Table, column: int) -> bool:
     """Whether a column holds text, and so stands to the left."""
     return any(isinstance(row[column], str) for row in table.rows)
 
@@ -190,7 +190,7 @@ def _fenced(lines: Iterator[str]) -> str:
 
 def _tabular(table: Table) -> Iterator[str]:
     """The lines of a table of LaTeX."""
-    sides = "".join("l" if _wordy(table, i) else "r" for i in range(len(table.columns)))
+    sides = "".join("l" if wordy(table, i) else "r" for i in range(len(table.columns)))
     head, *body = ([_latex(visible(cell)) for cell in row] for row in _readable(table))
     if table.title:
         yield f"% {visible(table.title)}"
@@ -201,7 +201,7 @@ def _tabular(table: Table) -> Iterator[str]:
 
 def _readable(table: Table) -> list[list[str]]:
     """Names and cells as people read them."""
-    return [list(table.columns), *([_cell(cell) for cell in row] for row in table.rows)]
+    return [list(table.columns), *([readable_cell(cell) for cell in row] for row in table.rows)]
 
 
 def _latex(text: str) -> str:

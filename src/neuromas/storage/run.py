@@ -309,16 +309,11 @@ class Run:
 
     @property
     def busy(self) -> bool:
-        """Whether a living process is working on the run."""
-        from filelock import FileLock, Timeout
-
+        """Whether a living process is working on the run. Nothing is written to find out."""
         if not (self.path / LOCK).is_file():
             return False
-        try:
-            with FileLock(str(self.path / LOCK), timeout=0):
-                return False
-        except Timeout:
-            return True
+        with guarded(self.path / LOCK, alone=True) as free:
+            return not free
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -48,6 +49,11 @@ def about() -> dict[str, Any]:
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
     }
+
+
+def command() -> list[str]:
+    """What was typed to start this process, without the folder of the program."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else []
 
 
 def digests(config: Config) -> dict[str, str]:

@@ -61,6 +61,7 @@ def _chosen(
     Messages of zero advantage are left out when nothing else acts on them: their gradient is 0. So are
     messages of frozen adapters, and those that closed gates kept from everybody.
     """
+    trainer.credited = _by_episode(judged)
     settings = trainer.settings
     pulled = bool(settings.entropy) or bool(trainer.learner.objective.pulls)
     chosen: list[tuple[Message, Turn]] = []
@@ -79,6 +80,16 @@ def _chosen(
             values.append((advantage, share / (scored * tokens)))
     table = torch.tensor(values, dtype=torch.float32).reshape(-1, 2)
     return chosen, Weights(table[:, 0], table[:, 1])
+
+
+def _by_episode(judged: Sequence[Sequence[Judged]]) -> dict[int, list[float | None]]:
+    """Advantages by node of each episode; None where the node's message had none."""
+    found: dict[int, list[float | None]] = {}
+    for node, ones in enumerate(judged):
+        for episode, advantage, share in ones:
+            if share and episode.score is not None:
+                found.setdefault(id(episode), [None] * len(judged))[node] = float(advantage)
+    return found
 
 
 def _advantages(trainer: Trainer, nodes: Sequence[list[list[Paid]]]) -> list[Advantages]:

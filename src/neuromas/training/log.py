@@ -66,12 +66,33 @@ class RunLog:
         line = {"step": self._state.step, "event": event, "text": text, **more}
         self.run.append("events.jsonl", [line])
 
-    def step(self, report: Mapping[str, Any], episodes: Sequence[Episode]) -> None:
-        """An update; of its episodes ``run.episodes``, spread over all, are kept as text."""
+    def step(
+        self,
+        report: Mapping[str, Any],
+        episodes: Sequence[Episode],
+        credited: Mapping[int, Sequence[float | None]] = MappingProxyType({}),
+    ) -> None:
+        """An update; of its episodes ``run.episodes``, spread over all, are kept as text.
+
+        With each stand the rewards of its problem's samples, and the advantage by node that ``credited`` has
+        of it.
+        """
         count = self._state.config.run.episodes
         self.run.append("metrics.jsonl", [report])
         kept = episodes[:: max(1, len(episodes) // max(1, count))][:count]
-        self.run.append("episodes.jsonl", [episode.line(report["step"]) for episode in kept])
+        rewards: dict[str, list[float | None]] = {}
+        for episode in episodes:
+            score = None if episode.score is None else episode.score.value
+            rewards.setdefault(episode.problem.id, []).append(score)
+        lines = [
+            {
+                **episode.line(report["step"]),
+                "rewards": rewards[episode.problem.id],
+                "advantages": list(credited.get(id(episode), ())),
+            }
+            for episode in kept
+        ]
+        self.run.append("episodes.jsonl", lines)
         self._callbacks.tell(StepEnd(*self._at, MappingProxyType(dict(report)), tuple(episodes)))
 
     def first_validated(self, result: Evaluation) -> None:

@@ -85,7 +85,7 @@ class Loop:
         spent = time.perf_counter() - started
         state.seconds += spent
         state.lineage = state.lineage.paid(Budget.of(report, spent))
-        self.log.step(report, episodes)
+        self.log.step(report, episodes, trainer.credited)
         try:
             raised = state.guard.see(report)
         except DivergedError as error:

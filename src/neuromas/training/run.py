@@ -18,7 +18,7 @@ from neuromas.models.ranks import joined
 from neuromas.storage import Run
 from neuromas.system.assemble import Assembly, assemble
 from neuromas.system.prompting import choose_template, keep_copy, prompt_facts
-from neuromas.system.provenance import about, check_unchanged, code_changed, code_of, digests
+from neuromas.system.provenance import about, check_unchanged, code_changed, code_of, command, digests
 from neuromas.system.saving import load_bundle, saved_plan
 from neuromas.system.trust import note_if_possible
 from neuromas.tasks.saved import opened
@@ -66,7 +66,7 @@ def start(
         assembly = shared_by(ranks, assembly)
         check_data(assembly, config, check_stages(config, assembly.network.topology if parent else None))
         prompts = prompt_facts(assembly.network, config.network.prompt)
-        facts = {**about(), "inputs": sources, **code_of(assembly.task), **prompts}
+        facts = {**about(), "command": command(), "inputs": sources, **code_of(assembly.task), **prompts}
         if ranks.size > 1:
             facts["processes"] = ranks.size
         begun = Run.begin(directory, config.model_dump(mode="json"), facts)

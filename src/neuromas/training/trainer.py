@@ -24,7 +24,8 @@ class Trainer:
     """Everything a step changes. ``estimator_state[node]`` is what the estimator remembers of a node.
 
     ``since`` is the step at which the stage, its warm-up and its schedule of ``span`` steps, began; ``lr``
-    is its learning rate.
+    is its learning rate. ``credited`` has the last step's advantages, a list by node for each episode by
+    its ``id``: a log's, read before the episodes go.
     """
 
     network: Network
@@ -37,6 +38,7 @@ class Trainer:
     lr: float = 0.0
     estimator: Estimator = field(init=False)
     estimator_state: dict[int, Any] = field(default_factory=dict)
+    credited: dict[int, list[float | None]] = field(default_factory=dict)
     learner: Learner = field(init=False)
     algorithm: Algorithm = field(init=False)
 

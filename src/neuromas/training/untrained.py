@@ -13,7 +13,7 @@ from neuromas.growth.stages import without_steps
 from neuromas.storage import Run
 from neuromas.system.assemble import Assembly, assemble
 from neuromas.system.prompting import keep_copy, prompt_facts
-from neuromas.system.provenance import about, code_of, digests
+from neuromas.system.provenance import about, code_of, command, digests
 from neuromas.training.checkpoints import Checkpointer
 from neuromas.training.state import TrainState
 
@@ -33,7 +33,7 @@ class Untrained:
         sources = digests(config)  # before they are read
         assembly = assemble(config, task=task)
         prompts = prompt_facts(assembly.network, config.network.prompt)
-        facts = {**about(), "inputs": sources, **code_of(assembly.task), **prompts}
+        facts = {**about(), "command": command(), "inputs": sources, **code_of(assembly.task), **prompts}
         return cls(config, assembly, facts)
 
     def keep(self, directory: Path) -> Run:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from neuromas.core.errors import TaskError
 from neuromas.core.task import Problem
-from neuromas.evaluation.local import local_answers, place_of
+from neuromas.evaluation.local import local_answers, local_shares, place_of
 from neuromas.report.local import local_blocks
 from neuromas.report.writers import WRITERS
 from neuromas.theory.law import Counted, product
@@ -71,3 +73,19 @@ def test_a_problem_without_local_answers_is_one_line():
         local_answers(load_topology("1", "all"), [Problem("x", "q", "a")], [("a",)], [1.0])
     with pytest.raises(TaskError, match="1 problems, 0 items"):
         local_answers(load_topology("1", "all"), PROBLEMS[:1], [], [1.0])
+
+
+def test_a_test_evaluation_keeps_the_shares_of_its_nodes():
+    def episode(number, said, score):
+        turns = [SimpleNamespace(text=text) for text in said]
+        return SimpleNamespace(problem=PROBLEMS[number], turns=turns, score=SimpleNamespace(value=score))
+
+    topology = load_topology("2-1", "all")
+    told = [episode(0, [str(n) for n in PROBLEMS[0].meta["local"][0]] + [PROBLEMS[0].answer], 1.0)]
+    shares = local_shares(topology, told)["local"]
+    assert [one["node"] for one in shares] == ["1.1", "1.2", "2.1"]
+    assert [one["right"]["share"] for one in shares] == [1.0, 1.0, 1.0]
+    assert local_shares(topology, []) == {}
+    for meta in ({}, {"local": 3}, {"local": [[1], [2]]}, {"local": [[None, {}]]}):
+        strange = [SimpleNamespace(problem=Problem("p", "q", "7", "number", meta=meta), turns=(), score=None)]
+        assert local_shares(topology, strange) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,11 @@ def test_a_step_comes_with_its_report_and_all_of_its_episodes(tmp_path):
     assert [e.line(1)["messages"] for e in steps[1].episodes] == [
         row["messages"] for row in run.lines("episodes.jsonl") if row["step"] == 1
     ]
+    for row in run.lines("episodes.jsonl"):  # two samples a problem: each against the other
+        assert row["score"] in row["rewards"]
+        gap = 2 * row["score"] - sum(row["rewards"])
+        assert row["advantages"] == [pytest.approx(gap)] * len(row["messages"])
+    assert run.read("run.json")["command"][1:] == sys.argv[1:]
     validated = [event for event in recorder.events if isinstance(event, Validated) and not event.first]
     assert [(e.step, e.accuracy) for e in validated] == [
         (row["step"], row["accuracy"]) for row in run.lines("validation.jsonl")
