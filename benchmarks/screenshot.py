@@ -32,24 +32,24 @@ def browser() -> str:
     return found
 
 
-def picture(file: Path, out: Path, item: str, step: int, width: int, dark: bool) -> None:
+def picture(file: Path, out: Path, args: argparse.Namespace) -> None:
     """Open the page, go to the question and the layer, and write what is seen of the viewer."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as program:
         opened = program.chromium.launch(executable_path=browser(), args=list(FLAGS))
         seen = opened.new_page(
-            viewport={"width": width, "height": 900},
-            color_scheme="dark" if dark else "light",
+            viewport={"width": args.width, "height": 900},
+            color_scheme="dark" if args.dark else "light",
             reduced_motion="reduce",
             device_scale_factor=1.5,
         )
         seen.goto(file.as_uri())
-        if item:
-            seen.fill("#trace-search", item)
-        for _ in range(step - 1):
+        if args.item:
+            seen.fill("#trace-search", args.item)
+        for _ in range(args.step - 1):
             seen.click("#step-next")
-        if item:
+        if args.item:
             seen.evaluate("document.activeElement.blur()")
         seen.evaluate("document.querySelector('#traces').scrollIntoView()")
         seen.evaluate("window.scrollBy(0, -8)")
@@ -71,7 +71,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "report.html"
         file.write_text(page(tell([args.run])), encoding="utf-8", errors="replace")
-        picture(file, args.out, args.item, args.step, args.width, args.dark)
+        picture(file, args.out, args)
 
 
 if __name__ == "__main__":

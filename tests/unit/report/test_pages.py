@@ -251,10 +251,10 @@ def test_what_is_no_comparison_is_one_line(run, tmp_path, names, says):
 
 
 def test_report_takes_the_page_that_fits(run, tmp_path, capsys):
-    assert main(["report", str(run.path)]) == 0
+    assert main(["report", str(run.path), "--page", "run"]) == 0
     assert "gain      +0.0 points" in capsys.readouterr().out
-    assert main(["report", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.startswith("run  task")
+    assert main(["report", str(tmp_path), "--csv"]) == 0
+    assert capsys.readouterr().out.startswith("run,task")
     assert main(["report", str(run.path), "--page", "show", "--option", "limit=1", "--latex"]) == 0
     assert r"\begin{tabular}{llllll}" in capsys.readouterr().out
     for form in ("markdown", "csv", "latex", "json"):

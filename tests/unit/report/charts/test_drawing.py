@@ -79,6 +79,7 @@ def test_inner_names_are_of_one_chart(make):
         for path, name in ((one, "a"), (other, "b"))
     ]
     ids = [set(re.findall(r'\bid="([^"]+)"', text)) for text in drawn]
+    assert ids[0] == {f"a-clip{number + 1}" for number in range(len(ids[0]))}, "counted in each chart"
     assert ids[0]
     assert not ids[0] & ids[1]
     assert all(f"url(#{name})" in drawn[0] for name in ids[0])

@@ -144,8 +144,8 @@ def test_depth_shows_the_arm_with_most_seeds_and_says_of_how_many(results, point
         ("grown", 1, 0.75),
     ]
     more = [
-        point("c", 1, 10, 0.1, 1, depth=2, system="alone"),
         point("d", 1, 10, 0.2, 3, depth=2, system="alone"),
+        point("c", 1, 10, 0.1, 1, depth=2, system="alone"),
     ]
     chart = depth({"points": results["points"] + more})
     assert [row["arm"] for row in of(chart, of="mean", depth=2)] == ["d:1"], (
