@@ -11,7 +11,8 @@ from runs import PAGES
 pytestmark = pytest.mark.browser
 PICTURES = Path(__file__).parents[2] / "build" / "page"
 CUT = """
-[...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+[...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1
+    && !e.closest("svg svg, svg g"))
     .map(e => e.outerHTML.slice(0, 80)).slice(0, 5)
 """
 ALL = ("minor", "moderate", "serious", "critical")
