@@ -22,6 +22,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "compare": "paired tests of any number of evaluations on the same items",
         "report": "any page of a report, as text, Markdown, CSV, LaTeX or JSON",
         "ask": "answer a question with a trained network",
+        "serve": "answer over HTTP as OpenAI-compatible chat completions",
         "grow": "grow a trained network to a larger topology and train it on",
         "prune": "write a trained network without one of its nodes or edges",
         "lineage": "ancestors, growth and cost of a network",
