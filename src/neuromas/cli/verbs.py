@@ -22,6 +22,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "compare": "paired tests of any number of evaluations on the same items",
         "report": "any page of a report, as text, Markdown, CSV, LaTeX or JSON",
         "ask": "answer a question with a trained network",
+        "chat": "ask a trained network in the terminal and see its messages as they are written",
         "serve": "answer over HTTP as OpenAI-compatible chat completions",
         "grow": "grow a trained network to a larger topology and train it on",
         "prune": "write a trained network without one of its nodes or edges",

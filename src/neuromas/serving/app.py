@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import HTTPException
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
+from starlette.exceptions import HTTPException
 
 from neuromas.core.errors import one_line, unknown
 from neuromas.serving.asking import REFUSE, read_ask
@@ -85,7 +86,7 @@ class Service:
         form = Form(
             self._offer.name, self._fingerprint, topology, ask.seed, wanted.neuromas.trace, usage=usage
         )
-        job = Job(ask, self._player.draft(ask.stops), topology.sink, wanted.stream)
+        job = Job(ask, self._player.draft(topology.sink, ask.stops), topology.sink, wanted.stream)
         holder = request.scope["state"]["holder"]
         self._meter.enter(holder, time.monotonic())
         try:
@@ -101,7 +102,7 @@ class Service:
         if isinstance(first, Refused):
             raise first
         if isinstance(first, Ended) and not wanted.stream:
-            return JSONResponse(form.whole(first))
+            return _json(form.whole(first))
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         return StreamingResponse(events(form, job, first), media_type="text/event-stream", headers=headers)
 
@@ -147,11 +148,16 @@ def make_app(service: Service, offer: Offer, log: Callable[[str], None]) -> Fast
 
 
 async def _refused(request: Request, refused: Refused) -> Response:
-    return JSONResponse(refused.body, refused.status, refused.headers)
+    return _json(refused.body, refused.status, refused.headers)
 
 
 async def _not_here(request: Request, error: HTTPException) -> Response:
     """A path or method that does not exist."""
     text = "there are POST /v1/chat/completions, GET /v1/models and GET /health"
     wrong = Refused(error.status_code, f"{error.detail}: {text}", code="not_found")
-    return JSONResponse(wrong.body, wrong.status)
+    return _json(wrong.body, wrong.status, error.headers)
+
+
+def _json(data: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """In ASCII, which also writes what is no character: half a surrogate pair that a client sent."""
+    return Response(json.dumps(data), status, headers, "application/json")

@@ -53,7 +53,7 @@ def question_of(messages: Sequence[Message], turns: str) -> tuple[str, ...]:
         roles = ", ".join(dict.fromkeys(one.role for one in earlier))
         raise invalid(
             f"this network answers one question, and earlier messages ({roles}) are nothing it was trained "
-            "to read: send one message of role 'user' (or serve with --turns join, which puts them before it)",
+            "to read: send one message of role 'user' (or serve with --turns join, which puts them before)",
             "messages",
             "unsupported_value",
         )

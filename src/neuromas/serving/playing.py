@@ -55,10 +55,9 @@ class Player:
         asked = read_question(pieces[0], shares) if len(pieces) == 1 else from_pieces(pieces, shares)
         return as_trained(asked, self.assembly.config)
 
-    def draft(self, stops: tuple[str, ...] = ()) -> Draft:
-        """An empty draft of the answer."""
-        sink = self.topology.sink
-        return Draft(self.network.engine.codec.decode, self.network.ends(sink), stops)
+    def draft(self, node: int, stops: tuple[str, ...] = ()) -> Draft:
+        """An empty draft of what the node will write."""
+        return Draft(self.network.engine.codec.decode, self.network.ends(node), stops)
 
     def play(self, asked: Sequence[tuple[Ask, Listener]]) -> list[Episode]:
         """One rollout of all, which must have one temperature. An episode that failed has its cause."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from neuromas.core.errors import NeuromasError, cut
+from neuromas.core.errors import NeuromasError, one_line
+from neuromas.report.terminal import visible
 
 INVALID, BUSY, FAULT = "invalid_request_error", "rate_limit_error", "server_error"
 
@@ -24,8 +25,10 @@ class Refused(NeuromasError):
     def body(self) -> dict[str, Any]:
         """The error as OpenAI's service writes it."""
         kind = FAULT if self.status >= 500 else BUSY if self.status == 429 else INVALID
-        said = " ".join(cut(str(self)).split())
-        return {"error": {"message": said, "type": kind, "param": self.param, "code": self.code}}
+        param = None if self.param is None else visible(self.param)
+        return {
+            "error": {"message": visible(one_line(self)), "type": kind, "param": param, "code": self.code}
+        }
 
     @property
     def headers(self) -> dict[str, str]:
