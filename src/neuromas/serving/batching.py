@@ -173,13 +173,14 @@ class Batcher:
             self._waiting.remove(job)
 
     async def run(self) -> None:
-        """Play what waits until ``close``."""
+        """Play what waits until the service ends; then what still waits is refused."""
         while not self.closing:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting and not self.closing:
                 await self._gather()
                 await self._round()
+        self.stop()
 
     async def _gather(self) -> None:
         """Wait a moment for others to come along, such as those who were just answered and ask again."""

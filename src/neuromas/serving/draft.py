@@ -61,9 +61,10 @@ class Draft:
 
 
 def cut_before(text: str, stops: Sequence[str]) -> str:
-    """The text before the first stop text in it."""
-    places = [place for place in (text.find(stop) for stop in stops) if place >= 0]
-    return text[: min(places)] if places else text
+    """The text before the stop text that is complete first; where two are, before the longer one."""
+    found = [(text.find(stop), len(stop)) for stop in stops]
+    ended = [(place + size, place) for place, size in found if place >= 0]
+    return text[: min(ended)[1]] if ended else text
 
 
 def _begun(text: str, stops: Sequence[str]) -> int:

@@ -151,12 +151,15 @@ def _without_nulls(data: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse(error: ValidationError) -> NoReturn:
     """The first thing that is wrong, as one line. Raises Refused."""
-    first = error.errors(include_url=False, include_context=False)[0]
+    # where a value may be of two types, what is wrong with it as the one it has says more
+    found = error.errors(include_url=False, include_context=False)
+    first = max(found, key=lambda one: (len(one["loc"]), not one["type"].endswith("_type")))
     # a union's own places, such as list[Part], are no places of the request
-    place = ".".join(str(one) for one in first["loc"] if not (isinstance(one, str) and _is_type(one)))
-    field = str(first["loc"][0])
+    where = first["loc"] or ("a field's name",)  # a name that is no text has no place
+    place = ".".join(str(one) for one in where if not (isinstance(one, str) and _is_type(one)))
+    field = str(where[0])
     if first["type"] == "extra_forbidden":
-        known = ", ".join(ChatRequest.model_fields) if len(first["loc"]) == 1 else "see docs/serving.md"
+        known = ", ".join(ChatRequest.model_fields) if len(where) == 1 else "see docs/serving.md"
         said = f"{_cut(place)} is not supported here (supported: {known})"
         raise invalid(said, _cut(field), "unsupported_parameter") from error
     if first["type"] == "missing":

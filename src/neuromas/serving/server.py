@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable
+from functools import partial
 
 import uvicorn
 
 from neuromas.core.errors import ConfigError, shown
 from neuromas.serving.app import Offer, Service, make_app
+from neuromas.serving.heads import PatientProtocol
 from neuromas.serving.playing import Player
 
 _CONNECTIONS = 1024
@@ -41,9 +44,11 @@ class Running:
             make_app(self.service, offer, log),
             log_config=None,
             access_log=False,
+            loop="asyncio",
+            http=partial(PatientProtocol, patience=offer.limits.patience),
             ws="none",
             limit_concurrency=_CONNECTIONS,
-            timeout_graceful_shutdown=int(offer.limits.patience),
+            timeout_graceful_shutdown=math.ceil(offer.limits.patience),
             server_header=False,
         )
         self._server = uvicorn.Server(config)
