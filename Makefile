@@ -44,7 +44,7 @@ test-engines: $(VENV)/.dev $(ENGINES)/.vllm
 	@NEUROMAS_VLLM=$(ENGINES)/bin/python $(BIN)/python -m pytest -p no:xdist -m engine tests/contract
 
 test-processes: $(VENV)/.dev
-	@OMP_NUM_THREADS=1 NEUROMAS_PROCESSES=1 $(BIN)/python -m pytest -p no:xdist -m processes tests/unit/training/test_ranks.py tests/recipes/test_torchrun.py
+	@OMP_NUM_THREADS=1 NEUROMAS_PROCESSES=1 $(BIN)/python -m pytest -p no:xdist -m processes tests/unit/training/test_ranks.py tests/recipes/test_torchrun.py tests/unit/serving/test_process.py
 
 # Ray, 0.3 GB, gets an environment of its own on top of the one of the tests; Slurm is tried where there is one
 $(VENV)-cluster/.ray: $(VENV)/.dev
