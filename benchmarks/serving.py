@@ -45,8 +45,8 @@ def main() -> None:
 
     trained = neuromas.load(args.run, trust=True)
     shares = trained.topology.shares
-    questions = [_typed(problem, shares) for problem in trained.problems("test", args.requests)]
-    with _served(args.run, 32) as joined, _served(args.run, 1) as single:
+    questions = [typed(problem, shares) for problem in trained.problems("test", args.requests)]
+    with served(args.run, 32) as joined, served(args.run, 1) as single:
         asked = [(text, drawn) for drawn in (0, 1) for text in questions]
         alone = asyncio.run(_load(single, asked, 1))[1]
         rounds = [_round(joined, single, questions, alone) for _ in range(args.rounds)]
@@ -66,13 +66,13 @@ def main() -> None:
     print(json.dumps({"summary": record["summary"], "telling": record["telling"]}, indent=1))
 
 
-def _typed(problem: Any, shares: int) -> str:
+def typed(problem: Any, shares: int) -> str:
     """A problem as a person would ask it of a network that hands out so many parts."""
     return " | ".join([problem.stem, *problem.parts]) if shares else problem.question
 
 
 @contextmanager
-def _served(run: str, batch: int) -> Iterator[str]:
+def served(run: str, batch: int) -> Iterator[str]:
     """A server as a process of its own; gives its address."""
     words = [sys.executable, "-m", "neuromas.cli", "serve", run, "--port", "0", "--name", NAME, "--quiet"]
     process = subprocess.Popen([*words, "--batch", str(batch), "--trust"], stdout=subprocess.PIPE, text=True)

@@ -55,8 +55,11 @@ class Running:
         plain = self._server.handle_exit
 
         def ending(number: int, frame: object) -> None:
-            """The first signal ends the queue, too."""
-            self.service.batcher.closing = True
+            """The first signal ends the queue, too; a second one what is being played."""
+            batcher = self.service.batcher
+            if batcher.closing:
+                batcher.close()
+            batcher.closing = True
             plain(number, frame)
 
         self._server.handle_exit = ending

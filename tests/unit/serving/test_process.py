@@ -21,13 +21,13 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished run of the tiny model that answers in up to 3000 tokens, which takes it seconds."""
+    """A finished run of the tiny model that answers in up to 1500 tokens, which takes it seconds."""
     import neuromas
 
     config = neuromas.make_config(
         {
             "model": {"backbone": "tiny", "dtype": "float32", "device": "cpu"},
-            "network": {"topology": "2-1", "question": "all", "message_tokens": 4, "answer_tokens": 3000},
+            "network": {"topology": "2-1", "question": "all", "message_tokens": 4, "answer_tokens": 1500},
             "train": {"steps": 1, "problems": 1, "samples": 2},
             "evaluate": {"test": 1, "every": 0},
         }
