@@ -54,11 +54,11 @@ def main() -> None:
     problems = trained.problems("test", args.items)
     asked = [{"question": typed(one, trained.topology.shares), "answer": one.answer} for one in problems]
     own = trained.evaluate(items=args.items).summary["accuracy"]
-    with tempfile.TemporaryDirectory() as folder, served(args.run, 32) as url:
+    with tempfile.TemporaryDirectory() as folder, served(args.run, 32) as server:
         lines = "".join(json.dumps(one) + "\n" for one in asked)
         (Path(folder) / "questions.jsonl").write_text(lines, "utf-8")
         (Path(folder) / "questions.yaml").write_text(TASK, "utf-8")
-        found = _harness(args, Path(folder), url)
+        found = _harness(args, Path(folder), server.url)
     record = {
         "machine": args.machine,
         "harness": found["lm_eval_version"],
@@ -77,7 +77,8 @@ def _harness(args: argparse.Namespace, folder: Path, url: str) -> dict[str, Any]
     where = f"model={NAME},base_url={url}/chat/completions"
     options = f"{where},num_concurrent={args.clients},tokenized_requests=False"
     words = [str(args.python), "-m", "lm_eval", "--model", "local-chat-completions", "--apply_chat_template"]
-    words += ["--model_args", options, "--include_path", ".", "--tasks", "questions", "--output_path", "found"]
+    words += ["--model_args", options, "--include_path", ".", "--tasks", "questions"]
+    words += ["--output_path", "found"]
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "cache"), "OPENAI_API_KEY": "none"}
     subprocess.run(words, cwd=folder, env=os.environ | offline, check=True)
     (file,) = (folder / "found").rglob("results_*.json")

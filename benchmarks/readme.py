@@ -743,21 +743,24 @@ def _serving() -> str:
     """Requests a second of a served network by clients, joined and one by one; answers that were others."""
     data = _load("serving.json")
     found = data["summary"]
-    lines = ["| clients | joined | one by one | ratio | ratio by round |", "|---|---|---|---|---|"]
+    lines = [
+        "| clients | requests a CPU second, joined | one by one | ratio | by round | ratio by the clock |",
+        "|---|---|---|---|---|---|",
+    ]
     for clients in ("1", "8", "32"):
-        cell = found[clients]
-        rates = " | ".join(f"{cell[way]:.2f} requests/s" for way in ("joined", "single"))
+        cell, clock = found[clients]["cpu"], found[clients]["seconds"]
+        rates = " | ".join(f"{cell[way]:.2f}" for way in ("joined", "single"))
         rounds = ", ".join(f"{ratio:.2f}" for ratio in cell["ratios"])
-        lines.append(f"| {clients} | {rates} | {cell['ratio']:.2f} | {rounds} |")
-    others = {way: "{} of {}".format(*found[f"other_{way}"]) for way in ("joined", "single", "drawn")}
+        lines.append(f"| {clients} | {rates} | {cell['ratio']:.2f} | {rounds} | {clock['ratio']:.2f} |")
+    others = {way: "{} of {}".format(*found[f"other_{way}"]) for way in ("greedy", "drawn")}
     return "\n".join(
         [
             *lines,
             "",
             f"Network {data['network']} over {data['model']}, messages and answers of up to "
-            f"{data['tokens']['answer']} tokens, {data['machine']}. Answers other than those given to the "
-            f"same question alone: {others['joined']} greedy ones played together, {others['single']} one by "
-            f"one, {others['drawn']} drawn at temperature 0.7 with a seed. CPU time of a batch of "
+            f"{data['tokens']['answer']} tokens, {data['machine']}. Answers that came out otherwise played "
+            f"together than alone: {others['greedy']} greedy ones, {others['drawn']} drawn at temperature "
+            f"0.7 with a seed. CPU time of a batch of "
             f"{data['telling']['requests']} messages whose tokens are told, over the same batch untold: "
             f"{data['telling']['ratio']:.3f}.",
         ]
@@ -768,9 +771,10 @@ def _harness() -> str:
     """What lm-evaluation-harness found of a served network, and the run's own evaluation."""
     data = _load("harness.json")
     return (
-        f"lm-evaluation-harness {data['harness']} found an exact match of {data['harness_exact_match']:.3f} on the "
-        f"first {data['items']} test questions of a network {data['network']} over {data['model']}; the run's own "
-        f"evaluation of the same questions, an accuracy of {data['own_accuracy']:.3f}."
+        f"lm-evaluation-harness {data['harness']} found an exact match of "
+        f"{data['harness_exact_match']:.3f} on the first {data['items']} test questions of a network "
+        f"{data['network']} over {data['model']}; the run's own evaluation of the same questions, an "
+        f"accuracy of {data['own_accuracy']:.3f}."
     )
 
 

@@ -1,13 +1,13 @@
 """A served network under load: requests a second with waiting requests joined, and one by one.
 
-    python benchmarks/serving.py runs/mine --rounds 3 --machine "two shared CPU cores"
+    python benchmarks/serving.py runs/mine --rounds 2 --machine "two shared CPU cores"
 
 Two servers over the same run (``neuromas serve``) answer the same test questions in turn: one joins what
 waits into one rollout, one plays request after request (``--batch 1``). Clients ask in closed loops: each
-sends its next question when it has an answer. Cells of a round follow each other closely and the ratio is
-taken within the round, so that what else the machine does touches both. Every answer is
-compared with the one that is given to its question alone. Then: what it costs a batch of 32 to tell its
-tokens (``stream``), in this process. Writes results/serving.json.
+sends its next question when it has an answer. Rates are by the clock and by the server's own CPU time, which
+other work on the machine does not touch; cells of a round follow each other and ratios are taken within the
+round. Answers played together are compared with those played alone. Then: what it costs a batch of 32 to tell
+its tokens (``stream``), in this process. Writes results/serving.json.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import signal
 import statistics
@@ -23,6 +24,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +38,8 @@ def main() -> None:
     """Measure and write the record."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--requests", type=int, default=64, help="requests of a cell with 8 or 32 clients")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--requests", type=int, default=32, help="requests of a cell of 32 clients")
     parser.add_argument("--machine", default="two shared CPU cores")
     parser.add_argument("--write", type=Path, default=OUT)
     args = parser.parse_args()
@@ -47,9 +49,7 @@ def main() -> None:
     shares = trained.topology.shares
     questions = [typed(problem, shares) for problem in trained.problems("test", args.requests)]
     with served(args.run, 32) as joined, served(args.run, 1) as single:
-        asked = [(text, drawn) for drawn in (0, 1) for text in questions]
-        alone = asyncio.run(_load(single, asked, 1))[1]
-        rounds = [_round(joined, single, questions, alone) for _ in range(args.rounds)]
+        rounds = [_round(joined, single, questions) for _ in range(args.rounds)]
     record = {
         "machine": args.machine,
         "model": trained.assembly.config.model.backbone,
@@ -71,16 +71,29 @@ def typed(problem: Any, shares: int) -> str:
     return " | ".join([problem.stem, *problem.parts]) if shares else problem.question
 
 
+@dataclass(frozen=True)
+class Server:
+    """Its address and its process."""
+
+    url: str
+    pid: int
+
+    def cpu(self) -> float:
+        """Seconds of CPU time it has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def served(run: str, batch: int) -> Iterator[str]:
-    """A server as a process of its own; gives its address."""
+def served(run: str, batch: int) -> Iterator[Server]:
+    """A server as a process of its own."""
     words = [sys.executable, "-m", "neuromas.cli", "serve", run, "--port", "0", "--name", NAME, "--quiet"]
     process = subprocess.Popen([*words, "--batch", str(batch), "--trust"], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         found = re.search(r"http://\S+/v1", process.stdout.readline())
         assert found is not None, "the server did not start"
-        yield found[0]
+        yield Server(found[0], process.pid)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(60)
@@ -110,41 +123,41 @@ async def _load(url: str, asked: Sequence[tuple[str, int]], clients: int) -> tup
         return time.perf_counter() - begun, answers
 
 
-def _round(joined: str, single: str, questions: Sequence[str], alone: Sequence[str]) -> list[dict[str, Any]]:
-    """One cell for every number of clients and both servers, and what of the answers was another alone."""
+def _round(joined: Server, single: Server, questions: Sequence[str]) -> list[dict[str, Any]]:
+    """Cells of every number of clients, greedy and, with all of them, drawn: joined and one by one."""
     cells = []
-    for clients in CLIENTS:
-        count = len(questions) if clients > 1 else max(8, len(questions) // 4)
-        for way, url in (("joined", joined), ("single", single)):
-            seconds, answers = asyncio.run(_load(url, [(text, 0) for text in questions[:count]], clients))
-            other = sum(a != b for a, b in zip(answers, alone, strict=False))
-            cell = {"way": way, "clients": clients, "requests": count, "seconds": seconds, "other": other}
-            cells.append(cell)
-            print(cell, file=sys.stderr)
-    _, drawn = asyncio.run(_load(joined, [(text, 1) for text in questions], 32))
-    other = sum(a != b for a, b in zip(drawn, alone[len(questions) :], strict=True))
-    cells.append({"way": "drawn", "clients": 32, "requests": len(questions), "other": other})
+    most = len(questions)
+    plan = [(1, most // 4, 0), (8, most // 2, 0), (32, most, 0), (32, most // 2, 1)]
+    for clients, count, drawn in plan:
+        asked = [(text, drawn and drawn + place) for place, text in enumerate(questions[:count])]
+        cell: dict[str, Any] = {"clients": clients, "requests": count, "drawn": bool(drawn)}
+        answers = {}
+        for way, server in (("joined", joined), ("single", single)):
+            before = server.cpu()
+            seconds, answers[way] = asyncio.run(_load(server.url, asked, clients))
+            cell[way] = {"seconds": round(seconds, 3), "cpu": round(server.cpu() - before, 3)}
+        cell["other"] = sum(a != b for a, b in zip(answers["joined"], answers["single"], strict=True))
+        cells.append(cell)
+        print(cell, file=sys.stderr, flush=True)
     return cells
 
 
 def _summary(rounds: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
-    """Medians over rounds of requests a second and of the ratio, and all answers that were others."""
+    """Medians over rounds of rates and ratios, and how many answers were others."""
     found: dict[str, Any] = {}
     for clients in CLIENTS:
-        rates: dict[str, list[float]] = {"joined": [], "single": []}
-        for cells in rounds:
-            for cell in cells:
-                if cell["clients"] == clients and cell["way"] in rates:
-                    rates[cell["way"]].append(cell["requests"] / cell["seconds"])
-        ratios = [a / b for a, b in zip(rates["joined"], rates["single"], strict=True)]
-        found[str(clients)] = {
-            **{way: round(statistics.median(values), 3) for way, values in rates.items()},
-            "ratio": round(statistics.median(ratios), 2),
-            "ratios": [round(ratio, 2) for ratio in ratios],
-        }
-    for way in ("joined", "single", "drawn"):
-        cells = [cell for one in rounds for cell in one if cell["way"] == way]
-        found[f"other_{way}"] = [sum(c["other"] for c in cells), sum(c["requests"] for c in cells)]
+        cells = [cell for one in rounds for cell in one if cell["clients"] == clients and not cell["drawn"]]
+        for unit in ("seconds", "cpu"):
+            rates = {way: [c["requests"] / c[way][unit] for c in cells] for way in ("joined", "single")}
+            ratios = [a / b for a, b in zip(rates["joined"], rates["single"], strict=True)]
+            found.setdefault(str(clients), {})[unit] = {
+                **{way: round(statistics.median(values), 3) for way, values in rates.items()},
+                "ratio": round(statistics.median(ratios), 2),
+                "ratios": [round(ratio, 2) for ratio in ratios],
+            }
+    for name, drawn in (("other_greedy", False), ("other_drawn", True)):
+        cells = [c for one in rounds for c in one if c["drawn"] == drawn and c["clients"] > 1]
+        found[name] = [sum(c["other"] for c in cells), sum(c["requests"] for c in cells)]
     return found
 
 
