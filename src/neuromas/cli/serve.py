@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -69,10 +70,12 @@ def run(args: argparse.Namespace) -> int:
     trained = load(args.path, args.device, args.backbone, args.trust)
     offer = Offer(served, args.turns, access, _limits(args))
     running = Running(Player(trained.assembly), offer, _quiet if args.quiet else _log)
+    bound.listen()  # who reads the line below may ask at once
     host, port = bound.getsockname()[:2]
     where = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
     nodes = len(trained.topology.nodes)
     print(f"serving {visible(shown(served))} ({nodes} nodes) at {where}; Ctrl-C ends it", flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):  # uvicorn hands the signal on after it has ended in order
         running.run(bound)
     print("ended", flush=True)

@@ -18,7 +18,7 @@ _CONNECTIONS = 1024
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 is any free one. Raises ConfigError."""
+    """A socket of that address, which does not listen yet; port 0 is any free one. Raises ConfigError."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         bound = socket.socket(family, socket.SOCK_STREAM)
