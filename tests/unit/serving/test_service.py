@@ -146,6 +146,15 @@ def test_bounds_of_the_answer_are_kept(client, player):
         assert (text, reason) == (whole[: whole.find(stop)].strip(), "stop")
 
 
+def test_the_seed_decides_what_is_drawn(client):
+    def drawn(**seed):
+        ask = {"model": MODEL, "messages": messages("Q?"), "temperature": 1.0}
+        return client.chat.completions.create(**ask, **seed).choices[0].message.content
+
+    assert drawn(seed=1) == drawn(seed=1) != drawn(seed=2)
+    assert drawn() != drawn()
+
+
 def test_32_clients_at_once_each_get_their_own_answer(openai, server, player):
     before = server.batcher.rollouts
     asked = [(f"What is {i} + {i}?", float(i % 2), i) for i in range(32)]
