@@ -55,7 +55,7 @@ test-engines: $(VENV)/.dev $(ENGINES)/.vllm
 	@NEUROMAS_VLLM=$(ENGINES)/bin/python $(BIN)/python -m pytest -p no:xdist -m engine tests/contract
 
 test-processes: $(VENV)/.dev
-	@OMP_NUM_THREADS=1 NEUROMAS_PROCESSES=1 $(BIN)/python -m pytest -p no:xdist -m processes tests/unit/training/test_ranks.py tests/recipes/test_torchrun.py
+	@OMP_NUM_THREADS=1 NEUROMAS_PROCESSES=1 $(BIN)/python -m pytest -p no:xdist -m processes tests/unit/training/test_ranks.py tests/recipes/test_torchrun.py tests/unit/serving/test_process.py
 
 test-browser: $(VENV)/.dev
 	@NEUROMAS_BROWSER=1 $(BIN)/python -m pytest -p no:xdist tests/browser

@@ -34,6 +34,7 @@ DOCS = (
     "code",
     "paper",
     "architectures",
+    "serving",
 )
 PAGES = [HERE.parent / "README.md", *(HERE.parent / "docs" / f"{name}.md" for name in DOCS)]
 EXPERIMENTS = ("depth", "growth", "remedies")
@@ -84,6 +85,7 @@ def render(text: str) -> str:
     parts |= {"organisation-law": _law, "organisation-samples": _samples, "rivals": _rivals}
     parts |= {"paper-constants": _paper_constants, "paper-cost": _paper_cost}
     parts["paper-rehearsal"] = _paper_rehearsal
+    parts |= {"serving": _serving, "harness": _harness}
     parts |= _architectures()
     for name in EXPERIMENTS:
         parts[name] = partial(_experiment, name)
@@ -731,6 +733,45 @@ def _seven() -> str:
             f"step {row['best']} | {100 * row['after']:.1f} % | {100 * row['gain']:+.1f} |"
         )
     return "\n".join(lines)
+
+
+def _serving() -> str:
+    """Requests a second of a served network by clients, joined and one by one; answers that were others."""
+    data = _load("serving.json")
+    found = data["summary"]
+    lines = [
+        "| clients | requests a CPU second, joined | one by one | ratio | by round | ratio by the clock |",
+        "|---|---|---|---|---|---|",
+    ]
+    for clients in ("1", "8", "32"):
+        cell, clock = found[clients]["cpu"], found[clients]["seconds"]
+        rates = " | ".join(f"{cell[way]:.2f}" for way in ("joined", "single"))
+        rounds = ", ".join(f"{ratio:.2f}" for ratio in cell["ratios"])
+        lines.append(f"| {clients} | {rates} | {cell['ratio']:.2f} | {rounds} | {clock['ratio']:.2f} |")
+    others = {way: "{} of {}".format(*found[f"other_{way}"]) for way in ("greedy", "drawn")}
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Network {data['network']} over {data['model']}, messages and answers of up to "
+            f"{data['tokens']['answer']} tokens, {data['machine']}. Answers that came out otherwise played "
+            f"together than alone: {others['greedy']} greedy ones, {others['drawn']} drawn at temperature "
+            f"0.7 with a seed. CPU time of a batch of "
+            f"{data['telling']['requests']} messages whose tokens are told, over the same batch untold: "
+            f"{data['telling']['ratio']:.3f}.",
+        ]
+    )
+
+
+def _harness() -> str:
+    """What lm-evaluation-harness found of a served network, and the run's own evaluation."""
+    data = _load("harness.json")
+    return (
+        f"lm-evaluation-harness {data['harness']} found an exact match of "
+        f"{data['harness_exact_match']:.3f} on the first {data['items']} test questions of a network "
+        f"{data['network']} over {data['model']}; the run's own evaluation of the same questions, an "
+        f"accuracy of {data['own_accuracy']:.3f}."
+    )
 
 
 def _speed() -> str:

@@ -42,7 +42,7 @@ CONTRACTS = {  # kind of part: names by module, the contract first
     },
     "An engine": {
         "neuromas.engines.base": (
-            *("Engine", "Capabilities", "Request", "Generation", "Diagnosing", "check_room"),
+            *("Engine", "Capabilities", "Request", "Generation", "Diagnosing", "Streams", "check_room"),
         ),
         "neuromas.engines.build": ("read_options",),
         "neuromas.engines.local.engine": ("LocalEngine",),

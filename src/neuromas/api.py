@@ -22,7 +22,6 @@ from neuromas.models.process import prepare
 from neuromas.operations import check_messages
 from neuromas.report.pages.run import run_report
 from neuromas.storage import Run
-from neuromas.tasks.registry import FAMILIES
 from neuromas.tasks.saved import AskedTask
 from neuromas.topology.graph import Topology
 
@@ -34,6 +33,7 @@ from neuromas.growth.stages import settle  # noqa: E402
 from neuromas.methods.base import Method  # noqa: E402
 from neuromas.methods.bench import bench  # noqa: E402
 from neuromas.methods.running import evaluate_method, make_method  # noqa: E402
+from neuromas.system.asking import as_trained, read_question  # noqa: E402
 from neuromas.system.assemble import (  # noqa: E402  (torch after the process settings)
     Assembly,
     check_task,
@@ -92,10 +92,7 @@ class Trained:
         Where the topology hands out parts, write ``"what is asked | part 1 | part 2"``.
         """
         network = self.assembly.network
-        about = self.assembly.config.task
-        # as its parts were in training
-        alone = about.name in FAMILIES and about.options.get("ask") is True
-        problem = replace(read_question(question, network.topology.shares), alone=alone)
+        problem = as_trained(read_question(question, network.topology.shares), self.assembly.config)
         asked = AskedTask(self.assembly.task.answer_format)
         episode = rollout(network, asked, [problem], 1, Sampling(0.0, 0))[0]
         if len(episode.turns) < len(network.topology.nodes):
@@ -255,19 +252,3 @@ def check_split(split: str) -> Split:
     if split not in SPLITS:
         raise ConfigError(unknown("split", split, SPLITS))
     return split
-
-
-def read_question(text: str, shares: int) -> Problem:
-    """A question without a gold answer; its parts are separated by ``|`` where ``shares`` > 0.
-
-    Raises ConfigError if it is empty or has too few parts.
-    """
-    if not text.strip():
-        raise ConfigError("the question is empty")
-    if shares == 0:
-        return Problem(id="ask", question=text, answer="")
-    stem, *parts = (piece.strip() for piece in text.split("|"))
-    if len(parts) < shares:
-        form = "what is asked" + " | part" * shares
-        raise ConfigError(f"this network hands out the question in {shares} parts; write it as '{form}'")
-    return Problem(id="ask", question=text, answer="", parts=tuple(parts), stem=stem)

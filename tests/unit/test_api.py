@@ -8,9 +8,9 @@ import pytest
 
 import neuromas
 from neuromas import api
-from neuromas.api import read_question
 from neuromas.config import make_config
 from neuromas.core.errors import ConfigError, NeuromasError, RunError
+from neuromas.system.asking import read_question
 from neuromas.training import loop
 
 SMALL = [

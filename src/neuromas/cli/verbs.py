@@ -23,6 +23,8 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "report": "any page of a report, as text, Markdown, CSV, LaTeX or JSON",
         "figure": "a figure of runs or of an experiment for a paper: SVG, PNG or PDF, and its numbers",
         "ask": "answer a question with a trained network",
+        "chat": "ask a trained network in the terminal and see its messages as they are written",
+        "serve": "answer over HTTP as OpenAI-compatible chat completions",
         "grow": "grow a trained network to a larger topology and train it on",
         "prune": "write a trained network without one of its nodes or edges",
         "lineage": "ancestors, growth and cost of a network",

@@ -114,6 +114,24 @@ class Engine(Protocol):
         ...
 
 
+Told = Callable[[int, int], bool]  # (request's place in the batch, token) -> whether its message goes on
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """An engine that can tell every token when it is drawn."""
+
+    def stream(
+        self, requests: Sequence[Request], temperature: float, ends: frozenset[int], told: Told
+    ) -> list[Generation]:
+        """As ``Engine.generate``, the same tokens. ``told`` is called once a token, in a message's order.
+
+        It may be called from several threads at once, for different requests. A message of which it says
+        False has that token as its last, and has not ended unless that is an end token.
+        """
+        ...
+
+
 @runtime_checkable
 class Diagnosing(Protocol):
     """An engine that can say why what it writes and what is learned may differ."""

@@ -17,6 +17,7 @@ from neuromas.engines.base import Generation, Request
 from neuromas.prompts.build import Prompt, build_prompt, check_fits
 from neuromas.prompts.template import ended_text
 from neuromas.system.dealing import deal_out
+from neuromas.system.listening import LEFT, Listener, write
 from neuromas.system.network import Network
 from neuromas.system.scoring import UNJUDGED, WRONG, scored
 from neuromas.system.tools import shown_with
@@ -61,6 +62,8 @@ class Pass:
     node says its own again if nothing it reads has changed. ``altered`` is the row of the node whose
     message is another one though it was not asked; ``hidden`` the row of one whose message no reader is
     shown, as if its gates were closed. ``path`` names the draws apart from those of the first pass.
+
+    ``listener`` hears the messages while they are written; ``most`` caps the tokens of the output node.
     """
 
     problem: Problem
@@ -76,6 +79,8 @@ class Pass:
     altered: int | None = None
     hidden: int | None = None
     path: tuple[int, ...] = ()
+    listener: Listener | None = None
+    most: int | None = None
 
     def fork(self, branch: int) -> Pass:
         """The same pass so far, whose next draws are those of this branch."""
@@ -87,6 +92,11 @@ class Pass:
             wrote=[*self.wrote],
             path=(*self.path, branch),
         )
+
+    def budget(self, network: Network, node: int) -> int:
+        """Most tokens the node may write in this pass, its end token included."""
+        own = network.budget(node)
+        return own if self.most is None or node != network.topology.sink else min(own, self.most)
 
     def view(self, network: Network, node: int, seed: int) -> Network:
         """The network as the node reads it in this episode, see ``Network.earlier``."""
@@ -160,6 +170,8 @@ def _speak(
     """Let every node of a layer that has something new to say write in every living pass, in one batch."""
     asked: list[tuple[Pass, list[tuple[int, list[Prompt], int]]]] = []
     for one in passes:
+        if one.failure is None and one.listener is not None and one.listener.gone:
+            one.failure, one.missing = LEFT, True
         if one.failure is None:
             writers = [node for node in layer if not _repeats(network, one, node, sampling.seed)]
             try:
@@ -176,12 +188,12 @@ def _speak(
             adapter=network.assignment[node],
             prefix=prompts[0].prefix,
             suffix=prompts[0].suffix,
-            max_new=network.budget(node),
+            max_new=one.budget(network, node),
             seed=derive(sampling.seed, "draw", one.problem.id, one.sample, node, *one.path),
         )
         for one, node, prompts, _ in batch
     ]
-    spoken = _generate(network, [node for _, node, _, _ in batch], requests, sampling.temperature)
+    spoken = write(network, [(node, one.listener) for one, node, *_ in batch], requests, sampling.temperature)
     written: dict[tuple[int, int], Turn] = {}
     for (one, node, prompts, cut), request, out in zip(batch, requests, spoken, strict=True):
         if out.failure is not None:
@@ -202,6 +214,8 @@ def _speak(
     for one in whole:
         for turn in one.turns[-len(layer) :]:
             one.shown.append(Shown(turn.text, turn.ids[:-1] if turn.ended else turn.ids, turn.output))
+            if one.listener is not None:
+                one.listener.said(turn)
 
 
 def _use_tool(network: Network, passes: Sequence[Pass], last: int) -> None:
@@ -235,19 +249,6 @@ def _repeats(network: Network, one: Pass, node: int, seed: int) -> bool:
         return False
     one.read += [(source, node) for source in sources]
     return True
-
-
-def _generate(
-    network: Network, nodes: Sequence[int], requests: Sequence[Request], temperature: float
-) -> list[Generation]:
-    """The messages of these requests: one batch, or as many as there are rules that end them."""
-    ends = {node: network.ends(node) for node in dict.fromkeys(nodes)}
-    found: dict[int, Generation] = {}
-    for rule in dict.fromkeys(ends.values()):
-        rows = [row for row, node in enumerate(nodes) if ends[node] == rule]
-        spoken = network.engine.generate([requests[row] for row in rows], temperature, rule)
-        found.update(zip(rows, spoken, strict=True))
-    return [found[row] for row in range(len(requests))]
 
 
 def _askable(network: Network, task: Task, problem: Problem, node: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from neuromas.engines.base import Capabilities, Generation, Request, check_room
+from neuromas.engines.base import Capabilities, Generation, Request, Told, check_room
 from neuromas.engines.local.sampler import generate
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.resident import ResidentModel
@@ -41,6 +41,19 @@ class LocalEngine:
         self, requests: Sequence[Request], temperature: float, ends: frozenset[int]
     ) -> list[Generation]:
         """See ``Engine.generate``."""
+        return self._write(requests, temperature, ends, None)
+
+    def stream(
+        self, requests: Sequence[Request], temperature: float, ends: frozenset[int], told: Told
+    ) -> list[Generation]:
+        """See ``Streams.stream``."""
+        return self._write(requests, temperature, ends, told)
+
+    def _write(
+        self, requests: Sequence[Request], temperature: float, ends: frozenset[int], told: Told | None
+    ) -> list[Generation]:
         check_room(requests, self.context)
         model = self.model
-        return generate(model.backbone, model.bank, requests, temperature, ends) if requests else []
+        return (
+            generate(model.backbone, model.bank, requests, temperature, ends, told=told) if requests else []
+        )

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from neuromas.engines.base import Generation, Request
+from neuromas.engines.base import Generation, Request, Told
 from neuromas.engines.local.cache import CachePlan, Columns, Pair
 from neuromas.engines.local.sampling import draw, uniforms
 from neuromas.models.adapters import AdapterBank
@@ -39,9 +39,12 @@ def generate(
     requests: Sequence[Request],
     temperature: float,
     ends: frozenset[int],
+    *,
+    told: Told | None = None,
 ) -> list[Generation]:
-    """See ``Engine.generate``. At most ``backbone.rows`` requests are decoded side by side.
+    """See ``Engine.generate`` and, for ``told``, ``Streams.stream``.
 
+    At most ``backbone.rows`` requests are decoded side by side.
     On a CPU with several threads the batch is cut into parts, each decoded by its own; a request's text
     does not depend on the cut but for the rounding of products of other shapes.
     """
@@ -56,8 +59,10 @@ def generate(
 
     def one(part: slice) -> list[Generation]:
         with torch.inference_mode():
-            batch = [requests[i] for i in order[part]]
-            return _Batch(limits, bank, batch, temperature).run(stop)
+            rows = order[part]
+            batch = [requests[i] for i in rows]
+            mine = None if told is None else lambda i, token: told(rows[i], token)
+            return _Batch(limits, bank, batch, temperature, mine).run(stop)
 
     with parallel_map(backbone.device, len(parts), granted // side) as each:
         for part, written in zip(parts, each(one, parts), strict=True):
@@ -113,9 +118,15 @@ class _Batch:
     """One batch while it is being decoded. Slots are (group, place); a slot may be empty."""
 
     def __init__(
-        self, backbone: Backbone, bank: AdapterBank, batch: Sequence[Request], temperature: float
+        self,
+        backbone: Backbone,
+        bank: AdapterBank,
+        batch: Sequence[Request],
+        temperature: float,
+        told: Told | None,
     ) -> None:
         self.backbone, self.bank, self.batch, self.temperature = backbone, bank, batch, temperature
+        self.told = told
         self.groups = _groups(batch, _OWN_CPU if backbone.device.type == "cpu" else _OWN_GPU)
         width = max(len(group.members) for group in self.groups)
         # request of each slot, (G, W) on the CPU; -1 is an empty slot
@@ -202,7 +213,8 @@ class _Batch:
             self.ids[i].append(token)
             self.logprobs[i].append(logprob)
             self.ended[i] = end
-            alive[slot] = not end and len(self.ids[i]) < int(self.limit[i])
+            goes_on = self.told is None or self.told(i, token)
+            alive[slot] = goes_on and not end and len(self.ids[i]) < int(self.limit[i])
         self.slots = torch.where(alive.view_as(self.slots), self.slots, -1)
         return ids.view(self.slots.shape), alive.view(self.slots.shape)
 
