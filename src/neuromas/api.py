@@ -40,6 +40,7 @@ from neuromas.system.assemble import (  # noqa: E402  (torch after the process s
     configured_task,
     own_config,
 )
+from neuromas.system.hub import pulled  # noqa: E402
 from neuromas.system.network import Network  # noqa: E402
 from neuromas.system.rollout import Sampling, rollout  # noqa: E402
 from neuromas.system.saving import check_run, load_bundle, trust_run  # noqa: E402
@@ -227,12 +228,14 @@ def load(
 
     ``backbone`` says where its model lies now, ``task`` is the object it was trained on, which only
     evaluating needs. A network from elsewhere that names a model, data or code of its own is refused unless
-    ``trust`` says that they are wanted (see docs/security.md). Raises RunError if it is missing or damaged,
-    ModelError if its model cannot be had.
+    ``trust`` says that they are wanted (see docs/security.md). ``"hub:USER/NAME"``, with ``@REVISION`` or
+    without, is pulled into the cache first. Raises RunError if it is missing or damaged, ModelError if its
+    model cannot be had, ConfigError for what is no name on the hub.
     """
+    place = pulled(path)
     if trust:
-        trust_run(Path(path))
-    return Trained(Path(path), load_bundle(Path(path), device, model=backbone, task=task))
+        trust_run(place)
+    return Trained(place, load_bundle(place, device, model=backbone, task=task))
 
 
 def _method(method: str | Method | None, options: Mapping[str, Any] | None, messages: str) -> Method | None:

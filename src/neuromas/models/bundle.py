@@ -3,7 +3,8 @@
 Every adapter is a folder that ``peft.PeftModel.from_pretrained`` loads. The manifest names topology,
 assignment, prompt template, backbone identity and the hash of every file; a bundle is untrusted until
 all of them match. Tensors are safetensors throughout, optimiser states too. Adapters lie under
-``adapters/adapter-00`` …, or where the manifest's ``folders`` say: an exported network calls them by position.
+``adapters/adapter-00`` …, or where the manifest's ``folders`` say: an exported network calls them by
+position.
 """
 
 from __future__ import annotations

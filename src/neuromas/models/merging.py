@@ -1,7 +1,8 @@
 """A backbone, with one adapter in its weights or without, as a folder that transformers loads by itself.
 
-``W + (alpha / r) B A`` is added in fp32 to the very weights the adapter was trained over. The folder has all that
-``AutoModelForCausalLM`` and ``AutoTokenizer`` ask for; tokens that end a message are in its generation config.
+``W + (alpha / r) B A`` is added in fp32 to the very weights the adapter was trained over. The folder has all
+that ``AutoModelForCausalLM`` and ``AutoTokenizer`` ask for; tokens that end a message are in its generation
+config.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from neuromas.core.errors import ModelError, one_line
 from neuromas.models.adapters import AdapterBank
@@ -28,7 +30,7 @@ _END = "<end>"  # how the tiny model's end token is written
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """How the model is spoken to: a chat template ("" for none), which tokens end it, most tokens it writes."""
+    """How it is spoken to: a chat template ("" for none), tokens that end it, most tokens it writes."""
 
     template: str
     ends: Collection[int]
@@ -36,12 +38,15 @@ class Speech:
 
 
 def write_model(
-    folder: Path, backbone: Backbone, speech: Speech | None = None, adapter: tuple[AdapterBank, int] | None = None
+    folder: Path,
+    backbone: Backbone,
+    speech: Speech | None = None,
+    adapter: tuple[AdapterBank, int] | None = None,
 ) -> None:
     """Write model and tokenizer into the folder that is there; ``adapter`` is a bank and its row.
 
-    Without ``speech`` the model keeps what its own folder says of that. Weights are written in the backbone's dtype.
-    Raises ModelError.
+    Without ``speech`` the model keeps what its own folder says of that. Weights are written in the
+    backbone's dtype. Raises ModelError.
     """
     model, tokenizer = _open(backbone), tokenizer_of(backbone)
     model.to(torch.float32)
@@ -60,11 +65,13 @@ def write_model(
     try:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"backbone {backbone.name!r} cannot be written: {one_line(error)[:300]}") from error
     for path in folder.glob("*config.json"):
         table = json.loads(path.read_text("utf-8"))
-        path.write_text(json.dumps({k: v for k, v in table.items() if k not in _NOISE}, indent=1) + "\n", "utf-8")
+        path.write_text(
+            json.dumps({k: v for k, v in table.items() if k not in _NOISE}, indent=1) + "\n", "utf-8"
+        )
 
 
 def _add(model: Any, bank: AdapterBank, row: int) -> None:
@@ -99,7 +106,7 @@ def _byte_tokenizer() -> Any:
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    # byte-level tokenizers write a byte as a character: printable Latin-1 as itself, the others from U+0100 on
+    # byte-level tokenizers write bytes as characters: printable Latin-1 as itself, others from U+0100 on
     plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(0x100, 0x200))
     letters = {chr(byte if byte in plain else next(others)): byte for byte in range(256)}

@@ -1,6 +1,7 @@
 """A network to give away: PEFT folders named by position, what binds them together, and no training state.
 
-Only files that a network needs to answer are copied, by their names; whatever else a bundle vouches for stays.
+Only files that a network needs to answer are copied, by their names; whatever else a bundle vouches for
+stays.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from neuromas.system.saving import bundle_folder, saved_ranks
 from neuromas.topology.graph import Topology
 
 CARD, CONFIG, BASE = "README.md", "neuromas.toml", "base"
-Write = Callable[[Sequence[str]], Mapping[str, str]]  # names of the files there are: card and pictures by name
+Write = Callable[
+    [Sequence[str]], Mapping[str, str]
+]  # names of the files there are: card and pictures by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,8 @@ class Exported:
 def to_export(path: Path, base: str | None = None) -> Exported:
     """The network at ``path`` (a run's best, or a checkpoint); no model is loaded and nothing written.
 
-    ``base`` is the user's word for the model beneath. Raises RunError if it is damaged, ConfigError for a name
-    the hub could not have.
+    ``base`` is the user's word for the model beneath. Raises RunError if it is damaged, ConfigError for a
+    name the hub could not have.
     """
     folder = bundle_folder(path)
     manifest = read_manifest(folder)
@@ -72,7 +75,7 @@ def to_export(path: Path, base: str | None = None) -> Exported:
 
 
 def positions(topology: Topology, assignment: Sequence[int], count: int) -> tuple[str, ...]:
-    """A folder for each of ``count`` adapters that says whose it is: the first of its nodes, and how many more.
+    """A folder for each of ``count`` adapters that says whose it is: its first node, and how many more.
 
     Raises ValueError where an adapter has no node.
     """
@@ -97,10 +100,10 @@ def refuse_existing(out: Path) -> None:
 def export(given: Exported, out: Path, write: Write, with_base: bool = False) -> None:
     """Write the network to the new folder ``out``.
 
-    Adapters, prompts, topology and lineage stay as they are; optimisers, baselines and the place in the data stay
-    behind. ``write`` gives the card and its pictures. ``with_base`` adds the weights beneath as a model of their
-    own. No data are opened. Raises RunError if ``out`` exists, the network is damaged, or a text would tell
-    where something lay on this machine.
+    Adapters, prompts, topology and lineage stay as they are; optimisers, baselines and the place in the data
+    stay behind. ``write`` gives the card and its pictures. ``with_base`` adds the weights beneath as a model
+    of their own. No data are opened. Raises RunError if ``out`` exists, the network is damaged, or a text
+    would tell where something lay on this machine.
     """
     refuse_existing(out)
 
@@ -128,7 +131,9 @@ def _copy(given: Exported, work: Path) -> list[str]:
         (work / place).mkdir(parents=True)
         shutil.copyfile(given.folder / was / WEIGHTS, work / place / WEIGHTS)
         # made anew: a stranger's may hold more than an adapter's size, such as code to load
-        about = peft_config(rank, model.alpha, model.targets, given.base.name if given.base.resolves else None)
+        about = peft_config(
+            rank, model.alpha, model.targets, given.base.name if given.base.resolves else None
+        )
         write_atomic(work / place / PEFT_CONFIG, json.dumps(about, indent=1) + "\n")
         names += [f"{place}/{WEIGHTS}", f"{place}/{PEFT_CONFIG}"]
     if (given.folder / PROMPT).is_file() and PROMPT in read_json(given.folder / MANIFEST)["files"]:
@@ -151,5 +156,7 @@ def _backbone(given: Exported) -> Backbone:
     backbone = load_backbone(given.backbone, config.model.dtype, "cpu", packed=False)
     digest = str(given.manifest["backbone"]["digest"])
     if not backbone.is_the_one(digest):
-        raise RunError(f"{given.folder}: trained over {digest}, but {given.backbone!r} is now {backbone.digest}")
+        raise RunError(
+            f"{given.folder}: trained over {digest}, but {given.backbone!r} is now {backbone.digest}"
+        )
     return backbone

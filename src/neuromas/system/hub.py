@@ -1,7 +1,7 @@
 """Exported networks on a hub of models: pushed by their list of files, and pulled by it again.
 
-All talking is huggingface_hub's. A token is asked of it and given back to it, never shown. What is pulled is a
-stranger's network: it is loaded as any other is (docs/security.md).
+All talking is huggingface_hub's. A token is asked of it and given back to it, never shown. What is pulled is
+a stranger's network: it is loaded as any other is (docs/security.md).
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def token() -> str:
 
     found = get_token()
     if not found:
-        raise RunError("no token for the hub: run 'hf auth login', or set HF_TOKEN; nothing was written or sent")
+        raise RunError(
+            "no token for the hub: run 'hf auth login', or set HF_TOKEN; nothing was written or sent"
+        )
     return str(found)
 
 
@@ -72,8 +74,8 @@ def exported_files(folder: Path) -> dict[str, int]:
 def push(folder: Path, repo: str, public: bool) -> str:
     """Upload an exported folder as one commit; returns where it is. Made anew, a repository is private.
 
-    Raises RunError where it cannot be had, or would be shown to all without ``public``. What was uploaded of an
-    interrupted push is not sent again.
+    Raises RunError where it cannot be had, or would be shown to all without ``public``. What was uploaded of
+    an interrupted push is not sent again.
     """
     files = exported_files(folder)
     secret = token()
@@ -82,7 +84,9 @@ def push(folder: Path, repo: str, public: bool) -> str:
         api.create_repo(repo, private=not public, exist_ok=True)
         seen = api.model_info(repo)
         if not seen.private and not public:
-            raise RunError(f"{repo} is there and everybody reads it; nothing was sent, say --public if you mean it")
+            raise RunError(
+                f"{repo} is there and everybody reads it; nothing was sent, say --public if you mean it"
+            )
         done = api.upload_folder(
             repo_id=repo, folder_path=folder, allow_patterns=list(files), commit_message="neuromas export"
         )
@@ -116,7 +120,9 @@ def pulled(path: str | Path) -> Path:
             return place / commit
         # the manifest alone first, beside its place: a folder with one in it is whole
         where: dict[str, Any] = {"repo_id": repo, "revision": commit, "local_dir": place / commit}
-        about = read_json(Path(api.hf_hub_download(**{**where, "local_dir": place / "lists" / commit}, filename=MANIFEST)))
+        about = read_json(
+            Path(api.hf_hub_download(**{**where, "local_dir": place / "lists" / commit}, filename=MANIFEST))
+        )
         api.snapshot_download(**where, allow_patterns=_named(about, repo))
         api.snapshot_download(**where, allow_patterns=[MANIFEST])
     return place / commit

@@ -1,4 +1,4 @@
-"""One node of a network as a model of its own: its adapter added to the weights, in a folder for transformers.
+"""One node of a network as a model of its own: its adapter in the weights, in a folder for transformers.
 
 What is written is loaded again by transformers alone and held against the node, token by token.
 """
@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.core.episode import Turn
-from neuromas.core.errors import ConfigError, NeuromasError, one_line, unknown
+from neuromas.core.errors import ConfigError, NeuromasError, TaskError, one_line, unknown
 from neuromas.core.task import Problem
 from neuromas.models.embedded import file_digest
 from neuromas.models.merging import Speech, tokenizer_of, write_model
 from neuromas.prompts.build import build_prompt
 from neuromas.storage import replace_folder, write_atomic
-from neuromas.storage.run import json_text
+from neuromas.storage.disk import json_text
 from neuromas.system.assemble import Assembly
-from neuromas.system.exporting import Exported, refuse_existing
+from neuromas.system.exporting import CONFIG, Exported, refuse_existing
 from neuromas.system.network import Network
-from neuromas.system.portable import check_no_places
+from neuromas.system.portable import check_no_places, training_file
 from neuromas.system.rollout import Sampling, rollout
 from neuromas.system.saving import load_bundle
 from neuromas.tasks.saved import AskedTask
@@ -35,7 +35,7 @@ _CHECKED = 20  # questions on which the node and what was written are compared
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What was written. ``same`` of ``checked`` answers are the node's, token by token; ``why`` none was checked.
+    """What was written. ``same`` of ``checked`` answers are the node's own tokens; ``why`` none was checked.
 
     ``alone`` says whether a question is all that the node reads, so that the chat template builds its prompt.
     """
@@ -69,13 +69,15 @@ def chosen(given: Exported, node: str | None) -> int:
 def export_merged(given: Exported, out: Path, row: int, write: Write) -> Merged:
     """Write the node in row ``row`` to the new folder ``out`` as a model for transformers.
 
-    ``write`` gives the card and its pictures. Raises RunError, ModelError or ConfigError as loading the network
-    does, and ConfigError for a quantised backbone, whose restored weights nobody trained with.
+    ``write`` gives the card and its pictures. Raises RunError, ModelError or ConfigError as loading the
+    network does, and ConfigError for a quantised backbone, whose restored weights nobody trained with.
     """
     refuse_existing(out)
     way = given.manifest["config"]["model"].get("quantise", "none")
     if way != "none":
-        raise ConfigError(f"--merged: the network was trained over weights in {way}; export its adapters instead")
+        raise ConfigError(
+            f"--merged: the network was trained over weights in {way}; export its adapters instead"
+        )
     assembly = load_bundle(given.folder, "cpu")
     done: list[Merged] = []
 
@@ -86,6 +88,7 @@ def export_merged(given: Exported, out: Path, row: int, write: Write) -> Merged:
         speech = Speech(template, network.ends(row), network.budget(row))
         write_model(work, assembly.model.backbone, speech, (bank, adapter))
         done.append(_checked(assembly, row, alone, work))
+        write_atomic(work / CONFIG, training_file(given.manifest))
         names = sorted(path.relative_to(work).as_posix() for path in work.rglob("*") if path.is_file())
         for name, text in write(done[0], [*names, MERGED]).items():
             write_atomic(work / name, text)
@@ -151,9 +154,15 @@ def _checked(assembly: Assembly, row: int, alone: bool, folder: Path) -> Merged:
 
 def _problems(assembly: Assembly) -> list[Problem]:
     """The first test questions."""
-    size = assembly.task.size("test")
-    count = _CHECKED if size is None else min(_CHECKED, size)
-    return [assembly.task.problem("test", i) for i in range(count)]
+    size, found = assembly.task.size("test"), list[Problem]()
+    for i in range(_CHECKED if size is None else min(_CHECKED, size)):
+        try:
+            found.append(assembly.task.problem("test", i))
+        except TaskError:
+            if not found:
+                raise
+            break  # a task whose options allow few different questions
+    return found
 
 
 def _turns(network: Network, form: str, problems: Sequence[Problem], row: int) -> list[Turn]:

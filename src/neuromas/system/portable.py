@@ -1,7 +1,7 @@
 """What a network says of itself once it leaves this machine: no path of it, no name of its user.
 
-What was trained stays as it is. How this machine ran it (engine, trackers, the run's directory) is left out, and of
-every path only its last part is kept.
+What was trained stays as it is. How this machine ran it (engine, trackers, the run's directory) is left out,
+and of every path only its last part is kept.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ class Base:
     """The model beneath, as others find it.
 
     ``kind`` says how far its name resolves: ``same`` is a name of the hub by which the network was trained,
-    ``given`` one that whoever exports vouches for, ``near`` the public original of weights that differ from it,
-    ``none`` a model that others cannot find: ``name`` is then what it was called here, without its folder.
+    ``given`` one that whoever exports vouches for, ``near`` the public original of weights that differ from
+    it, ``none`` a model that others cannot find: ``name`` is then what it was called here, without its
+    folder.
     """
 
     name: str
@@ -63,7 +64,11 @@ def base_of(name: str, given: str | None = None) -> Base:
 
 def without_places(manifest: Mapping[str, Any], base: Base) -> dict[str, Any]:
     """The manifest of a network as others may read it, its training state left out."""
-    kept = {key: value for key, value in manifest.items() if key not in ("format", "files", "state", "folders", "beside")}
+    kept = {
+        key: value
+        for key, value in manifest.items()
+        if key not in ("format", "files", "state", "folders", "beside")
+    }
     found: dict[str, Any] = _clean(kept)
     free = (EMBEDDED, TINY_NAME)
     for key in ("config", "plan"):
