@@ -48,6 +48,9 @@ def write_model(
     Without ``speech`` the model keeps what its own folder says of that. Weights are written in the
     backbone's dtype. Raises ModelError.
     """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     model, tokenizer = _open(backbone), tokenizer_of(backbone)
     model.to(torch.float32)
     if adapter is not None:

@@ -136,10 +136,15 @@ def _copy(given: Exported, work: Path) -> list[str]:
         )
         write_atomic(work / place / PEFT_CONFIG, json.dumps(about, indent=1) + "\n")
         names += [f"{place}/{WEIGHTS}", f"{place}/{PEFT_CONFIG}"]
-    if (given.folder / PROMPT).is_file() and PROMPT in read_json(given.folder / MANIFEST)["files"]:
-        shutil.copyfile(given.folder / PROMPT, work / PROMPT)
-        names.append(PROMPT)
-    return names
+    return [*names, *copy_prompt(given, work)]
+
+
+def copy_prompt(given: Exported, work: Path) -> list[str]:
+    """The prompt file, where the network has one of its own; returns its name."""
+    if PROMPT not in read_json(given.folder / MANIFEST)["files"]:
+        return []
+    shutil.copyfile(given.folder / PROMPT, work / PROMPT)
+    return [PROMPT]
 
 
 def _with_base(given: Exported, work: Path) -> list[str]:

@@ -157,7 +157,9 @@ def _one_line(what: str, secret: str | None) -> Iterator[None]:
     except RunError:
         raise
     except Exception as error:
-        said = one_line(error)
+        said, cause = one_line(error), error.__cause__
+        if cause is not None:  # of a file that could not be sent the client says no more than that
+            said += f" ({type(cause).__name__}: {one_line(cause)})"
         if secret:
             said = said.replace(secret, "***")
         raise RunError(f"{what} ({type(error).__name__}): {said[:300]}") from None

@@ -19,7 +19,7 @@ from neuromas.prompts.build import build_prompt
 from neuromas.storage import replace_folder, write_atomic
 from neuromas.storage.disk import json_text
 from neuromas.system.assemble import Assembly
-from neuromas.system.exporting import CONFIG, Exported, refuse_existing
+from neuromas.system.exporting import CONFIG, Exported, copy_prompt, refuse_existing
 from neuromas.system.network import Network
 from neuromas.system.portable import check_no_places, training_file
 from neuromas.system.rollout import Sampling, rollout
@@ -89,6 +89,7 @@ def export_merged(given: Exported, out: Path, row: int, write: Write) -> Merged:
         write_model(work, assembly.model.backbone, speech, (bank, adapter))
         done.append(_checked(assembly, row, alone, work))
         write_atomic(work / CONFIG, training_file(given.manifest))
+        copy_prompt(given, work)
         names = sorted(path.relative_to(work).as_posix() for path in work.rglob("*") if path.is_file())
         for name, text in write(done[0], [*names, MERGED]).items():
             write_atomic(work / name, text)

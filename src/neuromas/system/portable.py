@@ -19,6 +19,7 @@ from neuromas.config import make_config
 from neuromas.core.errors import ConfigError, RunError, shown
 from neuromas.core.files import at_home
 from neuromas.models.dims import EMBEDDED, TINY_NAME
+from neuromas.system.prompting import PROMPT
 
 PUBLIC = {EMBEDDED: "HuggingFaceTB/SmolLM2-135M-Instruct"}  # where others find the embedded model's original
 _HUB = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}(?:/[A-Za-z0-9_][\w.-]{0,95})?")
@@ -83,8 +84,13 @@ def without_places(manifest: Mapping[str, Any], base: Base) -> dict[str, Any]:
 
 
 def training_file(manifest: Mapping[str, Any]) -> str:
-    """The configuration of the whole training as TOML, of a manifest without places."""
+    """The configuration of the whole training as TOML, of a manifest without places.
+
+    Prompts of the user's own are named as their copy beside it is.
+    """
     config = make_config(manifest.get("plan", manifest["config"])).model_dump(mode="json")
+    if config["network"]["prompt"]:
+        config["network"]["prompt"] = PROMPT
     return tomli_w.dumps(_without_none(config))
 
 
