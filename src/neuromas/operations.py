@@ -138,8 +138,9 @@ class Comparison:
     __str__ = __repr__
 
 
-def compare(*evaluations: Trained | str | Path, way: str = "auto") -> Comparison:
-    """Evaluations side by side, item by item: trained networks, runs, or ``"RUN:EVALUATION"``.
+def compare(*evaluations: Trained | Evaluation | str | Path, way: str = "auto") -> Comparison:
+    """Evaluations side by side, item by item: trained networks, runs, ``"RUN:EVALUATION"``, or what
+    ``evaluate`` gave.
 
     Two are compared by a paired test; more are pairs of first and second, one a seed (``way="pairs"``), or
     each against the first (``way="first"``). See docs/numbers.md for the tests. Raises RunError where one is
@@ -147,11 +148,17 @@ def compare(*evaluations: Trained | str | Path, way: str = "auto") -> Comparison
     """
     import json
 
-    from neuromas.report.pages.compare import compare_sides
+    from neuromas.evaluation.evaluate import Evaluation
+    from neuromas.report.pages.compare import Side, compare_sides, in_memory
     from neuromas.report.writers import as_text
 
-    names = [one if isinstance(one, str) else str(_path(one)) for one in evaluations]
-    found = compare_sides(names, way)
+    sides: list[str | Side] = []
+    for one in evaluations:
+        if isinstance(one, Evaluation):
+            sides.append(in_memory(one.summary, [item.line() for item in one.items]))
+        else:
+            sides.append(one if isinstance(one, str) else str(_path(one)))
+    found = compare_sides(sides, way)
     return Comparison(as_text(found.blocks), json.loads(found.data))
 
 
