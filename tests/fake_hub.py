@@ -1,7 +1,7 @@
 """A hub of models in this process, on loopback: enough of the protocol for create, upload, list and download.
 
-Content is kept in memory by repository. It asks for a token where the real one does, refuses a card whose metadata
-are no YAML of the known form, and can be told to refuse the next commit.
+Content is kept in memory by repository. It asks for a token where the real one does, refuses a card whose
+metadata are no YAML of the known form, and can be told to refuse the next commit.
 """
 
 from __future__ import annotations
@@ -122,10 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         body, path = self._body(), unquote(urlsplit(self.path).path)
         self.hub.asked.append(f"{self.command} {path}")
-        private = self.command != "GET" and self.command != "HEAD"
-        if private and "/upload/" not in path and self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            if "validate-yaml" not in path:
-                return self._say(401, {"error": "who are you?"})
+        free = self.command in ("GET", "HEAD") or "/upload/" in path or "validate-yaml" in path
+        if not free and self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return self._say(401, {"error": "who are you?"})
         for pattern, answer in _ROUTES:
             if found := re.fullmatch(pattern, f"{self.command} {path}"):
                 return answer(self, body, *found.groups())
@@ -164,7 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
     def yaml(self, body: bytes) -> None:
         """Whether a card's metadata will do."""
         faults = card_faults(json.loads(body)["content"])
-        return self._say(400 if faults else 200, {"errors": [{"message": one} for one in faults], "warnings": []})
+        said = {"errors": [{"message": one} for one in faults], "warnings": []}
+        return self._say(400 if faults else 200, said)
 
     def preupload(self, body: bytes, name: str) -> None:
         """Which files go as large ones."""

@@ -112,8 +112,12 @@ class Trained:
         *,
         method: str | Method | None = None,
         options: Mapping[str, Any] | None = None,
+        positions: str = "own",
     ) -> Evaluation:
         """Greedy evaluation; ``messages`` is ``none``, ``blank`` or ``shuffle``.
+
+        With ``positions="swapped"`` every node is told the position of the next of its layer and keeps its
+        adapter: what follows the number a node is told, and what its weights?
 
         ``task`` takes the place of the task it was trained on, whose data or code may not be at hand.
         With ``method``, a name (see ``neuromas methods``) with its ``options`` or an object of your own, that
@@ -124,10 +128,13 @@ class Trained:
         check_messages(messages)
         on = self.task if task is None else configured_task(self.assembly.config, task)
         asked, model = _method(method, options, messages), self.assembly.config.model
+        if asked is not None and positions != "own":
+            raise ConfigError(f"method and positions = {shown(positions)} do not go together")
         if asked is None or asked.asks_network():
             check_task(self.topology, on)
         if asked is None:
-            return priced(evaluate(self.network, on, wanted, items, intervention=messages), model)
+            found = evaluate(self.network, on, wanted, items, intervention=messages, positions=positions)
+            return priced(found, model)
         name = method if isinstance(method, str) else type(asked).__name__
         with bench(self.assembly, on) as where:
             return priced(evaluate_method(name, asked, where, wanted, items), model)

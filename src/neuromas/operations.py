@@ -63,14 +63,17 @@ def evaluate(
     messages: str = "none",
     method: str | Method | None = None,
     options: Mapping[str, Any] | None = None,
+    positions: str = "own",
 ) -> Evaluation:
     """Greedy answers to the first ``items`` problems of a split, with their mean and its 95 % interval.
+
+    ``messages`` is ``none``, ``blank`` or ``shuffle``, ``positions`` ``own`` or ``swapped``.
 
     ``method`` answers in the network's place: a name with its ``options``, or an object. As
     ``Trained.evaluate``. Raises ConfigError for an unknown split, control, method or option, TaskError
     without data.
     """
-    return trained.evaluate(split, items, messages, method=method, options=options)
+    return trained.evaluate(split, items, messages, method=method, options=options, positions=positions)
 
 
 def validate(

@@ -1,4 +1,4 @@
-"""``neuromas export``: what is given away answers as the run does, and holds no training state and no place."""
+"""``neuromas export``: what is given away answers as the run does, and tells nothing it should not."""
 
 from __future__ import annotations
 
@@ -111,7 +111,13 @@ def test_a_shared_adapter_is_written_once(tmp_path):
 
 @pytest.mark.parametrize(
     "folders",
-    [["adapters/../../x"] * 3, ["adapters/a", "adapters/a", "adapters/b"], ["adapters/a"], "adapters/a", [1, 2, 3]],
+    [
+        ["adapters/../../x", "adapters/a", "adapters/b"],
+        ["adapters/a", "adapters/a", "adapters/b"],
+        ["adapters/a"],
+        "adapters/a",
+        [1, 2, 3],
+    ],
 )
 def test_folders_that_a_manifest_cannot_name(run, tmp_path, capsys, folders):
     out = exported(run, tmp_path / "given")
@@ -203,8 +209,9 @@ def test_a_hostile_manifest_writes_no_markup(run, tmp_path):
     manifest["backbone"]["name"] = manifest["prompts"] = manifest["config"]["task"]["name"] = evil
     manifest["config"]["task"]["name"] = f"gym/{evil}"
     manifest["lineage"] = [
-        {"to": evil, "operators": [evil, "```"], "new": [], "origin": {}, "run": evil, "step": 1, "copies": {evil: evil}}
-        | {"topology": manifest["topology"], "spent": manifest["spent"], "init": evil, "positions": evil, "optimiser": evil}
+        {"to": evil, "operators": [evil, "```"], "new": [], "origin": {}, "run": evil, "step": 1}
+        | {"topology": manifest["topology"], "spent": manifest["spent"], "copies": {evil: evil}}
+        | {"init": evil, "positions": evil, "optimiser": evil}
     ]
     (out / "network.json").write_text(json.dumps(manifest))
     bad = exported(out, tmp_path / evil.replace("/", "").replace("\n", " "))
@@ -276,7 +283,7 @@ def test_options_that_do_not_go_together(run, tmp_path, capsys, typed, says):
 
 
 @pytest.mark.real
-@pytest.mark.skipif(os.environ.get("NEUROMAS_EXAMPLES") != "1", reason="takes a minute: make examples runs it")
+@pytest.mark.skipif(os.environ.get("NEUROMAS_EXAMPLES") != "1", reason="a minute: make examples runs it")
 def test_a_merged_node_of_the_real_model_says_the_same(tmp_path):
     settings = ["model.dtype=float32", *SMALL[2:], *FEW, "task.name=arithmetic", "network.topology=1"]
     neuromas.train(neuromas.load_config(None, [*settings, "network.question=all"]), tmp_path / "run")

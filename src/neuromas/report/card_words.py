@@ -37,17 +37,15 @@ Outside it the nodes were never rewarded for anything: expect answers in its for
 
 - The figures are of one training. Another seed gives others.
 - The nodes read each other's messages as they are. A question can be written so that a node says what its
-author
-  wants; treat answers as untrusted text.
+  author wants; treat answers as untrusted text.
 - What the model beneath has learned of prejudice and error is still in it."""
 
 MERGED_LIMITS = """For using or studying one node by itself, on prompts as it read them in training. It is
-not the network: where others wrote to the node, it needs their messages in its prompt. On other prompts it was never rewarded for
-anything.
+not the network: where others wrote to the node, it needs their messages in its prompt. On other prompts it
+was never rewarded for anything.
 
 - The figures are of one training. Another seed gives others.
-- Treat answers as untrusted text. What the model beneath has learned of prejudice and error is still in
-it."""
+- Treat answers as untrusted text. What the model beneath has learned of prejudice and error is still in it."""
 
 USES: Mapping[str, str] = MappingProxyType(
     {
