@@ -4,7 +4,8 @@
     python examples/grow_a_network.py --tiny       # a random model: shows that it runs, and learns nothing
 
 Stage 1: one node learns a step, "What is 3 + 4?". Stage 2: three copies of it; two are asked a step each,
-the third for the sum of what they say. Stage 3: bit by bit, all are asked the whole, "What is (3 + 4) + (2 + 9)?".
+the third for the sum of what they say. Stage 3: bit by bit, all come to be asked the whole question,
+"What is (3 + 4) + (2 + 9)?".
 """
 
 import argparse

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from neuromas.api import Trained
     from neuromas.evaluation.evaluate import Evaluation
     from neuromas.methods.base import Method
+    from neuromas.report.pages.compare import Side
     from neuromas.tasks import ValidationReport
 
 
@@ -142,8 +143,9 @@ class Comparison:
 
 
 def compare(*evaluations: Trained | Evaluation | str | Path, way: str = "auto") -> Comparison:
-    """Evaluations side by side, item by item: trained networks, runs, ``"RUN:EVALUATION"``, or what
-    ``evaluate`` gave.
+    """Evaluations side by side, item by item.
+
+    Each is a trained network, a run, ``"RUN:EVALUATION"``, or what ``evaluate`` gave.
 
     Two are compared by a paired test; more are pairs of first and second, one a seed (``way="pairs"``), or
     each against the first (``way="first"``). See docs/numbers.md for the tests. Raises RunError where one is
@@ -151,17 +153,10 @@ def compare(*evaluations: Trained | Evaluation | str | Path, way: str = "auto") 
     """
     import json
 
-    from neuromas.evaluation.evaluate import Evaluation
-    from neuromas.report.pages.compare import Side, compare_sides, in_memory
+    from neuromas.report.pages.compare import compare_sides
     from neuromas.report.writers import as_text
 
-    sides: list[str | Side] = []
-    for one in evaluations:
-        if isinstance(one, Evaluation):
-            sides.append(in_memory(one.summary, [item.line() for item in one.items]))
-        else:
-            sides.append(one if isinstance(one, str) else str(_path(one)))
-    found = compare_sides(sides, way)
+    found = compare_sides([_side(one) for one in evaluations], way)
     return Comparison(as_text(found.blocks), json.loads(found.data))
 
 
@@ -203,6 +198,18 @@ def check_messages(messages: str) -> None:
     """Raises ConfigError for an unknown control of messages."""
     if messages not in MESSAGES:
         raise ConfigError(unknown("messages", messages, MESSAGES))
+
+
+def _side(one: Trained | Evaluation | str | Path) -> str | Side:
+    """One side of a comparison."""
+    if isinstance(one, str | Path):
+        return str(one)
+    from neuromas.evaluation.evaluate import Evaluation  # loaded already where there is an object
+    from neuromas.report.pages.compare import in_memory
+
+    if isinstance(one, Evaluation):
+        return in_memory(one.summary, [item.line() for item in one.items])
+    return str(one.path)
 
 
 def _path(network: Trained | str | Path) -> Path:

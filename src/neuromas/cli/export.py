@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +94,7 @@ def _export(args: argparse.Namespace, out: Path) -> None:
             _merge(args, given, out, title)
             return
 
-        def write(_: Sequence[str]) -> Mapping[str, str]:
+        def write() -> Mapping[str, str]:
             return _card(args, _about(args, given, title))
 
         export(given, out, write, args.with_base)
@@ -109,7 +109,7 @@ def _merge(args: argparse.Namespace, given: Exported, out: Path, title: str) -> 
     from neuromas.report.card import MergedNode
     from neuromas.system.merged import Merged, chosen, export_merged
 
-    def write(one: Merged, _: Sequence[str]) -> Mapping[str, str]:
+    def write(one: Merged) -> Mapping[str, str]:
         node = MergedNode(one.node, one.alone, one.same, one.checked, one.why)
         return _card(args, _about(args, given, title, node))
 

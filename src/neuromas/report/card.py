@@ -207,7 +207,7 @@ def _use(about: About, topology: Topology) -> Iterator[str]:
     yield "## Use"
     folder = shlex.quote(_plain(about.title))
     if about.merged:
-        yield _code_block(_merged_code(about.merged, folder))
+        yield _code_block(_merged_code(about.merged, _plain(about.title)))
         yield USES["merged alone" if about.merged.alone else "merged"]
         return
     question = "What is asked" + " | part" * topology.shares

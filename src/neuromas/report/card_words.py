@@ -45,7 +45,7 @@ not the network: where others wrote to the node, it needs their messages in its 
 was never rewarded for anything.
 
 - The figures are of one training. Another seed gives others.
-- Treat answers as untrusted text. What the model beneath has learned of prejudice and error is still in it."""
+- Treat answers as untrusted text. What the model beneath learned of prejudice and error is still in it."""
 
 USES: Mapping[str, str] = MappingProxyType(
     {

@@ -34,9 +34,7 @@ from neuromas.system.saving import bundle_folder, saved_ranks
 from neuromas.topology.graph import Topology
 
 CARD, CONFIG, BASE = "README.md", "neuromas.toml", "base"
-Write = Callable[
-    [Sequence[str]], Mapping[str, str]
-]  # names of the files there are: card and pictures by name
+Write = Callable[[], Mapping[str, str]]  # card and pictures by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ def export(given: Exported, out: Path, write: Write, with_base: bool = False) ->
         write_atomic(work / CONFIG, training_file(given.manifest))
         names.append(CONFIG)
         beside = _with_base(given, work) if with_base else []
-        for name, text in write([*names, *beside, MANIFEST]).items():
+        for name, text in write().items():
             write_atomic(work / name, text)
             names.append(name)
         files, more = ({name: file_digest(work / name) for name in part} for part in (names, beside))

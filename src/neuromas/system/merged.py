@@ -42,13 +42,12 @@ class Merged:
 
     node: str
     alone: bool
-    budget: int
     same: int
     checked: int
     why: str = ""
 
 
-Write = Callable[[Merged, Sequence[str]], Mapping[str, str]]  # and the names of the files there are
+Write = Callable[[Merged], Mapping[str, str]]  # card and pictures by name
 
 
 def chosen(given: Exported, node: str | None) -> int:
@@ -90,10 +89,9 @@ def export_merged(given: Exported, out: Path, row: int, write: Write) -> Merged:
         done.append(_checked(assembly, row, alone, work))
         write_atomic(work / CONFIG, training_file(given.manifest))
         copy_prompt(given, work)
-        names = sorted(path.relative_to(work).as_posix() for path in work.rglob("*") if path.is_file())
-        for name, text in write(done[0], [*names, MERGED]).items():
+        for name, text in write(done[0]).items():
             write_atomic(work / name, text)
-            names.append(name)
+        names = sorted(path.relative_to(work).as_posix() for path in work.rglob("*") if path.is_file())
         about = {
             "format": FORMAT,
             "node": done[0].node,
@@ -142,15 +140,15 @@ def _literal(text: str) -> str:
 def _checked(assembly: Assembly, row: int, alone: bool, folder: Path) -> Merged:
     """What was written, held against the node on the first test questions, greedily."""
     network = assembly.network
-    name, budget = network.topology.nodes[row].name, network.budget(row)
+    name = network.topology.nodes[row].name
     try:
         problems = _problems(assembly)
         turns = _turns(network, assembly.task.answer_format, problems, row)
     except NeuromasError as error:  # data that are not here, or that this user never named
-        return Merged(name, alone, budget, 0, 0, one_line(error)[:200])
+        return Merged(name, alone, 0, 0, one_line(error)[:200])
     found = _written(folder, [turn.prefix_ids + turn.suffix_ids for turn in turns])
     same = sum(ids == turn.ids for ids, turn in zip(found, turns, strict=True))
-    return Merged(name, alone, budget, same, len(turns))
+    return Merged(name, alone, same, len(turns))
 
 
 def _problems(assembly: Assembly) -> list[Problem]:

@@ -85,7 +85,7 @@ def compare_sides(names: Sequence[str | Side], way: str = "auto") -> Comparison:
 
 def _refuse_same(pairs: Iterable[tuple[str | Side, str | Side]]) -> None:
     for first, second in pairs:
-        if first is second or (isinstance(first, str) and first == second):
+        if first == second:
             name = first if isinstance(first, str) else first.name
             raise ConfigError(f"{shown(name)} is compared with itself; give FIRST SECOND of different runs")
 
