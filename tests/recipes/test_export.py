@@ -93,7 +93,8 @@ def test_every_node_is_what_peft_makes_of_its_folder(run, tmp_path):
     out = exported(copy, tmp_path / "given", "--with-base")
     turns = neuromas.load(out).trace(ASKED).turns
     assert len({turn.ids for turn in turns}) == 3, "adapters that differ, or this shows nothing"
-    for turn, folder in zip(turns, read_manifest(out)["folders"], strict=True):
+    folders = [f"adapters/{name}" for name in ("layer-1-node-1", "layer-1-node-2", "layer-2-output")]
+    for turn, folder in zip(turns, folders, strict=True):
         base = AutoModelForCausalLM.from_pretrained(out / "base")
         node = PeftModel.from_pretrained(base, out / folder)
         ids = torch.tensor([turn.prefix_ids + turn.suffix_ids])
