@@ -27,7 +27,7 @@ class Tell(neuromas.Callback):
 
 def main(tiny: bool, out: Path) -> None:
     """Train the three stages as one run, and show what became of it."""
-    steps, size = ((1, 1, 2), 2) if tiny else ((14, 8, 10), 16)
+    steps, size = ((1, 1, 2), 2) if tiny else ((20, 14, 18), 16)
     step, whole = {"depth": 1, "max_operand": 30}, {"depth": 2, "parts": 2}
     # from the steps to the whole question, as fast as the reward allows
     lifted = {"view": ["branches", "all"], "lift": "reward", "lift_at": 0.4}

@@ -88,3 +88,18 @@ def test_a_script_runs_whole(name, monkeypatch, tmp_path, capsys):
 @pytest.mark.real
 def test_the_notebook_runs_whole(tmp_path):
     assert "<svg" in notebook(tmp_path)
+
+
+def test_the_page_shows_what_is_kept(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES.parent / "benchmarks"))
+    made = runpy.run_path(str(EXAMPLES.parent / "benchmarks" / "examples.py"))
+    page = (EXAMPLES.parent / "docs" / "examples.md").read_text("utf-8")
+    assert made["render"](page, made["load"]()) == page, "run python benchmarks/examples.py --docs"
+    for name in SCRIPTS:
+        assert f"<!-- example {name} -->" in page
+    one = {"output": "a\n```\nb", "seconds": 1.6, "cpu_seconds": 2, "threads": 1, "machine": "x"}
+    kept = dict.fromkeys(SCRIPTS, one)
+    shown = made["render"](page, kept)
+    assert shown.count("2 s on x with 1 thread(s)") == len(SCRIPTS)
+    assert made["render"](shown, kept) == shown
+    assert "````\na\n```\nb\n````" in shown
