@@ -3,7 +3,7 @@
     python examples/beside_a_rival.py              # the embedded model, on the CPU
     python examples/beside_a_rival.py --tiny       # a random model: shows that it runs, and learns nothing
 
-Three calls a question each: three nodes, three votes of the frozen model, three agents that answer once.
+Four calls a question each: four nodes, four votes of the frozen model, two agents of it in two rounds.
 """
 
 import argparse
@@ -13,17 +13,17 @@ from pathlib import Path
 import neuromas
 
 RIVALS = {
-    "self-consistency": {"votes": 3, "of": "direct"},  # three answers of one model, the most frequent counts
-    "debate": {"agents": 3, "rounds": 1},
+    "self-consistency": {"votes": 4, "of": "direct"},  # four answers of one model, the most frequent counts
+    "debate": {"agents": 2, "rounds": 2},  # in the second round each has read what both said
 }
 
 
 def main(tiny: bool, out: Path) -> None:
     """Train a network, let the rivals answer the same questions, and test the differences in pairs."""
-    settings = ["train.steps=16", "evaluate.every=8", "evaluate.validation=32", "evaluate.test=100"]
-    items = 100
+    settings = ["network.topology=3-1", "task.options.parts=3", "train.steps=16"]
+    settings, items = [*settings, "evaluate.every=8", "evaluate.validation=32", "evaluate.test=100"], 100
     if tiny:
-        settings = ["model.backbone=tiny", "model.dtype=float32", "train.steps=1", "train.problems=2"]
+        settings += ["model.backbone=tiny", "model.dtype=float32", "train.steps=1", "train.problems=2"]
         settings, items = [*settings, "evaluate.test=4", "evaluate.validation=2"], 4
     began = time.monotonic()
     trained = neuromas.train(neuromas.load_config("demo", settings), out / "run")
