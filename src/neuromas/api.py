@@ -40,6 +40,7 @@ from neuromas.system.assemble import (  # noqa: E402  (torch after the process s
     configured_task,
     own_config,
 )
+from neuromas.system.hub import pulled  # noqa: E402
 from neuromas.system.network import Network  # noqa: E402
 from neuromas.system.rollout import Sampling, rollout  # noqa: E402
 from neuromas.system.saving import check_run, load_bundle, trust_run  # noqa: E402
@@ -108,8 +109,12 @@ class Trained:
         *,
         method: str | Method | None = None,
         options: Mapping[str, Any] | None = None,
+        positions: str = "own",
     ) -> Evaluation:
         """Greedy evaluation; ``messages`` is ``none``, ``blank`` or ``shuffle``.
+
+        With ``positions="swapped"`` every node is told the position of the next of its layer and keeps its
+        adapter: what follows the number a node is told, and what its weights?
 
         ``task`` takes the place of the task it was trained on, whose data or code may not be at hand.
         With ``method``, a name (see ``neuromas methods``) with its ``options`` or an object of your own, that
@@ -120,10 +125,13 @@ class Trained:
         check_messages(messages)
         on = self.task if task is None else configured_task(self.assembly.config, task)
         asked, model = _method(method, options, messages), self.assembly.config.model
+        if asked is not None and positions != "own":
+            raise ConfigError(f"method and positions = {shown(positions)} do not go together")
         if asked is None or asked.asks_network():
             check_task(self.topology, on)
         if asked is None:
-            return priced(evaluate(self.network, on, wanted, items, intervention=messages), model)
+            found = evaluate(self.network, on, wanted, items, intervention=messages, positions=positions)
+            return priced(found, model)
         name = method if isinstance(method, str) else type(asked).__name__
         with bench(self.assembly, on) as where:
             return priced(evaluate_method(name, asked, where, wanted, items), model)
@@ -224,12 +232,14 @@ def load(
 
     ``backbone`` says where its model lies now, ``task`` is the object it was trained on, which only
     evaluating needs. A network from elsewhere that names a model, data or code of its own is refused unless
-    ``trust`` says that they are wanted (see docs/security.md). Raises RunError if it is missing or damaged,
-    ModelError if its model cannot be had.
+    ``trust`` says that they are wanted (see docs/security.md). ``"hub:USER/NAME"``, with ``@REVISION`` or
+    without, is pulled into the cache first. Raises RunError if it is missing or damaged, ModelError if its
+    model cannot be had, ConfigError for what is no name on the hub.
     """
+    place = pulled(path)
     if trust:
-        trust_run(Path(path))
-    return Trained(Path(path), load_bundle(Path(path), device, model=backbone, task=task))
+        trust_run(place)
+    return Trained(place, load_bundle(place, device, model=backbone, task=task))
 
 
 def _method(method: str | Method | None, options: Mapping[str, Any] | None, messages: str) -> Method | None:

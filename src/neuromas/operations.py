@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from neuromas.api import Trained
     from neuromas.evaluation.evaluate import Evaluation
     from neuromas.methods.base import Method
+    from neuromas.report.pages.compare import Side
     from neuromas.tasks import ValidationReport
 
 
@@ -63,14 +64,17 @@ def evaluate(
     messages: str = "none",
     method: str | Method | None = None,
     options: Mapping[str, Any] | None = None,
+    positions: str = "own",
 ) -> Evaluation:
     """Greedy answers to the first ``items`` problems of a split, with their mean and its 95 % interval.
+
+    ``messages`` is ``none``, ``blank`` or ``shuffle``, ``positions`` ``own`` or ``swapped``.
 
     ``method`` answers in the network's place: a name with its ``options``, or an object. As
     ``Trained.evaluate``. Raises ConfigError for an unknown split, control, method or option, TaskError
     without data.
     """
-    return trained.evaluate(split, items, messages, method=method, options=options)
+    return trained.evaluate(split, items, messages, method=method, options=options, positions=positions)
 
 
 def validate(
@@ -138,8 +142,10 @@ class Comparison:
     __str__ = __repr__
 
 
-def compare(*evaluations: Trained | str | Path, way: str = "auto") -> Comparison:
-    """Evaluations side by side, item by item: trained networks, runs, or ``"RUN:EVALUATION"``.
+def compare(*evaluations: Trained | Evaluation | str | Path, way: str = "auto") -> Comparison:
+    """Evaluations side by side, item by item.
+
+    Each is a trained network, a run, ``"RUN:EVALUATION"``, or what ``evaluate`` gave.
 
     Two are compared by a paired test; more are pairs of first and second, one a seed (``way="pairs"``), or
     each against the first (``way="first"``). See docs/numbers.md for the tests. Raises RunError where one is
@@ -150,8 +156,7 @@ def compare(*evaluations: Trained | str | Path, way: str = "auto") -> Comparison
     from neuromas.report.pages.compare import compare_sides
     from neuromas.report.writers import as_text
 
-    names = [one if isinstance(one, str) else str(_path(one)) for one in evaluations]
-    found = compare_sides(names, way)
+    found = compare_sides([_side(one) for one in evaluations], way)
     return Comparison(as_text(found.blocks), json.loads(found.data))
 
 
@@ -193,6 +198,18 @@ def check_messages(messages: str) -> None:
     """Raises ConfigError for an unknown control of messages."""
     if messages not in MESSAGES:
         raise ConfigError(unknown("messages", messages, MESSAGES))
+
+
+def _side(one: Trained | Evaluation | str | Path) -> str | Side:
+    """One side of a comparison."""
+    if isinstance(one, str | Path):
+        return str(one)
+    from neuromas.evaluation.evaluate import Evaluation  # loaded already where there is an object
+    from neuromas.report.pages.compare import in_memory
+
+    if isinstance(one, Evaluation):
+        return in_memory(one.summary, [item.line() for item in one.items])
+    return str(one.path)
 
 
 def _path(network: Trained | str | Path) -> Path:

@@ -22,7 +22,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BUILT_FROM = ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff")
-FOLDERS = ("src", "recipes", "tests", "docs", "benchmarks", ".ci", ".github")
+FOLDERS = ("src", "recipes", "tests", "docs", "examples", "benchmarks", ".ci", ".github")
 UNUSED = ("__pycache__", "*.egg-info", ".hypothesis")
 BUILD = """
 import sys

@@ -70,6 +70,29 @@ def test_evaluate_validate_and_compare(trained):
     assert found.data["items"] == 4
 
 
+def test_what_was_evaluated_is_compared_without_a_run(trained):
+    whole, blank = trained.evaluate(items=4), trained.evaluate(items=4, messages="blank")
+    found = neuromas.compare(whole, blank)
+    assert "network messages=blank" in str(found)
+    assert found.data["items"] == 4
+    debate = neuromas.evaluate(trained, items=4, method="debate", options={"rounds": 1})
+    assert "debate agents=3 rounds=1" in str(neuromas.compare(trained, whole, debate))
+    with pytest.raises(ConfigError, match="is compared with itself"):
+        neuromas.compare(whole, whole)
+    bound = neuromas.evaluate(trained, items=4, method="pass-at-n", options={"n": 2})
+    with pytest.raises(ConfigError, match="is an oracle bound"):
+        neuromas.compare(whole, bound)
+
+
+def test_nodes_may_be_told_each_others_position(trained):
+    swapped = neuromas.evaluate(trained, items=4, positions="swapped")
+    assert swapped.summary["positions"] == "swapped"
+    assert "(layer 1/2, node 2/2" in next(iter(swapped.prompts.values()))[0]
+    for wrong in ({"positions": "left"}, {"positions": "swapped", "method": "direct"}):
+        with pytest.raises(ConfigError, match="positions"):
+            trained.evaluate(items=4, **wrong)
+
+
 class Shout(Direct):
     """An object of one's own."""
 

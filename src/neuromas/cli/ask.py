@@ -12,7 +12,9 @@ from neuromas.report.terminal import visible
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Say what may be typed."""
-    parser.add_argument("path", metavar="RUN", help="run directory or checkpoint")
+    parser.add_argument(
+        "path", metavar="RUN", help="run directory, checkpoint, exported network, or hub:USER/NAME"
+    )
     parser.add_argument(
         "question", help="for a network that hands out parts: 'what is asked | part 1 | part 2'"
     )

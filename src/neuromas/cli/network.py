@@ -30,6 +30,9 @@ def allow(args: argparse.Namespace, path: Path) -> None:
 
 
 def there(path: str) -> None:
-    """Raises RunError if a network is neither a checkpoint nor in a run: said before torch is loaded."""
-    if not (Path(path) / MANIFEST).is_file():
+    """Raises RunError if a network is neither a checkpoint nor in a run: said before torch is loaded.
+
+    One on a hub is looked for when it is loaded.
+    """
+    if not path.startswith("hub:") and not (Path(path) / MANIFEST).is_file():
         Run.open(Path(path))

@@ -2,12 +2,15 @@
 
 Every adapter is a folder that ``peft.PeftModel.from_pretrained`` loads. The manifest names topology,
 assignment, prompt template, backbone identity and the hash of every file; a bundle is untrusted until
-all of them match. Tensors are safetensors throughout, optimiser states too.
+all of them match. Tensors are safetensors throughout, optimiser states too. Adapters lie under
+``adapters/adapter-00`` …, or where the manifest's ``folders`` say: an exported network calls them by
+position.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,8 @@ from neuromas.models.embedded import file_digest
 from neuromas.storage import MANIFEST, OPTIMISERS, read_json, write_atomic
 
 FORMAT = 1
-_WEIGHTS = "adapter_model.safetensors"
+WEIGHTS, PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+_FOLDER = re.compile(r"adapters/[a-z0-9][a-z0-9-]{0,60}")
 _PEFT_PREFIX = "base_model.model."
 _MEMORY = "algorithm."  # of the names of tensors that a training algorithm keeps
 
@@ -46,19 +50,20 @@ def save_adapter(place: Path, bank: AdapterBank, row: int, backbone: str) -> Non
     for slot, down, up in bank.factors(row):
         tensors[f"{_PEFT_PREFIX}{slot.path}.lora_A.weight"] = down.cpu().contiguous()
         tensors[f"{_PEFT_PREFIX}{slot.path}.lora_B.weight"] = up.cpu().contiguous()
-    _save(tensors, place / _WEIGHTS)
-    write_atomic(place / "adapter_config.json", json.dumps(_peft_config(bank, row, backbone), indent=1))
+    _save(tensors, place / WEIGHTS)
+    about = peft_config(bank.ranks[row], bank.spec.alpha, bank.spec.targets, backbone)
+    write_atomic(place / PEFT_CONFIG, json.dumps(about, indent=1))
 
 
-def _peft_config(bank: AdapterBank, row: int, backbone: str) -> dict[str, Any]:
-    """The fields PEFT reads, with our choices."""
+def peft_config(rank: int, alpha: float, targets: Sequence[str], base: str | None) -> dict[str, Any]:
+    """The fields PEFT reads of an adapter over the model ``base``, with our choices."""
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": backbone,
-        "r": bank.ranks[row],
-        "lora_alpha": bank.spec.alpha,
-        "target_modules": list(bank.spec.targets),
+        "base_model_name_or_path": base,
+        "r": rank,
+        "lora_alpha": alpha,
+        "target_modules": list(targets),
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": False,
@@ -85,16 +90,27 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     versions = manifest.get("versions")
     if not isinstance(versions, list) or any(type(version) is not int for version in versions):
         raise RunError(f"{folder / MANIFEST} is damaged: no list of adapter versions")
-    needed = [f"adapters/adapter-{row:02d}/{_WEIGHTS}" for row in range(len(versions))]
+    needed = [f"{place}/{WEIGHTS}" for place in adapter_folders(folder, manifest, len(versions))]
     for name in [*files, *needed]:
         digest = files.get(name)
         if digest is None:
             raise RunError(f"{folder / MANIFEST} is damaged: it does not vouch for {name}")
-        _check_file(folder, name, digest)
+        check_file(folder, name, digest)
     return manifest
 
 
-def _check_file(folder: Path, name: str, digest: Any) -> None:
+def adapter_folders(folder: Path, manifest: Mapping[str, Any], count: int) -> list[str]:
+    """Where the ``count`` adapters lie, by row, relative to the bundle. Raises RunError."""
+    given = manifest.get("folders")
+    if given is None:
+        return [f"adapters/adapter-{row:02d}" for row in range(count)]
+    fits = isinstance(given, list) and len({str(one) for one in given}) == len(given) == count
+    if not fits or not all(isinstance(one, str) and _FOLDER.fullmatch(one) for one in given):
+        raise RunError(f"{folder / MANIFEST} is damaged: 'folders' does not name {count} folders of adapters")
+    return list(given)
+
+
+def check_file(folder: Path, name: str, digest: Any) -> None:
     """The file lies in the folder and has the hash. Raises RunError."""
     try:
         path = (folder / name).resolve()
@@ -128,11 +144,13 @@ def held_adapters(folder: Path, bank: AdapterBank, ranks: Sequence[int] | None =
     names do not fit.
     """
     ranks = bank.ranks if ranks is None else ranks
-    return [_vector(folder, bank, row, rank) for row, rank in enumerate(ranks)]
+    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
+    places = adapter_folders(folder, manifest, len(ranks))
+    return [_vector(folder / place / WEIGHTS, bank, rank) for place, rank in zip(places, ranks, strict=True)]
 
 
-def _vector(folder: Path, bank: AdapterBank, row: int, rank: int) -> Tensor:
-    path = folder / "adapters" / f"adapter-{row:02d}" / _WEIGHTS
+def _vector(path: Path, bank: AdapterBank, rank: int) -> Tensor:
+    """One adapter's factors as they lie in the bank's vector. Raises RunError."""
     tensors = load_tensors(path)
     pieces = []
     for slot in bank.slots:

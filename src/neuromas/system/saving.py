@@ -127,7 +127,7 @@ def _load_bundle(folder: Path, given: _Given, config: Config | None) -> Assembly
     adapters = len(manifest["versions"])
     try:
         assignment = _assigned(manifest["assignment"], len(topology.nodes), adapters)
-        ranks = _saved_ranks(manifest.get("ranks"), adapters, saved.model.rank)
+        ranks = saved_ranks(manifest.get("ranks"), adapters, saved.model.rank)
         identity = {key: str(manifest["backbone"][key]) for key in ("name", "digest")}
         form = _answer_format(manifest)
     except (KeyError, TypeError, ValueError) as error:
@@ -273,7 +273,7 @@ def _assigned(data: Any, nodes: int, adapters: int) -> tuple[int, ...]:
     return rows
 
 
-def _saved_ranks(data: Any, adapters: int, usual: int) -> tuple[int, ...]:
+def saved_ranks(data: Any, adapters: int, usual: int) -> tuple[int, ...]:
     """The rank of every adapter; of a network saved before ranks could differ, the usual one. ValueError."""
     ranks = (usual,) * adapters if data is None else tuple(data)
     if len(ranks) != adapters or any(type(rank) is not int or not 1 <= rank <= 512 for rank in ranks):

@@ -46,8 +46,20 @@ class Comparison:
     data: str
 
 
-def compare_sides(names: Sequence[str], way: str = "auto") -> Comparison:
-    """Compare evaluations named RUN or RUN:EVALUATION.
+def in_memory(summary: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> Side:
+    """An evaluation that lies in no run: its name is that of the method that answered, with its options."""
+    options = dict(summary.get("options", {}))
+    told = [f"{key}={value}" for key, value in options.items()]
+    messages = summary.get("intervention", "none")
+    told += [] if messages == "none" else [f"messages={messages}"]
+    name = " ".join([str(summary.get("method", "network")), *told])
+    if summary.get("oracle"):
+        raise _oracle(name)
+    return Side(name, name, summary, items, json.dumps([name]))
+
+
+def compare_sides(names: Sequence[str | Side], way: str = "auto") -> Comparison:
+    """Compare evaluations named RUN or RUN:EVALUATION, or ``in_memory``.
 
     Two are compared item by item. More are pairs (first and second of every seed) with ``pairs``, each
     against the first with ``first``; ``auto`` takes them for pairs where the configurations say so. Raises
@@ -71,20 +83,27 @@ def compare_sides(names: Sequence[str], way: str = "auto") -> Comparison:
     return _against_first(sides)
 
 
-def _refuse_same(pairs: Iterable[tuple[str, str]]) -> None:
+def _refuse_same(pairs: Iterable[tuple[str | Side, str | Side]]) -> None:
     for first, second in pairs:
         if first == second:
-            raise ConfigError(f"{shown(first)} is compared with itself; give FIRST SECOND of different runs")
+            name = first if isinstance(first, str) else first.name
+            raise ConfigError(f"{shown(name)} is compared with itself; give FIRST SECOND of different runs")
 
 
-def _side(text: str) -> Side:
+def _oracle(name: str) -> ConfigError:
+    return ConfigError(
+        f"{shown(name)} is an oracle bound: gold answers decided what counts; it cannot be compared"
+    )
+
+
+def _side(text: str | Side) -> Side:
     """An evaluation named as RUN or RUN:EVALUATION."""
+    if isinstance(text, Side):
+        return text
     run, name = named_evaluation(text)
     summary, items = read_evaluation(run, name)
     if summary.get("oracle"):
-        raise ConfigError(
-            f"{shown(text)} is an oracle bound: gold answers decided what counts; it cannot be compared"
-        )
+        raise _oracle(text)
     with readable(f"{run.path}/config.json"):
         config = {key: value for key, value in run.read("config.json").items() if key not in _OWN}
         config["growth"] = {k: v for k, v in dict(config.get("growth", {})).items() if k != "parent"}
