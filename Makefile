@@ -39,7 +39,7 @@ test-docs: docs
 
 # scripts and notebook of examples/ with the real model, and a merged node of it: minutes each
 examples: $(VENV)/.dev
-	@NEUROMAS_EXAMPLES=1 $(BIN)/python -m pytest -p no:xdist --durations=0 tests/recipes/test_examples.py \
+	@NEUROMAS_EXAMPLES=1 $(BIN)/python -m pytest -p no:xdist --durations=0 tests/recipes/test_example_files.py \
 		tests/recipes/test_export.py -k "whole or real_model"
 
 test: $(VENV)/.dev

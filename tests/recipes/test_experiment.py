@@ -156,7 +156,7 @@ def test_a_whole_experiment_again_and_in_parts(mini, tmp_path, cells, cli):
     costs = "steps,calls,read,written,FLOPs,trainable,calls/question"
     assert table.startswith(f"arm:stage,network,nodes,{costs},accuracy,each seed\n")
     assert "small:2,grown:2,2,12," in table, "comparisons, too"
-    assert cli("report", out)[1].split("\ncomparisons: ")[0] in again
+    assert cli("report", out, "--page", "experiment")[1].split("\ncomparisons: ")[0] in again
     assert "--csv goes with --report" in cli("experiment", mini, "--out", out, "--csv")[2]
     assert cli("experiment", mini, "--out", tmp_path / "other")[0] == 0
     assert numbers(tmp_path / "other") == first, "from scratch"
@@ -191,7 +191,7 @@ def test_a_cell_that_fails_is_named_and_the_rest_is_compared(mini, tmp_path, cel
     assert "is not empty and not a run" in json.loads((out / "failures.json").read_text())["max/grown/seed-0"]
     assert "not run of max: grown\n" in said
     assert "comparisons that wait for what was not run: " in said
-    assert said.rstrip().endswith("name another directory")
+    assert "name another directory" in said.splitlines()[-2]
     assert len(cells) == 3
 
 

@@ -113,7 +113,7 @@ def test_a_run_without_a_checkpoint_goes_on_with_its_copy(here, cli, monkeypatch
 def test_every_report_says_that_there_are_roles(copy, cli):
     mark = "prompts: roles (own.toml)"
     for words in (
-        ["report", "run"],
+        ["report", "run", "--page", "run"],
         ["runs", "."],
         ["show", "run"],
         ["compare", "run:test-before", "run"],

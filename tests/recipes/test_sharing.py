@@ -67,7 +67,7 @@ def test_adapters_are_as_many_as_are_not_shared_and_stay_so(grown, cli, tmp_path
     shared = [
         f"{' '.join(group)} share adapter {row}" for row, group in by_row(rows).items() if len(group) > 1
     ]
-    for words in (("lineage", path), ("lineage", "given"), ("report", path)):
+    for words in (("lineage", path), ("lineage", "given"), ("report", path, "--page", "run")):
         said = [line.strip() for line in cli(*words)[1].splitlines() if "share adapter" in line]
         assert said == shared, words
     options = ["--steps", "1", "task.options={ask = true, depth = 3, parts = 8}", "network.question=split"]

@@ -46,7 +46,7 @@ def test_the_documented_example_trains(trained):
         ["ask", "RUN", "What is the largest of 3, 8?"],
         ["ask", "RUN/checkpoints/step-000002", "What is the largest number? | 3 | 8"],
         ["show", "RUN"],
-        ["report", "RUN"],
+        ["report", "RUN", "--page", "run"],
         ["runs", "RUN"],
         ["lineage", "RUN"],
         ["lineage", "RUN/checkpoints/step-000004"],

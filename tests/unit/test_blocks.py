@@ -43,13 +43,18 @@ NOT_RUN = {  # console lines by a pattern, and why they are only read
     r"runs/larger --page lineage": "of a run of one's own",
     r"runs/demo --local": "needs a task whose nodes have steps; tests/unit/cli",
     r"neuromas runs results": "a folder of one's own",
+    r"neuromas export RUN|hub:|--push": "needs such a network, or a hub; tests/recipes",
+    r"neuromas (report|figure) runs/(growth|grown|\*)": "runs of one's own; tests/recipes, tests/unit/cli",
+    r"neuromas (chat|serve) |--watch": "runs until it is ended; tests/unit/serving, tests/unit/cli",
 }
 ELSEWHERE = {"CONTRIBUTING.md": "tests/unit/test_contributing.py runs all of that page"}
 NOT_CODE = {  # indented blocks that are no console lines, by page
     "CONTRIBUTING.md": 1,  # a commit's message
     "endpoints.md": 1,  # what an evaluation prints
     "method.md": 3,  # formulas
+    "examples.md": 1,  # scripts, which tests/recipes/test_example_files.py runs
     "numbers.md": 1,  # a formula
+    "serving.md": 2,  # what it prints, and the lines for a harness
 }
 LINES = [line for page in PAGES for line in console(page)[0]]
 CALLS = [line for line in LINES if line.command is not None]
@@ -194,7 +199,12 @@ def small(monkeypatch):
     monkeypatch.setattr(neuromas, "load_config", load_config, raising=False)
 
 
-PYTHON = [page for page in PAGES if blocks(page, "python") and page.name not in ELSEWHERE]
+PYTHON_ELSEWHERE = {
+    **ELSEWHERE,
+    "exporting.md": "needs a base model of the hub; tests/recipes/test_export.py loads what is written",
+    "serving.md": "needs a running service; tests/unit/serving asks one through the same client",
+}
+PYTHON = [page for page in PAGES if blocks(page, "python") and page.name not in PYTHON_ELSEWHERE]
 
 
 @pytest.mark.parametrize("page", PYTHON, ids=lambda page: page.name)

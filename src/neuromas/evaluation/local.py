@@ -17,7 +17,6 @@ from neuromas.core.task import SPLITS, Problem
 from neuromas.evaluation.heldout import first_problems
 from neuromas.statistics import wilson
 from neuromas.storage import Run
-from neuromas.system.saving import read_saved
 from neuromas.tasks.cheats import is_gold
 from neuromas.theory.law import Cell, Counted
 from neuromas.topology.graph import Topology
@@ -150,6 +149,8 @@ def of_evaluation(run: Run, name: str) -> LocalAnswers:
     """
     summary, items = run.evaluation(name)
     where = f"evaluation {name} of {run.path}"
+    from neuromas.system.saving import read_saved  # with torch, which a list of methods does without
+
     saved, split = read_saved(run.handed_on), summary.get("split")
     if not items or split not in SPLITS:
         raise RunError(f"{where} has no items, or names no split")

@@ -40,6 +40,7 @@ def pasted(line, folder):
     if re.fullmatch(r"[\w ./:=,+-]+", line):  # to bash these are words and nothing else
         return line.split()[1:]
     folder.mkdir(exist_ok=True)
+    (folder / "questions.txt").touch()
     bin_ = folder / "bin"
     bin_.mkdir(exist_ok=True)
     (bin_ / "neuromas").write_text(STUB)

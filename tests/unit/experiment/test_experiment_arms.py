@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from neuromas.config import at_stage
 from neuromas.core.errors import NeuromasError, RunError
 from neuromas.experiment.cells import lay_out
 from neuromas.experiment.plan import load_plan, make_plan
@@ -181,9 +182,11 @@ def test_the_recipe_compares_at_equal_calls_and_parameters():
         before = paid(source[0].name, source[1]) if source else (0, 0)
         if found.arm(arm).of:
             return before
-        for shape, steps in cells[arm].config.shapes[:stage]:
+        for number, (shape, steps) in enumerate(cells[arm].config.shapes[:stage]):
             nodes = {"1": 1, "2-1": 3, "tree:2,2": 7, "tree:2,3": 15}[shape]
-            before = before[0] + steps, before[1] + steps * nodes
+            train = at_stage(cells[arm].config, number).train
+            share = train.problems * train.samples / 128  # of the recipe's own 16 x 8
+            before = before[0] + steps, before[1] + steps * nodes * share
         return before
 
     checked = 0

@@ -309,7 +309,7 @@ def test_a_question_at_the_beginning_of_a_line_is_quoted_from_its_first_line_on(
 def test_the_files_of_the_page_are_prompt_files():
     """docs/prompts.md: what it says is nearly built in, is."""
     page = (Path(__file__).parents[3] / "docs" / "prompts.md").read_text("utf-8")
-    complete, roles = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    complete, _, roles = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     template, topology = read(complete), Topology.parse("2-1")
     check_nodes(template, [topology])
     check_reached(template, topology, "plain", CODEC)
