@@ -147,10 +147,10 @@ def of_evaluation(run: Run, name: str) -> LocalAnswers:
     Raises RunError for what is not there or was not this task's, TaskError where local answers are not known,
     and as ``read_saved`` for a network from elsewhere.
     """
-    summary, items = run.evaluation(name)
-    where = f"evaluation {name} of {run.path}"
     from neuromas.system.saving import read_saved  # with torch, which a list of methods does without
 
+    summary, items = run.evaluation(name)
+    where = f"evaluation {name} of {run.path}"
     saved, split = read_saved(run.handed_on), summary.get("split")
     if not items or split not in SPLITS:
         raise RunError(f"{where} has no items, or names no split")
