@@ -20,8 +20,8 @@ RIVALS = {
 
 def main(tiny: bool, out: Path) -> None:
     """Train a network, let the rivals answer the same questions, and test the differences in pairs."""
-    settings = ["network.topology=3-1", "task.options.parts=3", "train.steps=16"]
-    settings, items = [*settings, "evaluate.every=8", "evaluate.validation=32", "evaluate.test=100"], 100
+    settings = ["network.topology=3-1", "task.options.parts=3", "train.steps=8"]
+    settings, items = [*settings, "evaluate.every=4", "evaluate.validation=16", "evaluate.test=50"], 50
     if tiny:
         settings += ["model.backbone=tiny", "model.dtype=float32", "train.steps=1", "train.problems=2"]
         settings, items = [*settings, "evaluate.test=4", "evaluate.validation=2"], 4

@@ -49,8 +49,8 @@ def main(tiny: bool, out: Path) -> None:
     settings = [
         *(f"network.prompt={prompt}", "network.topology=2-1", "network.question=split"),
         *("network.message_tokens=6", "network.answer_tokens=6"),
-        *("train.steps=16", "train.problems=16", "train.samples=8", "train.lr=1e-3", "train.temperature=0.7"),
-        *("evaluate.every=8", "evaluate.validation=32", "evaluate.test=100"),
+        *("train.steps=12", "train.problems=16", "train.samples=8", "train.lr=1e-3", "train.temperature=0.7"),
+        *("evaluate.every=6", "evaluate.validation=16", "evaluate.test=50"),
     ]
     if tiny:
         settings += ["model.backbone=tiny", "train.steps=1", "train.problems=2", "evaluate.test=4"]
