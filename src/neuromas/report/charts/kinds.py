@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from neuromas.core.errors import ConfigError, RunError, shown
+from neuromas.report import influence
 from neuromas.report.charts import cost, curves, experiment, growth, health, labels, law
 from neuromas.report.charts.frame import Chart, Size
 from neuromas.report.charts.series import told
@@ -138,7 +139,8 @@ def _topology(given: Sources, size: Size) -> Picture:
             graph = Topology.from_dict(read_json(run.handed_on / MANIFEST)["topology"])
         else:
             graph = Topology.parse(run.read("config.json")["network"]["topology"])
-    return as_svg(graph, prompt_mark(run))
+        found = influence.of_run(run, graph)
+    return as_svg(graph, prompt_mark(run), influence.drawn(found[0], graph) if found else None)
 
 
 _RUNS, _EXPERIMENT, _EITHER = ("runs",), ("results",), ("runs", "results")
@@ -149,7 +151,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _RUNS,
             lambda given, size: curves.curves(_runs(given, "curves"), size),
         ),
-        "topology": Kind("the network that a run hands on", _RUNS, _topology),
+        "topology": Kind(
+            "the network that a run hands on, with the measured need for messages", _RUNS, _topology
+        ),
         "cost": Kind(
             "accuracy over what a question costs",
             _EITHER,
