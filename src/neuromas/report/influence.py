@@ -139,11 +139,12 @@ def drawn(found: Influence, topology: Topology) -> Drawn:
         for row, one in rows.items()
     }
     counts = sorted({one.count for one in found.needs})
+    nodes = f"{len(found.needs)} node{'' if len(found.needs) == 1 else 's'}"
     items = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     legend = (
         f"Drop: points of accuracy lost on {items} questions when the node's message is "
         f"{WAYS[found.messages]}; the bar at a box's top is the same, a full one 100 points. "
-        f"*: p ≤ {LEVEL:g} by paired test with Holm's correction over {len(found.needs)} node(s). {MEANS}"
+        f"*: p ≤ {LEVEL:g} by paired test with Holm's correction over {nodes}. {MEANS}"
     )
     return Drawn({row: one.test.difference for row, one in rows.items()}, texts, legend)
 
