@@ -149,6 +149,23 @@ def test_a_baseline_is_the_same_network_with_nothing_else_changed(tmp_path, chan
     assert "without altered messages is kept" in network_of(run)
 
 
+def test_what_was_measured_of_an_earlier_checkpoint_is_not_of_this_network(tmp_path):
+    run = make(tmp_path / "run")
+    put(run, "test-12-none", WHOLE, checkpoint="step-000001")
+    node(run, "1.1", WITHOUT, checkpoint="step-000001")
+    assert of_run(run, GRAPH) == []
+    shown = network_of(run)
+    assert "1 evaluation(s) with single nodes altered are of another checkpoint" in shown
+    assert "not measured yet" in shown
+
+
+@pytest.mark.parametrize("evil", ["<b>", -1, True, None, 1.5, {"a": 1}])
+def test_a_count_that_is_none_is_a_dash(run, evil):
+    node(run, "1.2", OTHER, heard=evil)
+    (found,) = of_run(run, GRAPH)
+    assert [one.heard for one in found.needs] == [12, None]
+
+
 def test_trainings_own_evaluation_of_these_questions_is_a_baseline(tmp_path):
     run = make(tmp_path / "run")
     run.write_evaluation(

@@ -61,7 +61,7 @@ def network_parts(run: Kept, topology: Topology | None) -> list[Part]:
         "question."
     )
     if found.shares:
-        caption += " The bar in a box is how often its message is its right local answer."
+        caption += " The bar at the foot of a box is how often its message is its right local answer."
     if found.needed is not None:
         caption += f" {found.needed.legend}"
     parts: list[Part] = [Network(drawing(topology, found), caption)]
@@ -72,7 +72,7 @@ def network_parts(run: Kept, topology: Topology | None) -> list[Part]:
 
 def _influence(run: Kept, topology: Topology) -> tuple[list[influence.Influence], list[str]]:
     """What was measured of single nodes' messages, and what was not, with the command that measures it."""
-    if len(topology.nodes) < 2 or not run.checkpoint:
+    if not run.checkpoint:
         return [], []
     found: list[influence.Influence] = []
     notes: list[str] = []
