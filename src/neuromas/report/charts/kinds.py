@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from neuromas.core.errors import ConfigError, RunError, shown
-from neuromas.report import influence
 from neuromas.report.charts import cost, curves, experiment, growth, health, labels, law
 from neuromas.report.charts.frame import Chart, Size
 from neuromas.report.charts.series import told
@@ -133,6 +132,8 @@ def _topology(given: Sources, size: Size) -> Picture:
         raise ConfigError(f"the figure 'topology' is of one run, not of {len(runs)}")
     if size != Size():
         raise ConfigError("the figure 'topology' has the size of its network; leave --width and --height out")
+    from neuromas.report import influence  # with numpy, which a mistake is answered without
+
     run = Run.open(runs[0])
     with readable(f"run {str(run.path)!r}"):
         if run.checkpoints():
