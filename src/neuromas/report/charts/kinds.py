@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from neuromas.core.errors import ConfigError, RunError, shown
 from neuromas.report.charts import cost, curves, experiment, growth, health, labels, law
-from neuromas.report.charts.frame import Chart, Size
+from neuromas.report.charts.frame import Chart, Size, as_tabled
 from neuromas.report.charts.series import told
 from neuromas.report.draw import as_svg
 from neuromas.report.reading import prompt_mark, readable
@@ -112,11 +112,13 @@ def _of_either(
 
 def _cost_of(found: Mapping[str, list[Mapping[str, object]]], name: str, size: Size) -> Chart:
     """The ways of one experiment; where it has several tasks, they are told apart by name."""
-    points = [point for point in found["points"] if point["seeds"]]
+    listed, left = as_tabled(found)
+    points = [point for point in listed if point["seeds"]]
     tasks = {str(point["task"]) for point in points}
     if len(tasks) > 1:
         points = [{**point, "arm": f"{point['task']}/{point['arm']}"} for point in points]
-    return cost.cost(points, name, size)
+    chart = cost.cost(points, name, size)
+    return replace(chart, caption=chart.caption + left)
 
 
 def _law(given: Sources, size: Size) -> Picture:
