@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from neuromas.config import Config, identity, make_config
+from neuromas.core.choices import Altered
 from neuromas.core.errors import ConfigError, RunError, shown, unknown
 from neuromas.core.task import SPLITS, Problem, Split, Task
 from neuromas.experiment.size import priced
@@ -109,9 +110,11 @@ class Trained:
         *,
         method: str | Method | None = None,
         options: Mapping[str, Any] | None = None,
-        positions: str = "own",
+        **altered: Unpack[Altered],
     ) -> Evaluation:
         """Greedy evaluation; ``messages`` is ``none``, ``blank`` or ``shuffle``.
+
+        With ``nodes=["1.1", "1.2"]`` only what these nodes say is altered for their readers, all at once.
 
         With ``positions="swapped"`` every node is told the position of the next of its layer and keeps its
         adapter: what follows the number a node is told, and what its weights?
@@ -119,18 +122,20 @@ class Trained:
         ``task`` takes the place of the task it was trained on, whose data or code may not be at hand.
         With ``method``, a name (see ``neuromas methods``) with its ``options`` or an object of your own, that
         answers in the network's place, many with the frozen model beneath it. Raises ConfigError for an
-        unknown split, control, method or option, TaskError without data.
+        unknown split, control, node, method or option, TaskError without data.
         """
+        changed = _changed(altered)
         wanted = check_split(split)
         check_messages(messages)
         on = self.task if task is None else configured_task(self.assembly.config, task)
         asked, model = _method(method, options, messages), self.assembly.config.model
-        if asked is not None and positions != "own":
-            raise ConfigError(f"method and positions = {shown(positions)} do not go together")
+        if asked is not None and changed:
+            key, value = next(iter(changed.items()))
+            raise ConfigError(f"method and {key} = {shown(value)} do not go together")
         if asked is None or asked.asks_network():
             check_task(self.topology, on)
         if asked is None:
-            found = evaluate(self.network, on, wanted, items, intervention=messages, positions=positions)
+            found = evaluate(self.network, on, wanted, items, intervention=messages, **changed)
             return priced(found, model)
         name = method if isinstance(method, str) else type(asked).__name__
         with bench(self.assembly, on) as where:
@@ -240,6 +245,19 @@ def load(
     if trust:
         trust_run(place)
     return Trained(place, load_bundle(place, device, model=backbone, task=task))
+
+
+def _changed(altered: Altered) -> Altered:
+    """What of it alters something. Raises TypeError for another keyword, as a call without ``**`` would."""
+    for key in altered:
+        if key not in Altered.__annotations__:
+            raise TypeError(f"evaluate() got an unexpected keyword argument {key!r}")
+    changed = Altered()
+    if (positions := altered.get("positions", "own")) != "own":
+        changed["positions"] = positions
+    if (nodes := altered.get("nodes")) is not None:
+        changed["nodes"] = nodes
+    return changed
 
 
 def _method(method: str | Method | None, options: Mapping[str, Any] | None, messages: str) -> Method | None:

@@ -6,6 +6,7 @@
 >>> larger = neuromas.grow(trained, "2-2-1", steps=20, directory="runs/larger")
 >>> print(neuromas.compare(trained, larger))
 >>> neuromas.evaluate(trained, method="self-consistency", options={"votes": 5})
+>>> neuromas.evaluate(trained, messages="blank", nodes=["1.2"])
 >>> neuromas.draw("2-2-1")
 """
 
@@ -14,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from neuromas.core.choices import MESSAGES
+from neuromas.core.choices import MESSAGES, Altered
 from neuromas.core.episode import EpisodeGroup, grouped
 from neuromas.core.errors import ConfigError, unknown
 from neuromas.core.task import Problem, Task
@@ -64,17 +65,18 @@ def evaluate(
     messages: str = "none",
     method: str | Method | None = None,
     options: Mapping[str, Any] | None = None,
-    positions: str = "own",
+    **altered: Unpack[Altered],
 ) -> Evaluation:
     """Greedy answers to the first ``items`` problems of a split, with their mean and its 95 % interval.
 
-    ``messages`` is ``none``, ``blank`` or ``shuffle``, ``positions`` ``own`` or ``swapped``.
+    ``messages`` is ``none``, ``blank`` or ``shuffle``; of all nodes, or of those in ``nodes=["1.2"]``.
+    ``positions`` is ``own`` or ``swapped``.
 
     ``method`` answers in the network's place: a name with its ``options``, or an object. As
-    ``Trained.evaluate``. Raises ConfigError for an unknown split, control, method or option, TaskError
+    ``Trained.evaluate``. Raises ConfigError for an unknown split, control, node, method or option, TaskError
     without data.
     """
-    return trained.evaluate(split, items, messages, method=method, options=options, positions=positions)
+    return trained.evaluate(split, items, messages, method=method, options=options, **altered)
 
 
 def validate(

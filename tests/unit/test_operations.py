@@ -93,6 +93,22 @@ def test_nodes_may_be_told_each_others_position(trained):
             trained.evaluate(items=4, **wrong)
 
 
+def test_messages_of_single_nodes_may_be_altered(trained):
+    found = neuromas.evaluate(trained, items=4, messages="blank", nodes=["1.2"])
+    assert (found.summary["altered"], found.summary["intervention"]) == (["1.2"], "blank")
+    whole = trained.evaluate(items=4)
+    assert "network messages=blank nodes=1.2" in str(neuromas.compare(whole, found))
+    for wrong, says in (
+        ({"nodes": ["1.2"]}, "messages blank or shuffle"),
+        ({"nodes": ["2.1"], "messages": "blank"}, "output node"),
+        ({"nodes": ["1.2"], "method": "direct"}, r"method and nodes = \['1.2'\] do not go together"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            trained.evaluate(items=4, **wrong)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'node'"):
+        neuromas.evaluate(trained, items=4, messages="blank", node=["1.2"])
+
+
 class Shout(Direct):
     """An object of one's own."""
 

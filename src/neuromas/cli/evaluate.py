@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from neuromas.cli.network import RUN, add_trust, allow, there
 from neuromas.cli.options import name, read_pairs, temperature, whole
@@ -17,6 +19,8 @@ from neuromas.core.errors import ConfigError, shown
 from neuromas.core.task import SPLITS
 from neuromas.report.terminal import visible
 from neuromas.storage import Run, data_name
+from neuromas.storage.naming import digest
+from neuromas.topology.places import speaker_rows, speakers
 
 if TYPE_CHECKING:
     from neuromas.core.task import Task
@@ -28,7 +32,9 @@ _ITEMS = 100_000
 _VOTES = 1000
 _CALLS = 100_000
 _STAGES = 10_000_000
+EACH = "each"  # node by node; a node of that name is had from Python
 _VOTING = "self-consistency"
+_LONGEST_NODES = 80  # of their names joined
 _LONGEST_NAME = 200  # bytes; a file's name has up to 255
 
 
@@ -41,6 +47,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", choices=SPLITS, help="whose problems are asked")
     parser.add_argument("--items", type=whole(_ITEMS), default=200, help="number of problems (default 200)")
     parser.add_argument("--messages", default="none", choices=MESSAGES, help="alter messages")
+    parser.add_argument(
+        "--node",
+        action="append",
+        type=name,
+        metavar="NAME",
+        dest="nodes",
+        help=f"alter the messages of these nodes alone (again, or NAME,NAME); {EACH}: of one after another",
+    )
     parser.add_argument(
         "--positions", default="own", choices=TOLD, help="tell nodes another position of their layer"
     )
@@ -70,12 +84,12 @@ def run(args: argparse.Namespace) -> int:
     if args.options and not args.task:
         raise ConfigError(f"option {shown(args.options[0])} needs --task NAME")
     method = _method(args)
-    wanted = _name(args, method)
+    nodes = _nodes(args)
+    wanted = _name(args, _way(args, method))
     new = untrained_in(args)
     if new is None:
         there(args.path)
     from neuromas.experiment.size import priced
-    from neuromas.report.tables import summary_lines
     from neuromas.system.assemble import check_task, first_view
     from neuromas.system.prompting import shown_examples
     from neuromas.tasks import make_task
@@ -89,23 +103,63 @@ def run(args: argparse.Namespace) -> int:
         assembly = replace(assembly, network=first_view(assembly.network, assembly.config, examples))
     if not method or method.asks_network():
         check_task(assembly.network.topology, task)
-    result = priced(_result(args, assembly, task, method), assembly.config.model)
-    data = {"task": asked, "options": dict(options), **result.summary["data"]}
-    summary = {**result.summary, "data": data, "checkpoint": checkpoint}
-    run = keep()
-    if run is not None:
-        if args.task and not args.name:
-            wanted = f"{data_name(asked, options)}-{data['digest'][:8]}-{wanted}"
-        items = [item.line() for item in result.items]
-        kept = run.keep_evaluation(wanted, summary, items, result.prompts)
+
+    def ask(altered: Sequence[str] | None, messages: str) -> Evaluation:
+        return priced(_result(args, assembly, task, (method, messages, altered)), assembly.config.model)
+
+    keeper = Keeper(cache(keep), checkpoint, (asked, options), args)
+    if nodes is None:
+        return _print(args, ask(None, args.messages), keeper, wanted)
+    topology = assembly.network.topology
+    if nodes == [EACH]:
+        from neuromas.cli.influence import each
+
+        speaker_rows(topology, speakers(topology))  # there are some
+        named = {one: _name(args, _way(args, method, [one])) for one in speakers(topology)}
+        return each(args, ask, keeper, (_name(args, _told("none", args.positions)), named))
+    nodes = [topology.nodes[row].name for row in speaker_rows(topology, nodes)]
+    return _print(args, ask(nodes, args.messages), keeper, _name(args, _way(args, method, nodes)))
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Keeps evaluations of one network in its run; ``asked`` is the task's name with its options."""
+
+    run: Callable[[], Run | None]
+    checkpoint: str
+    asked: tuple[str, Mapping[str, Any]]
+    args: argparse.Namespace
+
+    def keep(self, result: Evaluation, wanted: str) -> tuple[dict[str, Any], str, str]:
+        """The summary with what it is of, the name under which it is kept, and a line that says so."""
+        name, options = self.asked
+        data = {"task": name, "options": dict(options), **result.summary["data"]}
+        summary = {**result.summary, "data": data, "checkpoint": self.checkpoint}
+        summary |= {"view": "first"} if self.args.view == "first" else {}
+        run = self.run()
+        if run is None:
+            return summary, wanted, "not kept: RUN is a checkpoint"
+        if self.args.task and not self.args.name:
+            wanted = f"{data_name(name, options)}-{data['digest'][:8]}-{wanted}"
+        kept = run.keep_evaluation(wanted, summary, [item.line() for item in result.items], result.prompts)
         taken = "" if kept == wanted else f" ({wanted!r} is of other data or another checkpoint)"
-        where = visible(f"kept as {kept!r} in {run.path}{taken}")
-    else:
-        where = "not kept: RUN is a checkpoint"
+        return summary, kept, visible(f"kept as {kept!r} in {run.path}{taken}")
+
+
+def _print(args: argparse.Namespace, result: Evaluation, keeper: Keeper, wanted: str) -> int:
+    """Keep one evaluation and print its summary; with nodes altered, also what that costs."""
+    from neuromas.report.tables import summary_lines
+
+    summary, _, where = keeper.keep(result, wanted)
     if args.json:
         print(json.dumps(summary))  # in ASCII: nothing in it can act on a terminal
-    else:
-        print("\n".join([*summary_lines(summary), where]))
+        return 0
+    lines, run = summary_lines(summary), keeper.run()
+    if run is not None and summary.get("altered"):
+        from neuromas.report.influence import drop_line
+
+        lines.append(f"drop              {drop_line(run, summary, [item.line() for item in result.items])}")
+    print("\n".join([*lines, where]))
     return 0
 
 
@@ -122,17 +176,49 @@ def _saved(args: argparse.Namespace) -> Asked:
     return assembly, bundle_folder(folder).name, lambda: Run.open(path) if kept else None
 
 
-def _name(args: argparse.Namespace, method: Method | None) -> str:
-    """The name under which the evaluation is kept. Raises ConfigError for those that training uses."""
-    stage = [f"stage-{args.stage}"] if args.stage else []
-    way = args.messages if args.positions == "own" else f"{args.messages}-{args.positions}"
-    stage += ["first-view"] if args.view == "first" else []
+def _nodes(args: argparse.Namespace) -> list[str] | None:
+    """The nodes that were typed, None where none was. Raises ConfigError for what does not go together."""
+    if args.nodes is None:
+        return None
+    nodes = [one.strip() for text in args.nodes for one in text.split(",")]
+    if args.messages == "none":
+        raise ConfigError("--node says whose messages are altered: it needs --messages blank or shuffle")
+    if EACH in nodes and len(nodes) > 1:
+        raise ConfigError(f"--node {EACH} is all nodes, one after another; leave out the others")
+    return nodes
+
+
+def _way(args: argparse.Namespace, method: Method | None, nodes: Sequence[str] | None = None) -> str:
+    """What tells an evaluation of these problems apart, for its name."""
     if args.votes:
-        way = f"votes-{args.votes}-{0.7 if args.temperature is None else args.temperature}"
-    elif method:
+        return f"votes-{args.votes}-{0.7 if args.temperature is None else args.temperature}"
+    if method:
         way = re.sub(r"[^\w.=-]+", "-", "-".join([args.method, *args.how]))
-        way += f"-calls-{args.calls}" if args.calls else ""
-    kept: str = args.name or "-".join([args.split, str(args.items), way, *stage])
+        return way + (f"-calls-{args.calls}" if args.calls else "")
+    way = _told(args.messages, args.positions)
+    if not nodes:
+        return way
+    told = "+".join(nodes)  # no name has a plus in it
+    if len(told) > _LONGEST_NODES or told.endswith(".prompts"):
+        told = f"{len(nodes)}-{digest(*nodes)}"
+    return f"{way}-node-{told}"
+
+
+def _told(messages: str, positions: str) -> str:
+    return messages if positions == "own" else f"{messages}-{positions}"
+
+
+def _name(args: argparse.Namespace, way: str) -> str:
+    """The name under which the evaluation is kept. Raises ConfigError for those that training uses.
+
+    A name that was typed is told apart by its nodes as well, where these are asked one after another.
+    """
+    stage = [f"stage-{args.stage}"] if args.stage else []
+    stage += ["first-view"] if args.view == "first" else []
+    typed = args.name
+    if typed and args.nodes == [EACH] and "-node-" in way:
+        typed = f"{typed}-{way}"
+    kept: str = typed or "-".join([args.split, str(args.items), way, *stage])
     if kept.startswith((".", "test-before", "test-after")) or re.fullmatch(r"stage-[0-9]+", kept):
         raise ConfigError(
             f"evaluation name {shown(kept)}: use no leading '.', "
@@ -184,12 +270,18 @@ def _method(args: argparse.Namespace) -> Method | None:
     return make_method(_VOTING, options)
 
 
-def _result(args: argparse.Namespace, assembly: Assembly, task: Task, method: Method | None) -> Evaluation:
-    """Evaluate the network greedily, or a method."""
+def _result(
+    args: argparse.Namespace,
+    assembly: Assembly,
+    task: Task,
+    how: tuple[Method | None, str, Sequence[str] | None],
+) -> Evaluation:
+    """Evaluate the network greedily, with messages altered (of which nodes), or a method."""
+    method, messages, nodes = how
     if method is None:
         from neuromas.evaluation.evaluate import evaluate
 
-        told = {"intervention": args.messages, "positions": args.positions}
+        told = {"intervention": messages, "positions": args.positions, "nodes": nodes}
         return evaluate(assembly.network, task, args.split, args.items, **told)
     from neuromas.methods.bench import bench
     from neuromas.methods.running import evaluate_method

@@ -5,7 +5,8 @@ Where a choice is a registry of its own (tasks, estimators, engines), that regis
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Sequence
+from typing import Literal, TypedDict, get_args
 
 Style = Literal["plain", "chat"]  # prompts as text that goes on, or by the model's chat template
 STYLES: tuple[Style, ...] = get_args(Style)
@@ -23,6 +24,17 @@ MESSAGES: tuple[Messages, ...] = get_args(Messages)
 
 Told = Literal["own", "swapped"]  # which position an evaluation tells nodes: theirs, or a neighbour's
 TOLD: tuple[Told, ...] = get_args(Told)
+
+
+class Altered(TypedDict, total=False):
+    """What an evaluation of a network may alter beside all of its messages, as keywords of ``evaluate``.
+
+    ``positions`` is one of ``TOLD``; ``nodes`` are the names of those whose messages are altered (None: all).
+    """
+
+    positions: str
+    nodes: Sequence[str] | None
+
 
 Positions = Literal["keep", "renumber"]  # of trained nodes, when a network grows
 POSITIONS: tuple[Positions, ...] = get_args(Positions)

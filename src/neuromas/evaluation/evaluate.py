@@ -21,7 +21,7 @@ from neuromas.statistics import bootstrap_mean, wilson
 from neuromas.system.network import Network
 from neuromas.system.rollout import Sampling, rollout
 from neuromas.tasks.cheats import best_constant
-from neuromas.topology.places import swapped
+from neuromas.topology.places import speaker_rows, swapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +81,44 @@ def evaluate(
     split: Split,
     count: int,
     *,
-    seed: int = 0,
     intervention: str = "none",
     positions: str = "own",
+    nodes: Sequence[str] | None = None,
 ) -> Evaluation:
     """Greedy answers of the network to the first ``count`` problems of a split.
 
     ``intervention`` is that of ``rollout.Sampling``. With ``positions = "swapped"`` every node is told the
     position of another of its layer (``topology.places.swapped``): what follows the number, and what the
-    adapter? Raises TaskError if the split is empty, ConfigError for positions that there are not.
+    adapter? ``nodes`` are the names of those whose messages are altered (None: all); the summary then has
+    them as ``altered``, and as ``heard`` in how many items such a message could reach the output. Raises
+    TaskError if the split is empty, ConfigError for positions or nodes that there are not.
     """
     if positions not in TOLD:
         raise ConfigError(unknown("positions", positions, TOLD))
+    rows = None if nodes is None else altered_rows(network, intervention, nodes)
     told = {} if positions == "own" else {"positions": positions}
     if told:
         network = replace(network, topology=swapped(network.topology))
     problems = first_problems(task, split, count)
-    episodes = rollout(network, task, problems, 1, Sampling(0.0, seed, intervention))
+    episodes = rollout(network, task, problems, 1, Sampling(0.0, 0, intervention, rows))
     summary = {"split": split, "intervention": intervention, **told} | about_network(network)
+    if rows is not None:
+        summary["altered"] = [network.topology.nodes[row].name for row in sorted(rows)]
+        summary["heard"] = sum(any(t.heard for t in one.turns if t.node in rows) for one in episodes)
     whole = intervention == "none" and not told
     if whole and split == "test":
         summary |= local_shares(network.topology, episodes)
     return evaluation(task, episodes, summary, network.engine.codec if intervention == "none" else None)
+
+
+def altered_rows(network: Network, intervention: str, nodes: Sequence[str]) -> frozenset[int]:
+    """The rows of the nodes whose messages are altered; one may be named by its text alone.
+
+    Raises ConfigError where no message is altered, or a node is not one that somebody reads.
+    """
+    if intervention == "none":
+        raise ConfigError("nodes are those whose messages are altered: they need messages blank or shuffle")
+    return frozenset(speaker_rows(network.topology, [nodes] if isinstance(nodes, str) else nodes))
 
 
 def evaluation(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import textwrap
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from neuromas.report.layout import BOX_HEIGHT, QUESTION, Hop, Layout, arrange, readers
 from neuromas.report.terminal import markup, visible
 from neuromas.topology.graph import Topology
 
+if TYPE_CHECKING:
+    from neuromas.report.influence import Drawn  # with statistics, which a drawing does without
+
 MAX_DRAWN = 24  # nodes; above this the terminal gets a summary
 _MAX_NAMED = 6  # names listed in one summary line
 _MAX_LINES = 12  # lines of summary for one layer, and layers at each end
+_LETTER, _LINE = 5.6, 15.0  # of small text: mean width of a character, distance of lines
 _CROWDED = 150  # edges; above this they are drawn thin and without arrowheads
 
 _STYLE = """
@@ -20,13 +26,13 @@ _STYLE = """
 .nmas .head{fill:#5b6b8c} .nmas .askhead{fill:#b86e00} .nmas .plate{fill:#ffffff;fill-opacity:.9}
 .nmas .node{fill:#eef2ff;stroke:#4c5fd5;stroke-width:1.5}
 .nmas .question{fill:#fff4e0;stroke:#b86e00;stroke-width:1.5}
-.nmas .answer{fill:#e7f7ec;stroke:#2b8a4b;stroke-width:1.5}
+.nmas .answer{fill:#e7f7ec;stroke:#2b8a4b;stroke-width:1.5} .nmas .drop{fill:#a8271d}
 @media (prefers-color-scheme:dark){
 .nmas-ground{fill:#14181f} .nmas text{fill:#e6e9ef} .nmas .small{fill:#a9b4c4}
 .nmas .edge{stroke:#9fb0d0} .nmas .ask{stroke:#f0b255} .nmas .plate{fill:#14181f}
 .nmas .head{fill:#9fb0d0} .nmas .askhead{fill:#f0b255}
 .nmas .node{fill:#222b45;stroke:#8ea2ff} .nmas .question{fill:#3a2c12;stroke:#f0b255}
-.nmas .answer{fill:#16331f;stroke:#63c98a}}
+.nmas .answer{fill:#16331f;stroke:#63c98a} .nmas .drop{fill:#ff9a8f}}
 """
 
 
@@ -40,16 +46,19 @@ def as_text(topology: Topology) -> str:
     return "\n".join(map(visible, [headline(topology), "", *body]))
 
 
-def as_svg(topology: Topology, note: str = "") -> str:
+def as_svg(topology: Topology, note: str = "", measured: Drawn | None = None) -> str:
     """The graph as a self-contained SVG document, legible on light and dark ground.
 
     Layers are columns from left to right, the question stands before the first. Questions are dashed,
     messages solid; a number on a curve is its token budget or the share of the question. ``note`` is written
-    below, such as what the prompts are.
+    below, such as what the prompts are; ``measured`` are drops of accuracy over the boxes, with a legend.
     """
     layout = arrange(topology)
     right = layout.columns[-1][1] + 156.0
-    top, bottom = layout.top - 40.0, layout.bottom + (44.0 if note else 20.0)
+    lines = [note] if note else []
+    if measured is not None:
+        lines += textwrap.wrap(measured.legend, int(right / _LETTER))
+    top, bottom = layout.top - 40.0, layout.bottom + 20.0 + (9.0 + _LINE * len(lines) if lines else 0.0)
     width, height = right + 20.0, bottom - top
     frame = f'x="-20" y="{top:g}" width="{right + 20.0:g}" height="{height:g}"'
     parts = [
@@ -64,8 +73,10 @@ def as_svg(topology: Topology, note: str = "") -> str:
     parts += [_curve(hop, crowded) for hop in layout.hops]
     parts += [_label(hop) for hop in layout.hops if hop.label]
     parts += _boxes(topology, layout)
-    if note:
-        parts.append(f'<text class="small" x="0" y="{bottom - 12:g}">{markup(note)}</text>')
+    if measured is not None:
+        parts += _drops(topology, layout, measured)
+    for place, line in enumerate(reversed(lines)):
+        parts.append(f'<text class="small" x="0" y="{bottom - 12 - _LINE * place:g}">{markup(line)}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -233,6 +244,21 @@ def _boxes(topology: Topology, layout: Layout) -> list[str]:
     end = layout.columns[-1][1]
     parts.append(_curve(Hop(topology.sink, (end, 0.0), (end + 56.0, 0.0), topology.sink), False))
     parts.append(_box("answer", "answer", (end + 56.0, end + 136.0), 0.0))
+    return parts
+
+
+def _drops(topology: Topology, layout: Layout, measured: Drawn) -> list[str]:
+    """Over every measured node its drop in words, and at its box's top a bar as long as the drop."""
+    parts = []
+    for row, drop in measured.drops.items():
+        left, right = layout.columns[topology.nodes[row].layer]
+        top = layout.centre[row] - BOX_HEIGHT / 2
+        width = (right - left) * max(drop, 0.0)
+        parts.append(
+            f'<rect class="drop" x="{left:g}" y="{top:g}" width="{width:.1f}" height="4"/>'
+            f'<text class="small" x="{(left + right) / 2:g}" y="{top - 5:g}" text-anchor="middle">'
+            f"{markup(measured.texts[row])}</text>"
+        )
     return parts
 
 

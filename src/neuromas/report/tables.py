@@ -42,6 +42,9 @@ def _summary_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.insert(0, f"prompts           {quoted(str(summary['prompts']), 120)}")
     if "method" in summary:
         lines.insert(0, f"method            {_answered(summary)}")
+    if summary.get("altered"):
+        who, heard = ", ".join(map(str, summary["altered"])), summary["heard"]
+        lines.append(f"altered messages  of {who}; they could reach the output in {heard} items")
     if summary.get("endpoint"):
         lines.append(f"endpoint          {_endpoint(summary['endpoint'])}")
     return [

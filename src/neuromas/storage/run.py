@@ -35,7 +35,7 @@ from neuromas.storage.readers import guarded
 _STEP = "step-"
 _KINDS = ("start", "parent")  # checkpoints that are not resumed from
 MANIFEST = "network.json"
-_IDENTITY = ("data", "checkpoint")  # what an evaluation is of
+_IDENTITY = ("data", "checkpoint")  # what an evaluation is of; also "altered", where it has that
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +200,14 @@ class Run:
     ) -> str:
         """Keep an evaluation beside those there are, and return the name it got.
 
-        That is ``name``, unless an evaluation of other data or of another checkpoint has it: then a digest
-        of this one's is added. The same evaluation again takes the place of its earlier one.
+        That is ``name``, unless an evaluation of other data, another checkpoint or other altered nodes has
+        it: then a digest of this one's is added. The same evaluation again takes its earlier one's place.
         """
-        identity = [json.dumps(summary.get(key), sort_keys=True) for key in _IDENTITY]
+        identity = _identity(summary)
         with evaluations.writing(self.path) as folder:  # another may want the same name at the same time
             if (folder / f"{name}.json").exists():
                 there = self.read(f"evaluations/{name}.json")
-                if [json.dumps(there.get(key), sort_keys=True) for key in _IDENTITY] != identity:
+                if _identity(there) != identity:
                     name = f"{name}-{digest(*identity)}"
             evaluations.write(folder, name, summary, (items, prompts or {}))
         return name
@@ -358,6 +358,12 @@ class Run:
         """Whether nobody reads a network here just now; if so, nobody begins to within the block."""
         with guarded(self.path / "checkpoints", alone=True) as free:
             yield free
+
+
+def _identity(summary: Mapping[str, Any]) -> list[str]:
+    """What tells evaluations of one name apart, as texts."""
+    keys = [*_IDENTITY, *(["altered"] if "altered" in summary else [])]
+    return [json.dumps(summary.get(key), sort_keys=True) for key in keys]
 
 
 def _write(handle: int, data: bytes) -> None:

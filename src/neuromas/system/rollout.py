@@ -30,12 +30,14 @@ class Sampling:
     """How to draw: temperature (0 is greedy), a seed for every draw, and a test of the messages.
 
     ``intervention`` changes what readers are shown of every message: ``blank`` nothing, ``shuffle``
-    the message the same node wrote for another problem.
+    the message the same node wrote for another problem. ``altered`` are the rows of the nodes whose messages
+    it changes; None: all.
     """
 
     temperature: float
     seed: int
     intervention: str = "none"
+    altered: frozenset[int] | None = None
 
     def __post_init__(self) -> None:
         if self.intervention not in MESSAGES:
@@ -335,12 +337,13 @@ def _prompt(network: Network, task: Task, one: Pass, node: int, seed: int) -> tu
 
 def _intervene(passes: Sequence[Pass], layer: Sequence[int], sampling: Sampling) -> None:
     """Replace what readers will see of this layer's messages."""
-    if sampling.intervention == "none" or not passes:
+    changed = [node for node in layer if sampling.altered is None or node in sampling.altered]
+    if sampling.intervention == "none" or not passes or not changed:
         return
     donors: Sequence[Pass | None] = [None] * len(passes)
     if sampling.intervention == "shuffle":
         donors = _others(passes, sampling.seed)
-    for node in layer:
+    for node in changed:
         shown = [Shown("", ()) if donor is None else donor.shown[node] for donor in donors]
         for one, replacement in zip(passes, shown, strict=True):
             one.shown[node] = replacement

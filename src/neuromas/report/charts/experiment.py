@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuromas.core.errors import RunError
-from neuromas.report.charts.frame import Chart, Size, finished, inline, named, plain, unchecked
+from neuromas.report.charts.frame import Chart, Size, as_tabled, finished, inline, named, plain, unchecked
 from neuromas.report.charts.key import ROW, Key
 
 Row = Mapping[str, Any]
@@ -40,9 +40,10 @@ def calls(found: Row, name: str = "experiment", size: Size | None = None) -> Cha
     systems that paid the same do not hide each other. A network asked again, by votes or altered, has no
     line. Tasks of which nothing is there yet have no panel and are named below.
     """
-    listed = [{**point, "line": point.get("system") or point["arm"]} for point in found["points"]]
+    points, left = as_tabled(found)
+    listed = [{**point, "line": point.get("system") or point["arm"]} for point in points]
     panels = [(f"{p['task']}, {p['level']}" if p.get("level") else str(p["task"]), p) for p in listed]
-    return _chart("calls", f"{plain(name)}: test accuracy over the calls of training", panels, size)
+    return _chart("calls", f"{plain(name)}: test accuracy over the calls of training{left}", panels, size)
 
 
 def depth(found: Row, name: str = "experiment", size: Size | None = None) -> Chart:
@@ -52,7 +53,8 @@ def depth(found: Row, name: str = "experiment", size: Size | None = None) -> Cha
     Lines stand side by side at each depth. Raises RunError if no stage has a depth, see ``has_depth``.
     """
     last: dict[tuple[str, str, int], Row] = {}
-    for point in found["points"]:
+    points, left = as_tabled(found)
+    for point in points:
         if point.get("depth") is not None and point["accuracy"] is not None and not _again(point):
             key = (point["task"], point["system"], point["depth"])
             if key not in last or len(point["seeds"]) >= len(last[key]["seeds"]):
@@ -60,7 +62,7 @@ def depth(found: Row, name: str = "experiment", size: Size | None = None) -> Cha
     if not last:
         raise RunError(f"{plain(name)} has no stage with a depth, so there is no accuracy over depth")
     panels = [(str(point["task"]), point) for point in last.values()]
-    return _chart("depth", f"{plain(name)}: test accuracy over depth", panels, size)
+    return _chart("depth", f"{plain(name)}: test accuracy over depth{left}", panels, size)
 
 
 def has_depth(found: Row) -> bool:

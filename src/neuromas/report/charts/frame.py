@@ -17,6 +17,7 @@ P = ParamSpec("P")
 LETTERS = 40  # of a name in a legend or above a panel
 _NO_XML = re.compile("[\ufffe\uffff]")  # what no XML document holds, beside what is hidden anyway
 _READ = 4  # times as many letters of a name are looked at
+_UNTABLED = " (its intervals, of version 0.1.0, can leave 0 to 100 % and are left out, as in the table)"
 _CAPTION = 1000
 _TITLE, _FOLD = 300, 72  # letters of a title, and of a line of it
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # of equal widths; the first comes with vl-convert
@@ -109,6 +110,17 @@ def finished(chart: Any, name: str, caption: str, rows: Sequence[Mapping[str, Ce
     spec["config"] = dict(CONFIG)
     spec["datasets"] = {key: list(values) for key, values in spec.get("datasets", {}).items()}
     return Chart(name, plain(caption, _CAPTION), spec, tuple(rows))
+
+
+def as_tabled(found: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], str]:
+    """The points of ``results`` with the intervals that their table has, and what a caption says of others.
+
+    Results without scores by question (version 0.1.0) hold t intervals over seeds, which leave 0 to 100 %.
+    """
+    points = list(found["points"])
+    if "items" in found or not any(point.get("interval") for point in points):
+        return points, ""
+    return [{**point, "interval": None} for point in points], _UNTABLED
 
 
 def titled(chart: Chart, title: str) -> Chart:

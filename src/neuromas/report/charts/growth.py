@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuromas.core.errors import RunError
-from neuromas.report.charts.frame import Chart, Size, finished, inline, named, plain, unchecked
+from neuromas.report.charts.frame import Chart, Size, as_tabled, finished, inline, named, plain, unchecked
 from neuromas.report.charts.key import ROW, Key
 from neuromas.report.charts.series import Told
 from neuromas.report.reading import read_evaluation, readable
@@ -35,7 +35,8 @@ def growth_of(found: Row, name: str = "experiment", size: Size | None = None) ->
 
     Raises RunError where no such arm is tested.
     """
-    points = [point for point in found["points"] if not point["votes"] and not point.get("asked")]
+    listed, left = as_tabled(found)
+    points = [point for point in listed if not point["votes"] and not point.get("asked")]
     points = [point for point in points if point["accuracy"] is not None]
     staged = {(point["task"], point["arm"]) for point in points if point["stage"] > 1}
     mine = [point for point in points if (point["task"], point["arm"]) in staged]
@@ -59,7 +60,7 @@ def growth_of(found: Row, name: str = "experiment", size: Size | None = None) ->
             for seed in point["seeds"]
             if seed["accuracy"] is not None
         ]
-    caption = f"{plain(name)}: test accuracy after every stage"
+    caption = f"{plain(name)}: test accuracy after every stage{left}"
     return _chart(list(panels.items()), caption, list(shown.values()), size)
 
 

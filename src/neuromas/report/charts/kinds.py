@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from neuromas.core.errors import ConfigError, RunError, shown
 from neuromas.report.charts import cost, curves, experiment, growth, health, labels, law
-from neuromas.report.charts.frame import Chart, Size
+from neuromas.report.charts.frame import Chart, Size, as_tabled
 from neuromas.report.charts.series import told
 from neuromas.report.draw import as_svg
 from neuromas.report.reading import prompt_mark, readable
@@ -112,11 +112,13 @@ def _of_either(
 
 def _cost_of(found: Mapping[str, list[Mapping[str, object]]], name: str, size: Size) -> Chart:
     """The ways of one experiment; where it has several tasks, they are told apart by name."""
-    points = [point for point in found["points"] if point["seeds"]]
+    listed, left = as_tabled(found)
+    points = [point for point in listed if point["seeds"]]
     tasks = {str(point["task"]) for point in points}
     if len(tasks) > 1:
         points = [{**point, "arm": f"{point['task']}/{point['arm']}"} for point in points]
-    return cost.cost(points, name, size)
+    chart = cost.cost(points, name, size)
+    return replace(chart, caption=chart.caption + left)
 
 
 def _law(given: Sources, size: Size) -> Picture:
@@ -132,13 +134,16 @@ def _topology(given: Sources, size: Size) -> Picture:
         raise ConfigError(f"the figure 'topology' is of one run, not of {len(runs)}")
     if size != Size():
         raise ConfigError("the figure 'topology' has the size of its network; leave --width and --height out")
+    from neuromas.report import influence  # with numpy, which a mistake is answered without
+
     run = Run.open(runs[0])
     with readable(f"run {str(run.path)!r}"):
         if run.checkpoints():
             graph = Topology.from_dict(read_json(run.handed_on / MANIFEST)["topology"])
         else:
             graph = Topology.parse(run.read("config.json")["network"]["topology"])
-    return as_svg(graph, prompt_mark(run))
+        found = influence.of_run(run, graph)
+    return as_svg(graph, prompt_mark(run), influence.drawn(found[0], graph) if found else None)
 
 
 _RUNS, _EXPERIMENT, _EITHER = ("runs",), ("results",), ("runs", "results")
@@ -149,7 +154,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _RUNS,
             lambda given, size: curves.curves(_runs(given, "curves"), size),
         ),
-        "topology": Kind("the network that a run hands on", _RUNS, _topology),
+        "topology": Kind(
+            "the network that a run hands on, with the measured need for messages", _RUNS, _topology
+        ),
         "cost": Kind(
             "accuracy over what a question costs",
             _EITHER,

@@ -50,6 +50,7 @@ class Kept:
     evaluations: Mapping[str, Evaluated]
     busy: bool = False
     missing: tuple[str, ...] = field(default_factory=tuple)
+    checkpoint: str = ""  # of the network that is handed on; none yet where empty
 
     @property
     def key(self) -> str:
@@ -74,9 +75,10 @@ def read_kept(path: Path, label: str) -> Kept:
     config, facts = (_json(run, name, missing, needed=True) for name in ("config.json", "run.json"))
     status = _json(run, "status.json", missing, needed=False)
     manifest: Row = {}
+    checkpoint = ""
     try:
         if run.checkpoints():
-            manifest = read_json(run.handed_on / MANIFEST)
+            manifest, checkpoint = read_json(run.handed_on / MANIFEST), run.handed_on.name
         else:
             missing.append("no checkpoint yet, so the network that is handed on is not known")
     except _BROKEN as error:
@@ -89,7 +91,10 @@ def read_kept(path: Path, label: str) -> Kept:
     except _BROKEN:  # a folder that may not be locked
         busy = False
     missing += _version(facts, manifest)
-    return Kept(run, label, config, facts, status, manifest, lines, evaluations, busy, tuple(missing))
+    return Kept(
+        *(run, label, config, facts, status, manifest, lines, evaluations, busy, tuple(missing)),
+        checkpoint=checkpoint,
+    )
 
 
 @contextmanager

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from neuromas.report import influence
 from neuromas.report.blocks import Cell, Shown, Table, percent
-from neuromas.report.html.kept import Kept, Row, below, number, rows
+from neuromas.report.html.kept import Kept, Row, bearing, below, number, rows, scored
 from neuromas.report.html.parts import Network, Note, Part
 from neuromas.report.html.picture import Measured, drawing
 from neuromas.topology.graph import Topology
+from neuromas.topology.places import speakers
+
+_TABLES = 4  # of influence: one an alteration and set of questions
 
 
 def measured(run: Kept, topology: Topology) -> Measured:
@@ -46,18 +51,46 @@ def network_parts(run: Kept, topology: Topology | None) -> list[Part]:
         return [
             Note("the network is not known: no checkpoint was kept, and its shape stands in a file elsewhere")
         ]
+    tables, notes = _influence(run, topology)
     found = measured(run, topology)
+    if tables:
+        found = replace(found, needed=influence.drawn(tables[0], topology))
     caption = (
         "Solid curves carry messages, as thick as these are long (mean tokens on test questions, in the "
         "boxes); dashed ones carry the question. A number on a curve is a token budget or the share of the "
         "question."
     )
     if found.shares:
-        caption += " The bar in a box is how often its message is its right local answer."
+        caption += " The bar at the foot of a box is how often its message is its right local answer."
+    if found.needed is not None:
+        caption += f" {found.needed.legend}"
     parts: list[Part] = [Network(drawing(topology, found), caption)]
     if not found.tokens:
         parts.append(Note("message lengths are not measured yet: they come with the first evaluation"))
-    return [*parts, _table(run, topology)]
+    return [*parts, _table(run, topology), *map(influence.table, tables), *map(Note, notes)]
+
+
+def _influence(run: Kept, topology: Topology) -> tuple[list[influence.Influence], list[str]]:
+    """What was measured of single nodes' messages, and what was not, with the command that measures it."""
+    if not run.checkpoint:
+        return [], []
+    found: list[influence.Influence] = []
+    notes: list[str] = []
+    with bearing(notes, "the influence of single nodes"):
+        kept = influence.Kept(
+            {name: one.summary for name, one in run.evaluations.items()},
+            lambda name: scored(run.evaluations[name].items),
+            run.checkpoint,
+        )
+        found, left = influence.influences(kept, topology)
+        notes += left
+    known = {one.node for table in found[:1] for one in table.needs}
+    missing = [name for name in speakers(topology) if name not in known]
+    if missing:
+        who = "single nodes" if not known else ", ".join(missing[:20]) + (" …" if len(missing) > 20 else "")
+        measure = influence.command(str(run.run.path))
+        notes.append(f"how much the answer needs the messages of {who} is not measured yet: {measure}")
+    return found[:_TABLES], notes
 
 
 def _table(run: Kept, topology: Topology) -> Table:

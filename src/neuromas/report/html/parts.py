@@ -79,7 +79,10 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One box of a drawing. ``row`` is the node's, -1 the question, -2 the answer; ``share`` in [0, 1]."""
+    """One box of a drawing. ``row`` is the node's, -1 the question, -2 the answer; ``share`` in [0, 1].
+
+    ``above`` is written over it; ``drop``, in [0, 1], is a bar at its top.
+    """
 
     row: int
     name: str
@@ -90,6 +93,8 @@ class Box:
     note: str = ""
     title: str = ""
     share: float | None = None
+    above: str = ""
+    drop: float | None = None
 
     @property
     def kind(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from neuromas.report.draw import as_text, headline
 from neuromas.report.html.parts import Box, Curve, Drawing
+from neuromas.report.influence import Drawn
 from neuromas.report.layout import BOX_HEIGHT, QUESTION, Hop, Layout, arrange
 from neuromas.topology.graph import Topology
 
@@ -19,13 +20,15 @@ _THIN, _THICK = 1.2, 5.0
 class Measured:
     """What is written on a network, by row: a line in the box, a longer one for readers of titles.
 
-    ``tokens`` (mean length of a node's message) set the width of its curves, ``shares`` in [0, 1] a bar.
+    ``tokens`` (mean length of a node's message) set the width of its curves, ``shares`` in [0, 1] a bar;
+    ``needed`` are drops of accuracy with the message altered.
     """
 
     notes: Mapping[int, str]
     titles: Mapping[int, str]
     tokens: Mapping[int, float]
     shares: Mapping[int, float]
+    needed: Drawn | None = None
 
 
 NOTHING = Measured({}, {}, {}, {})
@@ -59,7 +62,8 @@ def _boxes(topology: Topology, layout: Layout, measured: Measured) -> Sequence[B
     boxes = [_box(QUESTION, "question", layout.columns[0], 0.0)]
     for rows, column in zip(topology.layers(), layout.columns[1:], strict=True):
         for row in rows:
-            node = topology.nodes[row]
+            node, needed = topology.nodes[row], measured.needed
+            drop = None if needed is None else needed.drops.get(row)
             boxes.append(
                 Box(
                     *(row, node.name, column[0], layout.centre[row] - BOX_HEIGHT / 2),
@@ -67,6 +71,8 @@ def _boxes(topology: Topology, layout: Layout, measured: Measured) -> Sequence[B
                     note=measured.notes.get(row, ""),
                     title=measured.titles.get(row, ""),
                     share=measured.shares.get(row),
+                    above="" if needed is None else needed.texts.get(row, ""),
+                    drop=None if drop is None else max(drop, 0.0),
                 )
             )
     return boxes

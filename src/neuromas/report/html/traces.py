@@ -176,9 +176,13 @@ def _sides(run: Kept) -> list[Side]:
         if same and one.items and not name.startswith(("method-", "vote-")):
             kept.append(one)
     order = {FIRST: -1, LAST: 1}
-    kept.sort(
-        key=lambda one: (order.get(one.name, 2 if one.name.startswith(("asked", LAST)) else 0), one.name)
-    )
+
+    def place(one: Evaluated) -> tuple[int, str]:
+        """Many single nodes altered must not push out the controls of all messages."""
+        other = 3 if one.summary.get("altered") else 2 if one.name.startswith(("asked", LAST)) else 0
+        return order.get(one.name, other), one.name
+
+    kept.sort(key=place)
     ends = [one for one in kept if one.name in order]
     others = [one for one in kept if one.name not in order][: _SIDES - len(ends)]
     return [Side(one, topology_of(run, one)) for one in kept if one in ends or one in others]

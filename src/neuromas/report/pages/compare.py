@@ -52,6 +52,7 @@ def in_memory(summary: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) ->
     told = [f"{key}={value}" for key, value in options.items()]
     messages = summary.get("intervention", "none")
     told += [] if messages == "none" else [f"messages={messages}"]
+    told += [f"nodes={'+'.join(summary['altered'])}"] if summary.get("altered") else []
     name = " ".join([str(summary.get("method", "network")), *told])
     if summary.get("oracle"):
         raise _oracle(name)

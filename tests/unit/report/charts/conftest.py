@@ -84,6 +84,7 @@ def point():
 def results():
     """Three arms of two stages, one of them asked again by votes."""
     return {
+        "items": {},  # scores by question were kept, as since version 0.2.0
         "points": [
             a_point("a", 1, 10, 0.25, level="depth = 1", depth=1, system="alone"),
             a_point("a", 2, 20, 0.5, 3, interval=INTERVAL, level="depth = 2", depth=2, system="alone"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from neuromas.report.charts.growth import growth, growth_of
 from neuromas.report.charts.health import health
 from neuromas.report.charts.labels import labels
 from neuromas.report.charts.series import MOST, mean, thinned, told, width
+from neuromas.report.experiment import experiment_blocks
 from neuromas.storage import Run
 
 
@@ -325,3 +327,30 @@ def test_a_kind_that_lacks_what_it_needs_says_so_in_a_line(kind, make, tmp_path)
         with pytest.raises(NeuromasError) as error:
             kinds.KINDS[kind].draw(given, Size())
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["calls", "growth", "cost"])
+def test_intervals_that_the_table_leaves_out_are_in_no_figure(kind, tmp_path):
+    """Those of version 0.1.0 are t intervals over seeds: they leave 0 to 100 %, and once left the plot."""
+    old = tmp_path / "results.json"
+    old.write_bytes((Path(__file__).parents[3] / "golden" / "experiment-0.1.0.json").read_bytes())
+    found = json.loads(old.read_text())
+    for point in found["points"]:  # results of then have no FLOPs
+        point["flops_a_question"] = 1e9
+    old.write_text(json.dumps(found))
+    beyond = [point["interval"] for point in found["points"] if (point["interval"] or {}).get("high", 0) > 1]
+    assert beyond, "the file has what this is about"
+    chart = kinds.KINDS[kind].draw(kinds.sources([old]), Size())
+    assert chart.rows
+    assert all(row["low"] is None and row["high"] is None for row in chart.rows)
+    assert "left out, as in the table" in chart.caption
+    table = experiment_blocks(found)[0]
+    place = table.columns.index("accuracy")
+    assert all(row[place].low is None for row in table.rows), "the table has the same"
+    kept = json.loads(old.read_text()) | {"items": {}}
+    for point in kept["points"]:
+        point["interval"] = {"low": 0.1, "high": 0.9}
+    old.write_text(json.dumps(kept))
+    chart = kinds.KINDS[kind].draw(kinds.sources([old]), Size())
+    assert any(row["low"] == 0.1 and row["high"] == 0.9 for row in chart.rows)
+    assert "left out" not in chart.caption
