@@ -200,7 +200,7 @@ def test_ctrl_c_saves_every_cell_and_the_experiment_goes_on(tmp_path, cli, monke
     path, out = tmp_path / "long.toml", tmp_path / "my out"
     path.write_text(
         HEAD.replace("every = 1", "every = 0").replace("seeds = [0, 1]", "seeds = [0]")
-        + '[[arms]]\nname = "long"\nstages = [["1-1", 60], ["1-1", 60]]\n'
+        + '[[arms]]\nname = "long"\nstages = [["1-1", 30], ["1-1", 30]]\n'
     )
     command = [sys.executable, "-m", "neuromas.cli", "experiment", str(path), "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -219,12 +219,12 @@ def test_ctrl_c_saves_every_cell_and_the_experiment_goes_on(tmp_path, cli, monke
     assert "interrupted; checkpoint of step" in log
     assert not (out / "failures.json").exists()
     born, reached = Run(run).read("run.json"), Run(run).read("status.json")["step"]
-    assert 0 < reached < 120
+    assert 0 < reached < 60
     monkeypatch.setattr(local, "launch", Inline)
     status, said, _ = cli("experiment", path, "--out", out)
     assert status == 0
     assert Run(run).read("run.json") == born
-    assert [row["step"] for row in Run(run).lines("metrics.jsonl")] == list(range(120))
+    assert [row["step"] for row in Run(run).lines("metrics.jsonl")] == list(range(60))
 
 
 LONG = HEAD.replace("every = 1", "every = 0").replace("seeds = [0, 1]", "seeds = [0]") + (

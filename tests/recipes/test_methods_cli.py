@@ -69,7 +69,8 @@ def test_an_own_method_through_the_command(module, cli, tmp_path):
     assert "\nmethod            own_method:Twice rounds=3, 0 trained parameters\n" in f"\n{out}"
     assert "FLOPs a question  " in out
     for method in METHODS.builtin:
-        assert cli(*call, "--method", method)[0] == 0
+        shorter = ("--with", "iterations=2") if method == "gptswarm" else ()
+        assert cli(*call, "--method", method, *shorter)[0] == 0
     shown = cli("compare", "run:test-3-network", "run:test-3-direct")
     assert shown[0] == 0, shown
     status, _, err = cli("compare", "run:test-3-direct", "run:test-3-pass-at-n")

