@@ -114,6 +114,7 @@ def run(args: argparse.Namespace) -> int:
     if nodes == [EACH]:
         from neuromas.cli.influence import each
 
+        assembly = assembly.remembering()
         speaker_rows(topology, speakers(topology))  # there are some
         named = {one: _name(args, _way(args, method, [one])) for one in speakers(topology)}
         return each(args, ask, keeper, (_name(args, _told("none", args.positions)), named))

@@ -15,6 +15,7 @@ from neuromas.core.errors import (
 from neuromas.core.parts import ENGINES
 from neuromas.core.task import Problem, Task
 from neuromas.engines.build import make_engine
+from neuromas.engines.remembering import Remembering
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.backbone import Backbone, load_backbone
 from neuromas.models.resident import ResidentModel
@@ -55,6 +56,15 @@ class Assembly:
     def publish(self) -> None:
         """Let the engine write with the model's adapters as they are now."""
         self.network.engine.publish(self.model.bank)
+
+    def remembering(self) -> Assembly:
+        """The same, whose engine writes equal requests once: for evaluations that differ in few messages.
+
+        It itself where the backbone is sharded: all processes must ask it for the same.
+        """
+        if self.model.ranks.sharded:
+            return self
+        return replace(self, network=replace(self.network, engine=Remembering(self.network.engine)))
 
 
 def assemble(
