@@ -82,6 +82,7 @@ def render(text: str) -> str:
     parts |= {"methods": _methods, "methods-speed": _methods_speed}
     parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
     parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
+    parts["organisation-influence"] = _influence
     parts |= {"organisation-law": _law, "organisation-samples": _samples, "rivals": _rivals}
     parts |= {"paper-constants": _paper_constants, "paper-cost": _paper_cost}
     parts["paper-rehearsal"] = _paper_rehearsal
@@ -250,6 +251,26 @@ def _results() -> str:
     lines.append(
         f"- Durability: {runs} runs killed or starved of disk, {faults} faults ([how](docs/durability.md))"
     )
+    return "\n".join(lines)
+
+
+def _influence() -> str:
+    """What single nodes of one network are needed for: a row a node."""
+    found = _load("influence.json")
+    whole = found["baseline"]
+    lines = [
+        f"`{found['network']}`, {whole['items']} test questions, accuracy {_percent(whole)} % with all messages; "
+        "of each node in turn the message was blanked for its readers:",
+        "",
+        "| node | accuracy without its message | drop in points | lost, gained, tied | p, Holm |",
+        "|---|---|---|---|---|",
+    ]
+    for row in found["nodes"]:
+        ends = row["drop_interval"]
+        span = f" [{100 * ends['low']:.1f}, {100 * ends['high']:.1f}]" if ends else ""
+        counts = f"{row['lost']}, {row['gained']}, {row['tied']}"
+        drop = f"{100 * row['drop']:.1f}{span}"
+        lines.append(f"| {row['node']} | {_percent(row)} % | {drop} | {counts} | {row['p_holm']:.0e} |")
     return "\n".join(lines)
 
 
