@@ -33,6 +33,7 @@ NOT_RUN = {  # console lines by a pattern, and why they are only read
     r"^(\S+=\S+ )?make |^pip |^apt |^export |^echo |^urls=|-m venv": "installs, or sets up a shell",
     r"^\S*python benchmarks/|-m pytest": "a script or a suite of its own",
     r"neuromas experiment ": "takes minutes to hours; tests/recipes runs experiments of the tiny model",
+    r"neuromas evaluate runs/organisation/": "a cell of an experiment of hours; tests/recipes measures nodes",
     r"engine\.name=vllm|neuromas engine ": "needs a vLLM server; make test-engines",
     r"engine\.name=openai": "needs an endpoint; the Python block of that page is run with a stub",
     r"^torchrun ": "several processes; make test-processes",
