@@ -83,6 +83,7 @@ def test_the_theme_is_switched_and_stays(opened, page_of):
     assert button.inner_text() == "Theme: light"
     bright = page.evaluate(GROUND)
     assert light(bright) > 128 > light(dark)
+    page.wait_for_timeout(300)  # Chromium passes on what a page stores a moment later
     page.reload()
     assert page.evaluate(GROUND) == bright
     button.click()
