@@ -79,11 +79,8 @@ test-cluster: $(VENV)-cluster/.ray
 		$(VENV)-cluster/bin/python -m pytest -p no:xdist tests/cluster
 
 check: $(VENV)/.dev
-	@$(BIN)/ruff check src tests benchmarks recipes website
+	@$(BIN)/ruff check src tests benchmarks recipes examples website
 	@$(BIN)/ruff format --check src website
-
-	@$(BIN)/ruff check src tests benchmarks recipes examples
-	@$(BIN)/ruff format --check src
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q -p no:xdist tests/unit/test_house_law.py
 	@$(MKDOCS) build --strict  # not --quiet: then warnings are not counted

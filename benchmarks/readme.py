@@ -259,8 +259,8 @@ def _influence() -> str:
     found = _load("influence.json")
     whole = found["baseline"]
     lines = [
-        f"`{found['network']}`, {whole['items']} test questions, accuracy {_percent(whole)} % with all messages; "
-        "of each node in turn the message was blanked for its readers:",
+        f"`{found['network']}`, {whole['items']} test questions, accuracy {_percent(whole)} % with all "
+        "messages; of each node in turn the message was blanked for its readers:",
         "",
         "| node | accuracy without its message | drop in points | lost, gained, tied | p, Holm |",
         "|---|---|---|---|---|",
