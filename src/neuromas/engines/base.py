@@ -58,7 +58,8 @@ class Capabilities:
 
     ``logprobs``: every token comes with the log-probability it was drawn with; training needs them.
     ``exact``: that is the probability the learner's own model gives it, up to rounding.
-    ``seeded``: equal requests are answered equally, whatever else is in the batch.
+    ``seeded``: equal requests are answered equally, whatever else is in the batch (but for near ties, which
+    rounding may tip where the batch is another).
     ``adapters``: it writes with what is published; without it every node is a model that nobody trains here.
     ``several``: every process of a run may have one of its own (see ``models.ranks``).
     """
