@@ -21,7 +21,7 @@ from neuromas.methods.base import Bench, Method
 from neuromas.prompts.boundary import one_line as as_one_line
 from neuromas.prompts.boundary import quote, structure
 from neuromas.prompts.codec import Codec
-from neuromas.system.scoring import WRONG, scored
+from neuromas.system.scoring import WRONG, scored, understood
 from neuromas.tasks.around import foresee
 
 Read = Callable[[str], str | None]
@@ -201,9 +201,7 @@ class _Pass:
 
     def _read(self, text: str) -> str | None:
         """The answer the task understands in a text."""
-        episode = Episode(self.problem, self.sample, (), None, elected=text)
-        score = scored(self.bench.task, episode).score
-        return None if score is None else score.parsed
+        return understood(self.bench.task, self.problem, text)
 
     def _seed(self, place: int) -> int:
         """Of the draws of the message at this place of the round."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from neuromas.core.episode import Episode, judged
 from neuromas.core.errors import ContractError, SandboxError, one_line
-from neuromas.core.task import Score, Task
+from neuromas.core.task import Problem, Score, Task
 
 WRONG = Score(0.0, None)
 UNJUDGED = "no verdict: "  # begins the cause where what judges broke
@@ -29,6 +29,19 @@ def scored(task: Task, episode: Episode, nodes: int = 0) -> Episode:
         cause = f"scorer: {type(error).__name__}: {one_line(error)}"
         return replace(episode, score=WRONG, failure=cause)
     return replace(episode, score=score)
+
+
+def understood(task: Task, problem: Problem, text: str) -> str | None:
+    """The answer the task reads in a text; None where it reads none or breaks on it.
+
+    Asked of the task's own score, not of what pays an episode: a text by itself has no messages.
+    """
+    try:
+        return task.score(problem, text).parsed
+    except ContractError:  # see ``scored``
+        raise
+    except Exception:  # as there; what cannot be scored is no answer to count
+        return None
 
 
 def _check_nodes(score: Score, nodes: int) -> None:

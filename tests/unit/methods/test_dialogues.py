@@ -16,6 +16,7 @@ from neuromas.methods.dialogue import Ask, Dialogue
 from neuromas.methods.graph_of_agents import ranked
 from neuromas.methods.running import make_method
 from neuromas.system.network import Network
+from neuromas.tasks.rewards import rewarded
 from neuromas.topology.graph import Topology
 
 QUESTION = "Question: Question number 0?\n"
@@ -83,6 +84,24 @@ def test_a_debate_goes_on_from_what_all_have_said():
 )
 def test_the_majority_of_the_last_round_counts(said, answer):
     assert talked("debate", "5", "5", "5", *said)[0].answer == answer
+
+
+def _brief(problem, text, episode):
+    return float(len(episode.turns[-1].text) < 3)
+
+
+def _a_message(problem, text, episode):
+    return [0.5 for _ in episode.turns]
+
+
+@pytest.mark.parametrize("pays", [_brief, _a_message])
+def test_votes_are_understood_whatever_is_paid_for(pays):
+    """A reward that looks at messages finds none in a vote: it says what is paid, not what is said."""
+    where = at(reciting("5", "5", "5", "9", "7", "7"), rewarded(ToyTask(right), pays))
+    (group,) = make_method("debate").answer(where, problems(1))
+    assert group.episodes[0].answer == "7"
+    assert group.episodes[0].score.parsed == "7"
+    assert len(group.episodes[0].turns) == 6
 
 
 def test_a_debate_of_one_round_is_a_vote_of_direct_answers():
