@@ -151,7 +151,8 @@ def check_number(gold: str, text: str, strict: bool = False) -> Score:
     """1 if the number in the text has gold's value: 1,000 = 1000 = $1000.00, 0.5 = 1/2 = \\frac12.
 
     A number must be written out (``formulas.is_number``): where gold is a number, a computation such as
-    "7*8" or "5=5" is a parse failure; where gold is a formula, any formula of its value is right.
+    "7*8" or "5=5" is a parse failure; where gold is a formula, any formula of its value is right. Where gold
+    itself is not in lowest terms ("4/2"), others of that form are understood, and wrong.
     Tolerant reading takes what stands in \\boxed{}, after "####" or "answer is", or the whole text, or
     the only number in it. Several different numbers without a marker are a parse failure.
     """
@@ -161,6 +162,8 @@ def check_number(gold: str, text: str, strict: bool = False) -> Score:
         if said and said == gold:
             return Score(1.0, canonical(said))
         if plain_gold and not is_number(said):
+            if has_number_form(said) and not is_number(gold):  # else gold alone of "4/2", "6/2" were a vote
+                return Score(0.0, canonical(said))
             continue
         equal = same_value(gold, said)
         if equal is not None:

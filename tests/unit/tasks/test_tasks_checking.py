@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuromas.core.task import Problem
+from neuromas.core.task import Problem, Score
 from neuromas.tasks.checking import check, read_choice, read_yesno
 from neuromas.tasks.formulas import as_fraction, canonical, expression, harmless, same_value
 
@@ -157,6 +157,16 @@ def test_a_computation_is_no_number(gold, text):
 def test_plain_forms_of_a_number(gold, text):
     for strict in (False, True):
         assert check(Problem("p", "q", gold, "number"), text, strict).value == 1.0
+
+
+@pytest.mark.parametrize(("gold", "others"), [("4/2", ("6/2", "10/4")), ("\\sqrt{8}", ("\\sqrt{18}", "9/3"))])
+def test_gold_is_not_the_only_one_of_its_form_that_is_understood(gold, others):
+    """Else votes for anything else are none, and the majority is always the gold answer."""
+    problem = Problem("p", "q", gold, "number")
+    assert check(problem, gold).value == 1.0
+    for text in others:
+        assert check(problem, text) == Score(0.0, canonical(text))
+    assert check(problem, "7*8").parsed is None
 
 
 def test_equal_numbers_are_understood_as_one_answer():
