@@ -116,8 +116,9 @@ def _chosen(text: str, count: int) -> list[int]:
 
 
 def _grades(text: str, count: int) -> list[float]:
-    """The grades from 0 to 10 in a text, in order, at most ``count``."""
-    found = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", text)]
+    """The grades from 0 to 10 in a text, in order, at most ``count``; "8/10" and "8 out of 10" are one, 8."""
+    alone = re.sub(r"(?<=\d)\s*(?:/|out of)\s*10(?!\d|\.\d)", "", text)
+    found = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", alone)]
     return [grade for grade in found if grade <= 10.0][:count]
 
 

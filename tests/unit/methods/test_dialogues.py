@@ -221,6 +221,14 @@ def test_messages_pass_from_the_more_to_the_less_relevant_and_back():
     assert one.answer == "7"
 
 
+@pytest.mark.parametrize("first", ["9/10 1/10", "A: 9 out of 10. C: 1 out of 10.", "9.0 / 10; 1 /10"])
+def test_the_ten_of_nine_in_ten_is_no_grade(first):
+    """It would be taken for the next agent's: here for that of C, which then came before A."""
+    texts = ["3 6", "a", "b", "c", "2 8/10", first, "4/10 5", "c2", "a2", "7", "c3"]
+    _, prompts, _ = talked("graph-of-agents", *texts)
+    assert prompts[3][0][1] == "Answer A: a\nYou: c\nAnswer:"
+
+
 def test_a_mean_pool_reads_all():
     texts = ["", "a", "b", "1", "9", "b2", "a2", "7"]
     one, prompts, _ = talked("graph-of-agents", *texts, agents=2, pool="mean")
