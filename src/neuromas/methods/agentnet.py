@@ -35,7 +35,7 @@ _THINK = "Think about how to do the task."
 _PART = "Do the part of the task that you can do."
 _ANSWER = "Do the task."
 _DECISION = re.compile(
-    r"\b(execute|forward|split|done|next)\b\W*(?:to\W+|agent\W+){0,2}(\d+)?", re.IGNORECASE
+    r"\b(execute|forward|split|done|next)\b\W*(?:to\W+|agent\W+){0,2}(\d{1,9})?", re.IGNORECASE
 )
 
 

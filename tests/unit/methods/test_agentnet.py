@@ -59,6 +59,7 @@ def solve(script, agents, problem=None):
         ("FORWARD 1", False, Decision(0, "execute", fallback=True)),
         ("FORWARD", False, Decision(0, "execute", fallback=True)),
         ("FORWARD 9999999999", False, Decision(0, "execute", fallback=True)),
+        pytest.param(f"FORWARD {'9' * 5000}", False, Decision(0, "execute", fallback=True), id="endless"),
         ("NEXT 2", False, Decision(0, "execute", fallback=True)),
         ("forwarded 2", False, Decision(0, "execute", fallback=True)),
         ("", False, Decision(0, "execute", fallback=True)),
