@@ -96,7 +96,7 @@ def planned(plan: Plan, label: str, arms: Arms, place: tuple[str, int]) -> Plann
     parameters = method.parameters(replace(bench, parameters=int(network.parameters or 1)))
     searches, charged = method.searches(), parameters > 0
     return Planned(
-        None if searches else _calls(arm, method, bench),
+        None if searches or method.varies() else _calls(arm, method, bench),
         None if charged and network.parameters is None else parameters,
         None if searches else network.training if charged else 0,
     )

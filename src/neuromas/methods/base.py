@@ -74,6 +74,10 @@ class Method(ABC):
     def calls(self, bench: Bench) -> int:
         """The most messages that are sampled for one question."""
 
+    def varies(self) -> bool:
+        """Whether a question may take fewer calls than ``calls`` says, whose mean is then only measured."""
+        return False
+
     def parameters(self, bench: Bench) -> int:
         """How many trained parameters it answers with."""
         return bench.parameters if self.of_network else 0

@@ -44,6 +44,10 @@ class Repeated(Method):
         """See ``Method.searches``: what is repeated may."""
         return self._alone().searches()
 
+    def varies(self) -> bool:
+        """As the method does."""
+        return self._alone().varies()
+
     def calls(self, bench: Bench) -> int:
         """Those of all passes."""
         return self.passes * self.one().calls(bench)

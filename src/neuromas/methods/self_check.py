@@ -41,6 +41,10 @@ class SelfCheck(Dialogue):
         """With a revision."""
         return 5
 
+    def varies(self) -> bool:
+        """Without one it is a call less."""
+        return True
+
     def talk(self, problem: Problem, read: Read) -> Talk:
         """Solve, check, decide."""
         (thoughts,) = yield [Ask(instruction=THINK, final=False)]

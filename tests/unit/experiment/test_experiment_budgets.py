@@ -258,6 +258,21 @@ def test_equal_ones_and_those_that_are_measured_are_let_through(first, second, e
     assert line.equal == ((equal,) if isinstance(equal, str) else tuple(equal))
 
 
+def test_most_calls_are_no_budget_where_a_question_may_take_fewer():
+    """A self-check takes 4 calls, or 5 where it revises: 4 of another method may be as many."""
+    arms = [
+        *copy.deepcopy(PLAN["arms"]),
+        {"name": "check", "of": "blank", "method": "self-check"},
+        {"name": "checks", "of": "blank", "method": "pass-at-n", "options": {"n": 2, "of": "self-check"}},
+        {"name": "talk", "of": "blank", "method": "debate", "options": {"agents": 2}},
+    ]
+    found = plan(arms=arms, **comparing("check", "talk", "calls"))
+    goals = {arm.name: rehearsed(found, arm) for arm in found.arms if arm.name == "blank"}
+    for name in ("check", "checks"):
+        assert planned(found, "max", goals, (name, 1)) == Planned(None, 0, 0)
+    assert planned(found, "max", goals, ("talk", 1)) == Planned(4, 0, 0)
+
+
 def test_a_budget_that_there_is_not_is_one_line():
     with pytest.raises(ConfigError, match=r"compare\[1\].equal\[1\] = 'call'.*'calls', 'tokens'"):
         plan(**comparing("grown", "sc", "call"))
