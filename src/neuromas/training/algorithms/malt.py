@@ -142,7 +142,7 @@ class Malt(Algorithm):
         """
         ratios = self._ratios(trainer, reference, chosen).requires_grad_()
         if not rows:
-            return Weights(torch.zeros(0), torch.zeros(0)), 0.0, None
+            return Weights(torch.zeros(len(chosen)), _per_token(chosen)), 0.0, None
         table = torch.tensor(rows)
         share = 1.0 / torch.bincount(table[:, 0]).float()[table[:, 0]]
         good, other = ratios[table[:, 1]], ratios[table[:, 2]]

@@ -20,6 +20,7 @@ from neuromas.system import assemble as assembling
 from neuromas.system.saving import load_bundle
 from neuromas.testing import check_algorithm
 from neuromas.topology.shapes import build_shape
+from neuromas.training.algorithms import malt
 from neuromas.training.algorithms.base import Memory
 from neuromas.training.algorithms.malt import Malt, _per_token
 from neuromas.training.callbacks import Watching
@@ -107,6 +108,21 @@ def test_frozen_nodes_learn_nothing():
         trainer_of(fresh(), "malt", ScriptedEngine(script()), rates={1: 0.0}, options={"sft_steps": 0})
     )
     assert report["pairs"] == [0, 0, 8]
+
+
+def test_a_message_whose_siblings_were_heard_by_nobody_has_nothing_to_be_preferred_to(monkeypatch):
+    """Of each pair one message had an effect: there is no pair, and no gradient."""
+    take, seen = malt._take, []
+
+    def one(trainer, turn, chosen):
+        seen.append(turn)
+        return take(trainer, turn, chosen) if len(seen) % 3 == 1 else None
+
+    monkeypatch.setattr(malt, "_take", one)
+    report, _ = stepped(trainer_of(fresh(), "malt", ScriptedEngine(script()), options={"sft_steps": 0}))
+    assert (report["pairs"], report["loss"]) == ([0, 0, 0], 0.0)
+    assert report["learned_messages"] == 5
+    assert report["gradient_norm"] == [0.0, 0.0, 0.0]
 
 
 # -- the gradients, by plain forwards
