@@ -186,6 +186,11 @@ class Malt(Algorithm):
                 f"train.passes = {settings.passes} and lift.taught = {taught:g} "
                 "should be 1 and 0"
             )
+        if settings.length_penalty:
+            raise ConfigError(
+                "train.algorithm = 'malt' values a message by its leaves alone: "
+                f"train.length_penalty = {settings.length_penalty:g} should be 0"
+            )
         leaves = settings.problems * self.branches**depth
         if leaves > _MOST_LEAVES:
             raise ConfigError(

@@ -228,6 +228,7 @@ def test_options_that_mean_nothing_are_one_line(options, said):
     [
         ("1", {}, "needs several layers"),
         ("chain:3", {"passes": 2}, "train.passes = 2"),
+        ("chain:3", {"length_penalty": 0.5}, "train.length_penalty = 0.5 should be 0"),
         ("chain:12", {}, "answers a batch, at most"),
     ],
 )
