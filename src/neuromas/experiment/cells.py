@@ -20,6 +20,7 @@ from neuromas.experiment.levels import Level, levels
 from neuromas.experiment.plan import Plan
 from neuromas.experiment.size import ELSEWHERE, UNKNOWN, Size, size_of
 from neuromas.storage import MANIFEST, Run, read_json, write_atomic
+from neuromas.topology.files import load_topology
 
 LAST = "test-after"
 PROGRAM = "neuromas.cli.cell"
@@ -29,7 +30,7 @@ PROGRAM = "neuromas.cli.cell"
 class Start:
     """The network a run begins with: that with which a ``stage`` of ``run`` ended, one of ``of`` stages.
 
-    ``episodes`` are those that a step of each of its stages samples.
+    ``episodes`` are those that a step of each of its stages plays.
     """
 
     name: str
@@ -211,13 +212,28 @@ def _label(arm: Arm) -> str:
 
 
 def _episodes(config: Config) -> tuple[int | None, ...]:
-    """How many episodes a step of each stage samples; None where others are played, too."""
-    batches = [at_stage(config, index).train for index in range(len(config.shapes))]
-    own = ("reinforce", "marft", "collm-cc", "collm-dc")  # which play ``samples`` episodes a problem
-    return tuple(
-        one.batch * one.samples if one.credit == "shared" and one.algorithm in own else None
-        for one in batches
-    )
+    """How many episodes a step of each stage plays, without those of a credit that plays some again.
+
+    Where no candidate of AT-GRPO fails; None for an algorithm that is not built in.
+    """
+    stages = [at_stage(config, index) for index in range(len(config.shapes))]
+    return tuple(_played(one, shape) for one, (shape, _) in zip(stages, config.shapes, strict=True))
+
+
+def _played(config: Config, shape: str) -> int | None:
+    """The episodes of a step of one stage."""
+    train = config.train
+    if train.algorithm in ("reinforce", "marft", "collm-cc", "collm-dc"):
+        return train.batch * train.samples
+    if train.algorithm not in ("at-grpo", "malt"):
+        return None
+    topology = load_topology(shape, config.network.question)
+    if train.algorithm == "at-grpo":
+        return train.batch * train.samples * len(topology.nodes)
+    from neuromas.training.algorithms.malt import Malt  # loads torch
+
+    branches: int = train.algorithm_options.get("branches", Malt.branches)
+    return int(train.batch * branches ** len(topology.layers()))
 
 
 def _parent(run: Path) -> str:

@@ -17,7 +17,9 @@ _COLUMNS = (
 NOTE = (
     "budgets: a question's calls, tokens (read and written) and FLOPs (2 x parameters of body and head x "
     "tokens) are means of the test; trainable: parameters of the adapters it answers with; training and "
-    "search are what was paid before the test, none of training where the model is frozen"
+    "search are what was paid before the test, none of training where the model is frozen; rollouts are "
+    "episodes played to an end, also those played again in part; what critics and references (DPO, KL) read "
+    "is in no column"
 )
 EQUAL = "equal: budgets that differ by at most 10 % of the larger one; a comparison of others is refused"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def results(rows: Sequence[Row], compare: Sequence[Row]) -> dict[str, Any]:
     ``trained`` of how many ``of`` paid for it. It may say more: ``level`` (stages of one level are tested on
     the same questions) with its ``depth``, the ``system`` of a figure, what is ``asked`` otherwise, the
     network the run has its ``start`` from, parameters of the backbone (``weights``) and of an ``adapter``,
-    the ``method`` that answers with its ``options``, and how many ``episodes`` a step of each stage samples.
+    the ``method`` that answers with its ``options``, and how many ``episodes`` a step of each stage plays
+    where its log does not say it.
     ``compare`` names task, two (arm, stage), why, and what is to be ``equal`` (see ``budgets.held``). A point
     has its ``seeds``, each with the ``scores`` of the questions in the order of ``items`` (None where there
     is no score). Rows whose evaluation is not there are left out. Raises RunError with one line where one is
@@ -181,20 +183,29 @@ def _paid(run: Run, row: Row) -> dict[str, Any]:
 
 
 def _rollouts(run: Run, row: Row, begun: int) -> int | None:
-    """Episodes that the steps of a run sampled until the end of a stage; ``begun`` steps were before it.
+    """Episodes that the steps of a run played until the end of a stage; ``begun`` steps were before it.
 
-    None where it is not known how many a step samples.
+    None where it is not known how many a step played.
     """
     if "episodes" not in row:
         return None
-    total = 0
+    lines, total = run.lines("metrics.jsonl"), 0
     for stage, episodes in enumerate(row["episodes"][: row["trained"]], start=1):
         end = _spent(run, stage, row["of"])["steps"]
-        if episodes is None and end > begun:
+        played = [_played(line, episodes) for line in islice(lines, end - begun)]
+        known = [one for one in played if one is not None]
+        if len(known) < end - begun:
             return None
-        total += (end - begun) * (episodes or 0)
-        begun = end
+        total, begun = total + sum(known), end
     return total
+
+
+def _played(line: Row, episodes: int | None) -> int | None:
+    """Episodes that a step played; an older line says no more than what was played again."""
+    if "rollouts" in line:
+        return int(line["rollouts"])
+    again = line["replayed"]["episodes"] if "replayed" in line else 0
+    return None if episodes is None else episodes + int(again)
 
 
 def _spent(run: Run, stage: int, stages: int) -> dict[str, Any]:

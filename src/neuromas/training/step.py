@@ -48,19 +48,24 @@ def finish(
     *,
     samples: int = 0,
     written: Sequence[Turn] | None = None,
+    rollouts: int | None = None,
 ) -> dict[str, Any]:
     """The step's report, ``learned`` in the middle of it, once all is changed; the step is over.
 
     There are ``samples`` episodes of every problem (0: ``train.samples``). ``written`` has every message
     that was sampled once, where these are not those of the episodes: it is what the step is charged for,
-    unless ``learned`` says itself what it took.
+    unless ``learned`` says itself what it took. ``rollouts`` is how many episodes were played to an end, also
+    those played again in part; without it, and without ``written``, they are the ``episodes``.
     """
+    if rollouts is None and written is None:
+        rollouts = len(episodes)
     if written is None:
         written = [turn for episode in episodes for turn in episode.turns]
     report = {
         "step": trainer.step,
         **reward_report(episodes, samples or trainer.settings.samples, trainer.temperature()),
         **message_report(written, len(trainer.network.assignment)),
+        **({} if rollouts is None else {"rollouts": rollouts}),
         **learned,
         **({"lifted": trainer.network.lifted} if trainer.network.earlier else {}),
         "seconds": clock.laps,

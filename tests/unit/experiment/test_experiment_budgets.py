@@ -292,13 +292,17 @@ def test_ten_percent_of_the_larger_one():
 # -- budgets as measured
 
 
-def stored(path, seed, summary):
-    """A run of one stage that took two steps of 8 episodes, and its row; a method's if it has a name."""
+def stored(path, seed, summary, lines=({}, {})):
+    """A run of one stage that took two steps of 8 episodes, and its row; a method's if it has a name.
+
+    ``lines`` are what is logged of the steps.
+    """
     run = Run.create(path, {"growth": {"parent": ""}}, {})
     run.write("status.json", {"finished": True})
     spent = {"steps": 2, "calls": 48, "prompt_tokens": 1000, "new_tokens": 200, "seconds": 1.0}
     run.checkpoint(2).mkdir()
     run.write("checkpoints/step-000002/network.json", {"spent": spent})
+    run.append("metrics.jsonl", [{"step": step, **line} for step, line in enumerate(lines)])
     items = [{"id": f"q{i}", "question": f"{i}?", "score": float(i < 2)} for i in range(4)]
     plain = {"accuracy": 0.5, "items": 4, "failed": 0, "nodes": 3, "adapters": 3, "calls": 3.0}
     run.write_evaluation("test-after", plain | {"prompt_tokens": 90.0, "new_tokens": 10.0} | summary, items)
@@ -354,6 +358,7 @@ def test_costs_by_hand(found):
     assert (net["flops_a_question"], direct["flops_a_question"]) == (2 * 1000 * 100, 2 * 1000 * 80)
     assert (net["search"], swarm["search"]) == ({"calls": 0, "tokens": 0}, {"calls": 43, "tokens": 360})
     text = experiment_text(found)
+    assert "what critics and references (DPO, KL) read is in no column" in text.replace("\n", " ")
     table = next(block for block in experiment_blocks(found) if getattr(block, "title", "") == "t: budgets")
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert rows["found:1"]["method"] == "swarm agents=3"
@@ -418,12 +423,43 @@ def test_budgets_are_those_of_the_seeds_that_are_compared():
         ({}, 6),
         ({"accumulate": 3}, 18),
         ({"algorithm": "marft"}, 6),
-        ({"algorithm": "malt"}, None),
-        ({"algorithm": "at-grpo"}, None),
-        ({"credit": "difference"}, None),
+        ({"algorithm": "malt"}, 2 * 3**3),
+        ({"algorithm": "malt", "algorithm_options": {"branches": 2}, "accumulate": 2}, 4 * 2**3),
+        ({"algorithm": "at-grpo"}, 2 * 3 * 4),
+        ({"credit": "difference"}, 6),
+        ({"algorithm": "their.package:Own"}, None),
     ],
 )
 def test_episodes_of_a_step_are_counted_where_they_are_known(train, episodes):
     from neuromas.experiment.cells import _episodes
 
-    assert _episodes(make_config({"train": {"problems": 2, "samples": 3, **train}})) == (episodes,)
+    data = {"network": {"topology": "2-1-1"}, "train": {"problems": 2, "samples": 3, **train}}
+    assert _episodes(make_config(data)) == (episodes,)
+
+
+@pytest.mark.parametrize(
+    ("episodes", "lines", "rollouts"),
+    [
+        (None, [{"rollouts": 27}, {"rollouts": 20}], 47),
+        (8, [{"rollouts": 12}, {"rollouts": 10}], 22),
+        (8, [{"replayed": {"episodes": 5}}, {"replayed": {"episodes": 4}}], 25),
+        (8, [{}, {}], 16),
+        (8, [{"rollouts": 12}], None),
+        (None, [{}, {}], None),
+    ],
+)
+def test_rollouts_are_those_of_the_log(tmp_path, episodes, lines, rollouts):
+    """As a step's line says; of older lines as many as a step plays, and what it played again."""
+    row = stored(tmp_path / "net" / "0", 0, {}, lines) | {"episodes": [episodes]}
+    assert results([row], [])["points"][0]["rollouts"] == rollouts
+
+
+def test_rollouts_of_a_later_stage_leave_out_those_of_another_run(tmp_path):
+    row = stored(tmp_path / "net" / "0", 0, {}, [{"rollouts": 12}, {"rollouts": 10}])
+    first = stored(tmp_path / "first" / "0", 0, {}, [{"rollouts": 3}, {"rollouts": 4}])
+    cost = {"calls": 48, "prompt_tokens": 9, "new_tokens": 9, "seconds": 1.0}
+    run = Run(tmp_path / "net" / "0")
+    run.append("growth.jsonl", [{"spent": {"steps": 2, **cost}}])
+    run.write("checkpoints/step-000002/network.json", {"spent": {"steps": 4, **cost}})
+    row["start"] = {name: first[name] for name in ("run", "trained", "of", "episodes")}
+    assert results([row], [])["points"][0]["rollouts"] == 22 + 7

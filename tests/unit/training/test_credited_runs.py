@@ -46,6 +46,7 @@ def test_a_run_that_goes_on_is_the_same_run_and_knows_what_it_cost(credit, tmp_p
         episodes = 2 * config.train.samples
         assert row["replayed"]["calls"] == EXTRA[credit] * episodes
         assert row["calls"] == (3 + EXTRA[credit]) * episodes
+        assert row["rollouts"] == episodes + row["replayed"]["episodes"]
         assert set(row["seconds"]) == {"rollout", "replay", "learn"}
         assert any(row["gradient_norm"])
     manifest = json.loads((Run(whole.path).checkpoints()[-1] / MANIFEST).read_text())

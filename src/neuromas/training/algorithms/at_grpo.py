@@ -70,7 +70,8 @@ class AtGrpo(Algorithm):
         learned = {**learn(trainer, chosen, weights), "silent_nodes": silent}
         clock.lap("learn")
         episodes = [episode for group in groups[0] for episode in group]  # later ones begin from the best
-        return finish(trainer, episodes, learned, clock, written=written), episodes
+        played = sum(len(group) for own in groups for group in own)
+        return finish(trainer, episodes, learned, clock, written=written, rollouts=played), episodes
 
     def _groups(
         self,

@@ -85,7 +85,8 @@ class Malt(Algorithm):
         clock.lap("learn")
         leaves = [leaf for tree in found for leaf in tree.leaves]
         samples = self.branches ** len(trainer.network.topology.layers())
-        return finish(trainer, leaves, learned, clock, samples=samples, written=written), leaves
+        counts = {"samples": samples, "rollouts": len(leaves)}
+        return finish(trainer, leaves, learned, clock, written=written, **counts), leaves
 
     def _imitate(
         self, trainer: Trainer, found: Sequence[Tree], valued: Sequence[list[Values]]

@@ -36,4 +36,5 @@ class Reinforce(Algorithm):
         learned = learn(trainer, messages, weights, lessons_of(trainer, episodes))
         clock.lap("learn")
         told = {**credit_report(trainer, episodes, replays), **learned}
-        return finish(trainer, episodes, told, clock), episodes
+        played = len(episodes) + len(replays)
+        return finish(trainer, episodes, told, clock, rollouts=played), episodes

@@ -135,6 +135,7 @@ def test_what_agrees_says_nothing():
 def test_four_candidates_of_three_nodes_take_24_calls():
     report, _ = stepped(trainer_of(fresh(), "at-grpo", samples=4, problems=2), count=2)
     assert report["calls"] == 2 * (12 + 8 + 4)
+    assert report["rollouts"] == 2 * 3 * 4
 
 
 def test_frozen_nodes_learn_nothing():
@@ -149,7 +150,7 @@ def test_a_state_that_failed_goes_no_further():
     trainer = trainer_of(fresh(), "at-grpo", engine, samples=3)
     trainer.network = replace(trainer.network, message_tokens=100, answer_tokens=4)
     report, episodes = stepped(trainer)
-    assert report["calls"] == 3
+    assert (report["calls"], report["rollouts"]) == (3, 3)
     assert all(episode.score.value == 0.0 and episode.failure for episode in episodes)
     assert report["silent_nodes"] == [1.0, None, None]
 
