@@ -463,3 +463,13 @@ def test_rollouts_of_a_later_stage_leave_out_those_of_another_run(tmp_path):
     run.write("checkpoints/step-000002/network.json", {"spent": {"steps": 4, **cost}})
     row["start"] = {name: first[name] for name in ("run", "trained", "of", "episodes")}
     assert results([row], [])["points"][0]["rollouts"] == 22 + 7
+
+
+@pytest.mark.parametrize(("trained", "rollouts"), [(1, 4), (2, 4 + 10 + 11)])
+def test_rollouts_are_counted_stage_by_stage(tmp_path, trained, rollouts):
+    row = stored(tmp_path / "net" / "0", 0, {}, [{}, {}, {"rollouts": 11}])
+    row |= {"episodes": [4, 10], "trained": trained, "of": 2}
+    run, cost = Run(tmp_path / "net" / "0"), {"calls": 9, "prompt_tokens": 9, "new_tokens": 9, "seconds": 1.0}
+    run.append("growth.jsonl", [{"spent": {"steps": 1, **cost}}])
+    run.write("checkpoints/step-000002/network.json", {"spent": {"steps": 3, **cost}})
+    assert results([row], [])["points"][0]["rollouts"] == rollouts
