@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neuromas.report.blocks import Block, Cell, Table, Text, difference, number, percent, points, share
+from neuromas.report.blocks import Block, Cell, Shown, Table, Text, difference, number, percent, points, share
 from neuromas.report.budgets import EQUAL, NOTE, budget_table, count
 from neuromas.report.reading import marked
 from neuromas.report.terminal import visible
@@ -35,7 +35,9 @@ def experiment_blocks(found: Row) -> list[Block]:
     seeds = max((len(point["seeds"]) for point in found["points"]), default=0)
     few = seeds < MANY or not kept
     sized = any(_size(point) != (None, None) for point in found["points"])
-    head = (*_HEAD, *(_SIZE if sized else ()), "calls/question", "accuracy", "each seed" if few else "range")
+    broken = ("failed",) if any(map(_failed, found["points"])) else ()
+    last = (*broken, "accuracy", "each seed" if few else "range")
+    head = (*_HEAD, *(_SIZE if sized else ()), "calls/question", *last)
     blocks: list[Block] = []
     run = [point for point in found["points"] if point["seeds"]]
     some = {(point["task"], point["arm"], point["stage"]) for point in run}
@@ -44,7 +46,7 @@ def experiment_blocks(found: Row) -> list[Block]:
         mine = [point for point in run if point["task"] == task]
         for level in dict.fromkeys(point.get("level", "") for point in mine):
             points = [point for point in mine if point.get("level", "") == level]
-            rows = tuple(_cells(point, kept, few, sized) for point in points)
+            rows = tuple(_cells(point, kept, few, sized, bool(broken)) for point in points)
             title = f"{task}, {level}" if level else task
             blocks.append(Table(head, rows, title))
             if all("method" in point for point in points):
@@ -112,6 +114,11 @@ def _notes(found: Row, kept: bool, few: bool) -> list[str]:
             "(a training step takes about four times as many, and shares what samples have in common); "
             "trainable: parameters of all adapters, those held still included"
         )
+    if any(map(_failed, found["points"])):
+        lines.append(
+            "failed: questions of all seeds on which an episode broke off; they are wrong, but for those "
+            "that could not be asked, which are in no mean"
+        )
     if any("method" in point for point in found["points"]):
         lines.append(NOTE)
     if any(one.get("equal") for one in found["comparisons"]):
@@ -133,7 +140,18 @@ def _size(point: Row) -> tuple[float | None, float | None]:
     return point.get("flops"), point.get("trainable")
 
 
-def _cells(point: Row, kept: bool, few: bool, sized: bool) -> tuple[Cell, ...]:
+def _failed(point: Row) -> int:
+    """Questions that failed, of all seeds."""
+    return sum(seed.get("failed", 0) for seed in point["seeds"])
+
+
+def _failures(point: Row) -> Shown:
+    """``7 of 8``, or 0."""
+    failed, items = _failed(point), sum(seed.get("items", 0) for seed in point["seeds"])
+    return Shown(f"{failed} of {items}" if failed else "0", failed)
+
+
+def _cells(point: Row, kept: bool, few: bool, sized: bool, broken: bool) -> tuple[Cell, ...]:
     """One line of the table."""
     spent = point["spent"]
     counts = [spent[name] for name in ("steps", "calls", "prompt_tokens", "new_tokens")]
@@ -149,6 +167,7 @@ def _cells(point: Row, kept: bool, few: bool, sized: bool) -> tuple[Cell, ...]:
         point["nodes"],
         *(count(each) for each in (*counts, *(_size(point) if sized else ()))),
         number(point["calls_a_question"]),
+        *((_failures(point),) if broken else ()),
         share(point["accuracy"], point["interval"] if kept else None),
         last,
     )

@@ -473,3 +473,18 @@ def test_rollouts_are_counted_stage_by_stage(tmp_path, trained, rollouts):
     run.append("growth.jsonl", [{"spent": {"steps": 1, **cost}}])
     run.write("checkpoints/step-000002/network.json", {"spent": {"steps": 3, **cost}})
     assert results([row], [])["points"][0]["rollouts"] == rollouts
+
+
+def test_the_table_says_how_many_questions_failed_where_any_did(tmp_path):
+    whole = [stored(tmp_path / "net" / str(seed), seed, {}) for seed in (0, 1)]
+    assert "failed" not in experiment_text(results(whole, []))
+    broken = [stored(tmp_path / "broken" / str(seed), seed, {"failed": 4 - seed}) for seed in (0, 1)]
+    found = results([*whole, *broken], [])
+    assert [[seed["failed"] for seed in point["seeds"]] for point in found["points"]] == [[0, 0], [4, 3]]
+    table = experiment_blocks(found)[0]
+    cells = {row[0]: row[table.columns.index("failed")] for row in table.rows}
+    assert (cells["net:1"].text, cells["net:1"].value) == ("0", 0)
+    assert (cells["broken:1"].text, cells["broken:1"].value) == ("7 of 8", 7)
+    text = experiment_text(found)
+    assert "7 of 8" in text
+    assert "failed: questions of all seeds on which an episode broke off" in text.replace("\n", " ")
