@@ -155,3 +155,18 @@ def test_a_method_that_fails_is_named_and_the_matrix_goes_on(tmp_path, inline, c
     cause = json.loads((tmp_path / "out" / "failures.json").read_text())["max/constant/seed-0"]
     assert cause.startswith("method 'own_broken:Broken' does not give one answer to every problem")
     assert "not run of max: constant" in said
+
+
+def test_what_a_method_raises_is_the_cause_of_its_cell(tmp_path, inline, cli, monkeypatch):
+    (tmp_path / "own_raising.py").write_text(OWN.replace("return []", r'raise ValueError("kaputt\nzwei")'))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "own_raising", raising=False)
+    file = tmp_path / "rivals.toml"
+    file.write_text(RIVALS.replace("SHAPE", "1").replace('"constant"\n[[', '"own_raising:Broken"\n[['))
+    assert cli("experiment", file, "--out", "out")[0] == 1
+    says = "method 'own_raising:Broken': ValueError: kaputt zwei"
+    assert json.loads((tmp_path / "out" / "failures.json").read_text()) == {"max/constant/seed-0": says}
+    run = tmp_path / "out" / "cells" / "max" / "untrained" / "seed-0"
+    status, _, err = cli("evaluate", run, "--items", 2, "--method", "own_raising:Broken")
+    assert (status, err) == (2, f"neuromas: {says}\n")

@@ -7,7 +7,15 @@ import os
 import sys
 from collections.abc import Sequence
 
-from neuromas.core.errors import ConfigError, ElsewhereError, NeuromasError, cut, one_line, shown
+from neuromas.core.errors import (
+    ConfigError,
+    ElsewhereError,
+    NeuromasError,
+    cut,
+    one_line,
+    out_of_memory,
+    shown,
+)
 from neuromas.report.terminal import visible
 
 INTERRUPTED = 130
@@ -50,7 +58,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         print(f"{_who()}: {cut(visible(_said(error)))}", file=sys.stderr)
         return 2
     except (RuntimeError, MemoryError) as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
         hint = "lower train.problems, train.samples or the token budgets, or take a smaller model"
         print(f"{_who()}: out of memory; {hint}", file=sys.stderr)
@@ -67,9 +75,3 @@ def _said(error: NeuromasError | OSError) -> str:
     """One line that says what is wrong; of a long file name, its beginning."""
     name, why = getattr(error, "filename", None), getattr(error, "strerror", None)
     return f"{shown(name)}: {why}" if isinstance(name, str) and why else one_line(error)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Python's own error, or torch's on a GPU or the CPU."""
-    text = str(error)
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

@@ -103,6 +103,12 @@ def cut(text: str, most: int = LONGEST) -> str:
     return text if len(text) <= most else f"{text[: most - tail - 3]} … {text[-tail:]}"
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Python's own error, or torch's on a GPU or the CPU."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
 def one_line(error: BaseException) -> str:
     """The error's text on a single line of at most 2,000 characters: a message never becomes a page."""
     text = " ".join(str(error).split())

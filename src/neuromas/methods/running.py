@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from neuromas.core.episode import EpisodeGroup
-from neuromas.core.errors import ConfigError
+from neuromas.core.errors import ConfigError, NeuromasError, one_line, out_of_memory
 from neuromas.core.parts import METHODS
 from neuromas.core.task import Problem, Split
 from neuromas.evaluation.evaluate import Evaluation, evaluation
@@ -31,27 +32,43 @@ def evaluate_method(name: str, method: Method, bench: Bench, split: Split, count
     """What a method earns on the first ``count`` problems of a split, with the statistics of ``evaluate``.
 
     Raises ConfigError if it takes more calls than it may or declares, or gives other than one answer to
-    every problem; TaskError if the split is empty.
+    every problem, or, if it is from outside, raises anything; TaskError if the split is empty.
     """
     if split != "test" and method.searches():
         raise ConfigError(
             f"method {name!r} searches on training and validation problems: ask it those of test, not {split}"
         )
-    options = _options(method)
-    _check_calls(name, method.calls(bench), bench, count)  # before a search that would be for nothing
-    search = method.prepare(bench)
-    method = search.method if search else method
-    most = method.calls(bench)
-    _check_calls(name, most, bench, count)
+    given = method
+    with _blaming(name, given):
+        options = _options(method)
+        _check_calls(name, method.calls(bench), bench, count)  # before a search that would be for nothing
+        search = method.prepare(bench)
+        method = search.method if search else method
+        most = method.calls(bench)
+        _check_calls(name, most, bench, count)
     problems = first_problems(bench.task, split, count)
-    groups = method.answer(bench, problems)
-    _check(name, groups, problems, most)
-    summary = {"split": split, "intervention": "none", **method.about(bench), "method": name}
-    summary |= {"parameters": method.parameters(bench), "options": options}
+    with _blaming(name, given):
+        groups = method.answer(bench, problems)
+        _check(name, groups, problems, most)
+        summary = {"split": split, "intervention": "none", **method.about(bench), "method": name}
+        summary |= {"parameters": method.parameters(bench), "options": options}
     summary |= {"search": _said(search)} if search else {}
     summary |= {"oracle": True} if method.oracle else {}
     episodes = [group.episodes[0] for group in groups]
     return evaluation(bench.task, episodes, summary, bench.network.engine.codec)
+
+
+@contextmanager
+def _blaming(name: str, method: Method) -> Iterator[None]:
+    """What a method from outside raises becomes a ConfigError that names it; faults of our own stay."""
+    try:
+        yield
+    except Exception as error:
+        of = getattr(method, "of", name)  # what is repeated
+        own = METHODS.is_builtin(name) and isinstance(of, str) and METHODS.is_builtin(of)
+        if own or isinstance(error, NeuromasError) or out_of_memory(error):
+            raise
+        raise ConfigError(f"method {name!r}: {type(error).__name__}: {one_line(error)}") from error
 
 
 def _check_calls(name: str, most: int, bench: Bench, count: int) -> None:

@@ -238,6 +238,46 @@ def test_what_a_method_declares_is_held_against_it(method, says):
         evaluate_method("liar", method, at(lambda prompt, adapter: "1"), "test", 2)
 
 
+class Raising(Liar):
+    """Can be sampled, too."""
+
+    def at(self, temperature):
+        return self
+
+
+def raising(error):
+    def answers(groups):
+        raise error
+
+    return Raising(answers)
+
+
+def test_what_a_method_from_outside_raises_is_one_line_that_names_it():
+    where, broken = at(lambda prompt, adapter: "1"), raising(ValueError("kaputt\nzwei"))
+    with pytest.raises(ConfigError) as found:
+        evaluate_method("liar", broken, where, "test", 2)
+    assert str(found.value) == "method 'liar': ValueError: kaputt zwei"
+    assert isinstance(found.value.__cause__, ValueError)
+    votes = make_method("self-consistency", {"votes": 2, "of": broken})
+    with pytest.raises(ConfigError, match="method 'self-consistency': ValueError: kaputt zwei"):
+        evaluate_method("self-consistency", votes, where, "test", 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("liar", TaskError("no test problems")),
+        ("liar", MemoryError()),
+        ("liar", RuntimeError("CUDA out of memory. Tried")),
+        ("direct", ValueError("a bug of ours")),
+    ],
+)
+def test_what_is_not_the_fault_of_a_method_from_outside_stays_what_it_is(name, error):
+    with pytest.raises(type(error)) as found:
+        evaluate_method(name, raising(error), at(lambda prompt, adapter: "1"), "test", 2)
+    assert found.value is error
+
+
 # -- the shipped check
 
 
