@@ -105,7 +105,8 @@ class Method(ABC):
         """``samples`` independent answers to every problem, in their order.
 
         An episode holds every message that was sampled for its answer, scored (see ``scoring.scored``); what
-        fails is data (see ``Episode``). The gold answer of a problem must have no influence on any text.
+        fails is data (see ``Episode``). The gold answer of a problem must have no influence on any text
+        that is written; votes are read as the task reads answers, which may depend on the form of gold.
         """
 
     def about(self, bench: Bench) -> dict[str, Any]:

@@ -169,6 +169,14 @@ def test_gold_is_not_the_only_one_of_its_form_that_is_understood(gold, others):
     assert check(problem, "7*8").parsed is None
 
 
+def test_what_is_understood_as_a_vote_depends_on_the_form_of_gold_alone():
+    """As docs/methods.md says; the value of gold, among golds of one form, changes nothing."""
+    for plain in ("3", "56", "1/2"):
+        assert check(Problem("p", "q", plain, "number"), "2+1").parsed is None, plain
+    for formula in ("1+\\sqrt{2}", "2+1", "5*7"):
+        assert check(Problem("p", "q", formula, "number"), "2+1").parsed == "2+1", formula
+
+
 def test_equal_numbers_are_understood_as_one_answer():
     p = Problem("p", "q", "1000", "number")
     for text in ("1000", "1,000", "$1000", "1000.0", "1000.", "The answer is 1,000", "$1,000.00", "+1000"):
