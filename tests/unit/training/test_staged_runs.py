@@ -339,3 +339,12 @@ def test_new_layers_are_taught_with_the_problems_of_0_3_0(tmp_path, monkeypatch,
         data["growth"]["stages"] = data.pop("stages")
     start(make_config(data), tmp_path / "run", Watch())
     assert firsts == [4, 4], "those behind all four steps, at every growth"
+
+
+def test_branches_are_those_of_the_network_to_come_while_gates_open(tmp_path):
+    stages = [
+        {"shape": "1-1", "steps": 1, "question": "branches"},
+        {"shape": "1-1-1", "steps": 3, "view": ["branches", "all"], "init": "gate", "anneal": 1.0},
+    ]
+    run = start(make_config(staged(stages)), tmp_path / "run", Watch())
+    assert [row.get("lifted") for row in lines(run.path / "metrics.jsonl")] == [None, 1 / 2.25, 2 / 2.25, None]
