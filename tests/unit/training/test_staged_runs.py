@@ -14,6 +14,7 @@ from neuromas.core.errors import ConfigError
 from neuromas.storage import MANIFEST
 from neuromas.system import assemble as assembling
 from neuromas.system.saving import load_bundle
+from neuromas.topology.graph import Topology
 from neuromas.training import evaluations as testing
 from neuromas.training import loop, stages
 from neuromas.training.callbacks import Watching
@@ -348,3 +349,16 @@ def test_branches_are_those_of_the_network_to_come_while_gates_open(tmp_path):
     ]
     run = start(make_config(staged(stages)), tmp_path / "run", Watch())
     assert [row.get("lifted") for row in lines(run.path / "metrics.jsonl")] == [None, 1 / 2.25, 2 / 2.25, None]
+
+
+def test_a_stage_of_no_steps_opens_its_gates_and_may_be_grown_on(tmp_path):
+    stages = [["2-1", 1], {"shape": "2-2-1", "steps": 0, "init": "gate"}, ["2-2-1", 1]]
+    ended = start(make_config(staged(stages[:2])), tmp_path / "ended", Watch())
+    edges = load_bundle(ended.path).network.topology.edges
+    assert edges == Topology.parse("2-2-1").edges, "no step is left to open them"
+    run = start(make_config(staged(stages)), tmp_path / "run", Watch())
+    assert run.read("status.json")["step"] == 2
+    more = ["stages.2.steps=2"]  # as if it had never had none
+    again = resume(ended.path, Watch(), overrides=more)
+    whole = start(make_config(staged([stages[0], {**stages[1], "steps": 2}])), tmp_path / "whole", Watch())
+    assert lines(again.path / "metrics.jsonl") == lines(whole.path / "metrics.jsonl")
