@@ -10,8 +10,9 @@ from test_growth import assert_same
 
 from neuromas.config import make_config
 from neuromas.core.choices import QUESTION_MODES
-from neuromas.core.errors import ConfigError
-from neuromas.storage import MANIFEST
+from neuromas.core.errors import ConfigError, RunError
+from neuromas.experiment.cells import stage_folder
+from neuromas.storage import MANIFEST, Run
 from neuromas.system import assemble as assembling
 from neuromas.system.saving import load_bundle
 from neuromas.topology.graph import Topology
@@ -348,7 +349,8 @@ def test_branches_are_those_of_the_network_to_come_while_gates_open(tmp_path):
         {"shape": "1-1-1", "steps": 3, "view": ["branches", "all"], "init": "gate", "anneal": 1.0},
     ]
     run = start(make_config(staged(stages)), tmp_path / "run", Watch())
-    assert [row.get("lifted") for row in lines(run.path / "metrics.jsonl")] == [None, 1 / 2.25, 2 / 2.25, None]
+    lifted = [row.get("lifted") for row in lines(run.path / "metrics.jsonl")]
+    assert lifted == [None, 1 / 2.25, 2 / 2.25, None]
 
 
 def test_a_stage_of_no_steps_opens_its_gates_and_may_be_grown_on(tmp_path):
@@ -362,3 +364,30 @@ def test_a_stage_of_no_steps_opens_its_gates_and_may_be_grown_on(tmp_path):
     again = resume(ended.path, Watch(), overrides=more)
     whole = start(make_config(staged([stages[0], {**stages[1], "steps": 2}])), tmp_path / "whole", Watch())
     assert lines(again.path / "metrics.jsonl") == lines(whole.path / "metrics.jsonl")
+
+
+def test_the_test_of_a_stage_is_of_what_it_handed_on_in_the_end(tmp_path):
+    stages = [{"shape": "1", "steps": 1}, {"shape": "2-1", "steps": 2, "init": "copy"}]
+    more = {"evaluate": {"every": 0}, "train": {"entropy": 1.0, "lr": 0.5, "max_kl": 0.0}}
+    with pytest.raises(KilledError):  # before the first checkpoint of the second stage
+        start(make_config(staged(stages, **more)), tmp_path / "run", Watch(1))
+    early = Run(tmp_path / "run").evaluation("stage-1")[1]
+    again = resume(tmp_path / "run", Watch(), overrides=["stages.1.steps=3"])
+    whole = start(make_config(staged([{**stages[0], "steps": 3}, stages[1]], **more)), tmp_path / "whole")
+    wanted = whole.evaluation("stage-1")[1]
+    assert wanted != early, "or nothing is tested here"
+    assert again.evaluation("stage-1")[1] == wanted
+
+
+def test_the_stages_of_an_unfinished_child_are_its_own(tmp_path):
+    parent = start(make_config(staged([["2-1", 1]])), tmp_path / "parent", Watch())
+    data = staged([["2-1", 1], ["2-1", 1], ["2-1", 2]], growth={"parent": str(parent.path)}, run={"keep": 9})
+    with pytest.raises(KilledError):
+        start(make_config(data), tmp_path / "run", Watch(1))
+    with pytest.raises(RunError, match="has not reached the end of stage 2"):
+        stage_folder(tmp_path / "run", 2)
+    handed = lines(tmp_path / "run" / "growth.jsonl")[1]["folder"]
+    assert stage_folder(tmp_path / "run", 1).name == handed
+    run = resume(tmp_path / "run", Watch())
+    assert stage_folder(run.path, 1).name == handed
+    assert stage_folder(run.path, 2).name == lines(run.path / "growth.jsonl")[2]["folder"]
