@@ -72,6 +72,16 @@ def test_what_gives_a_gradient_is_counted():
     assert not starts(whole)
 
 
+def test_a_near_answer_that_is_paid_for_is_not_a_right_one():
+    def near(prompt, adapter):
+        found = ADD.search(prompt)
+        return str(int(found[1]) + int(found[2]) + 1) if found else "?"
+
+    _, found = asked(near, PLUS | {"graded": True}, examples=(0,))
+    part = next(one for one in found if one.kind == "part")
+    assert (part.greedy, part.reward, part.any, part.mixed) == (0.0, 0.25, 0.0, 0.0)
+
+
 def test_a_trained_network_is_asked_as_it_is():
     def knows(prompt, adapter):
         found = STEP.search(prompt) or ADD.search(prompt)
