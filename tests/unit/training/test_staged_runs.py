@@ -386,6 +386,8 @@ def test_the_stages_of_an_unfinished_child_are_its_own(tmp_path):
         start(make_config(data), tmp_path / "run", Watch(1))
     with pytest.raises(RunError, match="has not reached the end of stage 2"):
         stage_folder(tmp_path / "run", 2)
+    with pytest.raises(RunError, match="has not reached stage 3"):
+        stage_folder(tmp_path / "run", 3)
     handed = lines(tmp_path / "run" / "growth.jsonl")[1]["folder"]
     assert stage_folder(tmp_path / "run", 1).name == handed
     run = resume(tmp_path / "run", Watch())
