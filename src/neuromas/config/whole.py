@@ -81,6 +81,10 @@ class Config(Section):
                 )
             if self.growth.until:
                 raise ValueError("growth.until is a validation accuracy, and evaluate.every = 0 makes none")
+            if self.lift.view and self.lift.way == "steps":
+                raise ValueError(
+                    "lift.way = 'steps' waits for validations, and evaluate.every = 0 makes none"
+                )
         if self.lift != LiftConfig() and not any(one.lift.view for one in stages or [self]):
             changed = {key: value for key, value in self.lift if value != getattr(LiftConfig(), key)}
             key, value = next(iter(changed.items()))

@@ -16,6 +16,7 @@ from neuromas.core.errors import PromptError, TopologyError
 from neuromas.core.task import Problem
 from neuromas.evaluation.local import Levels, place_of
 from neuromas.prompts.build import question_for
+from neuromas.tasks.formulas import as_fraction
 from neuromas.topology.files import load_topology
 from neuromas.topology.graph import Topology
 
@@ -135,9 +136,14 @@ def _asks(one: Topology | None, tree: Topology | None, problem: Problem) -> Iter
 
 
 def _alone(problem: Problem, name: str, question: str, gold: str) -> Problem:
-    """A piece of a problem as a problem, by which its answer is scored."""
+    """A piece of a problem as a problem, by which its answer is scored.
+
+    Its kind may be another: a part that does not hold the number asked for is answered with a word.
+    """
+    worded = problem.kind == "number" and as_fraction(gold) is None
     return replace(
         problem,
+        kind="text" if worded else problem.kind,
         id=f"{problem.id}/{name}",
         question=question,
         answer=gold,

@@ -148,6 +148,7 @@ def _counted(
     greedy = [_of(one, accuracy=True) for one in episodes[0]]
     drawn = [_of(one, accuracy=False) for one in episodes[1]]
     rows = [drawn[start : start + samples] for start in range(0, len(drawn), samples)]
+    right = [_of(one, accuracy=True) > 0.0 for one in episodes[1]]
     means = [sum(row) / len(row) for row in rows]
     items = len(rows)
     interval = bootstrap_mean(means)
@@ -157,7 +158,7 @@ def _counted(
         base,
         greedy=sum(greedy) / items,
         reward=sum(means) / items,
-        any=sum(max(row) > 0.0 for row in rows) / items,
+        any=sum(any(right[start : start + samples]) for start in range(0, len(right), samples)) / items,
         mixed=sum(max(row) > min(row) for row in rows) / items,
         low=(
             wilson(sum(value == 1.0 for value in greedy), items).low,

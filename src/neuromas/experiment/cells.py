@@ -298,10 +298,13 @@ def stage_folder(path: Path, stage: int) -> Path:
     last = len(make_config(run.read("config.json")).shapes)
     if not 1 <= stage <= last:
         raise RunError(f"{path} has no stage {stage} (valid: 1 to {last})")
+    # a child's first line is how it grew out of its parent, whose run it names
+    grown = [row for row in run.lines("growth.jsonl") if not row.get("run")]
     if stage == last:
+        if len(grown) < last - 1 and not run.finished:
+            raise RunError(f"{path} has not reached stage {stage}")
         return path
-    grown = list(run.lines("growth.jsonl"))[-(last - 1) :]
-    if len(grown) < last - 1:
+    if len(grown) < stage:
         raise RunError(f"{path} has not reached the end of stage {stage}")
     end = run.checkpoint(int(grown[stage - 1]["step"]))
     if "folder" in grown[stage - 1]:

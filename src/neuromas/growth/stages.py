@@ -65,8 +65,11 @@ class Stage:
         return "step-000000" if self.start is None else f"start-{self.index + 1}"
 
     def gated(self, settings: GrowthConfig) -> bool:
-        """Whether the stage began with a growth through gates, so with the answers of the network before."""
-        return self.changed and settings.gated
+        """Whether the stage began with a growth through gates, so with the answers of the network before.
+
+        One of no steps did not: nobody would open them.
+        """
+        return self.changed and settings.gated and self.steps > 0
 
     def rate(self, config: Config) -> float:
         """The stage's learning rate."""

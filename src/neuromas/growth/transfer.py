@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neuromas.config import GrowthConfig
+from neuromas.config import Config, GrowthConfig
 from neuromas.core.errors import RunError
 from neuromas.core.seeds import derive
-from neuromas.growth.module import read_module
+from neuromas.growth.module import Module, read_module
 from neuromas.growth.operators import Growth
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.bundle import held_adapters
@@ -53,7 +53,7 @@ def transfer(assembly: Assembly, change: Growth, seed: int) -> Grown:
     }
     if change.exact:
         return _substituted(assembly, change, before)
-    assignment = _assignment(network, change, assembly.config.network.share, before)
+    assignment = _assignment(network.assignment, change, assembly.config.network.share, before)
     new = tuple(range(first, max(assignment, default=0) + 1))
     for row in new:
         like = network.assignment[old[change.like[change.start.nodes[assignment.index(row)].name]]]
@@ -71,11 +71,7 @@ def _substituted(assembly: Assembly, change: Growth, before: Mapping[int, int]) 
     network, bank, config = assembly.network, assembly.model.bank, assembly.config
     module = read_module(config.growth.module) if config.growth.module else None
     first, foreign = len(bank.parameters), [] if module is None else module.vectors(bank)
-    row_of = {node.name: network.assignment[row] for row, node in enumerate(network.topology.nodes)}
-    row_of |= {} if module is None else {name: first + row for name, row in module.rows.items()}
-    came = {name: row_of[node] for name, node in {**change.origin, **change.like}.items()}
-    share = "all" if config.growth.tied else config.network.share
-    rows = _copied(change, came, first + len(foreign), share)
+    came, rows = _copies(network.topology, network.assignment, change, config, module)
     originals: dict[int, int] = {}
     for row, node in zip(rows, change.goal.nodes, strict=True):
         originals.setdefault(row, came[node.name])
@@ -97,6 +93,39 @@ def _substituted(assembly: Assembly, change: Growth, before: Mapping[int, int]) 
     return Grown(grown, new, before, copied, tuple(free))
 
 
+def _copies(
+    topology: Topology,
+    assignment: Sequence[int],
+    change: Growth,
+    config: Config,
+    module: Module | None,
+) -> tuple[dict[str, int], tuple[int, ...]]:
+    """Of every node the row its original has, and the row it gets; those of a module come after all own."""
+    first = max(assignment) + 1
+    row_of = {node.name: assignment[row] for row, node in enumerate(topology.nodes)}
+    row_of |= {} if module is None else {name: first + row for name, row in module.rows.items()}
+    came = {name: row_of[node] for name, node in {**change.origin, **change.like}.items()}
+    share = "all" if config.growth.tied else config.network.share
+    following = first + (0 if module is None else len(module.ranks))
+    return came, _copied(change, came, following, share)
+
+
+def rows_after(
+    topology: Topology, assignment: Sequence[int], change: Growth, config: Config
+) -> tuple[int, ...]:
+    """Which nodes will share an adapter after a change: as ``transfer`` has it, but for free rows."""
+    if change.exact:
+        module = read_module(config.growth.module) if config.growth.module else None
+        rows = _copies(topology, assignment, change, config, module)[1]
+    else:
+        old = {node.name: row for row, node in enumerate(topology.nodes)}
+        nodes = enumerate(change.goal.nodes)
+        before = {row: old[change.origin[node.name]] for row, node in nodes if node.name in change.origin}
+        rows = _assignment(assignment, change, config.network.share, before)
+    used = sorted(set(rows))
+    return tuple(map(used.index, rows))
+
+
 def _copied(change: Growth, came: Mapping[str, int], following: int, share: str) -> tuple[int, ...]:
     """Adapter rows of copies; ``came`` is the row each node's original has, ``following`` the first free one.
 
@@ -116,18 +145,20 @@ def _copied(change: Growth, came: Mapping[str, int], following: int, share: str)
     return tuple(rows)
 
 
-def _assignment(network: Network, change: Growth, share: str, before: Mapping[int, int]) -> tuple[int, ...]:
+def _assignment(
+    kept: Sequence[int], change: Growth, share: str, before: Mapping[int, int]
+) -> tuple[int, ...]:
     """Adapter rows: old nodes keep theirs, new ones get their own or, where shared, their layer's."""
-    following = max(network.assignment) + 1
+    following = max(kept) + 1
     rows: list[int] = []
     layers: dict[int, int] = {}  # row of each layer that has one
     nodes = change.goal.nodes
     for row, node in enumerate(nodes):
         if row in before:
-            layers[node.layer] = network.assignment[before[row]]
+            layers[node.layer] = kept[before[row]]
     for row, node in enumerate(nodes):
         if row in before:
-            rows.append(network.assignment[before[row]])
+            rows.append(kept[before[row]])
         elif share == "all":
             rows.append(0)
         elif share == "layer" and node.layer in layers:

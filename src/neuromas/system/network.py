@@ -103,18 +103,24 @@ def held(topology: Topology, assignment: Sequence[int], only: Collection[str]) -
     return set(assignment) - set(named)
 
 
-def check_only(stages: Sequence[tuple[Topology, str]], only: Sequence[str]) -> None:
+def check_only(
+    stages: Sequence[tuple[Topology, str]],
+    only: Sequence[str],
+    assigned: Sequence[tuple[int, ...] | None] = (),
+) -> None:
     """Raises ConfigError where ``train.only`` cannot be had in these stages, each a graph and its share.
 
     Every name is that of a node of some stage; in each stage somebody learns, and nobody who does has the
-    adapter of one who does not.
+    adapter of one who does not. ``assigned`` are the stages' adapter rows where these do not follow from the
+    share alone: copies may be tied.
     """
     known = {key for graph, _ in stages for node in range(len(graph.nodes)) for key in keys(graph, node)}
     for name in only:
         if name not in known:
             raise ConfigError(f"train.only: {unknown('node', name, sorted(known))}")
-    for graph, share in stages if only else ():
-        rows = assign(graph, share)
+    given = assigned or [None] * len(stages)
+    for (graph, share), own in zip(stages, given, strict=True) if only else ():
+        rows = own or assign(graph, share)
         silent = held(graph, rows, only)
         if len(silent) == len(set(rows)):
             raise ConfigError(
@@ -122,7 +128,8 @@ def check_only(stages: Sequence[tuple[Topology, str]], only: Sequence[str]) -> N
             )
         for node in range(len(graph.nodes)):
             if rows[node] not in silent and set(only).isdisjoint(keys(graph, node)):
+                tied = " and copies that are tied" if rows != assign(graph, share) else ""
                 raise ConfigError(
                     f"train.only = {shown(list(only))}: node {graph.nodes[node].name!r} has the adapter of "
-                    f"one that learns (network.share = {share!r}); name it, too, or share no adapter"
+                    f"one that learns (network.share = {share!r}{tied}); name it, too, or share no adapter"
                 )

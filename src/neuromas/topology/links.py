@@ -102,11 +102,12 @@ def branches(order: Sequence[str], links: Sequence[Link], level: int = 1) -> dic
 
     ``order`` is a topological one. A branch is a node that the output reads, with all that reaches it; at
     ``level`` 2 one that such a node reads, and so on. A network of one node sees all. Raises TopologyError
-    for a node that is in more than one branch, and for a tree that has none at this level.
+    for a node that is in more than one branch, and for a tree that has none at this level. Fallbacks, which
+    a growth through gates leaves until these are open, part no branches: it is the tree to come that counts.
     """
     readers: dict[str, list[str]] = {name: [] for name in order}
-    for source, target, *_ in links:
-        readers[source].append(target)
+    for source, target, *_, fallback in links:
+        readers[source] += [] if fallback else [target]
     outputs = [name for name in order if not readers[name]]
     if len(outputs) != 1 or not links:
         return dict.fromkeys(order, "all")  # more than one output is refused with the whole graph

@@ -8,7 +8,8 @@ from dataclasses import replace
 from neuromas.config import Config
 from neuromas.core.errors import ConfigError, TaskError
 from neuromas.core.task import Split
-from neuromas.growth.stages import stage_config
+from neuromas.growth.stages import advance, stage_config
+from neuromas.growth.transfer import rows_after
 from neuromas.system.assemble import (
     Assembly,
     check_prompts,
@@ -41,10 +42,7 @@ def check_data(assembly: Assembly, plan: Config, goals: Sequence[Topology], star
             f"engine.name = {name!r} gives no log-probabilities, without which nothing is "
             "learned: such a network can be asked and evaluated (train.steps = 0)"
         )
-    configs = [stage_config(plan, index) for index in range(len(goals))]
-    for only in dict.fromkeys(config.train.only for config in configs):
-        those = zip(goals, configs, strict=True)
-        check_only([(goal, one.network.share) for goal, one in those if one.train.only == only], only)
+    _check_learners(assembly.network, plan, goals, start)
     if not (plan.stages and plan.growth.parent):  # such a parent need not fit what its child is to learn
         _check_problems(assembly, [assembly.network], grows=len(goals) > 1 or bool(plan.growth.parent))
     for index, goal in enumerate(goals[start:], start=start):
@@ -61,6 +59,24 @@ def check_data(assembly: Assembly, plan: Config, goals: Sequence[Topology], star
                 network.template, [one.topology for one in views if one.examples], config.network.examples
             )
         _check_problems(replace(assembly, config=config, task=task), views, grows=len(goals) > 1)
+
+
+def _check_learners(network: Network, plan: Config, goals: Sequence[Topology], start: int) -> None:
+    """What ``train.only`` wants of each stage can be had, with the adapters that nodes will share by then."""
+    configs = [stage_config(plan, index) for index in range(len(goals))]
+    if not any(config.train.only for config in configs):
+        return
+    here, rows = goals[start - 1] if start else network.topology, network.assignment
+    assigned: list[tuple[int, ...] | None] = [None] * start  # of stages that were asked before
+    for index in range(start, len(goals)):
+        if index or plan.growth.parent:
+            change = advance(here, goals[index], configs[index])
+            here, rows = change.goal, rows_after(here, rows, change, configs[index])
+        assigned.append(rows)
+    for only in dict.fromkeys(config.train.only for config in configs):
+        those = [index for index, config in enumerate(configs) if config.train.only == only]
+        stages = [(goals[index], configs[index].network.share) for index in those]
+        check_only(stages, only, [assigned[index] for index in those])
 
 
 def _check_problems(assembly: Assembly, networks: Sequence[Network], grows: bool) -> None:

@@ -20,9 +20,12 @@ def validation(assembly: Assembly) -> Evaluation:
 
 
 def keep_test(assembly: Assembly, log: RunLog, name: str, messages: str = "none") -> None:
-    """One test evaluation into the run directory, unless it is there (those of the end are made anew)."""
+    """One test evaluation into the run directory, unless it is there.
+
+    Those of an end are made anew: since they were made, the run may have gone on from before it.
+    """
     kept = log.run.path / "evaluations" / f"{name}.json"
-    if assembly.model.ranks.led(kept.is_file) and not name.startswith("test-after"):
+    if assembly.model.ranks.led(kept.is_file) and not name.startswith(("test-after", "stage-")):
         return
     what = _NETWORKS.get(name, f"network of {name}")
     if name == "test-before" and assembly.config.growth.parent:

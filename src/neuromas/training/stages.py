@@ -209,6 +209,7 @@ class StageController:
         state.guard.restart(trainer.step, restored=False)
         staged = bool(state.plan.stages or config.lift.view)
         network = equipped(grown.network, config, task) if staged else grown.network
+        network = network if steps else replace(network, topology=change.goal)
         state.follow(network, grown.before)
         if growth.init.startswith("passthrough") and grown.new:
             left = state.plan.train.steps - trainer.step

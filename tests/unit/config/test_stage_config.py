@@ -93,6 +93,10 @@ WRONG = {
     "both": (["growth.stages=[['2-1',3]]"], "stages and growth.stages are both given"),
     "rates": (["growth.lr=[1,2]"], r"a table of \[\[stages\]\] has lr"),
     "until": (["stages.2.until=0.5", "stages.2.every=0"], r"stages\[2\]: growth.until"),
+    "never lifted": (
+        ["stages.2.view=['split','all']", "stages.2.lift=steps", "stages.2.every=0"],
+        r"stages\[2\]: lift.way = 'steps' waits for validations, and evaluate.every = 0 makes none",
+    ),
     "steps": (["stages.2.steps=-1"], r"stages\[2\].steps = -1"),
     "key": (["stages.2.foo=1"], r"unknown key 'stages\[2\].foo'"),
     "far": (["stages.4.steps=1"], "one of 2 stages or of one that is appended"),

@@ -13,6 +13,7 @@ from neuromas.evaluation.asks import form_of, parts_and_steps, tree_of
 from neuromas.evaluation.heldout import first_problems
 from neuromas.evaluation.probe import Draws, Standing, probe
 from neuromas.tasks import make_task
+from neuromas.topology.files import load_topology
 
 PLUS = {"operators": "+", "ask": True}
 ADD = re.compile(r"Question: What is (\d+) \+ (\d+)\?\nAnswer:$")
@@ -71,6 +72,16 @@ def test_what_gives_a_gradient_is_counted():
     assert not starts(whole)
 
 
+def test_a_near_answer_that_is_paid_for_is_not_a_right_one():
+    def near(prompt, adapter):
+        found = ADD.search(prompt)
+        return str(int(found[1]) + int(found[2]) + 1) if found else "?"
+
+    _, found = asked(near, PLUS | {"graded": True}, examples=(0,))
+    part = next(one for one in found if one.kind == "part")
+    assert (part.greedy, part.reward, part.any, part.mixed) == (0.0, 0.25, 0.0, 0.0)
+
+
 def test_a_trained_network_is_asked_as_it_is():
     def knows(prompt, adapter):
         found = STEP.search(prompt) or ADD.search(prompt)
@@ -79,7 +90,6 @@ def test_a_trained_network_is_asked_as_it_is():
     engine = ScriptedEngine(knows)
     task = make_task("arithmetic", PLUS)
     from neuromas.system.network import Network, assign
-    from neuromas.topology.files import load_topology
 
     tree = load_topology("2-1", "split")
     found = probe(Network(tree, engine, assign(tree, "node")), task, first_problems(task, "validation", 5),
@@ -100,12 +110,32 @@ def test_every_family_has_its_tree(name, options, shape, kinds):
     problems = first_problems(make_task(name, options), "validation", 3)
     tree = tree_of(problems[0])
     assert (0 if tree is None else len(tree.nodes)) == shape
-    from neuromas.topology.files import load_topology
-
     groups = parts_and_steps(load_topology("1", "all"), tree, problems)
     assert {(group.kind, group.level) for group in groups} == kinds
     for group in groups:
         assert len(group.asks) <= len(problems)
+
+
+def test_a_part_that_does_not_know_is_right_to_say_so():
+    def reader(prompt, adapter):
+        asked = prompt.rpartition("Question: ")[2]
+        name = re.match(r"How old is (\w+)\?", asked)
+        found = name and re.search(rf"{name[1]} is (\d+)", asked)
+        return found[1] if found else "none"
+
+    task = make_task("recall", {"ask": True})
+    problems = first_problems(task, "validation", 8)
+    found = list(probe(network(ScriptedEngine(reader), "1"), task, problems, Draws(2), examples=(0,)))
+    part = next(one for one in found if one.kind == "part")
+    assert (part.greedy, part.reward) == (1.0, 1.0)
+    golds = [ask.own.answer for ask in _parts(problems)]
+    assert part.constant_text == "none"
+    assert part.constant == golds.count("none") / len(golds)
+
+
+def _parts(problems):
+    groups = parts_and_steps(load_topology("1", "all"), tree_of(problems[0]), problems)
+    return next(group.asks for group in groups if group.kind == "part")
 
 
 def standing(kind, k=0, greedy=0.0, mixed=0.0, **more):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from toys import ToyTask, network, problems
@@ -18,7 +20,7 @@ from neuromas.system.rollout import Sampling, rollout
 from neuromas.system.saving import load_bundle
 from neuromas.topology.graph import Topology
 from neuromas.topology.shapes import build_shape
-from neuromas.training.run import start
+from neuromas.training.run import resume, start
 from parity import Parity, small
 from watched import Watch
 
@@ -136,6 +138,28 @@ def test_who_learns_may_change_from_stage_to_stage(tmp_path):
 def test_one_adapter_learns_from_all_nodes(tmp_path):
     config = make_config(small(network={"share": "all"}, evaluate={"every": 0}))
     assert moved(config, tmp_path / "run") == [True]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_tied_copy_learns_with_its_original_or_is_refused(tmp_path, late):
+    data = small(network={}, train={"problems": 1, "samples": 2, "entropy": 0.01}, evaluate={"every": 0})
+    del data["network"]["topology"], data["train"]["steps"]
+    copies = {"shape": "2-1", "steps": 1, "init": "copy", "tied": True}
+    only = {"only": ["sink"]}
+    stages = [["1", 1], {**copies, **({} if late else only)}, {"shape": "2-1", "steps": 1, **only}]
+    said = "node '1.1' has the adapter of one that learns"
+    with pytest.raises(ConfigError, match=said):
+        start(make_config({**data, "stages": stages}), tmp_path / "run", Watch())
+    assert not (tmp_path / "run").exists()
+    run = start(make_config({**data, "stages": stages[:1]}), tmp_path / "run", Watch())
+    with pytest.raises(ConfigError, match=said):  # what goes on is asked as well
+        resume(run.path, Watch(), overrides=[f"stages=[['1',1],{_inline(stages[1])},{_inline(stages[2])}]"])
+    stages = [["2-1", 1], {**copies, "shape": "tree:2,2", "only": ["leaves"]}]  # tied among themselves
+    assert start(make_config({**data, "stages": stages}), tmp_path / "leaves", Watch()).finished
+
+
+def _inline(stage):
+    return "{" + ", ".join(f"{key} = {json.dumps(value)}" for key, value in stage.items()) + "}"
 
 
 def test_what_is_held_follows_the_assignment():

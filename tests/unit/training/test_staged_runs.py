@@ -10,10 +10,12 @@ from test_growth import assert_same
 
 from neuromas.config import make_config
 from neuromas.core.choices import QUESTION_MODES
-from neuromas.core.errors import ConfigError
-from neuromas.storage import MANIFEST
+from neuromas.core.errors import ConfigError, RunError
+from neuromas.experiment.cells import stage_folder
+from neuromas.storage import MANIFEST, Run
 from neuromas.system import assemble as assembling
 from neuromas.system.saving import load_bundle
+from neuromas.topology.graph import Topology
 from neuromas.training import evaluations as testing
 from neuromas.training import loop, stages
 from neuromas.training.callbacks import Watching
@@ -339,3 +341,55 @@ def test_new_layers_are_taught_with_the_problems_of_0_3_0(tmp_path, monkeypatch,
         data["growth"]["stages"] = data.pop("stages")
     start(make_config(data), tmp_path / "run", Watch())
     assert firsts == [4, 4], "those behind all four steps, at every growth"
+
+
+def test_branches_are_those_of_the_network_to_come_while_gates_open(tmp_path):
+    stages = [
+        {"shape": "1-1", "steps": 1, "question": "branches"},
+        {"shape": "1-1-1", "steps": 3, "view": ["branches", "all"], "init": "gate", "anneal": 1.0},
+    ]
+    run = start(make_config(staged(stages)), tmp_path / "run", Watch())
+    lifted = [row.get("lifted") for row in lines(run.path / "metrics.jsonl")]
+    assert lifted == [None, 1 / 2.25, 2 / 2.25, None]
+
+
+def test_a_stage_of_no_steps_opens_its_gates_and_may_be_grown_on(tmp_path):
+    stages = [["2-1", 1], {"shape": "2-2-1", "steps": 0, "init": "gate"}, ["2-2-1", 1]]
+    ended = start(make_config(staged(stages[:2])), tmp_path / "ended", Watch())
+    edges = load_bundle(ended.path).network.topology.edges
+    assert edges == Topology.parse("2-2-1").edges, "no step is left to open them"
+    run = start(make_config(staged(stages)), tmp_path / "run", Watch())
+    assert run.read("status.json")["step"] == 2
+    more = ["stages.2.steps=2"]  # as if it had never had none
+    again = resume(ended.path, Watch(), overrides=more)
+    whole = start(make_config(staged([stages[0], {**stages[1], "steps": 2}])), tmp_path / "whole", Watch())
+    assert lines(again.path / "metrics.jsonl") == lines(whole.path / "metrics.jsonl")
+
+
+def test_the_test_of_a_stage_is_of_what_it_handed_on_in_the_end(tmp_path):
+    stages = [{"shape": "1", "steps": 1}, {"shape": "2-1", "steps": 2, "init": "copy"}]
+    more = {"evaluate": {"every": 0}, "train": {"entropy": 1.0, "lr": 0.5, "max_kl": 0.0}}
+    with pytest.raises(KilledError):  # before the first checkpoint of the second stage
+        start(make_config(staged(stages, **more)), tmp_path / "run", Watch(1))
+    early = Run(tmp_path / "run").evaluation("stage-1")[1]
+    again = resume(tmp_path / "run", Watch(), overrides=["stages.1.steps=3"])
+    whole = start(make_config(staged([{**stages[0], "steps": 3}, stages[1]], **more)), tmp_path / "whole")
+    wanted = whole.evaluation("stage-1")[1]
+    assert wanted != early, "or nothing is tested here"
+    assert again.evaluation("stage-1")[1] == wanted
+
+
+def test_the_stages_of_an_unfinished_child_are_its_own(tmp_path):
+    parent = start(make_config(staged([["2-1", 1]])), tmp_path / "parent", Watch())
+    data = staged([["2-1", 1], ["2-1", 1], ["2-1", 2]], growth={"parent": str(parent.path)}, run={"keep": 9})
+    with pytest.raises(KilledError):
+        start(make_config(data), tmp_path / "run", Watch(1))
+    with pytest.raises(RunError, match="has not reached the end of stage 2"):
+        stage_folder(tmp_path / "run", 2)
+    with pytest.raises(RunError, match="has not reached stage 3"):
+        stage_folder(tmp_path / "run", 3)
+    handed = lines(tmp_path / "run" / "growth.jsonl")[1]["folder"]
+    assert stage_folder(tmp_path / "run", 1).name == handed
+    run = resume(tmp_path / "run", Watch())
+    assert stage_folder(run.path, 1).name == handed
+    assert stage_folder(run.path, 2).name == lines(run.path / "growth.jsonl")[2]["folder"]
