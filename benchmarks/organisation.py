@@ -46,28 +46,31 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--onto", type=Path, help="a file of an earlier folder, whose cells are kept")
     args = parser.parse_args()
-    cells = lay_out(load_plan(args.recipe), args.folder)
+    plan = load_plan(args.recipe)
+    cells = lay_out(plan, args.folder)
     found = {**read_json(args.folder / "results.json"), **collected(cells)}
     found.pop("experiment")  # the recipe is in the repository
     if args.onto:
-        found = onto(read_json(args.onto), found)
+        found = onto(read_json(args.onto), found, plan.asked)
     write_atomic(args.out, as_json(found) + "\n")
     print(f"{len(found['missing'])} of {len(cells)} cells are missing; wrote {args.out}")
 
 
-def onto(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+def onto(earlier: dict[str, Any], later: dict[str, Any], of: dict[str, str]) -> dict[str, Any]:
     """The later file with the cells of an earlier one, whose folder need not be there any more.
 
-    The line of the law, and samples, are of the later folder alone: they are made of what only runs hold.
+    ``of`` as in ``joined``. The line of the law, and samples, are of the later folder alone: they are made of
+    what only runs hold.
     """
-    both = {**later, **joined(earlier, later)}
-    known = set(_finished(earlier)) - set(earlier["missing"])
+    both = {**later, **joined(earlier, later, of)}
+    known = set(_finished(both))
     kept = [name for name in later["missing"] if name in known]
     both["missing"] = [name for name in later["missing"] if name not in known]
     both["earlier"] = {"about": earlier["about"], "cells": kept}
     for part in ("aloud", "swapped"):
         there = {one["cell"] for one in later[part]}
-        both[part] = [*(one for one in earlier[part] if one["cell"] not in there), *later[part]]
+        before = [one for one in earlier[part] if one["cell"] in known - there]
+        both[part] = [*before, *later[part]]
     there = {one["cell"] for one in later["law"]["cells"]}
     before = [one for one in earlier["law"]["cells"] if one["cell"] not in there]
     both["law"] = {**later["law"], "cells": [*before, *later["law"]["cells"]]}

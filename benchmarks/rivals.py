@@ -28,14 +28,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of the experiment, with results.json")
     parser.add_argument("--onto", type=Path, help="a file of an earlier folder, whose cells are kept")
     args = parser.parse_args()
-    cells = lay_out(load_plan(RECIPE), args.folder)
+    plan = load_plan(RECIPE)
+    cells = lay_out(plan, args.folder)
     found = read_json(args.folder / "results.json")
     found.pop("experiment")  # the recipe is in the repository
     failed = args.folder / "failures.json"
     causes = read_json(failed) if failed.is_file() else {}
     if args.onto:
         earlier = read_json(args.onto)
-        found = {**found, **joined(earlier, found), "earlier": earlier["about"]}
+        found = {**found, **joined(earlier, found, plan.asked), "earlier": earlier["about"]}
     there = {
         f"{one['task']}/{one['arm']}/seed-{seed['seed']}" for one in found["points"] for seed in one["seeds"]
     }

@@ -88,6 +88,11 @@ class Plan(Section):
                 raise ValueError(f"compare: {line.first!r} and {line.second!r} are both {name}:{stage}")
         return self
 
+    @property
+    def asked(self) -> dict[str, str]:
+        """The arms that only ask the network of another, with that arm."""
+        return {arm.name: self.point(arm.of)[0] for arm in self.arms if arm.of}
+
     def arm(self, name: str) -> Arm:
         """An arm by name. Raises ValueError naming those there are."""
         for arm in self.arms:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from neuromas.core.errors import RunError
@@ -17,17 +17,23 @@ _UNSAID = {  # of seeds in results that were written before arms answered by met
 }
 
 
-def joined(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+def joined(
+    earlier: Mapping[str, Any], later: Mapping[str, Any], of: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """``items``, ``points`` and ``comparisons`` of both (see ``results``); what both have is the later's.
 
-    Arms, and comparisons, are those of the later one. Raises RunError if they asked different questions.
+    Arms, and comparisons, are those of the later one. ``of`` is a plan's ``asked``:
+    what the earlier file says of a network that the later one has trained anew is left out,
+    or another network's answers would be compared with its own. Raises RunError if they asked different
+    questions.
     """
     items = dict(later["items"])
     for name, asked in earlier["items"].items():
         if asked and items.get(name) and items[name] != asked:
             raise RunError(f"results that are to be joined asked different questions of {name!r}")
         items[name] = items.get(name) or asked
-    known = {_key(one): one for one in earlier["points"]}
+    anew = {(one["task"], one["arm"], seed["seed"]) for one in later["points"] for seed in one["seeds"]}
+    known = {_key(one): _still(one, (of or {}).get(one["arm"]), anew) for one in earlier["points"]}
     points = [_both(known.get(_key(one)), one) for one in later["points"]]
     lines = [{name: one[name] for name in _LINE if name in one} for one in later["comparisons"]]
     return {
@@ -39,6 +45,14 @@ def joined(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, An
 
 def _key(one: Mapping[str, Any]) -> tuple[str, str, int]:
     return one["task"], one["arm"], one["stage"]
+
+
+def _still(
+    one: Mapping[str, Any], trained: str | None, anew: Container[tuple[str, str, int]]
+) -> dict[str, Any]:
+    """A point without the seeds whose network, of the arm ``trained``, is another now."""
+    seeds = [seed for seed in one["seeds"] if (one["task"], trained, seed["seed"]) not in anew]
+    return {**one, "seeds": seeds}
 
 
 def _both(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from neuromas.core.errors import RunError
+from neuromas.experiment.plan import load_plan
 from neuromas.report.comparing import compare_points, correct
 from neuromas.report.joining import joined
 from neuromas.report.results import point
 
+ROOT = Path(__file__).parents[3]
 ABOUT = {"level": "", "depth": 2, "system": "", "asked": "", "shape": "2-1", "votes": None}
 SPENT = {"steps": 1, "calls": 2, "prompt_tokens": 3, "new_tokens": 4, "seconds": 5.0}
 LINE = {"task": "sums", "first": ["a", 1], "second": ["b", 1], "why": "because"}
@@ -45,6 +49,26 @@ def test_what_only_one_has_stays():
     empty = file([], [], [])
     full = file(["x", "y"], [seed(0, 0, 1)], [seed(0, 1, 1)])
     assert joined(full, empty) == joined(empty, full) == full
+
+
+def test_answers_of_a_network_that_was_trained_anew_are_left_out():
+    first = file(["x", "y"], [seed(0, 1, 1), seed(1, 1, 1)], [seed(0, 0, 1), seed(1, 0, 1)])
+    second = file(["x", "y"], [seed(1, 0, 0)], [])
+    found = joined(first, second, of={"b": "a"})
+    assert [[one["seed"] for one in point_["seeds"]] for point_ in found["points"]] == [[0, 1], [0]]
+    (line,) = found["comparisons"]
+    assert line["seeds"]["numbers"] == [0], "a pair is of one network"
+    again = file(["x", "y"], [seed(1, 0, 0)], [seed(1, 0, 0)])
+    found = joined(first, again, of={"b": "a"})
+    assert [one["accuracy"] for one in found["points"][1]["seeds"]] == [0.5, 0.0]
+
+
+def test_arms_that_ask_anothers_network_are_named():
+    plan = load_plan(ROOT / "recipes" / "experiments" / "organisation.toml")
+    found = plan.asked
+    assert found["blank-2"] == "grown-2"
+    assert found["votes-2"] == "single-2", "of a stage of it"
+    assert "grown-3" not in found, "it starts with another's network and trains"
 
 
 def test_other_questions_are_refused():
