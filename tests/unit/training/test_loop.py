@@ -24,7 +24,7 @@ from neuromas.training import evaluations as testing
 from neuromas.training import trackers as tracking
 from neuromas.training.run import resume, start
 from parity import Parity, small
-from watched import KilledError, Watch, at_step, lines, manifest
+from watched import KilledError, Watch, assert_begins_alike, at_step, lines, manifest
 
 
 @pytest.fixture(autouse=True)
@@ -123,16 +123,21 @@ def test_the_commit_is_that_of_this_checkout(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("baseline", ["rloo", "ema", "own_running:Median"])
-@pytest.mark.parametrize("last", [2, 3])  # the step that ends before, and the one that ends at, a checkpoint
-def test_killed_and_resumed_is_the_run_that_never_stopped(whole, tmp_path, baseline, last):
-    """Checkpoints are due after steps 2, 4 and 6, so a kill in step index 2 loses one step's work."""
-    path = tmp_path / "run"
+def test_killed_and_resumed_is_the_run_that_never_stopped(whole, tmp_path, baseline):
+    """Checkpoints are due after steps 2, 4 and 6, so a kill in step index 2 or 3 costs one or two."""
+    path, logs = tmp_path / "run", ("metrics.jsonl", "episodes.jsonl", "validation.jsonl")
     with pytest.raises(KilledError):
-        start(settings(baseline), path, Watch(kill=last))
-    assert len(lines(path / "metrics.jsonl")) == last + 1
+        start(settings(baseline), path, Watch(kill=2))
+    assert len(lines(path / "metrics.jsonl")) == 3
+    assert_begins_alike(path, whole(baseline), logs, 2)
+    watch = Watch(kill=3)
+    with pytest.raises(KilledError):
+        resume(path, watch)
+    assert [event["step"] for event in watch.of("step")] == [2, 3]
+    assert_begins_alike(path, whole(baseline), logs, 3)
     watch = Watch()
     resume(path, watch)
-    assert [event["step"] for event in watch.of("step")] == list(range(2, 6))
+    assert [event["step"] for event in watch.of("step")] == [2, 3, 4, 5]
     assert [row["step"] for row in lines(path / "metrics.jsonl")] == list(range(6))
     assert_same_run(whole(baseline), path)
 
