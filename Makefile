@@ -42,8 +42,9 @@ examples: $(VENV)/.dev
 	@NEUROMAS_EXAMPLES=1 $(BIN)/python -m pytest -p no:xdist --durations=0 tests/recipes/test_example_files.py \
 		tests/recipes/test_export.py -k "whole or real_model"
 
+# Python may keep what it compiles: about a hundred started processes load the package
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-quantise: $(VENV)/.dev
 	@$(PIP) install -c constraints.txt -e ".[dev,quantise]"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,52 @@ class Watch(Watching):
         return [event for event in self.events if event["event"] == kind]
 
 
+class Kills(Watching):
+    """Kills at every event that ``point`` names (None: at none) and that it has not killed at before."""
+
+    def __init__(self, point: Callable[[dict[str, Any]], Hashable | None]) -> None:
+        super().__init__(self._see)
+        self.point, self.at = point, list[Hashable]()
+
+    def _see(self, event: Any) -> None:
+        here = self.point(dict(event))
+        if here is not None and here not in self.at:
+            self.at.append(here)
+            raise KilledError
+
+
+def killed_in_turn(
+    point: Callable[[dict[str, Any]], Hashable | None],
+    begin: Callable[[Watching], object],
+    go_on: Callable[[Watching], object],
+    check: Callable[[Hashable], None],
+) -> list[Hashable]:
+    """One run that is killed at every point in turn and goes on each time; where it was, in order.
+
+    ``check(point)`` is called after every kill, so that a failure names the last one it can be due to;
+    whatever a run raises itself tells them all in a note.
+    """
+    kills, act = Kills(point), begin
+    while True:
+        try:
+            act(kills)
+            return kills.at
+        except KilledError:
+            check(kills.at[-1])
+            act = go_on
+        except Exception as error:
+            error.add_note(f"after kills at {kills.at}")
+            raise
+
+
+def assert_begins_alike(one: Path, other: Path, names: tuple[str, ...], where: object) -> None:
+    """What the logs of a run hold so far is how those of the other, a whole one, begin."""
+    for name in names:
+        found = lines(one / name) if (one / name).exists() else []
+        expected = lines(other / name)[: len(found)] if found else []
+        assert found == expected, f"{name} at the kill at {where}"
+
+
 def at_step(number: int | None, act: Callable[[], object]) -> Watching:
     """Acts when the step of that number (0-based; None: every step) has ended."""
 
@@ -41,6 +88,11 @@ def at_step(number: int | None, act: Callable[[], object]) -> Watching:
             act()
 
     return Watching(see)
+
+
+def left_at(number: int, run: Path, copy: Path) -> Watching:
+    """Copies what a kill after the step of that number (0-based) would leave of a run."""
+    return at_step(number, lambda: shutil.copytree(run, copy))
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ Seconds depend on the machine and on what else it does, so it is the packages in
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -55,39 +56,66 @@ LOOKS = [
 ]
 
 
-def loaded(words: list[str]) -> tuple[int, set[str]]:
-    """Exit status of a command in a fresh interpreter, and the packages it left in memory."""
-    code = f"""
-import sys
-from neuromas.cli import main
-try:
-    status = main({words!r})
-except SystemExit as left:
-    status = left.code or 0
-print("\\nLOADED", status, *{{name.partition(".")[0] for name in sys.modules}})
+# One process, forked for every command: each begins with what reading any command line takes and, after
+# the pages of help, with what a configuration takes. What that loads is held against every command.
+CODE = """
+import json, os, sys
+import neuromas.cli.parser
+
+def answer(words):
+    out, into = os.pipe()
+    if not os.fork():
+        try:
+            status = neuromas.cli.main(words)
+        except SystemExit as left:
+            status = left.code or 0
+        names = sorted({name.partition(".")[0] for name in sys.modules})
+        os.write(into, json.dumps([status, names]).encode())
+        os._exit(0)
+    os.close(into)
+    with open(out) as told:
+        found = told.read()
+    os.wait()
+    return words, *(json.loads(found) if found else ("it broke", []))
+
+help, others = json.loads(sys.argv[1])
+found = [answer(words) for words in help]
+import neuromas.config
+json.dump(found + [answer(words) for words in others], open(sys.argv[2], "w"))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    status, *names = done.stdout.rpartition("LOADED ")[2].split()
-    return int(status), set(names)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    """``loaded(words)``: exit status of a command and the packages it left in memory."""
+    folder = tmp_path_factory.mktemp("light")
+    words = [sys.executable, "-c", CODE, json.dumps([HELP, MISTAKES + LOOKS]), "../found.json"]
+    place = folder / "empty"
+    place.mkdir()
+    done = subprocess.run(words, capture_output=True, text=True, cwd=place, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((folder / "found.json").read_text())
+    found = {tuple(words): (status, set(names)) for words, status, names in rows}
+    assert len(found) == len(HELP + MISTAKES + LOOKS)
+    return lambda words: found[tuple(words)]
 
 
 @pytest.mark.parametrize("words", HELP, ids=" ".join)
-def test_help_loads_nothing(words):
+def test_help_loads_nothing(loaded, words):
     status, names = loaded(words)
     assert status == 0
     assert not names & (HEAVY | NUMBERS | RICH)
 
 
 @pytest.mark.parametrize("words", MISTAKES, ids=" ".join)
-def test_a_mistake_is_answered_without_torch(words, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_mistake_is_answered_without_torch(loaded, words):
     status, names = loaded(words)
     assert status == 2
     assert not names & (HEAVY | NUMBERS)
 
 
 @pytest.mark.parametrize("words", LOOKS, ids=" ".join)
-def test_looking_needs_no_torch(words):
+def test_looking_needs_no_torch(loaded, words):
     status, names = loaded(words)
     assert status == 0
     assert not names & HEAVY

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ from neuromas.config import check_keys
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
-STUB = "#!/bin/sh\nexec python3 -c 'import json, sys; print(json.dumps(sys.argv[1:]))' \"$@\"\n"
+STUB = "#!/bin/sh\nprintf '%s\\0' \"$@\"\necho\n"  # words end in NUL, and a command in a line's end
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 SETTING = re.compile(r"""['"]?[a-z]+(\.[a-z_]+)+=""")
 
@@ -52,7 +51,7 @@ def pasted(line, folder):
     )
     assert done.returncode == 0, f"{line}: {done.stderr}"
     out = done.stdout or "".join(p.read_text() for p in folder.iterdir() if p.is_file())
-    return json.loads(out.splitlines()[0])
+    return out.partition("\0\n")[0].split("\0")
 
 
 def understood(words):

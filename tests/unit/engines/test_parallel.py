@@ -166,14 +166,26 @@ def test_each_thread_selects_for_itself(pair):
     assert len({id(ours), id(first), id(second)}) == 3
 
 
-@pytest.mark.parametrize("threads", [2, 3, 16])
-@pytest.mark.parametrize("limits", [{}, {"rows": 1}, {"rows": 9, "tokens": 20}])
-def test_what_is_said_does_not_depend_on_the_number_of_threads(pair, threads, limits):
-    batch = [replace(one, seed=one.seed + 100 * i) for i in range(4) for one in requests()]
-    backbone = replace(pair.model.backbone, **limits)
-    alone = generate(backbone, pair.model.bank, batch, 1.0, SOMETIMES)
+LIMITS = [{}, {"rows": 1}, {"rows": 9, "tokens": 20}]
+
+
+def said(pair, threads, limits):
+    """What the same batch is answered, of so many threads."""
     torch.set_num_threads(threads)
-    together = generate(backbone, pair.model.bank, batch, 1.0, SOMETIMES)
+    batch = [replace(one, seed=one.seed + 100 * i) for i in range(4) for one in requests()]
+    return generate(replace(pair.model.backbone, **limits), pair.model.bank, batch, 1.0, SOMETIMES)
+
+
+@pytest.fixture(scope="module", params=LIMITS)
+def limited(request, pair):
+    """Limits, and what one thread says within them."""
+    return request.param, said(pair, 1, request.param)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 16])
+def test_what_is_said_does_not_depend_on_the_number_of_threads(pair, threads, limited):
+    limits, alone = limited
+    together = said(pair, threads, limits)
     assert [(o.ids, o.ended) for o in alone] == [(o.ids, o.ended) for o in together]
     for a, b in zip(alone, together, strict=True):
         assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -173,10 +174,10 @@ def test_a_run_in_the_place_of_one_that_started_elsewhere_is_refused(tmp_path):
 
 def test_the_recipe_compares_at_equal_calls_and_parameters():
     found = load_plan(RECIPES / "organisation.toml")
-    cells = {
-        cell.arm.name: cell for cell in lay_out(found, Path("out")) if cell.seed == 0 and cell.task == "sums"
-    }
+    first = found.model_copy(update={"seeds": found.seeds[:1]})  # every seed has the same arms
+    cells = {cell.arm.name: cell for cell in lay_out(first, Path("out")) if cell.task == "sums"}
 
+    @cache  # arms stand on arms, and are compared with many
     def paid(arm, stage):
         source = found.source(found.arm(arm))
         before = paid(source[0].name, source[1]) if source else (0, 0)

@@ -401,12 +401,23 @@ def test_a_mistake_is_one_line(tmp_path, capsys, monkeypatch, words, says):
     assert not list(tmp_path.rglob("*.html"))
 
 
-def test_the_page_is_made_without_torch(run):
+def test_the_page_is_made_without_torch_and_where_the_output_is_closed(run, tmp_path):
+    """As ``python -m neuromas.cli report`` makes it; what was loaded is noted when all is over."""
     code = (
-        f"import sys\nfrom neuromas.cli import main\nmain(['report', {str(run.path)!r}])\nprint(*sys.modules)"
+        "import atexit, runpy, sys\n"
+        "note, sys.argv = sys.argv[1], ['neuromas', *sys.argv[2:]]\n"
+        "atexit.register(lambda: open(note, 'w').write(' '.join(sys.modules)))\n"
+        "runpy.run_module('neuromas.cli', run_name='__main__')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    names = {name.partition(".")[0] for name in done.stdout.split()}
+    words = [sys.executable, "-c", code, str(tmp_path / "loaded"), "report", str(run.path)]
+    (run.path / "report.html").unlink(missing_ok=True)
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *words], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, ""), "a closed output is no traceback"
+    assert (run.path / "report.html").is_file()
+    names = {name.partition(".")[0] for name in (tmp_path / "loaded").read_text().split()}
+    assert "altair" in names, "with its charts"
     assert not names & {"torch", "transformers", "datasets", "reasoning_gym", "starlette", "uvicorn"}
 
 

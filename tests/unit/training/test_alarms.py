@@ -17,7 +17,7 @@ from neuromas.training import loop
 from neuromas.training.guard import Guard
 from neuromas.training.run import resume, start
 from parity import small
-from watched import KilledError, Watch, lines, manifest
+from watched import Watch, left_at, lines, manifest
 
 LIMITS = AlarmsConfig(window=3, zero=4)
 FINE = {
@@ -222,7 +222,8 @@ def test_restore_goes_back_with_half_the_rate_and_not_for_ever(tmp_path, monkeyp
     falling(monkeypatch, [0.5, 0.8, 0.1])
     watch = Watch()
     config_ = config("restore", train={"steps": 10})
-    run = start(config_, tmp_path / "run", watch)
+    halves = [left_at(kill, tmp_path / "run", tmp_path / f"killed-{kill}") for kill in (4, 6)]
+    run = start(config_, tmp_path / "run", watch, *halves)
     assert adapters(run, 4) == adapters(run, 6) == adapters(run, 2)
     assert adapters(run, 3) != adapters(run, 2) != adapters(run, 8)
     told = [(row["step"], row["text"]) for row in run.lines("events.jsonl") if row["event"] == "guard"]
@@ -233,11 +234,7 @@ def test_restore_goes_back_with_half_the_rate_and_not_for_ever(tmp_path, monkeyp
     ]
     alarms_told = [row["step"] for row in run.lines("events.jsonl") if row["event"] == "alarm"]
     assert alarms_told == [4, 6, 8]
-    falling(monkeypatch, [0.1])
     for kill in (4, 6):
-        falling(monkeypatch, [0.5, 0.8, 0.1])
-        with pytest.raises(KilledError):
-            start(config_, tmp_path / f"killed-{kill}", Watch(kill=kill))
         falling(monkeypatch, [0.1])
         again = resume(tmp_path / f"killed-{kill}", Watch())
         assert lines(again.path / "metrics.jsonl") == lines(run.path / "metrics.jsonl")

@@ -146,13 +146,24 @@ def test_events_cannot_be_changed(tmp_path):
     assert start(config(), tmp_path / "run", Meddler()).finished
 
 
+def loud():
+    """A run in which every event but an interruption happens."""
+    return make_config({**growing().model_dump(mode="json"), "alarms": {"zero": 1, "earned": 1.0}})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The loud run without a callback."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembling, "make_task", lambda name, options: Parity())
+        return start(loud(), tmp_path_factory.mktemp("loud") / "whole")
+
+
 @pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook != "on_interrupt"])
 def test_a_callback_that_fails_ends_the_run_with_one_line_and_it_goes_on_as_if_nothing_had_been(
-    tmp_path, hook
+    whole, tmp_path, hook
 ):
-    loud = {"zero": 1, "earned": 1.0}
-    settings = make_config({**growing().model_dump(mode="json"), "alarms": loud})
-    whole = start(settings, tmp_path / "whole")
+    settings = loud()
     first, failing, last = Recorder(), Recorder(hook, KeyError("gone\nwrong")), Recorder()
     with pytest.raises(RunError, match=r"callback Recorder failed at step \d: KeyError: .*gone") as caught:
         start(settings, tmp_path / "run", first, failing, last)

@@ -16,7 +16,7 @@ from neuromas.training import loop
 from neuromas.training.changes import as_line, changed_config, changes
 from neuromas.training.run import resume, start
 from parity import Parity, small
-from watched import KilledError, Watch, lines
+from watched import KilledError, Watch, assert_begins_alike, left_at, lines
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -46,9 +46,10 @@ def staged(stages, **more):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A finished run of 4 steps and, of the same seed, one of 8."""
+    """A finished run of 4 steps, of the same seed one of 8, and the first killed after step index 2."""
     folder = tmp_path_factory.mktemp("runs")
-    return start(plain(4), folder / "short").path, start(plain(8), folder / "long").path
+    short = start(plain(4), folder / "short", left_at(2, folder / "short", folder / "killed"))
+    return short.path, start(plain(8), folder / "long").path, folder / "killed"
 
 
 @pytest.fixture
@@ -123,10 +124,13 @@ def test_what_was_changed_when_is_in_the_run(short):
     }
 
 
-@pytest.mark.parametrize("kill", [4, 5])
-def test_killed_after_a_change_and_resumed_without_it(runs, short, kill):
+def test_killed_after_a_change_and_resumed_without_it(runs, short):
     with pytest.raises(KilledError):
-        resume(short.path, Watch(kill=kill), overrides=["train.steps=8"])
+        resume(short.path, Watch(kill=4), overrides=["train.steps=8"])
+    assert not short.finished
+    assert_begins_alike(short.path, runs[1], ("metrics.jsonl", "episodes.jsonl", "validation.jsonl"), 4)
+    with pytest.raises(KilledError):
+        resume(short.path, Watch(kill=5))
     assert not short.finished
     assert resume(short.path).finished
     assert_same_but_for_its_first_end(Run(runs[1]), short, 4)
@@ -205,9 +209,9 @@ def test_a_change_that_never_came_into_effect_is_not_kept(short, monkeypatch):
 
 
 def test_an_interrupted_run_may_be_given_other_steps(runs, tmp_path):
-    with pytest.raises(KilledError):
-        start(plain(4), tmp_path / "run", Watch(kill=2))
-    run = resume(tmp_path / "run", overrides=["train.steps=8"])
+    half = shutil.copytree(runs[2], tmp_path / "run")
+    assert len(lines(half / "metrics.jsonl")) == 3
+    run = resume(half, overrides=["train.steps=8"])
     assert lines(run.path / "metrics.jsonl") == lines(runs[1] / "metrics.jsonl")
     assert files(run, 8) == files(Run(runs[1]), 8)
     assert not (run.path / "evaluations" / "test-after-step-2.json").exists()

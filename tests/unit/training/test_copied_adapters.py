@@ -30,7 +30,7 @@ from neuromas.training.run import resume, start
 from neuromas.training.step import train_step
 from neuromas.training.trainer import Trainer
 from parity import Parity, small
-from watched import KilledError, Watch, lines, manifest
+from watched import Watch, assert_begins_alike, killed_in_turn, lines, manifest
 
 PAIRS = [("1", "2-1"), ("tree:2,1", "tree:2,2"), ("tree:2,2", "tree:2,3"), ("chain:2", "chain:3")]
 
@@ -194,13 +194,16 @@ def test_a_run_of_copies_is_saved_loaded_and_resumed(tmp_path, monkeypatch, tied
     old["spent"] = {**old["spent"], "seconds": 0.0}
     assert Lineage.from_manifest({"lineage": [old], "spent": spent}, "r").entries, "0.3.0 had neither"
     assert load_bundle(tmp_path / "whole").network.assignment == tuple(last["assignment"])
-    for kill in (1, 3, 5):  # the last step of a stage, and one within the last
-        path = tmp_path / f"killed-{kill}"
-        with pytest.raises(KilledError):
-            start(run_config(tied=tied), path, Watch(kill=kill))
-        resume(path, Watch())
-        assert lines(path / "metrics.jsonl") == lines(tmp_path / "whole" / "metrics.jsonl")
-        assert manifest(Run.open(path).checkpoints()[-1]) == last
+    path = tmp_path / "killed"
+    kills = killed_in_turn(  # the last step of a stage, and one within the last
+        lambda event: event["step"] if event["event"] == "step" and event["step"] in (1, 3, 5) else None,
+        lambda watch: start(run_config(tied=tied), path, watch),
+        lambda watch: resume(path, watch),
+        lambda where: assert_begins_alike(path, tmp_path / "whole", ("metrics.jsonl",), where),
+    )
+    assert kills == [1, 3, 5]
+    assert lines(path / "metrics.jsonl") == lines(tmp_path / "whole" / "metrics.jsonl")
+    assert manifest(Run.open(path).checkpoints()[-1]) == last
 
 
 def test_copies_and_originals_learn_alike():

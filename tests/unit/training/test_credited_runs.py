@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from test_resume import Stop, stopped, weights
+from test_resume import weights
 
 from neuromas.config import make_config
 from neuromas.storage import MANIFEST, Run
@@ -15,6 +15,7 @@ from neuromas.training.run import resume, start
 from neuromas.training.step import train_step
 from neuromas.training.trainer import Trainer
 from parity import Parity, small
+from watched import left_at
 
 CREDITS = {
     "difference": {"baseline": "ema"},
@@ -37,8 +38,9 @@ def lines(run, name):
 @pytest.mark.parametrize("credit", CREDITS)
 def test_a_run_that_goes_on_is_the_same_run_and_knows_what_it_cost(credit, tmp_path, parity):
     config = make_config(small(train={"steps": 4, "credit": credit, **CREDITS[credit]}))
-    whole = start(config, tmp_path / "whole", Stop())
-    half = resume(stopped(config, tmp_path / "half", 2).path, Stop())
+    whole = start(config, tmp_path / "whole", left_at(2, tmp_path / "whole", tmp_path / "half"))
+    assert len(lines(Run.open(tmp_path / "half"), "metrics.jsonl")) == 3
+    half = resume(tmp_path / "half")
     assert weights(half.path) == weights(whole.path)
     rows, again = lines(whole, "metrics.jsonl"), lines(half, "metrics.jsonl")
     for row, other in zip(rows, again, strict=True):

@@ -44,7 +44,7 @@ from neuromas.training.run import resume, start
 from neuromas.training.step import train_step
 from neuromas.training.trainer import Trainer
 from parity import Parity, small
-from watched import KilledError, Watch, at_step, lines, manifest
+from watched import KilledError, Watch, assert_begins_alike, at_step, killed_in_turn, lines, manifest
 
 STAGES = [["1-1", 2], ["2-1", 3], ["2-2-1", 3]]
 PROBLEMS = [Problem(f"p{i}", f"Number {i}?", "x", parts=("a b", "c d", "e f")) for i in range(2)]
@@ -425,28 +425,19 @@ def test_patience_ends_a_stage(tmp_path, monkeypatch):
 # -- killed and resumed
 
 
-@pytest.mark.parametrize("last", [0, 3, 4, 7])
-def test_killed_at_any_step_and_resumed(whole, tmp_path, last):
+def test_killed_at_every_event_in_turn_and_resumed(whole, tmp_path):
+    """Also before a growth's first step, before a stage is tested, between validation and checkpoint."""
     path = tmp_path / "run"
-    with pytest.raises(KilledError):
-        start(staged(), path, Watch(kill=last))
-    resume(path, Watch())
-    assert_same(whole[0], path)
-
-
-@pytest.mark.parametrize(("kind", "number"), [("grown", 1), ("grown", 2), ("stage", 2), ("validation", 3)])
-def test_killed_around_a_growth_and_resumed(whole, tmp_path, kind, number):
-    """Before a growth's first step; before the stage is tested; between validation and checkpoint."""
-    path, seen = tmp_path / "run", []
-
-    def watch(event):
-        seen.append(event["event"])
-        if seen.count(kind) == number and event["event"] == kind:
-            raise KilledError
-
-    with pytest.raises(KilledError):
-        start(staged(), path, Watching(watch))
-    resume(path, Watch())
+    logs = ("metrics.jsonl", "episodes.jsonl", "validation.jsonl")
+    kills = killed_in_turn(
+        lambda event: (event["event"], event.get("step"), event.get("text")),
+        lambda watch: start(staged(), path, watch),
+        lambda watch: resume(path, watch),
+        lambda where: assert_begins_alike(path, whole[0], logs, where),
+    )
+    kinds = [kind for kind, *_ in kills]
+    assert [step for kind, step, _ in kills if kind == "step"] == list(range(8))
+    assert (kinds.count("grown"), kinds.count("validation")) == (2, 6)
     assert_same(whole[0], path)
 
 

@@ -24,7 +24,7 @@ from neuromas.training import evaluations as testing
 from neuromas.training import trackers as tracking
 from neuromas.training.run import resume, start
 from parity import Parity, small
-from watched import KilledError, Watch, at_step, lines, manifest
+from watched import KilledError, Watch, assert_begins_alike, at_step, lines, manifest
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +89,23 @@ def whole(tmp_path_factory):
     return get
 
 
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A run that was killed after step index 2, with a checkpoint of step 2; made once."""
+    path = tmp_path_factory.mktemp("killed") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembling, "make_task", lambda name, options: Parity())
+        with pytest.raises(KilledError):
+            start(settings(), path, Watch(kill=2))
+    return path
+
+
+@pytest.fixture
+def half(killed, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(killed, tmp_path / "run")
+
+
 def test_a_run_leaves_its_whole_story(whole):
     run = Run.open(whole("rloo"))
     assert run.finished
@@ -123,16 +140,21 @@ def test_the_commit_is_that_of_this_checkout(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("baseline", ["rloo", "ema", "own_running:Median"])
-@pytest.mark.parametrize("last", [2, 3])  # the step that ends before, and the one that ends at, a checkpoint
-def test_killed_and_resumed_is_the_run_that_never_stopped(whole, tmp_path, baseline, last):
-    """Checkpoints are due after steps 2, 4 and 6, so a kill in step index 2 loses one step's work."""
-    path = tmp_path / "run"
+def test_killed_and_resumed_is_the_run_that_never_stopped(whole, tmp_path, baseline):
+    """Checkpoints are due after steps 2, 4 and 6, so a kill in step index 2 or 3 costs one or two."""
+    path, logs = tmp_path / "run", ("metrics.jsonl", "episodes.jsonl", "validation.jsonl")
     with pytest.raises(KilledError):
-        start(settings(baseline), path, Watch(kill=last))
-    assert len(lines(path / "metrics.jsonl")) == last + 1
+        start(settings(baseline), path, Watch(kill=2))
+    assert len(lines(path / "metrics.jsonl")) == 3
+    assert_begins_alike(path, whole(baseline), logs, 2)
+    watch = Watch(kill=3)
+    with pytest.raises(KilledError):
+        resume(path, watch)
+    assert [event["step"] for event in watch.of("step")] == [2, 3]
+    assert_begins_alike(path, whole(baseline), logs, 3)
     watch = Watch()
     resume(path, watch)
-    assert [event["step"] for event in watch.of("step")] == list(range(2, 6))
+    assert [event["step"] for event in watch.of("step")] == [2, 3, 4, 5]
     assert [row["step"] for row in lines(path / "metrics.jsonl")] == list(range(6))
     assert_same_run(whole(baseline), path)
 
@@ -202,35 +224,26 @@ def test_resume_without_a_run(tmp_path):
         resume(tmp_path, Watch())
 
 
-def test_resume_of_a_run_in_work(tmp_path):
-    path = tmp_path / "run"
-    with pytest.raises(KilledError):
-        start(settings(), path, Watch(kill=0))
-    with Run.open(path).lock(), pytest.raises(RunError, match="another process"):
-        resume(path, Watch())
+def test_resume_of_a_run_in_work(half):
+    with Run.open(half).lock(), pytest.raises(RunError, match="another process"):
+        resume(half, Watch())
 
 
 @pytest.mark.parametrize(
     "state", [None, 3, {"step": 2}, {"step": "x", "ema": {}, "best": None, "seconds": 0}]
 )
-def test_a_checkpoint_without_a_training_state(tmp_path, state):
-    path = tmp_path / "run"
-    with pytest.raises(KilledError):
-        start(settings(), path, Watch(kill=2))
-    file = Run.open(path).checkpoints()[-1] / MANIFEST
+def test_a_checkpoint_without_a_training_state(half, state):
+    file = Run.open(half).checkpoints()[-1] / MANIFEST
     file.write_text(json.dumps({**json.loads(file.read_text()), "state": state}))
     with pytest.raises(RunError, match="no training state"):
-        resume(path, Watch())
-    assert len(lines(path / "metrics.jsonl")) == 3, "nothing may be forgotten by a resume that fails"
+        resume(half, Watch())
+    assert len(lines(half / "metrics.jsonl")) == 3, "nothing may be forgotten by a resume that fails"
 
 
-def test_lines_of_a_run_whose_checkpoints_were_deleted_are_not_doubled(tmp_path):
-    path = tmp_path / "run"
-    with pytest.raises(KilledError):
-        start(settings(), path, Watch(kill=2))
-    shutil.rmtree(path / "checkpoints")
-    resume(path, Watch())
-    assert [row["step"] for row in lines(path / "metrics.jsonl")] == list(range(6))
+def test_lines_of_a_run_whose_checkpoints_were_deleted_are_not_doubled(half):
+    shutil.rmtree(half / "checkpoints")
+    resume(half, Watch())
+    assert [row["step"] for row in lines(half / "metrics.jsonl")] == list(range(6))
 
 
 def test_the_best_checkpoint_is_kept_and_tested(tmp_path, monkeypatch):
@@ -375,11 +388,11 @@ class Recorder:
             raise OSError("gone")
 
 
-@pytest.mark.parametrize("fails", ["", "numbers", "table", "close"])
-def test_a_run_does_not_depend_on_its_trackers(whole, tmp_path, monkeypatch, fails):
+@pytest.mark.parametrize("failing", [(), ("numbers", "table", "close")])
+def test_a_run_does_not_depend_on_its_trackers(whole, tmp_path, monkeypatch, failing):
     expected = lines(whole("rloo") / "metrics.jsonl")  # made before the trackers are
-    good, other = Recorder(), Recorder(fails)
-    monkeypatch.setattr(tracking, "open_trackers", lambda names, event: [other, good])
+    good, others = Recorder(), [Recorder(fails) for fails in failing] or [Recorder()]
+    monkeypatch.setattr(tracking, "open_trackers", lambda names, event: [*others, good])
     watch = Watch()
     run = start(settings(), tmp_path / "run", watch)
     assert lines(run.path / "metrics.jsonl") == expected
@@ -387,7 +400,7 @@ def test_a_run_does_not_depend_on_its_trackers(whole, tmp_path, monkeypatch, fai
     assert steps == [0, 1, 2, 3, 4, 4, 5, 6]  # validation at 4 and 6
     assert good.closed == 1
     told = [event["text"] for event in watch.of("stage") if "tracker failed" in event["text"]]
-    assert len(told) == (1 if fails else 0)
+    assert len(told) == len(failing), "each once"
     assert all("\n" not in text for text in told)
 
 

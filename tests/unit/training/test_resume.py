@@ -159,33 +159,39 @@ def test_lost_lines_are_told(half):
     assert watch.told[0] == "metrics.jsonl has lost the lines of 4 steps"
 
 
+OTHERS = {
+    "validation.jsonl": {"step": 4},
+    "events.jsonl": {"step": 1},
+    "growth.jsonl": {"folder": 3},
+    "episodes.jsonl": {},
+}
+
+
 @pytest.mark.parametrize(
-    ("name", "line"),
+    ("line", "others"),
     [
-        ("metrics.jsonl", {"step": 1}),
-        ("metrics.jsonl", {"reward": 1.0}),
-        ("metrics.jsonl", {"step": "1"}),
-        ("metrics.jsonl", {**REPORT, "node_entropy": 3}),
-        ("metrics.jsonl", {**REPORT, "truncated": []}),
-        ("metrics.jsonl", {**REPORT, "favourite": {"answer": 3}}),
-        ("validation.jsonl", {"step": 4}),
-        ("events.jsonl", {"step": 1}),
-        ("growth.jsonl", {"folder": 3}),
-        ("episodes.jsonl", {}),
+        ({"step": 1}, OTHERS),  # each file has a reader of its own
+        ({"reward": 1.0}, {}),
+        ({"step": "1"}, {}),
+        ({**REPORT, "node_entropy": 3}, {}),
+        ({**REPORT, "truncated": []}, {}),
+        ({**REPORT, "favourite": {"answer": 3}}, {}),
     ],
 )
-def test_lines_that_no_run_writes_are_lost_lines(halves, half, name, line):
-    path = half.path / name
-    rows = path.read_text().splitlines() if path.exists() else []
-    rows[1:2] = [json.dumps(line)]
-    path.write_text("\n".join(rows) + "\n")
+def test_lines_that_no_run_writes_are_lost_lines(halves, half, line, others):
+    wrong = {"metrics.jsonl": line, **others}
+    for name, one in wrong.items():
+        path = half.path / name
+        rows = path.read_text().splitlines() if path.exists() else []
+        rows[1:2] = [json.dumps(one)]
+        path.write_text("\n".join(rows) + "\n")
     watch = Stop()
     assert resume(half.path, watch).finished
-    assert line not in list(half.lines(name))
-    if name == "metrics.jsonl":
-        assert "metrics.jsonl has lost the lines of 1 steps" in watch.told
-    else:
-        assert f"{name}: 1 damaged line(s) left out" in watch.told
+    for name, one in wrong.items():
+        assert one not in list(half.lines(name)), name
+    assert "metrics.jsonl has lost the lines of 1 steps" in watch.told
+    told = {text for text in watch.told if "damaged" in text}
+    assert told == {f"{name}: 1 damaged line(s) left out" for name in others}
     assert weights(half.path) == weights(halves[1])
 
 

@@ -18,10 +18,9 @@ from neuromas.system.saving import load_bundle
 from neuromas.topology.graph import Topology
 from neuromas.training import evaluations as testing
 from neuromas.training import loop, stages
-from neuromas.training.callbacks import Watching
 from neuromas.training.run import resume, start
 from parity import Parity, small
-from watched import KilledError, Watch, lines, manifest
+from watched import KilledError, Watch, assert_begins_alike, killed_in_turn, left_at, lines, manifest
 
 
 @dataclass(frozen=True)
@@ -94,30 +93,36 @@ def whole(tmp_path_factory):
         return start(make_config(staged()), tmp_path_factory.mktemp("whole") / "run", Watch())
 
 
-@pytest.mark.parametrize("kill", [0, 4, 8])
-def test_a_run_killed_at_any_step_goes_on_as_if_it_had_not_been(whole, tmp_path, monkeypatch, kill):
-    keep_the_last(monkeypatch)
-    with pytest.raises(KilledError):
-        start(make_config(staged()), tmp_path / "run", Watch(kill))
-    again = resume(tmp_path / "run", Watch())
-    assert_same(whole.path, again.path)
-
-
-@pytest.mark.parametrize("number", range(4))
-def test_a_run_killed_at_a_change_of_stages_goes_on_as_if_it_had_not_been(
-    whole, tmp_path, monkeypatch, number
+def test_a_run_killed_at_any_step_and_change_of_stages_goes_on_as_if_it_had_not_been(
+    whole, tmp_path, monkeypatch
 ):
     keep_the_last(monkeypatch)
-    seen = []
+    path, logs = tmp_path / "run", ("metrics.jsonl", "episodes.jsonl", "validation.jsonl")
 
-    def kill(event):
-        seen.extend([1] if event["event"] == "grown" else [])
-        if len(seen) > number:
-            raise KilledError
+    def point(event):
+        if event["event"] == "grown" or (event["event"] == "step" and event["step"] % 4 == 0):
+            return event["event"], event["step"], event.get("folder")
+        return None
 
+    kills = killed_in_turn(
+        point,
+        lambda watch: start(make_config(staged()), path, watch),
+        lambda watch: resume(path, watch),
+        lambda where: assert_begins_alike(path, whole.path, logs, where),
+    )
+    assert kills == [
+        *[("step", 0, None), ("grown", 2, "step-000002"), ("step", 4, None), ("grown", 5, "step-000005")],
+        *[("grown", 8, "step-000008"), ("grown", 8, "start-4"), ("step", 8, None)],
+    ]
+    assert_same(whole.path, path)
+
+
+def test_a_run_killed_once_goes_on_to_its_end_as_if_it_had_not_been(whole, tmp_path, monkeypatch):
+    keep_the_last(monkeypatch)
     with pytest.raises(KilledError):
-        start(make_config(staged()), tmp_path / "run", Watching(kill))
-    assert_same(whole.path, resume(tmp_path / "run", Watch()).path)
+        start(make_config(staged()), tmp_path / "run", Watch(3))
+    again = resume(tmp_path / "run", Watch())
+    assert_same(whole.path, again.path)
 
 
 def test_every_stage_asks_its_own_task_and_the_tests_of_both_ends_ask_the_same(whole):
@@ -244,10 +249,10 @@ def test_the_first_view_is_watched_to_the_end(tmp_path):
 def test_a_view_that_waits_for_the_reward_goes_on_where_it_was(tmp_path, more):
     waits = {"shape": "2-1", "steps": 4, "view": ["split", "all"], "lift": "reward", "lift_at": 0.0, **more}
     stages = [{"shape": "2-1", "steps": 0, "question": "split"}, waits]  # a stage of no steps, then it
-    run = start(make_config(staged(stages)), tmp_path / "run", Watch())
+    half = left_at(2, tmp_path / "run", tmp_path / "half")
+    run = start(make_config(staged(stages)), tmp_path / "run", half)
     assert [row["lifted"] for row in lines(run.path / "metrics.jsonl")] == [0.0, 0.05, 0.1, 0.15]
-    with pytest.raises(KilledError):
-        start(make_config(staged(stages)), tmp_path / "half", Watch(2))
+    assert len(lines(tmp_path / "half" / "metrics.jsonl")) == 3
     assert_same(run.path, resume(tmp_path / "half", Watch()).path)
 
 

@@ -21,7 +21,7 @@ from neuromas.training import restate as restating
 from neuromas.training.callbacks import Watching
 from neuromas.training.run import resume, start
 from parity import Parity, small
-from watched import KilledError, Watch, lines, manifest
+from watched import KilledError, Watch, assert_begins_alike, killed_in_turn, lines, manifest
 
 STAGES = [["1-1", 2], ["2-1", 4], ["2-2-1", 4]]
 
@@ -355,12 +355,42 @@ def test_the_eventful_run_is_eventful(whole):
     assert any("back to the state" in row["text"] for row in run.lines("events.jsonl"))
 
 
-def test_killed_at_any_event_and_resumed_is_the_same_run(whole, tmp_path, monkeypatch):
+def assert_same_story(run, path, where):
+    """All that ``assert_same`` compares, what was told, the status, and which checkpoints are kept."""
+    assert_same(run.path, path)
+    assert lines(run.path / "events.jsonl") == lines(path / "events.jsonl"), where
+    one, other = (Run.open(p).read("status.json") for p in (run.path, path))
+    assert {**one, "seconds": 0} == {**other, "seconds": 0}
+    names = [sorted(p.name for p in (q / "checkpoints").iterdir()) for q in (run.path, path)]
+    assert names[0] == names[1], where
+
+
+def test_killed_at_every_rare_event_in_turn_and_resumed_is_the_same_run(whole, tmp_path, monkeypatch):
+    judge_by(monkeypatch, swinging)
+    run, path = whole[0], tmp_path / "run"
+    logs = ("metrics.jsonl", "episodes.jsonl", "validation.jsonl", "events.jsonl")
+
+    def rare(event):
+        here = (event["event"], event.get("step"), event.get("text"))
+        return None if event["event"] in ("step", "validation", "alarm") else here
+
+    kills = killed_in_turn(
+        rare,
+        lambda watch: start(eventful(), path, watch),
+        lambda watch: resume(path, watch),
+        lambda where: assert_begins_alike(path, run.path, logs, where),
+    )
+    assert [kind for kind, *_ in kills] == [event for event in whole[1] if rare({"event": event})]
+    assert_same_story(run, path, kills)
+
+
+def test_killed_at_an_event_and_resumed_is_the_same_run(whole, tmp_path, monkeypatch):
+    """Once, and then to the end; by ``make kill`` at each of the events above and at some of the others."""
     judge_by(monkeypatch, swinging)
     run, events = whole
     rare = [number for number, event in enumerate(events) if event not in ("step", "validation", "alarm")]
     moments = sorted({*rare, *range(4, len(events), 41)})
-    for number in moments if os.environ.get("NEUROMAS_KILLS") else moments[::3]:  # make kill: all of these
+    for number in moments if os.environ.get("NEUROMAS_KILLS") else [4]:
         path, seen = tmp_path / f"killed-{number}", []
 
         def watch(event, number=number, seen=seen):
@@ -371,9 +401,4 @@ def test_killed_at_any_event_and_resumed_is_the_same_run(whole, tmp_path, monkey
         with pytest.raises(KilledError):
             start(eventful(), path, Watching(watch))
         resume(path, Watch())
-        assert_same(run.path, path)
-        assert lines(run.path / "events.jsonl") == lines(path / "events.jsonl"), number
-        one, other = (Run.open(p).read("status.json") for p in (run.path, path))
-        assert {**one, "seconds": 0} == {**other, "seconds": 0}
-        names = [sorted(p.name for p in (q / "checkpoints").iterdir()) for q in (run.path, path)]
-        assert names[0] == names[1], number
+        assert_same_story(run, path, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -43,13 +44,22 @@ def with_states(run: Run) -> list[str]:
     return [path.name for path in run.checkpoints() if (path / OPTIMISERS).is_file()]
 
 
-@pytest.fixture
-def whole(tmp_path):
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
     """A finished run of four steps with all of its checkpoints; its best is said to be that of step 2."""
-    run = start(config(train={"steps": 4}, run=ALL), tmp_path / "run", Watch())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembling, "make_task", lambda name, options: Parity())
+        path = tmp_path_factory.mktemp("trained") / "run"
+        run = start(config(train={"steps": 4}, run=ALL), path, Watch())
     status = run.read("status.json")
     run.write("status.json", {**status, "best": 2, "checkpoint": "step-000002"})
-    return run
+    return run.path
+
+
+@pytest.fixture
+def whole(trained, tmp_path):
+    """It, to do with it what one wants."""
+    return Run(shutil.copytree(trained, tmp_path / "run"))
 
 
 def test_a_run_ends_with_its_last_checkpoint_and_its_best(tmp_path):

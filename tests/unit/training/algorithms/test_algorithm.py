@@ -18,9 +18,9 @@ from neuromas.system.trust import outside
 from neuromas.training.algorithms.base import Memory
 from neuromas.training.algorithms.build import make_algorithm
 from neuromas.training.algorithms.reinforce import Reinforce
-from neuromas.training.callbacks import Watching
 from neuromas.training.run import resume, start
 from parity import Parity, small
+from watched import left_at
 
 MODULE = '''
 """REINFORCE whose learning rate falls with the steps it made, as a stranger would write it."""
@@ -68,15 +68,6 @@ class Refuses(Reinforce):
 class Nothing:
     """No algorithm."""
 '''
-
-
-class StoppedError(Exception):
-    """Stands for a process that is gone."""
-
-
-def stop(event):
-    if event["event"] == "step" and event["step"] == 4:
-        raise StoppedError
 
 
 @pytest.fixture
@@ -137,10 +128,9 @@ def test_one_of_ones_own_is_the_users_choice(own):
 
 def test_its_memory_goes_on_bit_by_bit(own, tmp_path):
     config = make_config(train(algorithm_options={"falls": 0.75}))
-    whole = start(config, tmp_path / "whole")
-    with pytest.raises(StoppedError):
-        start(config, tmp_path / "half", Watching(stop))
+    whole = start(config, tmp_path / "whole", left_at(4, tmp_path / "whole", tmp_path / "half"))
     half = Run.open(tmp_path / "half")
+    assert len(list(half.lines("metrics.jsonl"))) == 5
     assert torch.equal(load_memory(half.checkpoints()[-1])["left"], torch.tensor([0.75**4]))
     resumed = resume(tmp_path / "half")
     assert hashes(resumed) == hashes(whole)

@@ -15,14 +15,14 @@ from neuromas.config import make_config
 from neuromas.core.errors import ConfigError
 from neuromas.core.task import Problem, Score
 from neuromas.engines.scripted import ScriptedEngine
-from neuromas.storage import MANIFEST
+from neuromas.storage import MANIFEST, Run
 from neuromas.system import assemble as assembling
 from neuromas.topology.shapes import build_shape
 from neuromas.training.algorithms import at_grpo
-from neuromas.training.callbacks import Watching
 from neuromas.training.run import resume, start
 from neuromas.training.step import batches, train_step
 from parity import Parity, small
+from watched import left_at
 
 LONG = "yyyyyyyyy"  # more than the budget
 
@@ -208,21 +208,12 @@ def test_no_prompt_holds_the_gold_answer():
     assert not any("GOLD" in prompt for call in engine.calls for prompt in call.prompts)
 
 
-class StoppedError(Exception):
-    """Stands for a process that is gone."""
-
-
 def test_a_stopped_run_goes_on_bit_by_bit(monkeypatch, tmp_path):
-    def stop(event):
-        if event["event"] == "step" and event["step"] == 3:
-            raise StoppedError
-
     monkeypatch.setattr(assembling, "make_task", lambda name, options: Parity())
     train = {"algorithm": "at-grpo", "problems": 2, "samples": 3}
     config = make_config(small(network={"topology": "1-1-1+skip"}, train=train))
-    whole = start(config, tmp_path / "whole")
-    with pytest.raises(StoppedError):
-        start(config, tmp_path / "half", Watching(stop))
+    whole = start(config, tmp_path / "whole", left_at(3, tmp_path / "whole", tmp_path / "half"))
+    assert len(list(Run.open(tmp_path / "half").lines("metrics.jsonl"))) == 4
     half = resume(tmp_path / "half")
     kept = [json.loads((run.checkpoints()[-1] / MANIFEST).read_text())["files"] for run in (half, whole)]
     assert kept[0] == kept[1]

@@ -21,11 +21,11 @@ from neuromas.system.scoring import WRONG
 from neuromas.training.algorithms import actor_critic
 from neuromas.training.algorithms.base import Memory
 from neuromas.training.algorithms.build import make_algorithm
-from neuromas.training.callbacks import Watching
 from neuromas.training.run import resume, start
 from neuromas.training.step import sample, train_step
 from neuromas.training.trainer import Trainer
 from parity import Parity, small
+from watched import left_at
 
 NAMES = ("marft", "collm-cc", "collm-dc")
 
@@ -235,15 +235,6 @@ def test_further_passes_clip_the_ratio_that_was_asked_for(trainer, monkeypatch):
         assert set(asked) == {(False, False), (True, whole)}
 
 
-class StoppedError(Exception):
-    """Stands for a process that is gone."""
-
-
-def stop(event):
-    if event["event"] == "step" and event["step"] == 4:
-        raise StoppedError
-
-
 @pytest.fixture
 def parity(monkeypatch):
     monkeypatch.setattr(assembling, "make_task", lambda name, options: Parity())
@@ -252,9 +243,8 @@ def parity(monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_goes_on_bit_by_bit(parity, tmp_path, name):
     config = make_config(small(train={"algorithm": name}))
-    whole = start(config, tmp_path / "whole")
-    with pytest.raises(StoppedError):
-        start(config, tmp_path / "half", Watching(stop))
+    whole = start(config, tmp_path / "whole", left_at(4, tmp_path / "whole", tmp_path / "half"))
+    assert len(list(Run.open(tmp_path / "half").lines("metrics.jsonl"))) == 5
     resumed = resume(tmp_path / "half")
 
     def hashes(run):
@@ -310,9 +300,8 @@ def test_options_out_of_range_are_one_line(name, options, says):
 def test_a_growing_run_keeps_its_critics(parity, tmp_path, name):
     growth = {"stages": [["1", 2], ["2-1", 4]], "init": "zero"}
     config = make_config(small(train={"algorithm": name}, growth=growth, network={"topology": "1"}))
-    whole = start(config, tmp_path / "whole")
-    with pytest.raises(StoppedError):
-        start(config, tmp_path / "half", Watching(stop))
+    whole = start(config, tmp_path / "whole", left_at(4, tmp_path / "whole", tmp_path / "half"))
+    assert len(list(Run.open(tmp_path / "half").lines("metrics.jsonl"))) == 5
     resumed = resume(tmp_path / "half")
     kept = [load_memory(run.checkpoints()[-1]) for run in (whole, resumed)]
     assert kept[0].keys() == kept[1].keys()

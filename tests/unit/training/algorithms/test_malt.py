@@ -23,11 +23,11 @@ from neuromas.topology.shapes import build_shape
 from neuromas.training.algorithms import malt
 from neuromas.training.algorithms.base import Memory
 from neuromas.training.algorithms.malt import Malt, _per_token
-from neuromas.training.callbacks import Watching
 from neuromas.training.run import resume, start
 from neuromas.training.step import train_step
 from neuromas.training.trainer import Trainer
 from parity import Parity, small
+from watched import left_at
 
 
 def script():
@@ -244,10 +244,6 @@ def test_what_cannot_be_a_tree_is_one_line(shape, settings, said):
 # -- runs
 
 
-class StoppedError(Exception):
-    """Stands for a process that is gone."""
-
-
 @pytest.fixture
 def parity(monkeypatch):
     monkeypatch.setattr(assembling, "make_task", lambda name, options: Parity())
@@ -259,13 +255,8 @@ def run_of(**more):
 
 
 def test_a_stopped_run_goes_on_bit_by_bit_with_its_reference(parity, tmp_path):
-    def stop(event):
-        if event["event"] == "step" and event["step"] == 4:
-            raise StoppedError
-
-    whole = start(run_of(), tmp_path / "whole")
-    with pytest.raises(StoppedError):
-        start(run_of(), tmp_path / "half", Watching(stop))
+    whole = start(run_of(), tmp_path / "whole", left_at(4, tmp_path / "whole", tmp_path / "half"))
+    assert len(list(Run.open(tmp_path / "half").lines("metrics.jsonl"))) == 5
     half = resume(tmp_path / "half")
     files = [json.loads((r.checkpoints()[-1] / MANIFEST).read_text())["files"] for r in (half, whole)]
     assert files[0] == files[1]
