@@ -22,7 +22,7 @@ def joined(
 ) -> dict[str, Any]:
     """``items``, ``points`` and ``comparisons`` of both (see ``results``); what both have is the later's.
 
-    Arms, and comparisons, are those of the later one. ``of`` is a plan's ``asked``: what the earlier file says
+    Arms, and comparisons, are those of the later one. ``of`` is a plan's ``asked``: what the earlier says
     of a network that the later one has trained anew is left out, or another network's answers would be
     compared with its own. Raises RunError if they asked different questions.
     """
