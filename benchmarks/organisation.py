@@ -16,12 +16,13 @@ from typing import Any
 from neuromas.config import make_config
 from neuromas.core.errors import NeuromasError
 from neuromas.core.task import Problem
-from neuromas.evaluation.local import of_evaluation
+from neuromas.evaluation.local import LocalAnswers, levels_of, of_evaluation
 from neuromas.experiment.cells import Cell, Start, lay_out
 from neuromas.experiment.plan import load_plan
 from neuromas.report.joining import joined
 from neuromas.report.results import as_json
 from neuromas.storage import Run, read_json, write_atomic
+from neuromas.system.saving import read_saved
 from neuromas.tasks import make_task
 from neuromas.theory.law import Cell as Measured
 from neuromas.theory.law import against_snr, law, spent_until
@@ -99,7 +100,7 @@ def collected(cells: list[Cell]) -> dict[str, Any]:
 
 def local_steps(cells: list[Cell]) -> dict[str, Any]:
     """Every network of several nodes beside the product of its local accuracies, and the line through all."""
-    found, lost = list[Measured](), list[str]()
+    found, lost, layers = list[Measured](), list[str](), dict[str, list[list[float | None]]]()
     for cell in cells:
         try:
             answers = of_evaluation(Run(cell.run), cell.evaluation(cell.arm.last))
@@ -108,15 +109,24 @@ def local_steps(cells: list[Cell]) -> dict[str, Any]:
             continue
         if len(answers.nodes) > 1:
             found.append(answers.cell(cell.name, 0))
+            layers[cell.name] = by_layer(answers)
     beside = law(found)
     rows = [
         {"cell": one.cell.name, "accuracy": one.accuracy, "predicted": one.predicted, "off": one.off}
-        | {"low": one.interval.low, "high": one.interval.high}
+        | {"low": one.interval.low, "high": one.interval.high, "layers": layers[one.cell.name]}
         for one in beside.deviations
     ]
     fit = beside.fit
     line = {"cells": fit.cells, "left_out": fit.left_out, "slope": fit.slope, "r2": fit.r2} if fit else None
     return {"cells": rows, "unknown": [*beside.unknown, *lost], "fit": line}
+
+
+def by_layer(answers: LocalAnswers) -> list[list[float | None]]:
+    """Layer by layer the nodes' shares of right messages among those that read only right ones."""
+    found: dict[str, list[float | None]] = {}
+    for node in answers.nodes:
+        found.setdefault(node.name.partition(".")[0], []).append(node.given.share)
+    return list(found.values())
 
 
 def samples(cells: list[Cell], way: str, target: float, task: str = "sums") -> dict[str, Any]:
@@ -202,16 +212,17 @@ def _aloud(cell: Cell) -> dict[str, Any]:
 
 
 def followed(cell: Cell) -> dict[str, Any]:
-    """Share of leaves' messages that answer the part of their own number, and of the number they were told.
+    """Share of leaves' messages that answer the step of their own number, and of the number they were told.
 
-    A leaf counts where the two parts have different answers.
+    A leaf counts where the two steps have different answers.
     """
     task = cell.config.stages[cell.stage - 1].task or {}
     asked = make_task(cell.config.task.name, {**cell.config.task.options, **task})
     items = list(Run(cell.run).lines(f"evaluations/{cell.evaluation(1)}.jsonl"))
     counts = {"own": 0, "told": 0, "count": 0}
+    width = len(read_saved(Run(cell.run).handed_on).topology.layers()[0])
     for number, item in enumerate(items):
-        leaves = right(asked.problem("test", number))
+        leaves = right(asked.problem("test", number), width)
         for place, own in enumerate(leaves):
             told = leaves[(place + 1) % len(leaves)]
             if own != told:
@@ -222,9 +233,9 @@ def followed(cell: Cell) -> dict[str, Any]:
     return {"cell": cell.name, "task": cell.task, "arm": cell.arm.name, "seed": cell.seed, **counts}
 
 
-def right(problem: Problem) -> tuple[str, ...]:
-    """The right answers of a problem's parts."""
-    return tuple(str(text) for text in problem.meta["local"][0])
+def right(problem: Problem, leaves: int) -> tuple[str, ...]:
+    """The right answers of a problem's steps, of the level that has one for every leaf."""
+    return next(level for level in levels_of(problem)[0] if len(level) == leaves)
 
 
 if __name__ == "__main__":

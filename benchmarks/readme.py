@@ -446,11 +446,12 @@ def _law() -> str:
     if not (HERE / "results" / "organisation.json").exists():
         return _NOT_RUN
     found = _load("organisation.json")["law"]
-    lines = ["| network | accuracy | product of local accuracies | beside the law |", "|---|---|---|---|"]
+    heads = ("network", "of every layer", "accuracy", "product of local accuracies", "beside the law")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for one in sorted(found["cells"], key=lambda one: one["cell"]):
         off = f"off: {100 * one['low']:+.0f} to {100 * one['high']:+.0f} points" if one["off"] else "follows"
         shares = " | ".join(f"{100 * one[key]:.1f} %" for key in ("accuracy", "predicted"))
-        lines.append(f"| {one['cell']} | {shares} | {off} |")
+        lines.append(f"| {one['cell']} | {_by_layer(one.get('layers'))} | {shares} | {off} |")
     if found["unknown"]:
         lines += ["", f"Not known of every node: {', '.join(found['unknown'])}."]
     if found["fit"]:
@@ -458,6 +459,18 @@ def _law() -> str:
         left = f"{found['fit']['left_out']} without a product, or with 0, are left out."
         lines += ["", f"{line.format(**found['fit'])}; {left}"]
     return "\n".join(lines)
+
+
+def _by_layer(layers: list[list[float | None]] | None) -> str:
+    """Lowest and highest local accuracy of every layer's nodes, in percent."""
+    if layers is None:
+        return "not kept"
+    found = []
+    for layer in layers:
+        known = [f"{100 * share:.0f}" for share in sorted(one for one in layer if one is not None)]
+        ends = list(dict.fromkeys([*known[:1], *known[-1:]]))
+        found.append("–".join(ends) or "?")
+    return " → ".join(found)
 
 
 def _samples() -> str:

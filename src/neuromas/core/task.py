@@ -26,7 +26,8 @@ class Problem:
     ``stems`` is what is asked of those who read messages, in letters for these messages ("What is A + B?"):
     a tuple for every layer above the parts, from the lowest up, with an entry a node (``local_stem``).
     ``meta["local"]`` has the right answers that belong to it, level 0 those of the parts and the last level
-    the answer alone; it is for analysis, and no node reads it.
+    the answer alone, and ``meta["inside"]`` those of the steps inside the parts, where a part is made of
+    several, from the lowest up; both are for analysis, and no node reads them.
     """
 
     id: str

@@ -1,8 +1,9 @@
 """Whether nodes do their local steps: their messages beside the right local answers (``meta["local"]``).
 
 Nobody is trained on or shown these answers; they say afterwards where a network's errors begin. A node stands
-for the entry of the level with as many entries as its layer has nodes; the nodes of a chain stand for the
-parts in their order, the output node for the answer.
+for the entry of the level with as many entries as its layer has nodes, also of a level inside the parts
+(``meta["inside"]``): four leaves that read two halves, or the whole, stand for four steps. The nodes of a
+chain stand for the parts in their order, the output node for the answer.
 """
 
 from __future__ import annotations
@@ -65,21 +66,27 @@ class LocalAnswers:
         return {"accuracy": _share(self.accuracy), "nodes": [_facts(node) for node in self.nodes]}
 
 
-def levels_of(problem: Problem) -> Levels:
-    """The right local answers of a problem by level. Raises TaskError if it has none."""
-    found = problem.meta.get("local")
+def levels_of(problem: Problem) -> tuple[Levels, int]:
+    """The right local answers of a problem by level, and which level is that of its parts.
+
+    Raises TaskError if it has none.
+    """
+    found, inside = problem.meta.get("local"), problem.meta.get("inside", ())
     if not found:
         raise TaskError(f"problem {problem.id!r} has no known local answers (meta['local'])")
-    return tuple(tuple(str(one) for one in level) for level in found)
+    return tuple(tuple(str(one) for one in level) for level in (*inside, *found)), len(inside)
 
 
-def place_of(topology: Topology, node: int, levels: Levels) -> tuple[int, int] | None:
-    """Level and entry of a node's answer, both from 0; None where none is known for its place."""
+def place_of(topology: Topology, node: int, levels: Levels, parts: int = 0) -> tuple[int, int] | None:
+    """Level and entry of a node's answer, both from 0; None where none is known for its place.
+
+    ``parts`` is the level of the parts.
+    """
     if node == topology.sink:
         return len(levels) - 1, 0
     spec = topology.nodes[node]
-    if len(topology.layers()) == len(topology.nodes) == len(levels[0]):  # a chain, one part a node
-        return 0, spec.layer - 1
+    if len(topology.layers()) == len(topology.nodes) == len(levels[parts]):  # a chain, one part a node
+        return parts, spec.layer - 1
     fitting = [number for number, level in enumerate(levels) if len(level) == spec.width]
     return (fitting[0], spec.index - 1) if fitting else None
 
@@ -98,18 +105,18 @@ def local_answers(
     if not len(problems) == len(messages) == len(scores):
         raise TaskError(f"{len(problems)} problems, {len(messages)} items and {len(scores)} scores")
     asked = [
-        (problem, levels_of(problem), tuple(said))
+        (problem, *levels_of(problem), tuple(said))
         for problem, said, score in zip(problems, messages, scores, strict=True)
         if score is not None
     ]
     rows = range(len(topology.nodes))
-    done = [_right(topology, problem, levels, said) for problem, levels, said in asked]
+    done = [_right(topology, *one) for one in asked]
     nodes = []
     for node in rows:
         sources = [edge.source for edge in topology.incoming(node)]
         judged = [row for row in done if row[node] is not None]
         fair = [row for row in judged if all(row[source] for source in sources)]
-        place = place_of(topology, node, asked[0][1]) if asked else None
+        place = place_of(topology, node, *asked[0][1:3]) if asked else None
         nodes.append(
             NodeAnswers(
                 topology.nodes[node].name,
@@ -166,27 +173,27 @@ def of_evaluation(run: Run, name: str) -> LocalAnswers:
 
 
 def _right(
-    topology: Topology, problem: Problem, levels: Levels, said: Sequence[str]
+    topology: Topology, problem: Problem, levels: Levels, parts: int, said: Sequence[str]
 ) -> tuple[bool | None, ...]:
     """Of every node whether its message is its right local answer; None where that is not known."""
     found: list[bool | None] = []
     for node in range(len(topology.nodes)):
-        place = place_of(topology, node, levels)
+        place = place_of(topology, node, levels, parts)
         known = place is not None and place[1] < len(levels[place[0]])
         found.append(_same(problem, levels[place[0]][place[1]], _at(said, node)) if known and place else None)
     return tuple(found)
 
 
 def _wrote(
-    node: int, place: tuple[int, int], asked: Sequence[tuple[Problem, Levels, tuple[str, ...]]]
+    node: int, place: tuple[int, int], asked: Sequence[tuple[Problem, Levels, int, tuple[str, ...]]]
 ) -> tuple[Counted, ...]:
     """How often the node wrote the answer of each entry of its level."""
     level, own = place
-    width = min(len(levels[level]) for _, levels, _ in asked)
+    width = min(len(levels[level]) for _, levels, _, _ in asked)
     found = []
     for entry in range(width):
         fair = [one for one in asked if entry == own or one[1][level][entry] != one[1][level][own]]
-        hits = sum(_same(problem, levels[level][entry], _at(said, node)) for problem, levels, said in fair)
+        hits = sum(_same(problem, levels[level][entry], _at(said, node)) for problem, levels, _, said in fair)
         found.append(Counted(hits, len(fair)))
     return tuple(found)
 

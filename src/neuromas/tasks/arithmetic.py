@@ -10,7 +10,7 @@ from random import Random
 from neuromas.core.errors import TaskError
 from neuromas.core.task import Problem
 from neuromas.tasks.compositional import ExactSource, letters
-from neuromas.tasks.trees import Tree, answers, check_parts, level, named, steps
+from neuromas.tasks.trees import Tree, answers, check_parts, inside, level, named, steps
 
 _OPERATORS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
 CUTS = ("joints", "shifted")
@@ -87,6 +87,7 @@ class Arithmetic(ExactSource):
             meta={
                 "values": tuple(_value(sub) for sub in subtrees),
                 "local": local if self.cut == "joints" else local[-1:],
+                "inside": inside(tree, cut, _value) if self.cut == "joints" else (),
             },
             alone=self.ask,
             stems=self._stems(tree, cut, tail) if self.ask else (),

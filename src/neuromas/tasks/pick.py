@@ -10,7 +10,7 @@ from typing import Any
 from neuromas.core.errors import TaskError, unknown
 from neuromas.core.task import Problem
 from neuromas.tasks.compositional import NOUNS, ExactSource, letters
-from neuromas.tasks.trees import Tree, answers, check_parts, level, named, steps
+from neuromas.tasks.trees import Tree, answers, check_parts, inside, level, named, steps
 
 _WORDS = ("later", "earlier")  # in the alphabet
 _RULES: dict[str, Callable[[Any, Any], Any]] = {"larger": max, "smaller": min, "later": max, "earlier": min}
@@ -80,7 +80,7 @@ class Pick(ExactSource):
                 for name, piece in zip(names, pieces, strict=True)
             ),
             stem=f"What is {_render(named(tree, cut, iter(names)))}?",
-            meta={"local": answers(tree, cut, _value)},
+            meta={"local": answers(tree, cut, _value), "inside": inside(tree, cut, _value)},
             alone=self.ask,
             stems=tuple(tuple(f"What is {_render(one)}?" for one in row) for row in steps(tree, cut))
             if self.ask

@@ -5,7 +5,7 @@ A tree is a leaf or ``(left, step, right)``; a leaf is whatever the family reads
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from neuromas.core.errors import TaskError
@@ -39,4 +39,19 @@ def steps(tree: Tree, cut: int) -> list[list[Tree]]:
 
 def answers(tree: Tree, cut: int, value: Callable[[Tree], object]) -> tuple[tuple[str, ...], ...]:
     """The values of the parts, and of all steps above them, as ``Problem.meta["local"]`` has them."""
-    return tuple(tuple(str(value(node)) for node in level(tree, depth)) for depth in range(cut, -1, -1))
+    return _values(tree, range(cut, -1, -1), value)
+
+
+def inside(tree: Tree, cut: int, value: Callable[[Tree], object]) -> tuple[tuple[str, ...], ...]:
+    """The values of the steps inside the parts, lowest first, as ``Problem.meta["inside"]`` has them."""
+    return _values(tree, range(_height(tree) - 1, cut, -1), value)
+
+
+def _values(
+    tree: Tree, depths: Iterable[int], value: Callable[[Tree], object]
+) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(str(value(node)) for node in level(tree, depth)) for depth in depths)
+
+
+def _height(tree: Tree) -> int:
+    return 1 + _height(tree[0]) if isinstance(tree, tuple) else 0

@@ -48,7 +48,7 @@ class Cell:
     """One network on one task: its accuracy, and of every node how often it was right on right inputs.
 
     ``locals`` has an entry a node; one whose ``of`` is 0 was never asked with right inputs, so that the
-    product is not known.
+    product is not known, unless another node's is 0.
     """
 
     name: str
@@ -74,9 +74,14 @@ class Deviation:
 
 
 def product(cell: Cell) -> float | None:
-    """prod_v a_v, in [0, 1]; None where a node's share is not known, or there is no node."""
+    """prod_v a_v, in [0, 1]; None where a node's share is not known, or there is no node.
+
+    One share of 0 makes it 0, whatever is not known of others: who is never right leaves its readers unasked.
+    """
     shares = [node.share for node in cell.locals]
     known = [share for share in shares if share is not None]
+    if 0.0 in known:
+        return 0.0
     return math.prod(known) if known and len(known) == len(shares) else None
 
 

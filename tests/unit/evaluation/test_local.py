@@ -11,6 +11,7 @@ from neuromas.core.task import Problem
 from neuromas.evaluation.local import local_answers, local_shares, place_of
 from neuromas.report.local import local_blocks
 from neuromas.report.writers import WRITERS
+from neuromas.tasks import make_task
 from neuromas.theory.law import Counted, product
 from neuromas.topology.files import load_topology
 
@@ -66,6 +67,29 @@ def test_places_in_a_chain_and_in_no_place():
     assert found.nodes[0].right == Counted(0, 0)
     assert found.nodes[3].given == Counted(0, 0)  # whether its inputs were right is not known
     assert found.facts()["nodes"][0]["right"]["share"] is None
+
+
+def test_leaves_that_read_halves_or_the_whole_stand_for_the_steps_inside():
+    for parts in (1, 2):
+        told = make_task("arithmetic", {"operators": "+", "depth": 3, "parts": parts, "ask": True})
+        drawn = [told.problem("test", number) for number in range(6)]
+        right = [[text for level in (*p.meta["inside"], *p.meta["local"]) for text in level] for p in drawn]
+        assert all(len(said) == 7 for said in right)
+        tree = load_topology("tree:2,2", "branches" if parts == 2 else "all")
+        found = local_answers(tree, drawn, right, [1.0] * 6)
+        assert [node.given for node in found.nodes] == [Counted(6, 6)] * 7
+        right[0][3] = "-1"  # the last leaf errs: its reader and the root are not asked then
+        found = local_answers(tree, drawn, right, [1.0] * 6)
+        assert [node.given.of for node in found.nodes] == [6, 6, 6, 6, 6, 5, 6]
+        assert found.nodes[3].given == Counted(5, 6)
+
+
+def test_a_chain_stands_for_its_parts_also_where_steps_are_inside():
+    levels = (("1", "2", "3", "4"), ("3", "7"), ("10",))
+    chain = load_topology("1-1", "layers")
+    assert [place_of(chain, node, levels, parts=1) for node in (0, 1)] == [(1, 0), (2, 0)]
+    longer = load_topology("1-1-1-1", "all")  # four steps inside are not its parts
+    assert place_of(longer, 0, levels, parts=1) == (2, 0)
 
 
 def test_a_problem_without_local_answers_is_one_line():

@@ -168,6 +168,19 @@ def test_hier_asks_at_every_node(k, height, kind):
     assert [one for part in symbols[:-1] for one in part] == symbols[-1]
 
 
+@pytest.mark.parametrize("name", ["arithmetic", "pick"])
+def test_steps_inside_the_parts_are_those_of_a_finer_cut(name):
+    for depth, parts in ((3, 1), (3, 2), (3, 4), (2, 4), (1, 1)):
+        cut = make_task(name, {"depth": depth, "parts": parts, "ask": True}).problem("train", 1)
+        finer = make_task(name, {"depth": depth, "parts": 2 ** (depth - 1), "ask": True}).problem("train", 1)
+        assert finer.question == cut.question
+        steps = (*cut.meta["inside"], *cut.meta["local"])
+        assert steps[-depth:] == finer.meta["local"]
+        assert len(cut.meta["inside"]) == max(0, depth - parts.bit_length())
+    shifted = make_task("arithmetic", {"depth": 3, "parts": 2, "ask": True, "cut": "shifted"})
+    assert shifted.problem("train", 1).meta["inside"] == ()
+
+
 @pytest.mark.parametrize("hops", [1, 2, 3, 4])
 def test_a_chain_looks_up_a_hop_a_node(hops):
     task = make_task("lookup", {"hops": hops, "people": 5, "ask": True})

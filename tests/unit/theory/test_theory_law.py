@@ -73,13 +73,16 @@ def test_fit_finds_slope_one_under_the_law_and_another_elsewhere():
 
 
 def test_what_is_not_known_is_named_and_not_guessed():
-    lost = Cell("lost", 2, Counted(3, 10), (Counted(0, 10), Counted(0, 0)))
+    lost = Cell("lost", 2, Counted(3, 10), (Counted(5, 10), Counted(0, 0)))
     right = Cell("right", 1, Counted(8, 10), (Counted(8, 10),))
     assert product(lost) is None
     assert product(Cell("none", 1, Counted(1, 2), ())) is None
     found = law([lost, right])
     assert found.unknown == ("lost",)
     assert found.fit is None
+    never = Cell("never", 2, Counted(30, 100), (Counted(0, 100), Counted(0, 0)))  # right by another way
+    assert product(never) == 0.0
+    assert law([never]).off[0].difference == pytest.approx(0.3)
     assert not found.off
     assert [one.cell.name for one in found.deviations] == ["right"]
     zero = Cell("zero", 1, Counted(0, 10), (Counted(0, 10),))
