@@ -6,6 +6,7 @@ python benchmarks/readme.py --check    exit 1 if a page is not up to date (a tes
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
@@ -83,6 +84,7 @@ def render(text: str) -> str:
     parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
     parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
     parts["organisation-influence"] = _influence
+    parts |= {f"{name}-tables": partial(_tables, name) for name in ("organisation", "rivals")}
     parts |= {"organisation-law": _law, "organisation-samples": _samples, "rivals": _rivals}
     parts |= {"paper-constants": _paper_constants, "paper-cost": _paper_cost}
     parts["paper-rehearsal"] = _paper_rehearsal
@@ -99,14 +101,19 @@ def render(text: str) -> str:
     return text
 
 
-def _architectures() -> dict[str, Callable[[], str]]:
-    """The tables of docs/architectures.md, which are made in a file of their own."""
-    with_here = [str(HERE), *sys.path]  # tests load this file by its path
-    sys.path[:], before = with_here, list(sys.path)
+def _beside(name: str) -> Any:
+    """The module of that name in this folder; tests load this file by its path."""
+    before = list(sys.path)
+    sys.path.insert(0, str(HERE))
     try:
-        import architecture_tables as tables
+        return importlib.import_module(name)
     finally:
         sys.path[:] = before
+
+
+def _architectures() -> dict[str, Callable[[], str]]:
+    """The tables of docs/architectures.md, which are made in a file of their own."""
+    tables = _beside("architecture_tables")
     served = {"architectures": tables.served, "architectures-refused": tables.refused}
     measured = {"quantised": tables.quantised, "vocabulary": tables.vocabulary, "long": tables.long}
     return {**served, "architectures-check": tables.check, **measured}
@@ -389,14 +396,20 @@ def _organisation_lines() -> list[str]:
 
 
 def _organisation() -> str:
-    """What is there of the experiment, its figures, its tables and comparisons."""
+    """What is there of the experiment, its figures, its short tables."""
     if not (HERE / "results" / "organisation.json").exists():
         return _NOT_RUN
-    found = _load("organisation.json")
-    lines = [_there(found)]
+    lines = [_there(_load("organisation.json")), "", _beside("short_tables").by_depth()]
     for name, text in (("depth", "Accuracy over depth"), ("calls", "Accuracy over calls spent in training")):
         lines += ["", f"![{text}](organisation-{name}.svg)"]
-    return "\n".join([*lines, "", _report("organisation")])
+    return "\n".join([*lines, "", _beside("short_tables").compared("organisation")])
+
+
+def _tables(name: str) -> str:
+    """The terminal's page of an experiment, with every table and comparison."""
+    if not (HERE / "results" / f"{name}.json").exists():
+        return _NOT_RUN
+    return _report(name)
 
 
 def _there(found: dict[str, Any]) -> str:
@@ -423,9 +436,10 @@ def _rivals() -> str:
     found = _load("rivals.json")
     lines = [_there(found)]
     lines += [f"Failed: {name}: {cause}." for name, cause in found["failed"].items()]
+    lines += ["", _beside("short_tables").rivals()]
     for task in _costs(found):
         lines += ["", f"![{task}: accuracy over FLOPs a question](rivals-{task}.svg)"]
-    return "\n".join([*lines, "", _report("rivals")])
+    return "\n".join([*lines, "", _beside("short_tables").compared("rivals")])
 
 
 def _aloud() -> str:

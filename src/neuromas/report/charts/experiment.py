@@ -48,21 +48,36 @@ def calls(found: Row, name: str = "experiment", size: Size | None = None) -> Cha
 
 def depth(found: Row, name: str = "experiment", size: Size | None = None) -> Chart:
     """Accuracy over depth for every system of ``results``: of its arms at a depth the one with most seeds,
-    of several such ones the last, after its last stage.
+    of several such ones one that ends at this depth, then the last, after its last stage.
 
     Lines stand side by side at each depth. Raises RunError if no stage has a depth, see ``has_depth``.
     """
-    last: dict[tuple[str, str, int], Row] = {}
     points, left = as_tabled(found)
-    for point in points:
-        if point.get("depth") is not None and point["accuracy"] is not None and not _again(point):
-            key = (point["task"], point["system"], point["depth"])
-            if key not in last or len(point["seeds"]) >= len(last[key]["seeds"]):
-                last[key] = {**point, "line": point["system"]}
+    last = [{**point, "line": point["system"]} for point in best_of_depth(points)]
     if not last:
         raise RunError(f"{plain(name)} has no stage with a depth, so there is no accuracy over depth")
-    panels = [(str(point["task"]), point) for point in last.values()]
+    panels = [(str(point["task"]), point) for point in last]
     return _chart("depth", f"{plain(name)}: test accuracy over depth{left}", panels, size)
+
+
+def best_of_depth(points: Sequence[Row]) -> list[Row]:
+    """The one of every task, system and depth that ``depth`` shows."""
+    shown = [p for p in points if p.get("depth") is not None and p["accuracy"] is not None and not _again(p)]
+    deepest: dict[tuple[str, str], int] = {}
+    for point in shown:
+        arm = (point["task"], point["arm"])
+        deepest[arm] = max(deepest.get(arm, point["depth"]), point["depth"])
+
+    def rank(point: Row) -> tuple[int, bool]:
+        """More seeds first; then an arm that ends at this depth before one on its way to a deeper one."""
+        return len(point["seeds"]), deepest[point["task"], point["arm"]] == point["depth"]
+
+    last: dict[tuple[str, str, int], Row] = {}
+    for point in shown:
+        key = (point["task"], point["system"], point["depth"])
+        if key not in last or rank(point) >= rank(last[key]):
+            last[key] = point
+    return list(last.values())
 
 
 def has_depth(found: Row) -> bool:

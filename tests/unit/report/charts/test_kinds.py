@@ -154,6 +154,13 @@ def test_depth_shows_the_arm_with_most_seeds_and_says_of_how_many(results, point
         "most seeds, and of such the last"
     )
     assert "alone (2 to 3 seeds)" in json.dumps(chart.spec)
+    deeper = [
+        point("e", 1, 10, 0.3, 3, depth=2, system="alone"),
+        point("e", 2, 20, 0.1, 3, depth=3, system="alone"),
+    ]
+    chart = depth({"points": results["points"] + more + deeper})
+    shown = [row["arm"] for row in of(chart, of="mean", line="alone")]
+    assert shown[1:] == ["d:1", "e:2"], "one on its way to a deeper level stands back"
     flat = {"points": [one | {"depth": None} for one in results["points"]]}
     assert not has_depth(flat)
     with pytest.raises(RunError, match="no stage with a depth"):

@@ -1,0 +1,106 @@
+"""The short tables of docs/organisation.md and docs/rivals.md: a row an arm or comparison, a figure a cell.
+
+``readme.py`` puts them there. What they leave out stands in the long tables of the same page.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from neuromas.report.charts.experiment import best_of_depth
+
+RESULTS = Path(__file__).parent / "results"
+Row = dict[str, Any]
+
+
+def by_depth() -> str:
+    """Accuracy of every system of the organisation experiment at every depth, a table a task."""
+    found = _load("organisation.json")
+    chosen = best_of_depth(found["points"])
+    lines = []
+    for task in dict.fromkeys(point["task"] for point in chosen):
+        mine = [point for point in chosen if point["task"] == task]
+        depths = sorted({point["depth"] for point in mine})
+        rows = []
+        for system in dict.fromkeys(point["system"] for point in mine):
+            at = {point["depth"]: point for point in mine if point["system"] == system}
+            rows.append((system, *(_accuracy(at.get(depth)) for depth in depths)))
+        heads = (task, *(f"depth {depth}" for depth in depths))
+        lines += [*_table(heads, rows), ""]
+    return "\n".join(lines[:-1])
+
+
+def compared(name: str) -> str:
+    """Every comparison of an experiment of which there is something, a row each.
+
+    The interval is over trainings where these are tested, else over other questions alone.
+    """
+    found = _load(f"{name}.json")
+    at = {(point["task"], point["arm"], point["stage"]): point for point in found["points"]}
+    rows = []
+    for one in found["comparisons"]:
+        ends = [(one["task"], *one[side]) for side in ("second", "first")]
+        differences, shared = one["seeds"]["differences"], one["seeds"]["numbers"]
+        if not differences:
+            continue
+        told = one["trainings"] or one["networks"]
+        interval = told.get("interval")
+        ends_of = f" [{_points(interval['low'])}, {_points(interval['high'])}]" if interval else ""
+        chance = f"{one['trainings']['holm']:.1g}" if one["trainings"] else "not tested"
+        shares = (_share(_mean(at[end], shared)) for end in ends)
+        names = (f"`{arm}:{stage}`" for _, arm, stage in ends)
+        pairs = (f"{who} {share}" for who, share in zip(names, shares, strict=True))
+        mean = one["seeds"]["mean"]
+        rows.append(
+            (one["task"], one["why"], *pairs, f"{_points(mean)}{ends_of}", str(len(differences)), chance)
+        )
+    heads = ("task", "what", "this", "that", "this - that, points", "seeds", "p, Holm")
+    return "\n".join(_table(heads, rows))
+
+
+def rivals() -> str:
+    """Every arm of the rivals with its accuracy on every task."""
+    points = [point for point in _load("rivals.json")["points"] if point["seeds"]]
+    tasks = list(dict.fromkeys(point["task"] for point in points))
+    rows = []
+    for arm in dict.fromkeys(point["arm"] for point in points):
+        mine = {point["task"]: point for point in points if point["arm"] == arm}
+        one = next(iter(mine.values()))
+        way = "trained" if one["spent"]["calls"] else "frozen"
+        calls = f"{one['calls_a_question']:.1f}"
+        rows.append((f"`{arm}`", way, calls, *(_accuracy(mine.get(task)) for task in tasks)))
+    return "\n".join(_table(("arm", "way", "calls a question", *tasks), rows))
+
+
+def _load(name: str) -> Row:
+    return dict(json.loads((RESULTS / name).read_text("utf-8")))
+
+
+def _accuracy(point: Row | None) -> str:
+    """A mean in percent, its interval where there is one, and how many seeds it is of."""
+    if point is None or point["accuracy"] is None:
+        return "–"
+    interval = point["interval"]
+    ends = f" [{100 * interval['low']:.0f}, {100 * interval['high']:.0f}]" if interval else ""
+    return f"{_share(point['accuracy'])}{ends} ({len(point['seeds'])})"
+
+
+def _mean(point: Row, seeds: Sequence[int]) -> float:
+    """The accuracy over these seeds alone, as a difference is of those that both have."""
+    found = [one["accuracy"] for one in point["seeds"] if one["seed"] in seeds]
+    return float(sum(found) / len(found))
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
