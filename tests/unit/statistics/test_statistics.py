@@ -393,6 +393,17 @@ def test_holm_by_hand():
     assert holm([]) == ()
     assert holm([0.03]) == (0.03,)
     assert holm([0.9, 0.8]) == (1.0, 1.0)
+    # Five planned, three of them made: .01·5, .02·4, .3·3; the others may only lower it.
+    assert holm([0.3, 0.01, 0.02], of=5) == pytest.approx((0.9, 0.05, 0.08))
+    with pytest.raises(ValueError, match="3 p-values of 2 tests"):
+        holm([0.3, 0.01, 0.02], of=2)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(0, 12))
+def test_no_adjusted_value_rises_once_planned_tests_are_made(p_values, made):
+    made = min(made, len(p_values))
+    before, after = holm(p_values[:made], of=len(p_values)), holm(p_values)
+    assert all(then <= now for now, then in zip(before, after, strict=False))
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, math.nan])
