@@ -21,8 +21,9 @@ class Pick(ExactSource):
     """A complete binary tree of choices over different numbers, or words; parts are its ``parts`` subtrees.
 
     ``rules`` has a rule a level, lowest first, the last one going on: ``smaller,larger`` is the larger of
-    two smaller ones. Optimum: every part passes on what it chose, the reader chooses between them. Where all
-    rules are one, the whole is no deeper than a list; where they alternate, no part can be left out.
+    two smaller ones; of ``larger/smaller`` every step of the level draws one. Optimum: every part passes on
+    what it chose, the reader chooses between them. Where all rules are one, the whole is no deeper than a
+    list; where they alternate, no part can be left out.
     """
 
     depth: int
@@ -32,10 +33,11 @@ class Pick(ExactSource):
     ask: bool
 
     def __post_init__(self) -> None:
-        for rule in self._rules:
+        every = [rule for drawn in self._rules for rule in drawn]
+        for rule in every:
             if rule not in _RULES:
                 raise TaskError("task 'pick': " + unknown("rule", rule, _RULES))
-        if len({rule in _WORDS for rule in self._rules}) > 1:
+        if len({rule in _WORDS for rule in every}) > 1:
             raise TaskError(f"task 'pick': rules = {self.rules!r} chooses among numbers and among words")
         check_parts("pick", self.parts, self.depth)
         room = len(NOUNS) if self.of_words else self.highest
@@ -44,13 +46,14 @@ class Pick(ExactSource):
             raise TaskError(f"task 'pick': depth = {self.depth} needs {2**self.depth} different; {what}")
 
     @property
-    def _rules(self) -> tuple[str, ...]:
-        return tuple(rule.strip() for rule in self.rules.split(","))
+    def _rules(self) -> tuple[tuple[str, ...], ...]:
+        """Of every level those that a step may have."""
+        return tuple(tuple(map(str.strip, drawn.split("/"))) for drawn in self.rules.split(","))
 
     @property
     def of_words(self) -> bool:
         """Whether it chooses among words."""
-        return self._rules[0] in _WORDS
+        return self._rules[0][0] in _WORDS
 
     @property
     def form(self) -> str:
@@ -65,8 +68,8 @@ class Pick(ExactSource):
             rng.sample(NOUNS, count) if self.of_words else rng.sample(range(1, self.highest + 1), count)
         )
         for height in range(self.depth):
-            rule = self._rules[min(height, len(self._rules) - 1)]
-            row = [(row[i], rule, row[i + 1]) for i in range(0, len(row), 2)]
+            drawn = self._rules[min(height, len(self._rules) - 1)]
+            row = [(row[i], _one(drawn, rng), row[i + 1]) for i in range(0, len(row), 2)]
         tree, cut = row[0], self.parts.bit_length() - 1
         pieces = [_render(sub) for sub in level(tree, cut)]
         names = letters(self.parts)
@@ -86,6 +89,11 @@ class Pick(ExactSource):
             if self.ask
             else (),
         )
+
+
+def _one(rules: tuple[str, ...], rng: Random) -> str:
+    """One of the rules; nothing is drawn where there is one, so that questions stay what they were."""
+    return rules[0] if len(rules) == 1 else rng.choice(rules)
 
 
 def _value(tree: Tree) -> int | str:

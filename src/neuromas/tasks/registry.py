@@ -130,7 +130,7 @@ FAMILIES: dict[str, Family] = {
             "a tree of choices: the larger of (the smaller of 3 and 8) and (the smaller of 5 and 1)",
             (
                 Option("depth", 2, "levels of choices", 1, 6),
-                Option("rules", "larger", "larger, smaller, later or earlier; by level: smaller,larger"),
+                Option("rules", "larger", "larger, smaller, later, earlier; by level: a,b; by chance: a/b"),
                 Option("highest", 99, "numbers are drawn from 1 to this (not for words)", 2, 10**6),
                 Option("parts", 2, "how many subtrees are handed out, a power of 2", 1, 64),
                 *(_ASK, READ, GRADED, SEED),

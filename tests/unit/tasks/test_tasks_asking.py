@@ -89,6 +89,8 @@ FAMILIES = [
     ("pick", {"depth": 4, "parts": 8, "rules": "smaller,larger,smaller"}, choose),
     ("pick", {"depth": 3, "parts": 4, "rules": "later, earlier"}, choose),
     ("pick", {"depth": 1, "parts": 1}, choose),
+    ("pick", {"depth": 3, "parts": 4, "rules": "larger/smaller"}, choose),
+    ("pick", {"depth": 2, "parts": 2, "rules": "later/earlier,later"}, choose),
     ("max", {"n": 8, "parts": 4}, largest),
     ("max", {"n": 7, "parts": 6}, largest),
     ("max", {"n": 3, "parts": 1}, largest),
@@ -166,6 +168,19 @@ def test_hier_asks_at_every_node(k, height, kind):
     assert p.meta["local"][-1] == (p.answer,)
     symbols = [re.findall(r"[0-9.]+", text) for text in (*p.parts, p.question)]
     assert [one for part in symbols[:-1] for one in part] == symbols[-1]
+
+
+def test_a_rule_is_drawn_for_every_step():
+    task = make_task("pick", {"depth": 1, "parts": 1, "rules": "larger/smaller", "ask": True})
+    asked = [task.problem("train", number).question for number in range(200)]
+    larger = sum("larger" in text for text in asked)
+    assert 70 < larger < 130
+    assert larger + sum("smaller" in text for text in asked) == 200
+    plain = make_task("pick", {"depth": 1, "parts": 1, "rules": "larger", "ask": True})
+    twice = make_task("pick", {"depth": 1, "parts": 1, "rules": "larger/larger", "ask": True})
+    assert [plain.problem("test", n).question for n in range(9)] == [
+        "What is the larger of " + twice.problem("test", n).question.split(" of ")[1] for n in range(9)
+    ]
 
 
 @pytest.mark.parametrize("name", ["arithmetic", "pick"])
@@ -263,6 +278,8 @@ def test_a_shifted_cut_hands_out_the_same_text_one_number_off(depth, parts, ask)
         ("arithmetic", {"cut": "shifted", "parts": 4}, "not 4"),
         ("pick", {"rules": "lager"}, "did you mean 'larger'"),
         ("pick", {"rules": "larger,later"}, "among numbers and among words"),
+        ("pick", {"rules": "larger/later"}, "among numbers and among words"),
+        ("pick", {"rules": "larger/"}, "unknown rule ''"),
         ("pick", {"rules": ""}, "unknown rule ''"),
         ("pick", {"parts": 3}, "power of 2"),
         ("pick", {"depth": 5, "highest": 31}, "highest = 31 allows only 31"),
