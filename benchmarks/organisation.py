@@ -13,9 +13,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from neuromas.config import make_config
+from neuromas.config import at_stage, make_config
 from neuromas.core.errors import NeuromasError
 from neuromas.core.task import Problem
+from neuromas.evaluation.heldout import first_problems
 from neuromas.evaluation.local import LocalAnswers, levels_of, of_evaluation
 from neuromas.experiment.cells import Cell, Start, lay_out
 from neuromas.experiment.plan import load_plan
@@ -24,6 +25,7 @@ from neuromas.report.results import as_json
 from neuromas.storage import Run, read_json, write_atomic
 from neuromas.system.saving import read_saved
 from neuromas.tasks import make_task
+from neuromas.tasks.cheats import best_constant, is_gold
 from neuromas.theory.law import Cell as Measured
 from neuromas.theory.law import against_snr, law, spent_until
 
@@ -95,7 +97,34 @@ def collected(cells: list[Cell]) -> dict[str, Any]:
         "swapped": [followed(cell) for cell in swapped],
         "samples": [samples([c for c in cells if c.finished], way, to) for to in TARGETS for way in WAYS],
         "law": local_steps([cell for cell in cells if cell.finished and not cell.arm.of]),
+        "cheats": cheats(cells),
     }
+
+
+def cheats(cells: list[Cell]) -> list[dict[str, Any]]:
+    """What is right on the test questions of every task and depth without doing both steps.
+
+    The best constant answer, and the answer of the first half of the question (its first step at depth 2).
+    """
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for cell in cells:
+        depth = cell.levels[-1].depth
+        if cell.arm.of or depth is None or (cell.task, depth) in found:
+            continue
+        config = at_stage(cell.config, len(cell.levels) - 1)
+        asked = make_task(config.task.name, config.task.options)
+        problems = first_problems(asked, "test", config.evaluate.test)
+        pairs = [(problem, levels_of(problem)[0]) for problem in problems]
+        hits = [is_gold(problem, levels[-2][0]) for problem, levels in pairs if levels[1:]]
+        constant = best_constant(asked, problems)
+        found[cell.task, depth] = {
+            "task": cell.task,
+            "depth": depth,
+            "items": len(problems),
+            "constant": constant.earned,
+            "half": _mean([float(hit) for hit in hits]) if hits else None,
+        }
+    return sorted(found.values(), key=lambda one: (one["task"], one["depth"]))
 
 
 def local_steps(cells: list[Cell]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def calls(found: Row, name: str = "experiment", size: Size | None = None) -> Cha
 
 def depth(found: Row, name: str = "experiment", size: Size | None = None) -> Chart:
     """Accuracy over depth for every system of ``results``: of its arms at a depth the one with most seeds,
-    of several such ones one that ends at this depth, then the last, after its last stage.
+    of several such ones the one that goes least deep beyond it, then the last, after its last stage.
 
     Lines stand side by side at each depth. Raises RunError if no stage has a depth, see ``has_depth``.
     """
@@ -68,9 +68,9 @@ def best_of_depth(points: Sequence[Row]) -> list[Row]:
         arm = (point["task"], point["arm"])
         deepest[arm] = max(deepest.get(arm, point["depth"]), point["depth"])
 
-    def rank(point: Row) -> tuple[int, bool]:
-        """More seeds first; then an arm that ends at this depth before one on its way to a deeper one."""
-        return len(point["seeds"]), deepest[point["task"], point["arm"]] == point["depth"]
+    def rank(point: Row) -> tuple[int, int]:
+        """More seeds first; then an arm that ends here before one on its way to a deeper level."""
+        return len(point["seeds"]), -deepest[point["task"], point["arm"]]
 
     last: dict[tuple[str, str, int], Row] = {}
     for point in shown:
