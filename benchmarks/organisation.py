@@ -27,13 +27,14 @@ from neuromas.system.saving import read_saved
 from neuromas.tasks import make_task
 from neuromas.tasks.cheats import best_constant, is_gold
 from neuromas.theory.law import Cell as Measured
-from neuromas.theory.law import against_snr, law, spent_until
+from neuromas.theory.law import Fit, against_snr, law, spent_until
 
 HERE = Path(__file__).parent
 RECIPE = HERE.parent / "recipes" / "experiments" / "organisation.toml"
 OUT = HERE / "results" / "organisation.json"
 ALOUD = "grown-2"  # whose messages are read aloud
 TARGETS = (0.8, 0.7, 0.5)  # accuracies on validation until which samples are counted
+HALF = 0.5  # of their steps, in which leaves that divide the work are right at least
 WAYS = {  # the arm of every depth
     "grown": {1: "step", 2: "grown-2", 3: "grown-3", 4: "grown-4"},
     "from scratch": {1: "step", 2: "scratch-2", 3: "scratch-3"},
@@ -128,7 +129,10 @@ def cheats(cells: list[Cell]) -> list[dict[str, Any]]:
 
 
 def local_steps(cells: list[Cell]) -> dict[str, Any]:
-    """Every network of several nodes beside the product of its local accuracies, and the line through all."""
+    """Every network of several nodes beside the product of its local accuracies, and the line through all.
+
+    Another line is through those alone whose leaves are right in at least half of their steps.
+    """
     found, lost, layers = list[Measured](), list[str](), dict[str, list[list[float | None]]]()
     for cell in cells:
         try:
@@ -145,9 +149,17 @@ def local_steps(cells: list[Cell]) -> dict[str, Any]:
         | {"low": one.interval.low, "high": one.interval.high, "layers": layers[one.cell.name]}
         for one in beside.deviations
     ]
-    fit = beside.fit
-    line = {"cells": fit.cells, "left_out": fit.left_out, "slope": fit.slope, "r2": fit.r2} if fit else None
-    return {"cells": rows, "unknown": [*beside.unknown, *lost], "fit": line}
+    divided = [one for one in found if all((share or 0.0) >= HALF for share in layers[one.name][0])]
+    lines = {"fit": _line(beside.fit), "divided": _line(law(divided).fit)}
+    return {"cells": rows, "unknown": [*beside.unknown, *lost], **lines}
+
+
+def _line(fit: Fit | None) -> dict[str, Any] | None:
+    """The line through the logarithms as plain data."""
+    if fit is None:
+        return None
+    ends = {"low": fit.slope_interval.low, "high": fit.slope_interval.high}
+    return {"cells": fit.cells, "left_out": fit.left_out, "slope": fit.slope, **ends, "r2": fit.r2}
 
 
 def by_layer(answers: LocalAnswers) -> list[list[float | None]]:

@@ -232,7 +232,7 @@ def _results() -> str:
             f"- `{recipe}`: {before} → {after} % on {own[0]['items']} held-out items in {len(own)} seed(s), "
             f"messages blanked at most {blank:.1f} % ([table](docs/results.md#what-it-learned))"
         )
-    lines += _organisation_lines()
+    lines += [*_organisation_lines(), *_rivals_lines()]
     for name, pairs in (("depth", ("scratch-7:2", "small:3")), ("growth", ("scratch-7:2", "small:3"))):
         points = {f"{p['arm']}:{p['stage']}": p["accuracy"] for p in _load(f"{name}.json")["points"]}
         last = max(key for key in points if key.startswith("grown:"))
@@ -368,31 +368,58 @@ def _compared(pair: dict[str, Any]) -> str:
 _NOT_RUN = "Not run yet: `neuromas experiment organisation`, then `benchmarks/organisation.py`."
 
 
-_RIVALS = (
-    ("grown-2:2", "single-2:3", "3 nodes that read the whole question"),
-    ("lifted-3:1", "longer-3:1", "7 that read it"),
-)
+_RIVALS = (("grown-2:2", "single-2:3", "3 nodes"), ("lifted-3:1", "longer-3:1", "7 nodes"))
 
 
 def _organisation_lines() -> list[str]:
-    """A line a task: grown networks and the single model at equal calls."""
+    """Grown networks that read the whole question beside the single model: sums, then the rest."""
     if not (HERE / "results" / "organisation.json").exists():
         return []
     found = _load("organisation.json")["points"]
     points = {(p["task"], f"{p['arm']}:{p['stage']}"): p for p in found if p["accuracy"] is not None}
-    lines = []
+    lines: dict[bool, list[str]] = {True: [], False: []}
     for task in dict.fromkeys(point["task"] for point in found):
         pairs = [(points.get((task, a)), points.get((task, b)), who) for a, b, who in _RIVALS]
         told = [
-            f"{who} {100 * a['accuracy']:.1f} %, the single model {100 * b['accuracy']:.1f} % "
-            f"({min(len(a['seeds']), len(b['seeds']))} seed(s))"
+            f"{who} {100 * a['accuracy']:.1f} %, one {100 * b['accuracy']:.1f} % "
+            f"({min(len(a['seeds']), len(b['seeds']))})"
             for a, b, who in pairs
             if a and b
         ]
         if told:
-            about = f"- Against one model, `{task}`, equal parameters and calls: {'; '.join(told)}"
-            lines.append(f"{about} ([all arms](docs/organisation.md))")
-    return lines
+            lines[task == "sums"].append(f"`{task}` {', '.join(told)}")
+    return [
+        "- Against one model, all reading the whole question, equal parameters and calls (seeds): "
+        f"{'; '.join(kept)} ([all arms](docs/organisation.md))"
+        for kept in lines.values()
+        if kept
+    ]
+
+
+_BESIDE = {
+    "network-3": "three nodes",
+    "single": "a single model",
+    "malt-any": "MALT",
+    "collm-cc": "CoLLM-CC",
+    "direct": "untrained",
+}
+
+
+def _rivals_lines() -> list[str]:
+    """The headline arms of the rivals, of every task one after another."""
+    if not (HERE / "results" / "rivals.json").exists():
+        return []
+    found = [point for point in _load("rivals.json")["points"] if point["seeds"]]
+    points = {(point["task"], point["arm"]): point for point in found}
+    tasks = list(dict.fromkeys(point["task"] for point in found))
+    told = []
+    for arm, who in _BESIDE.items():
+        mine = [points.get((task, arm)) for task in tasks]
+        shown = " / ".join("–" if one is None else f"{100 * one['accuracy']:.1f}" for one in mine)
+        told.append(f"{who} {shown}")
+    asked = " / ".join(f"`{task}`" for task in tasks)
+    about = f"- Rivals, equal calls, {asked}, in percent: {', '.join(told)}"
+    return [f"{about} ([all arms, seeds](docs/rivals.md))"]
 
 
 def _organisation() -> str:
@@ -469,9 +496,12 @@ def _law() -> str:
     if found["unknown"]:
         lines += ["", f"Not known of every node: {', '.join(found['unknown'])}."]
     if found["fit"]:
-        line = "log accuracy = a + {slope:.2f} log product over {cells} networks, r2 = {r2:.2f}"
-        left = f"{found['fit']['left_out']} without a product, or with 0, are left out."
-        lines += ["", f"{line.format(**found['fit'])}; {left}"]
+        line = "log accuracy = a + {slope:.2f} [{low:.2f}, {high:.2f}] log product, r2 = {r2:.2f}"
+        about = "over {cells} networks; {left_out} without a product, or with 0, are left out."
+        lines += ["", f"{line}, {about}".format(**found["fit"])]
+        if found.get("divided"):
+            whose = "Over the {cells} whose leaves are right in at least half of their steps"
+            lines += ["", f"{whose}: {line}.".format(**found["divided"])]
     return "\n".join(lines)
 
 

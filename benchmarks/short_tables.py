@@ -28,6 +28,9 @@ def by_depth() -> str:
         for system in dict.fromkeys(point["system"] for point in mine):
             at = {point["depth"]: point for point in mine if point["system"] == system}
             rows.append((system, *(_accuracy(at.get(depth)) for depth in depths)))
+        for name, key in (("*best constant answer*", "constant"), ("*answer of the first half*", "half")):
+            told = {one["depth"]: one[key] for one in found.get("cheats", []) if one["task"] == task}
+            rows.append((name, *("–" if told.get(at) is None else _share(told[at]) for at in depths)))
         heads = (task, *(f"depth {depth}" for depth in depths))
         lines += [*_table(heads, rows), ""]
     return "\n".join(lines[:-1])
@@ -71,8 +74,9 @@ def rivals() -> str:
         one = next(iter(mine.values()))
         way = "trained" if one["spent"]["calls"] else "frozen"
         calls = f"{one['calls_a_question']:.1f}"
-        rows.append((f"`{arm}`", way, calls, *(_accuracy(mine.get(task)) for task in tasks)))
-    return "\n".join(_table(("arm", "way", "calls a question", *tasks), rows))
+        what = one["shape"] if one["method"] == "network" else one["method"]
+        rows.append((f"`{arm}`", what, way, calls, *(_accuracy(mine.get(task)) for task in tasks)))
+    return "\n".join(_table(("arm", "shape or method", "way", "calls a question", *tasks), rows))
 
 
 def _load(name: str) -> Row:
