@@ -276,7 +276,7 @@ def followed(cell: Cell) -> dict[str, Any]:
 
 def right(problem: Problem, leaves: int) -> tuple[str, ...]:
     """The right answers of a problem's steps, of the level that has one for every leaf."""
-    return next(level for level in levels_of(problem)[0] if len(level) == leaves)
+    return next((level for level in levels_of(problem)[0] if len(level) == leaves), ())
 
 
 if __name__ == "__main__":

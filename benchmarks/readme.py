@@ -397,9 +397,9 @@ def _organisation_lines() -> list[str]:
 
 
 _BESIDE = {
-    "network-3": "three nodes",
-    "single": "a single model",
-    "malt-any": "MALT",
+    "network-3": "3 nodes",
+    "single": "one",
+    "malt-any": "MALT at threshold 0",
     "collm-cc": "CoLLM-CC",
     "direct": "untrained",
 }
@@ -418,8 +418,8 @@ def _rivals_lines() -> list[str]:
         shown = " / ".join("–" if one is None else f"{100 * one['accuracy']:.1f}" for one in mine)
         told.append(f"{who} {shown}")
     asked = " / ".join(f"`{task}`" for task in tasks)
-    about = f"- Rivals, equal calls, {asked}, in percent: {', '.join(told)}"
-    return [f"{about} ([all arms, seeds](docs/rivals.md))"]
+    about = f"- Rivals, equal training, {asked}, percent: {', '.join(told)}"
+    return [f"{about} ([seeds, all arms](docs/rivals.md))"]
 
 
 def _organisation() -> str:
@@ -513,7 +513,7 @@ def _by_layer(layers: list[list[float | None]] | None) -> str:
     for layer in layers:
         known = [f"{100 * share:.0f}" for share in sorted(one for one in layer if one is not None)]
         ends = list(dict.fromkeys([*known[:1], *known[-1:]]))
-        found.append("–".join(ends) or "?")
+        found.append(("–".join(ends) or "?") + (", ?" if known and len(known) < len(layer) else ""))
     return " → ".join(found)
 
 

@@ -52,7 +52,8 @@ def compared(name: str) -> str:
         told = one["trainings"] or one["networks"]
         interval = told.get("interval")
         ends_of = f" [{_points(interval['low'])}, {_points(interval['high'])}]" if interval else ""
-        chance = f"{one['trainings']['holm']:.1g}" if one["trainings"] else "not tested"
+        holm = (one["trainings"] or {}).get("holm")  # all differences may be the same: no test then
+        chance = "not tested" if holm is None else f"{holm:.1g}"
         shares = (_share(_mean(at[end], shared)) for end in ends)
         names = (f"`{arm}:{stage}`" for _, arm, stage in ends)
         pairs = (f"{who} {share}" for who, share in zip(names, shares, strict=True))

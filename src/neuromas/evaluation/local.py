@@ -123,7 +123,7 @@ def local_answers(
                 place,
                 Counted(sum(bool(row[node]) for row in judged), len(judged)),
                 Counted(sum(bool(row[node]) for row in fair), len(fair)),
-                () if place is None else _wrote(node, place, asked),
+                () if place is None else _wrote(topology, node, asked),
             )
         )
     right = sum(score == 1.0 for score in scores)
@@ -185,15 +185,18 @@ def _right(
 
 
 def _wrote(
-    node: int, place: tuple[int, int], asked: Sequence[tuple[Problem, Levels, int, tuple[str, ...]]]
+    topology: Topology, node: int, asked: Sequence[tuple[Problem, Levels, int, tuple[str, ...]]]
 ) -> tuple[Counted, ...]:
-    """How often the node wrote the answer of each entry of its level."""
-    level, own = place
-    width = min(len(levels[level]) for _, levels, _, _ in asked)
+    """How often the node wrote the answer of each entry of its level, where its place is known."""
+    rows = []
+    for problem, levels, parts, said in asked:
+        place = place_of(topology, node, levels, parts)
+        if place is not None:
+            rows.append((problem, levels[place[0]], place[1], _at(said, node)))
     found = []
-    for entry in range(width):
-        fair = [one for one in asked if entry == own or one[1][level][entry] != one[1][level][own]]
-        hits = sum(_same(problem, levels[level][entry], _at(said, node)) for problem, levels, _, said in fair)
+    for entry in range(min(len(level) for _, level, _, _ in rows)):
+        fair = [row for row in rows if entry == row[2] or row[1][entry] != row[1][row[2]]]
+        hits = sum(_same(problem, level[entry], said) for problem, level, _, said in fair)
         found.append(Counted(hits, len(fair)))
     return tuple(found)
 

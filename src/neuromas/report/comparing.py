@@ -80,13 +80,12 @@ def ask(questions: dict[str, str], items: Sequence[Row], whose: str) -> None:
 def correct(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The comparisons with Holm's correction over all of them, for either question by itself.
 
-    Those that wait for seeds, or for a run, count too: they were planned, and what is significant today must
-    not hang on which cells came first. Refused ones are never tested.
+    Those that wait for seeds or for a run, and refused ones, count too: they were planned, and what is
+    significant must not hang on which cells came first.
     """
-    planned = sum(not one.get("refused") for one in found)
     for kind in ("trainings", "networks"):
         tested = [one[kind] for one in found if one[kind] is not None and one[kind]["p_value"] is not None]
-        for one, adjusted in zip(tested, holm([one["p_value"] for one in tested], planned), strict=True):
+        for one, adjusted in zip(tested, holm([one["p_value"] for one in tested], len(found)), strict=True):
             one["holm"] = adjusted
     return list(found)
 

@@ -127,17 +127,12 @@ def _notes(found: Row, kept: bool, few: bool) -> list[str]:
         lines.append(
             "comparisons: second minus first, the same questions and seeds in both. all trainings: would it "
             "be so with other questions and networks trained anew; these networks: with other questions "
-            f"alone. Holm: over all {_planned(found)} comparisons, those that wait among them. What this "
-            "does not say: docs/numbers.md"
+            f"alone. Holm: over all {len(found['comparisons'])} comparisons, those that wait among them. "
+            "What this does not say: docs/numbers.md"
         )
     elif found["comparisons"]:
         lines.append(f"comparisons: second minus first, seed by seed; {NOT_KEPT}")
     return lines
-
-
-def _planned(found: Row) -> int:
-    """How many comparisons Holm's correction is over."""
-    return sum(not one.get("refused") for one in found["comparisons"])
 
 
 def _size(point: Row) -> tuple[float | None, float | None]:

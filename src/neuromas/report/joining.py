@@ -20,23 +20,30 @@ _UNSAID = {  # of seeds in results that were written before arms answered by met
 def joined(
     earlier: Mapping[str, Any], later: Mapping[str, Any], of: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """``items``, ``points`` and ``comparisons`` of both (see ``results``); what both have is the later's.
+    """``items``, ``asked``, ``points`` and ``comparisons`` of both (see ``results``); the later's where both
+    have them.
 
     Arms, and comparisons, are those of the later one. ``of`` is a plan's ``asked``: what the earlier says
     of a network that the later one has trained anew is left out, or another network's answers would be
-    compared with its own. Raises RunError if they asked different questions.
+    compared with its own. Raises RunError if they asked different questions; of results that were written
+    before there was ``asked``, those of the same ids count as the same.
     """
-    items = dict(later["items"])
+    items, texts = dict(later["items"]), dict(later.get("asked", {}))
     for name, asked in earlier["items"].items():
-        if asked and items.get(name) and items[name] != asked:
+        told = earlier.get("asked", {}).get(name)
+        if not items.get(name):
+            items[name] = asked
+            texts.pop(name, None)
+            texts |= {name: told} if told else {}
+        elif asked and (items[name] != asked or (told and texts.get(name, told) != told)):
             raise RunError(f"results that are to be joined asked different questions of {name!r}")
-        items[name] = items.get(name) or asked
     anew = {(one["task"], one["arm"], seed["seed"]) for one in later["points"] for seed in one["seeds"]}
     known = {_key(one): _still(one, (of or {}).get(one["arm"]), anew) for one in earlier["points"]}
     points = [_both(known.get(_key(one)), one) for one in later["points"]]
     lines = [{name: one[name] for name in _LINE if name in one} for one in later["comparisons"]]
     return {
         "items": items,
+        "asked": texts,
         "points": points,
         "comparisons": correct([held(compare_points(points, line), points) for line in lines]),
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuromas.report.blocks import Block, Cell, Table, Text, share
@@ -19,10 +20,10 @@ def local_blocks(name: str, facts: Facts) -> list[Block]:
         for one in nodes
     )
     head = f"{name}: {facts['accuracy']['of']} items, answer right in {_cell(facts['accuracy']).text}"
-    known = [one["given"]["share"] for one in nodes if one["given"]["share"] is not None]
+    whole = product([one["given"]["share"] for one in nodes])
     lines = [head]
-    if known and len(known) == len(nodes):
-        lines.append(f"product of the shares given right inputs: {share(_product(known)).text}")
+    if whole is not None:
+        lines.append(f"product of the shares given right inputs: {share(whole).text}")
     lines += [
         f"{one['node']} writes entry {one['stray']} of its level more often than its own"
         for one in nodes
@@ -30,6 +31,14 @@ def local_blocks(name: str, facts: Facts) -> list[Block]:
     ]
     columns = ("node", "level.entry", "right local answer", "given right inputs", "such items")
     return [Text(tuple(lines)), Table(columns, rows, "local answers"), *_matrices(nodes)]
+
+
+def product(shares: Sequence[float | None]) -> float | None:
+    """Of all shares, as ``theory.law``'s; None if one is not known, unless another is 0."""
+    known = [one for one in shares if one is not None]
+    if 0.0 in known:
+        return 0.0
+    return math.prod(known) if known and len(known) == len(shares) else None
 
 
 def _matrices(nodes: list[Facts]) -> list[Block]:
@@ -58,10 +67,3 @@ def _cell(found: Facts) -> Any:
 
 def _plain(found: Facts) -> Any:
     return share(found["share"])
-
-
-def _product(shares: list[float]) -> float:
-    product = 1.0
-    for one in shares:
-        product *= one
-    return product

@@ -5,6 +5,7 @@ Scores of every question are kept with them, so every comparison can be made aga
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -28,7 +29,8 @@ _FORWARD = 2.0  # operations for each weight that multiplies a token, see ``syst
 
 
 def results(rows: Sequence[Row], compare: Sequence[Row]) -> dict[str, Any]:
-    """``items`` (ids of every task's questions), ``points`` (arm and stage of a task) and ``comparisons``.
+    """``items`` (ids of every task's questions), ``asked`` (a digest of their texts), ``points`` (arm and
+    stage of a task) and ``comparisons``.
 
     A row names a test evaluation: task, arm, stage, seed, shape, votes, run, evaluation, and which stage
     ``trained`` of how many ``of`` paid for it. It may say more: ``level`` (stages of one level are tested on
@@ -58,9 +60,15 @@ def results(rows: Sequence[Row], compare: Sequence[Row]) -> dict[str, Any]:
     kept = [point(key, known[key], seeds) for key, seeds in points.items()]
     return {
         "items": {task: list(asked) for task, asked in questions.items()},
+        "asked": {task: _digest(list(asked.values())) for task, asked in questions.items()},
         "points": kept,
         "comparisons": correct([held(compare_points(kept, line), kept) for line in compare]),
     }
+
+
+def _digest(texts: Sequence[str]) -> str:
+    """Of questions, in their order: the same ids may ask something else once a task's options change."""
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
 
 
 def _questions(row: Row) -> str:

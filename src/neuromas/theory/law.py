@@ -88,10 +88,11 @@ def product(cell: Cell) -> float | None:
 def product_interval(cell: Cell, level: float = 0.95) -> Interval:
     """Interval of the product: delta method on its logarithm, half an item added to right and to wrong.
 
-    Var log P = sum_v (1 - a_v) / (n_v a_v). Raises ValueError for a level outside (0, 1).
+    Var log P = sum_v (1 - a_v) / (n_v a_v). Nodes that were never asked with right inputs say nothing.
+    Raises ValueError for a level outside (0, 1).
     """
     check_level(level)
-    counts = [(node.right + 0.5, node.of + 1.0) for node in cell.locals]
+    counts = [(node.right + 0.5, node.of + 1.0) for node in cell.locals if node.of]
     centre = sum(math.log(right / of) for right, of in counts)
     spread = math.sqrt(sum((1.0 - right / of) / right for right, of in counts))
     half = float(stats.norm.isf((1.0 - level) / 2.0)) * spread

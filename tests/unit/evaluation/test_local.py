@@ -84,6 +84,18 @@ def test_leaves_that_read_halves_or_the_whole_stand_for_the_steps_inside():
         assert found.nodes[3].given == Counted(5, 6)
 
 
+def test_problems_of_several_depths_each_have_their_own_places():
+    def drawn(depth):
+        options = {"operators": "+", "depth": depth, "parts": 2, "ask": True, "max_operand": 50}
+        return make_task("arithmetic", options).problem("test", 0)
+
+    for problems in ([drawn(2), drawn(3)], [drawn(3), drawn(2)]):
+        said = [(*one.meta["local"][0], one.answer) for one in problems]
+        found = local_answers(load_topology("2-1", "split"), problems, said, [1.0, 1.0])
+        assert [node.right for node in found.nodes] == [Counted(2, 2)] * 3
+        assert [node.wrote[node.name == "1.2"] for node in found.nodes] == [Counted(2, 2)] * 3
+
+
 def test_a_chain_stands_for_its_parts_also_where_steps_are_inside():
     levels = (("1", "2", "3", "4"), ("3", "7"), ("10",))
     chain = load_topology("1-1", "layers")

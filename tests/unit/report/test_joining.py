@@ -26,10 +26,11 @@ def seed(number, *scores):
     return {"seed": number, "accuracy": share, "scores": list(scores), "spent": SPENT, **rest}
 
 
-def file(items, a, b):
+def file(items, a, b, text="digest"):
     points = [point(("sums", name, 1), ABOUT, seeds) for name, seeds in (("a", a), ("b", b))]
     compared = correct([compare_points(points, LINE)])
-    return {"items": {"sums": items}, "points": points, "comparisons": compared}
+    asked = {"sums": text} if items else {}
+    return {"items": {"sums": items}, "asked": asked, "points": points, "comparisons": compared}
 
 
 def test_seeds_of_both_make_one_statistic():
@@ -85,3 +86,14 @@ def test_results_from_before_there_were_methods_are_taken_over():
             for key in ("frozen", "oracle", "flops_a_question", "rollouts", "search"):
                 del one[key]
     assert joined(first, file([], [], [])) == file(["x", "y"], [seed(0, 0, 1)], [])
+
+
+def test_other_questions_under_the_same_ids_are_refused():
+    first, second = (file(["x"], [seed(n, 1)], [seed(n, 0)], text) for n, text in enumerate(("one", "two")))
+    with pytest.raises(RunError, match="different questions of 'sums'"):
+        joined(first, second)
+    old = {key: value for key, value in first.items() if key != "asked"}
+    assert joined(old, second)["asked"] == {"sums": "two"}, "what was not noted cannot be compared"
+    empty = file([], [], []) | {"asked": {"sums": "of nothing"}}
+    assert joined(old, empty)["asked"] == {}
+    assert joined(first, empty)["asked"] == {"sums": "one"}

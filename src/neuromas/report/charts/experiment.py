@@ -48,7 +48,7 @@ def calls(found: Row, name: str = "experiment", size: Size | None = None) -> Cha
 
 def depth(found: Row, name: str = "experiment", size: Size | None = None) -> Chart:
     """Accuracy over depth for every system of ``results``: of its arms at a depth the one with most seeds,
-    of several such ones the one that goes least deep beyond it, then the last, after its last stage.
+    of several such ones the one that goes least deep beyond it, then the last, after the last such stage.
 
     Lines stand side by side at each depth. Raises RunError if no stage has a depth, see ``has_depth``.
     """

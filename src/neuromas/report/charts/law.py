@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from neuromas.core.errors import RunError
 from neuromas.report.charts.frame import Chart, Size, finished, inline, named, plain, unchecked
 from neuromas.report.charts.key import ROW, Key
 from neuromas.report.charts.palette import SOFT
+from neuromas.report.local import product
 from neuromas.report.reading import readable
 from neuromas.storage import read_json
 
@@ -104,10 +104,11 @@ def of_results(found: Row) -> list[dict[str, Any]]:
 def _of_answers(found: Row, name: str) -> dict[str, Any]:
     """One network from what ``neuromas show --local`` tells."""
     shares = [one["given"]["share"] for one in found["nodes"]]
-    if not shares or None in shares:
+    predicted = product(shares)
+    if predicted is None:
         raise RunError(f"{name}: not every node was asked with right inputs, so the product is not known")
     own = found["accuracy"]
-    return {"group": name, "name": name, "predicted": math.prod(shares), "accuracy": own["share"]} | {
+    return {"group": name, "name": name, "predicted": predicted, "accuracy": own["share"]} | {
         "low": own["low"],
         "high": own["high"],
     }

@@ -151,7 +151,7 @@ def test_depth_shows_the_arm_with_most_seeds_and_says_of_how_many(results, point
     ]
     chart = depth({"points": results["points"] + more})
     assert [row["arm"] for row in of(chart, of="mean", depth=2)] == ["d:1"], (
-        "most seeds, and of such the last"
+        "most seeds, and of such that end here the last"
     )
     assert "alone (2 to 3 seeds)" in json.dumps(chart.spec)
     deeper = [

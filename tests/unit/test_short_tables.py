@@ -1,0 +1,58 @@
+"""The short tables of the result pages, from results made up here."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from neuromas.report.comparing import compare_points, correct
+
+ROOT = Path(__file__).parents[2]
+ABOUT = {"level": "depth = 2", "depth": 2, "asked": "", "votes": None, "interval": None, "shape": "2-1"}
+ABOUT |= {"method": "network", "calls_a_question": 3.0, "spent": {"calls": 5}}
+
+
+def arm(name, *seeds):
+    told = [{"seed": n, "accuracy": sum(one) / len(one), "scores": one} for n, one in enumerate(seeds)]
+    mean = sum(one["accuracy"] for one in told) / len(told) if told else None
+    return {"task": "sums", "arm": name, "stage": 1, "system": name, "seeds": told, "accuracy": mean, **ABOUT}
+
+
+@pytest.fixture
+def tables(monkeypatch):
+    """Functions of the file, and results in the place of those that are kept."""
+    found = runpy.run_path(str(ROOT / "benchmarks" / "short_tables.py"))
+    points = [arm("a", [0, 0, 1], [0, 1, 1], [0, 0, 0]), arm("b", [1, 1, 1], [1, 1, 1]), arm("c")]
+    points += [arm("d", *[[0, 0]] * 3), arm("e", *[[1, 1]] * 3)]
+    pairs = [("a", "b"), ("a", "c"), ("d", "e")]
+    lines = [{"task": "sums", "first": [x, 1], "second": [y, 1], "why": f"{x}{y}"} for x, y in pairs]
+    compared = correct([compare_points(points, line) for line in lines])
+    cheats = [{"task": "sums", "depth": 2, "items": 3, "constant": 0.125, "half": None}]
+    kept = {"points": points, "comparisons": compared, "cheats": cheats}
+    functions = found["by_depth"].__globals__
+    monkeypatch.setitem(functions, "_load", lambda name: kept)
+    return found
+
+
+def test_a_comparison_is_of_the_seeds_that_both_have(tables):
+    rows = tables["compared"]("organisation").splitlines()[2:]
+    assert len(rows) == 2, "what waits has no row"
+    assert rows[0].startswith("| sums | ab | `b:1` 100.0 | `a:1` 50.0 | +50.0 [")
+    assert rows[0].endswith("| 2 | not tested |")
+    assert rows[1].endswith("| 3 | not tested |"), "of equal differences there is no test"
+
+
+def test_a_system_without_seeds_has_no_row_and_cheats_close_the_table(tables):
+    rows = tables["by_depth"]().splitlines()
+    assert rows[0] == "| sums | depth 2 |"
+    assert rows[2:4] == ["| a | 33.3 (3) |", "| b | 100.0 (2) |"]
+    assert rows[-2:] == ["| *best constant answer* | 12.5 |", "| *answer of the first half* | – |"]
+
+
+def test_rivals_have_a_column_a_task(tables):
+    rows = tables["rivals"]().splitlines()
+    assert rows[0] == "| arm | shape or method | way | calls a question | sums |"
+    assert rows[2] == "| `a` | 2-1 | trained | 3.0 | 33.3 (3) |"
+    assert not any("`c`" in row for row in rows)
