@@ -34,6 +34,7 @@ RECIPE = HERE.parent / "recipes" / "experiments" / "organisation.toml"
 OUT = HERE / "results" / "organisation.json"
 ALOUD = "grown-2"  # whose messages are read aloud
 TARGETS = (0.8, 0.7, 0.5)  # accuracies on validation until which samples are counted
+DIVIDED = "lifted-3"  # of whose leaves it is said whose step they do
 HALF = 0.5  # of their steps, in which leaves that divide the work are right at least
 WAYS = {  # the arm of every depth
     "grown": {1: "step", 2: "grown-2", 3: "grown-3", 4: "grown-4"},
@@ -71,9 +72,9 @@ def onto(earlier: dict[str, Any], later: dict[str, Any], of: dict[str, str]) -> 
     kept = [name for name in later["missing"] if name in known]
     both["missing"] = [name for name in later["missing"] if name not in known]
     both["earlier"] = {"about": earlier["about"], "cells": kept}
-    for part in ("aloud", "swapped"):
+    for part in ("aloud", "swapped", "divided"):
         there = {one["cell"] for one in later[part]}
-        before = [one for one in earlier[part] if one["cell"] in known - there]
+        before = [one for one in earlier.get(part, ()) if one["cell"] in known - there]
         both[part] = [*before, *later[part]]
     there = {one["cell"] for one in later["law"]["cells"]}
     before = [one for one in earlier["law"]["cells"] if one["cell"] not in there]
@@ -98,6 +99,7 @@ def collected(cells: list[Cell]) -> dict[str, Any]:
         "swapped": [followed(cell) for cell in swapped],
         "samples": [samples([c for c in cells if c.finished], way, to) for to in TARGETS for way in WAYS],
         "law": local_steps([cell for cell in cells if cell.finished and not cell.arm.of]),
+        "divided": [divided(cell) for cell in cells if cell.arm.name == DIVIDED and cell.finished],
         "cheats": cheats(cells),
     }
 
@@ -160,6 +162,13 @@ def _line(fit: Fit | None) -> dict[str, Any] | None:
         return None
     ends = {"low": fit.slope_interval.low, "high": fit.slope_interval.high}
     return {"cells": fit.cells, "left_out": fit.left_out, "slope": fit.slope, **ends, "r2": fit.r2}
+
+
+def divided(cell: Cell) -> dict[str, Any]:
+    """Of every leaf of a network, how often it wrote the answer of each step of its level."""
+    leaves = len(read_saved(Run(cell.run).handed_on).topology.layers()[0])
+    nodes = of_evaluation(Run(cell.run), cell.evaluation(cell.arm.last)).nodes[:leaves]
+    return {"cell": cell.name, "leaves": {one.name: [entry.share for entry in one.wrote] for one in nodes}}
 
 
 def by_layer(answers: LocalAnswers) -> list[list[float | None]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import statistics
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -83,7 +84,7 @@ def render(text: str) -> str:
     parts |= {"methods": _methods, "methods-speed": _methods_speed}
     parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
     parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
-    parts["organisation-influence"] = _influence
+    parts |= {"organisation-influence": _influence, "organisation-divided": _divided}
     parts |= {f"{name}-tables": partial(_tables, name) for name in ("organisation", "rivals")}
     parts |= {"organisation-law": _law, "organisation-samples": _samples, "rivals": _rivals}
     parts |= {"paper-constants": _paper_constants, "paper-cost": _paper_cost}
@@ -480,6 +481,25 @@ def _aloud() -> str:
             lines += [f"{prompt.rstrip()} >> {message}", ""]
         lines[-1] = "```"
     return "\n".join(lines) or "No grown network is there yet."
+
+
+def _divided() -> str:
+    """Whose step each leaf of the networks of seven did: mean over seeds, lowest and highest."""
+    if not (HERE / "results" / "organisation.json").exists():
+        return _NOT_RUN
+    found = [one["leaves"] for one in _load("organisation.json").get("divided", ())]
+    if not found:
+        return "No such network is there yet."
+    steps = range(1, len(found[0]) + 1)
+    lines = [f"| leaf | {' | '.join(f'answer of step {step}' for step in steps)} |"]
+    lines.append("|---" * (len(steps) + 1) + "|")
+    for leaf in found[0]:
+        cells = []
+        for shares in zip(*(one[leaf] for one in found), strict=True):
+            low, mean, high = (f"{100 * f(shares):.1f}" for f in (min, statistics.mean, max))
+            cells.append(f"{mean} %" if low == high else f"{mean} % ({low}–{high})")
+        lines.append(f"| {leaf} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _law() -> str:
