@@ -311,7 +311,7 @@ class GrowthConfig(Section):
         0,
         ge=0,
         le=_MOST_STEPS,
-        description="a stage ends after so many validations without a better; 0: never",
+        description="a stage ends after so many validations without a better; 0, or evaluate.every 0: never",
     )
     until: float = Field(0.0, ge=0, le=1, description="a stage ends at this validation accuracy; 0: never")
 
