@@ -26,6 +26,7 @@ from neuromas.storage import Run, read_json, write_atomic
 from neuromas.system.saving import read_saved
 from neuromas.tasks import make_task
 from neuromas.tasks.cheats import best_constant, is_gold
+from neuromas.tasks.formulas import as_fraction
 from neuromas.theory.law import Cell as Measured
 from neuromas.theory.law import Fit, against_snr, law, spent_until
 
@@ -99,7 +100,7 @@ def collected(cells: list[Cell]) -> dict[str, Any]:
         "swapped": [followed(cell) for cell in swapped],
         "samples": [samples([c for c in cells if c.finished], way, to) for to in TARGETS for way in WAYS],
         "law": local_steps([cell for cell in cells if cell.finished and not cell.arm.of]),
-        "divided": [divided(cell) for cell in cells if cell.arm.name == DIVIDED and cell.finished],
+        "divided": [divided(cell) for cell in cells if _is_divided(cell)],
         "cheats": cheats(cells),
     }
 
@@ -164,11 +165,29 @@ def _line(fit: Fit | None) -> dict[str, Any] | None:
     return {"cells": fit.cells, "left_out": fit.left_out, "slope": fit.slope, **ends, "r2": fit.r2}
 
 
+def _is_divided(cell: Cell) -> bool:
+    return cell.task == "sums" and cell.arm.name == DIVIDED and cell.finished
+
+
 def divided(cell: Cell) -> dict[str, Any]:
     """Of every leaf of a network, how often it wrote the answer of each step of its level."""
     leaves = len(read_saved(Run(cell.run).handed_on).topology.layers()[0])
     nodes = of_evaluation(Run(cell.run), cell.evaluation(cell.arm.last)).nodes[:leaves]
-    return {"cell": cell.name, "leaves": {one.name: [entry.share for entry in one.wrote] for one in nodes}}
+    read = {"cell": cell.name, "leaves": {one.name: [entry.share for entry in one.wrote] for one in nodes}}
+    return {**read, "output": by_ten(cell)}
+
+
+def by_ten(cell: Cell) -> dict[str, int]:
+    """Where output and readers wrote numbers: how often, and how many sums are wrong, and wrong by ten."""
+    counts = {"of": 0, "wrong": 0, "ten": 0}
+    for item in Run(cell.run).lines(f"evaluations/{cell.evaluation(cell.arm.last)}.jsonl"):
+        first, second, said = (as_fraction(text.strip()) for text in item["messages"][-3:])
+        if first is None or second is None or said is None:
+            continue
+        counts["of"] += 1
+        counts["wrong"] += said != first + second
+        counts["ten"] += abs(said - first - second) == 10
+    return counts
 
 
 def by_layer(answers: LocalAnswers) -> list[list[float | None]]:

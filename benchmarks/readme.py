@@ -487,7 +487,8 @@ def _divided() -> str:
     """Whose step each leaf of the networks of seven did: mean over seeds, lowest and highest."""
     if not (HERE / "results" / "organisation.json").exists():
         return _NOT_RUN
-    found = [one["leaves"] for one in _load("organisation.json").get("divided", ())]
+    kept = _load("organisation.json").get("divided", ())
+    found = [one["leaves"] for one in kept]
     if not found:
         return "No such network is there yet."
     steps = range(1, len(found[0]) + 1)
@@ -499,6 +500,9 @@ def _divided() -> str:
             low, mean, high = (f"{100 * f(shares):.1f}" for f in (min, statistics.mean, max))
             cells.append(f"{mean} %" if low == high else f"{mean} % ({low}–{high})")
         lines.append(f"| {leaf} | {' | '.join(cells)} |")
+    of, wrong, ten = (sum(one["output"][key] for one in kept) for key in ("of", "wrong", "ten"))
+    made = f"Of {of} sums of the two numbers they read, outputs made {wrong} wrong"
+    lines += ["", f"{made}, {ten} of them by exactly ten: the carry."]
     return "\n".join(lines)
 
 
