@@ -97,3 +97,16 @@ def test_other_questions_under_the_same_ids_are_refused():
     empty = file([], [], []) | {"asked": {"sums": "of nothing"}}
     assert joined(old, empty)["asked"] == {}
     assert joined(first, empty)["asked"] == {"sums": "one"}
+
+
+def test_a_comparison_that_waits_counts_in_the_correction():
+    points = [point(("sums", "a", 1), ABOUT, [seed(n, 0, 0, 0, n % 2) for n in range(3)])]
+    points += [point(("sums", "b", 1), ABOUT, [seed(n, 1, 1, 1, n != 1) for n in range(3)])]
+    (alone,) = correct([compare_points(points, LINE)])
+    waiting = {**compare_points(points, {**LINE, "second": ["c", 1]})}
+    refused = {**waiting, "refused": ["calls: 1 and 2"]}
+    one, *_ = correct([compare_points(points, LINE), waiting, refused])
+    for kind in ("trainings", "networks"):
+        assert alone[kind]["holm"] == alone[kind]["p_value"]
+        assert one[kind]["holm"] == pytest.approx(min(1.0, 3 * one[kind]["p_value"]))
+    assert one["trainings"]["holm"] < 1.0
