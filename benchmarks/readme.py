@@ -85,6 +85,7 @@ def render(text: str) -> str:
     parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
     parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
     parts |= {"organisation-influence": _influence, "organisation-divided": _divided}
+    parts["organisation-answer"] = _answer
     parts |= {f"{name}-tables": partial(_tables, name) for name in ("organisation", "rivals")}
     parts |= {"organisation-law": _law, "organisation-samples": _samples, "rivals": _rivals}
     parts |= {"paper-constants": _paper_constants, "paper-cost": _paper_cost}
@@ -395,6 +396,11 @@ def _organisation_lines() -> list[str]:
         for kept in lines.values()
         if kept
     ]
+
+
+def _answer() -> str:
+    """The same lines for the page itself."""
+    return "\n".join(_organisation_lines()).replace("docs/organisation.md", "#in-short") or _NOT_RUN
 
 
 _BESIDE = {
