@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import tomllib
 import xml.etree.ElementTree as ET
@@ -432,6 +433,8 @@ def test_points_by_hand(found):
     assert two["interval"] is None, "two seeds do not say how seeds differ"
     assert two["seeds"][1]["scores"] == [1, 1, 0, 0, 0, 0, 0, 0]
     assert found["items"] == {"t": [f"q{i}" for i in range(8)]}
+    texts = json.dumps([f"{i}?" for i in range(8)]).encode()
+    assert found["asked"] == {"t": hashlib.sha256(texts).hexdigest()[:16]}
     assert [seed["untrained"] for seed in two["seeds"]] == [0.25, 0.25]
 
 
