@@ -152,8 +152,8 @@ def local_steps(cells: list[Cell]) -> dict[str, Any]:
         | {"low": one.interval.low, "high": one.interval.high, "layers": layers[one.cell.name]}
         for one in beside.deviations
     ]
-    divided = [one for one in found if all((share or 0.0) >= HALF for share in layers[one.name][0])]
-    lines = {"fit": _line(beside.fit), "divided": _line(law(divided).fit)}
+    doing = [one for one in found if all((share or 0.0) >= HALF for share in layers[one.name][0])]
+    lines = {"fit": _line(beside.fit), "divided": _line(law(doing).fit)}
     return {"cells": rows, "unknown": [*beside.unknown, *lost], **lines}
 
 
