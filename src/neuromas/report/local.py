@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from neuromas.report.blocks import Block, Cell, Table, Text, share
+from neuromas.statistics.shares import product
 
 Facts = Mapping[str, Any]
 MOST = 16  # entries of a level that a matrix shows
@@ -31,14 +31,6 @@ def local_blocks(name: str, facts: Facts) -> list[Block]:
     ]
     columns = ("node", "level.entry", "right local answer", "given right inputs", "such items")
     return [Text(tuple(lines)), Table(columns, rows, "local answers"), *_matrices(nodes)]
-
-
-def product(shares: Sequence[float | None]) -> float | None:
-    """Of all shares, as ``theory.law``'s; None if one is not known, unless another is 0."""
-    known = [one for one in shares if one is not None]
-    if 0.0 in known:
-        return 0.0
-    return math.prod(known) if known and len(known) == len(shares) else None
 
 
 def _matrices(nodes: list[Facts]) -> list[Block]:

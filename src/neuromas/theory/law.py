@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from neuromas.statistics import Interval, wilson
+from neuromas.statistics import Interval, shares, wilson
 from neuromas.statistics.intervals import check_level
 from neuromas.theory.snr import SAMPLES, SYMBOLS, Case, examples_ratio
 
@@ -78,11 +78,7 @@ def product(cell: Cell) -> float | None:
 
     One share of 0 makes it 0, whatever is not known of others: who is never right leaves its readers unasked.
     """
-    shares = [node.share for node in cell.locals]
-    known = [share for share in shares if share is not None]
-    if 0.0 in known:
-        return 0.0
-    return math.prod(known) if known and len(known) == len(shares) else None
+    return shares.product([node.share for node in cell.locals])
 
 
 def product_interval(cell: Cell, level: float = 0.95) -> Interval:
