@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from neuromas.core.shares import product
 from neuromas.report.blocks import Block, Cell, Table, Text, share
-from neuromas.statistics.shares import product
 
 Facts = Mapping[str, Any]
 MOST = 16  # entries of a level that a matrix shows

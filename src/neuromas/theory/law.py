@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from neuromas.statistics import Interval, shares, wilson
+from neuromas.core import shares
+from neuromas.statistics import Interval, wilson
 from neuromas.statistics.intervals import check_level
 from neuromas.theory.snr import SAMPLES, SYMBOLS, Case, examples_ratio
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.core.errors import RunError
+from neuromas.core.shares import product
 from neuromas.report.charts.frame import Chart, Size, finished, inline, named, plain, unchecked
 from neuromas.report.charts.key import ROW, Key
 from neuromas.report.charts.palette import SOFT
 from neuromas.report.reading import readable
-from neuromas.statistics.shares import product
 from neuromas.storage import read_json
 
 Row = Mapping[str, Any]

@@ -1,4 +1,7 @@
-"""Shares of which some are not known."""
+"""Shares of which some are not known.
+
+In ``core``, not in ``statistics``: whoever only looks at a run loads no numpy.
+"""
 
 from __future__ import annotations
 
