@@ -14,6 +14,7 @@ from neuromas.tasks.trees import Tree, answers, check_parts, inside, level, name
 
 _OPERATORS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
 CUTS = ("joints", "shifted")
+REDUCED = ("root", "all")
 _FEW = 200  # trees of which all are listed
 
 
@@ -27,6 +28,9 @@ class Arithmetic(ExactSource):
     ``levels`` has an operator a level, lowest first, the last one going on, in place of drawn ``operators``.
     Optimum: every part passes on its value, the reader combines them.
 
+    ``modulo`` is the root's, or with ``reduced = "all"`` every operation's: the answer is the same, and a
+    step is as hard at every depth, where plain sums grow.
+
     With ``cut = "shifted"`` the parts are cut one number behind the joints, "(3 + 4) * (2" and "+ 1)": a
     control. They still say all, and readers are asked as at the joints, but a part has no right answer.
     """
@@ -39,6 +43,7 @@ class Arithmetic(ExactSource):
     ask: bool = False
     levels: str = ""
     cut: str = "joints"
+    reduced: str = "root"
 
     def __post_init__(self) -> None:
         for key, chosen in (("operators", self.operators), ("levels", self.levels)):
@@ -46,6 +51,8 @@ class Arithmetic(ExactSource):
                 raise TaskError(
                     f"task 'arithmetic': {key} = {chosen!r} must be some of {''.join(_OPERATORS)!r}"
                 )
+        if self.reduced == "all" and not self.modulo:
+            raise TaskError("task 'arithmetic': reduced = 'all' needs a modulo, not modulo = 0")
         check_parts("arithmetic", self.parts, self.depth)
         if self.cut == "shifted" and not 2 <= self.parts < 2**self.depth:
             raise TaskError(
@@ -54,7 +61,7 @@ class Arithmetic(ExactSource):
             )
 
     def draw(self, seed: int) -> Problem:
-        """A problem; its ``meta["values"]`` holds the value of every subtree, without the modulo."""
+        """A problem; its ``meta["values"]`` holds what every subtree is, by its own question."""
         return self._problem(self._tree(Random(seed), self.depth))
 
     def everything(self) -> tuple[Problem, ...] | None:
@@ -67,38 +74,49 @@ class Arithmetic(ExactSource):
 
     def _problem(self, tree: Tree) -> Problem:
         cut = self.parts.bit_length() - 1  # level of the parts: 0 is the root
-        subtrees = level(tree, cut)
         names = letters(self.parts)
-        tail = f" modulo {self.modulo}" if self.modulo else ""
-        whole = _render(tree, tail != "")
         answer = str(_value(tree) % self.modulo if self.modulo else _value(tree))
-        question = f"What is {whole}{tail}?"
-        pieces = [_render(sub) for sub in subtrees] if self.cut == "joints" else _shifted(whole, self.parts)
+        question = f"What is {self._expression(tree, True)}?"
+        if self.cut == "joints":
+            pieces = [self._expression(sub, False) for sub in level(tree, cut)]
+        else:
+            pieces = _shifted(_render(tree, self.modulo > 0), self.parts)
         asked = [f"What is {piece}?" for piece in pieces] if self.parts > 1 else [question]
         told = [f"{name} = {piece}" for name, piece in zip(names, pieces, strict=True)]
-        local = (*answers(tree, cut, _value)[:-1], (answer,))
+        local = (*answers(tree, cut, self._worth)[:-1], (answer,))
         return Problem(
             id="",
             question=question,
             answer=answer,
             kind="number",
             parts=tuple(asked if self.ask else told),
-            stem=f"What is {_render(named(tree, cut, iter(names)), tail != '')}{tail}?",
+            stem=f"What is {self._expression(named(tree, cut, iter(names)), True)}?",
             meta={
-                "values": tuple(_value(sub) for sub in subtrees),
+                "values": tuple(self._worth(sub) for sub in level(tree, cut)),
                 "local": local if self.cut == "joints" else local[-1:],
-                "inside": inside(tree, cut, _value) if self.cut == "joints" else (),
+                "inside": inside(tree, cut, self._worth) if self.cut == "joints" else (),
             },
             alone=self.ask,
-            stems=self._stems(tree, cut, tail) if self.ask else (),
+            stems=self._stems(tree, cut) if self.ask else (),
         )
 
-    def _stems(self, tree: Tree, cut: int, tail: str) -> tuple[tuple[str, ...], ...]:
-        """What readers are asked, level by level; the modulo is the root's."""
-        found = [[f"What is {_render(step)}?" for step in row] for row in steps(tree, cut)]
-        if found:
-            found[-1] = [f"What is {_render(step, tail != '')}{tail}?" for step in steps(tree, cut)[-1]]
-        return tuple(map(tuple, found))
+    def _stems(self, tree: Tree, cut: int) -> tuple[tuple[str, ...], ...]:
+        """What readers are asked, level by level, the root last."""
+        rows = steps(tree, cut)
+        roots = (at == len(rows) - 1 for at in range(len(rows)))
+        return tuple(
+            tuple(f"What is {self._expression(step, root)}?" for step in row)
+            for row, root in zip(rows, roots, strict=True)
+        )
+
+    def _expression(self, tree: Tree, root: bool) -> str:
+        """The text of a subtree with the modulo that is its own."""
+        reduced = self.modulo > 0 and (root or self.reduced == "all")
+        return _render(tree, reduced) + (f" modulo {self.modulo}" if reduced else "")
+
+    def _worth(self, tree: Tree) -> int:
+        """What a subtree below the root is."""
+        return _value(tree) % self.modulo if self.reduced == "all" else _value(tree)
 
     def _trees(self, depth: int) -> list[Tree]:
         """Every tree of this depth."""

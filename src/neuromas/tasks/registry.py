@@ -41,7 +41,7 @@ def _recall(options: Options, given: Options) -> Task:
 def _arithmetic(options: Options, given: Options) -> Task:
     if options["levels"] and "operators" in given:
         raise TaskError("task 'arithmetic': option 'operators' has no meaning with levels")
-    keys = ("depth", "operators", "max_operand", "modulo", "parts", "ask", "levels", "cut")
+    keys = ("depth", "operators", "max_operand", "modulo", "parts", "ask", "levels", "cut", "reduced")
     source = arithmetic.Arithmetic(*(options[key] for key in keys))
     return _made("arithmetic", "one number", source, options)
 
@@ -120,6 +120,12 @@ FAMILIES: dict[str, Family] = {
                     "joints",
                     "shifted: a control, cut one number off",
                     allowed=arithmetic.CUTS,
+                ),
+                Option(
+                    "reduced",
+                    "root",
+                    "all: every operation is modulo, parts and readers, too",
+                    allowed=arithmetic.REDUCED,
                 ),
                 *(_ASK, READ, GRADED, SEED),
             ),

@@ -35,6 +35,18 @@ BEFORE = [
 ]
 
 
+def test_modulo_everywhere_asks_the_same_question_and_makes_every_step_alike():
+    options = {"depth": 4, "parts": 4, "modulo": 10, "ask": True, "operators": "+*-"}
+    root, every = make_task("arithmetic", options), make_task("arithmetic", {**options, "reduced": "all"})
+    for i in range(20):
+        whole, p = root.problem("train", i), every.problem("train", i)
+        assert (p.id, p.question, p.answer, p.stem) == (whole.id, whole.question, whole.answer, whole.stem)
+        texts = [*p.parts, *(text for row in p.stems for text in row)]
+        assert all(text.endswith(" modulo 10?") for text in texts)
+        assert {len(value) for row in (*p.meta["local"], *p.meta["inside"]) for value in row} == {1}
+        assert [int(value) % 10 for value in whole.meta["local"][0]] == list(map(int, p.meta["local"][0]))
+
+
 @pytest.mark.parametrize(("name", "options", "digest"), BEFORE)
 def test_tasks_without_new_options_are_what_they_were(name, options, digest):
     task = make_task(name, options)
@@ -85,6 +97,8 @@ FAMILIES = [
     ("arithmetic", {"depth": 4, "parts": 8, "levels": "*+"}, compute),
     ("arithmetic", {"depth": 3, "parts": 4, "modulo": 7}, compute),
     ("arithmetic", {"depth": 1, "parts": 1, "modulo": 7}, compute),
+    ("arithmetic", {"depth": 3, "parts": 4, "modulo": 10, "reduced": "all"}, compute),
+    ("arithmetic", {"depth": 4, "parts": 2, "modulo": 7, "reduced": "all"}, compute),
     ("pick", {"depth": 3, "parts": 4}, choose),
     ("pick", {"depth": 4, "parts": 8, "rules": "smaller,larger,smaller"}, choose),
     ("pick", {"depth": 3, "parts": 4, "rules": "later, earlier"}, choose),
@@ -149,7 +163,8 @@ def test_parts_and_stem_say_all_that_the_question_says(name, options, _):
     said = p.stem
     for letter, part in zip("ABCDEFGH", p.parts, strict=False):
         said = re.sub(rf"\b{letter}\b", f"({part.removeprefix('What is ').removesuffix('?')})", said)
-    assert len(p.parts) == 1 or re.sub(r"[()]", "", said) == re.sub(r"[()]", "", p.question)
+    extra = r"[()]| modulo \d+" if options.get("reduced") == "all" else r"[()]"
+    assert len(p.parts) == 1 or re.sub(extra, "", said) == re.sub(extra, "", p.question)
 
 
 @pytest.mark.parametrize(
@@ -274,6 +289,7 @@ def test_a_shifted_cut_hands_out_the_same_text_one_number_off(depth, parts, ask)
         ("arithmetic", {"levels": "*/"}, "levels = '*/'"),
         ("arithmetic", {"levels": "*", "operators": "+"}, "'operators' has no meaning with levels"),
         ("arithmetic", {"cut": "shiftd"}, "did you mean 'shifted'"),
+        ("arithmetic", {"reduced": "all"}, "reduced = 'all' needs a modulo, not modulo = 0"),
         ("arithmetic", {"cut": "shifted", "parts": 1}, "parts from 2 to 2**(depth - 1) = 2, not 1"),
         ("arithmetic", {"cut": "shifted", "parts": 4}, "not 4"),
         ("pick", {"rules": "lager"}, "did you mean 'larger'"),
