@@ -85,7 +85,7 @@ def render(text: str) -> str:
     parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
     parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
     parts |= {"organisation-influence": _influence, "organisation-divided": _divided}
-    parts["organisation-answer"] = _answer
+    parts |= {"organisation-answer": _answer, "families": _families}
     parts |= {f"{name}-tables": partial(_tables, name) for name in ("organisation", "rivals")}
     parts |= {"organisation-law": _law, "organisation-samples": _samples, "rivals": _rivals}
     parts |= {"paper-constants": _paper_constants, "paper-cost": _paper_cost}
@@ -437,6 +437,15 @@ def _organisation() -> str:
     for name, text in (("depth", "Accuracy over depth"), ("calls", "Accuracy over calls spent in training")):
         lines += ["", f"![{text}](organisation-{name}.svg)"]
     return "\n".join([*lines, "", _beside("short_tables").compared("organisation")])
+
+
+def _families() -> str:
+    """What is there of the other families: how much, the table of depths, the comparisons."""
+    if not (HERE / "results" / "families.json").exists():
+        return _NOT_RUN.replace("organisation`,", "families`,")
+    made = _beside("short_tables")
+    tables = (made.by_depth("families"), made.compared("families"))
+    return "\n\n".join([_there(_load("families.json")), *tables])
 
 
 def _tables(name: str) -> str:

@@ -16,9 +16,9 @@ RESULTS = Path(__file__).parent / "results"
 Row = dict[str, Any]
 
 
-def by_depth() -> str:
-    """Accuracy of every system of the organisation experiment at every depth, a table a task."""
-    found = _load("organisation.json")
+def by_depth(of: str = "organisation") -> str:
+    """Accuracy of every system of an experiment at every depth, a table a task."""
+    found = _load(f"{of}.json")
     chosen = best_of_depth(found["points"])
     lines = []
     for task in dict.fromkeys(point["task"] for point in chosen):
