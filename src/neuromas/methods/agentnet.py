@@ -31,6 +31,7 @@ _ROUTE = (
 _GO_ON = (
     "Decide how to go on. Write DONE if the task is solved, or NEXT and the number of who is to continue."
 )
+_FORMS = {_ROUTE: "EXECUTE, FORWARD or SPLIT", _GO_ON: "DONE or NEXT"}
 _THINK = "Think about how to do the task."
 _PART = "Do the part of the task that you can do."
 _ANSWER = "Do the task."
@@ -201,7 +202,7 @@ class Society(Dialogue):
         lines = [f"You are agent {at + 1}. {_card(one)}"]
         lines += [f"Agent {j + 1}: {_card(self.agents[j])} Link {self.links[at][j]:.2f}." for j in others]
         told = _told(instruction, problem, one.routed if instruction == _ROUTE else ())
-        return Ask((*lines, *_progress(parts)), told, at, final=False)
+        return Ask((*lines, *_progress(parts)), told, at, final=False, form=_FORMS[instruction])
 
 
 def most_calls(agents: int) -> int:
@@ -281,7 +282,7 @@ class AgentNet(Searching):
     differs = (
         "memories by TF-IDF cosine of questions, not of embeddings; the oldest goes, not one that the model "
         "picks; no factor of time in links; one ability an agent, for one kind of task; a router's text that "
-        "names no possible decision means execute (counted in found)"
+        "names no possible decision means execute (counted in found); a message in plain style is one line"
     )
 
     def __post_init__(self) -> None:

@@ -109,7 +109,7 @@ def _verdicts(bench: Bench, ballots: Sequence[EpisodeGroup]) -> list[Episode]:
 
 def _judge(answer: str, problem: Problem, read: Read) -> Talk:
     """One question about one answer."""
-    (turn,) = yield [Ask((f"Proposed answer: {answer}",), _JUDGE, final=False)]
+    (turn,) = yield [Ask((f"Proposed answer: {answer}",), _JUDGE, final=False, form="yes or no")]
     return turn.text
 
 

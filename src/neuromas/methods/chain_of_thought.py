@@ -27,7 +27,10 @@ class ChainOfThought(Dialogue):
 
     costs = "2"
     source = "arXiv:2205.11916"
-    differs = "own wording of both steps; the answer is asked for in the task's form"
+    differs = (
+        "own wording of both steps; the answer is asked for in the task's form; the thought is one line in "
+        "the plain style"
+    )
 
     def __post_init__(self) -> None:
         check_whole("chain-of-thought", "tokens", self.tokens, 0, 100_000)

@@ -33,8 +33,9 @@ class Ask:
 
     ``shown`` are lines made of what was written before, each is made one line; ``instruction`` is what
     the method itself has to say. ``speaker`` is the turn's ``node``. ``final`` says that the message may
-    become the answer: then its form is asked for, and it may be as long as an answer. ``tokens`` and
-    ``temperature`` are for this message alone; without them it has those of its kind and of the method.
+    become the answer: then its form is asked for, and it may be as long as an answer; else ``form`` is
+    what the plain style asks for. ``tokens`` and ``temperature`` are for this message alone; without them
+    it has those of its kind and of the method.
     """
 
     shown: tuple[str, ...] = ()
@@ -43,6 +44,7 @@ class Ask:
     final: bool = True
     tokens: int = 0
     temperature: float | None = None
+    form: str = "one line"
 
 
 Talk = Generator[Sequence[Ask], Sequence[Turn], str]
@@ -243,7 +245,8 @@ def _request(bench: Bench, problem: Problem, ask: Ask, seed: int) -> Request:
 def _prompt(bench: Bench, problem: Problem, ask: Ask) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """What the model reads, cut where samples of a problem begin to differ.
 
-    In the plain style the form stands last, beside the cue: told first, a small model ends the line at once.
+    In the plain style the form of every message stands last, beside the cue: told first, or told none, a
+    small model ends the line at once, and empty messages are what a method then works with.
     """
     codec = bench.network.engine.codec
     form = as_one_line(bench.task.answer_format)
@@ -251,7 +254,7 @@ def _prompt(bench: Bench, problem: Problem, ask: Ask) -> tuple[tuple[int, ...], 
     if bench.network.style == "plain":
         question = f"Question: {quote(problem.question, structure())}\n"
         head = f"{ask.instruction}\n" if ask.instruction else ""
-        cue = f"Answer ({form}):" if ask.final else "Answer:"
+        cue = f"Answer ({form if ask.final else ask.form}):"
         return codec.start_ids + codec.encode(head + question), codec.encode(shown + cue)
     wanted = [f"Reply with the final answer and nothing else: {form}."] if ask.final else []
     frame = codec.chat(" ".join([*filter(None, [ask.instruction]), *wanted]))

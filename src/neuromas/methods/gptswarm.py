@@ -144,8 +144,9 @@ class GPTSwarm(Searching):
     source = "arXiv:2402.16823"
     differs = (
         "edges alone are learned, not the prompts of nodes; no tools, web search or tree-of-thought agents; "
-        "a moving baseline; only nodes from which a path leads to the decision are asked, and where it hears "
-        "nobody the model is asked itself"
+        "a moving baseline; iterations * batch graphs, 80 by default, where the original draws 800; in the "
+        "plain style a message is one line; only nodes from which a path leads to the decision are asked, "
+        "and where it hears nobody the model is asked itself"
     )
 
     def __post_init__(self) -> None:

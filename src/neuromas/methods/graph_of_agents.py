@@ -62,13 +62,15 @@ class GraphOfAgents(Dialogue):
     def talk(self, problem: Problem, read: Read) -> Talk:
         """Choose, answer, grade, pass on and back, pool."""
         cards = tuple(f"Specialist {place}: {card}" for place, (card, _) in enumerate(_AGENTS, 1))
-        (turn,) = yield [Ask(cards, _CHOOSE, final=False, temperature=0.0)]
+        form = f"{self.agents} numbers"
+        (turn,) = yield [Ask(cards, _CHOOSE, final=False, temperature=0.0, form=form)]
         chosen = _chosen(turn.text, self.agents)
         first = yield [Ask((), _AGENTS[agent][1], 1 + agent, final=False) for agent in chosen]
         said = [one.text for one in first]
         others = [[other for other in range(self.agents) if other != own] for own in range(self.agents)]
+        form = f"{self.agents - 1} grades from 0 to 10"
         grades = yield [
-            Ask(_answers(said, heard), _GRADE, 1 + agent, final=False)
+            Ask(_answers(said, heard), _GRADE, 1 + agent, final=False, form=form)
             for agent, heard in zip(chosen, others, strict=True)
         ]
         order = ranked([_grades(one.text, self.agents - 1) for one in grades])

@@ -125,7 +125,8 @@ class Mass(Searching):
         "MASS-lite: words from a pool of our own paraphrases, and up to 3 worked examples of the predictor "
         "from its right answers to training problems, by random search instead of MIPRO; no summarising, no "
         "tools; the predictor alone is always among the shapes, of equals the smallest is taken, and a mean "
-        "reward of 0 counts as half an item in influences"
+        "reward of 0 counts as half an item in influences; by default 4 trials, 8 shapes, one run and 16 "
+        "items, where the original takes about 10, 10 and 3; in the plain style a message is one line"
     )
 
     def __post_init__(self) -> None:

@@ -31,7 +31,7 @@ class SelfCheck(Dialogue):
     differs = (
         "all steps are checked in one message, where the original goes through target, information, "
         "regeneration and comparison for each; the verdict decides on one answer instead of weighing the "
-        "votes of several; the revision is ours"
+        "votes of several; the revision is ours; in the plain style every message is one line"
     )
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class SelfCheck(Dialogue):
         shown.append(f"Proposed answer: {answer.text}")
         (check,) = yield [Ask(tuple(shown), _CHECK, speaker=1, final=False)]
         shown.append(f"Check: {check.text}")
-        (verdict,) = yield [Ask(tuple(shown), _VERDICT, speaker=1, final=False)]
+        (verdict,) = yield [Ask(tuple(shown), _VERDICT, 1, final=False, form="keep or revise")]
         found = re.search(r"\b(keep|revise)\b", verdict.text.lower())
         if found is None or found[1] == "keep":
             return answer.text

@@ -29,8 +29,8 @@ class SelfRefine(Dialogue):
     costs = "1 + 2 rounds"
     source = "arXiv:2303.17651"
     differs = (
-        "own wording without worked examples; never stops early, so that every question costs the same, and "
-        "only the last rewrite is asked for the answer's form"
+        "own wording without worked examples; never stops early, so that every question costs the same; "
+        "only the last rewrite is asked for the answer's form, and in the plain style all others are one line"
     )
 
     def __post_init__(self) -> None:

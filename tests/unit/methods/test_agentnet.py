@@ -187,6 +187,7 @@ def test_the_nearest_memories_are_shown_and_cut():
     assert len(shown[2]) == len("Question: ") + 200
     assert "\nAnswer: owls\nQuestion: What about owls?\n" in prompts[2], "the nearest is the last before it"
     assert "\nQuestion: about owls\nAnswer: SPLIT\nQuestion: What about owls?\n" in prompts[0]
+    assert prompts[0].endswith("\nAnswer (EXECUTE, FORWARD or SPLIT):"), "a form told first is not kept to"
     assert prompts[1].count("Question: ") == 1, "who thinks is shown no answers"
 
 

@@ -46,7 +46,7 @@ def test_thoughts_come_before_the_answer():
     assert [request.max_new for call in calls for request in call.requests] == [13, 4]
     assert [len(call.prompts) for call in calls] == [1, 1]
     ((think, cue),), ((conclude, shown),) = prompts
-    assert (cue, shown) == ("Answer:", "Thoughts: first this, 5\nAnswer (any text):")
+    assert (cue, shown) == ("Answer (one line):", "Thoughts: first this, 5\nAnswer (any text):")
     assert think
     assert conclude
     assert think != conclude
@@ -61,8 +61,9 @@ def test_thoughts_come_before_the_answer():
 def test_a_debate_goes_on_from_what_all_have_said():
     one, prompts, calls = talked("debate", *"abcdef129", agents=3, rounds=3)
     assert [len(batch) for batch in prompts] == [3, 3, 3]
-    assert {after for _, after in prompts[0]} == {"Answer:"}
-    assert prompts[1][1][1] == ("Agent 1: a\nAgent 3: c\nYou: b\nAnswer:"), "the others, then itself"
+    assert {after for _, after in prompts[0]} == {"Answer (one line):"}
+    shown = "Agent 1: a\nAgent 3: c\nYou: b\nAnswer (one line):"
+    assert prompts[1][1][1] == shown, "the others, then itself"
     assert prompts[2][2][1] == (
         "Agent 1: a\nAgent 2: b\nYou: c\nAgent 1: d\nAgent 2: e\nYou: f\nAnswer (any text):"
     )
@@ -127,8 +128,9 @@ def test_all_problems_of_a_round_are_one_batch():
 def test_layers_read_the_one_before():
     one, prompts, calls = talked("mixture-of-agents", *"abcdef", "7")
     assert [len(batch) for batch in prompts] == [3, 3, 1]
-    assert {after for _, after in prompts[0]} == {"Answer:"}
-    assert {after for _, after in prompts[1]} == {"Proposal 1: a\nProposal 2: b\nProposal 3: c\nAnswer:"}
+    assert {after for _, after in prompts[0]} == {"Answer (one line):"}
+    shown = "Proposal 1: a\nProposal 2: b\nProposal 3: c\nAnswer (one line):"
+    assert {after for _, after in prompts[1]} == {shown}
     assert prompts[2][0][1] == "Proposal 1: d\nProposal 2: e\nProposal 3: f\nAnswer (any text):"
     assert prompts[0][0][0] != prompts[1][0][0] == prompts[2][0][0]
     assert [turn.node for turn in one.turns] == list(range(7))
@@ -149,10 +151,10 @@ def test_calls_of_a_mixture(layers, proposers, calls):
 def test_a_draft_is_criticised_and_written_anew():
     one, prompts, calls = talked("self-refine", "d0", "f1", "d1", "f2", "7", rounds=2)
     assert [batch[0][1] for batch in prompts[:4]] == [
-        "Answer:",
-        "Draft 0: d0\nAnswer:",
-        "Draft 0: d0\nFeedback 1: f1\nAnswer:",
-        "Draft 0: d0\nFeedback 1: f1\nDraft 1: d1\nAnswer:",
+        "Answer (one line):",
+        "Draft 0: d0\nAnswer (one line):",
+        "Draft 0: d0\nFeedback 1: f1\nAnswer (one line):",
+        "Draft 0: d0\nFeedback 1: f1\nDraft 1: d1\nAnswer (one line):",
     ]
     assert prompts[4][0][1].endswith("Draft 1: d1\nFeedback 2: f2\nAnswer (any text):")
     instructions = [batch[0][0] for batch in prompts]
@@ -176,9 +178,10 @@ def test_a_draft_is_criticised_and_written_anew():
 def test_an_answer_is_kept_unless_the_verdict_is_against_it(verdict, answer, calls):
     one, prompts, _ = talked("self-check", "so 7", "7", "step 1 gives 8", verdict, "8")
     assert (one.answer, len(one.turns)) == (answer, calls)
-    assert prompts[2][0][1] == "Thoughts: so 7\nProposed answer: 7\nAnswer:"
+    assert prompts[2][0][1] == "Thoughts: so 7\nProposed answer: 7\nAnswer (one line):"
     whole = "Thoughts: so 7\nProposed answer: 7\nCheck: step 1 gives 8\n"
-    assert {batch[0][1] for batch in prompts[3:]} <= {f"{whole}Answer:", f"{whole}Answer (any text):"}
+    cues = {f"{whole}Answer ({form}):" for form in ("keep or revise", "any text")}
+    assert {batch[0][1] for batch in prompts[3:]} <= cues
 
 
 # -- Graph-of-Agents
@@ -209,14 +212,14 @@ def test_messages_pass_from_the_more_to_the_less_relevant_and_back():
     assert calls[0].temperature == 0.0
     assert {call.temperature for call in calls[1:]} == {0.7}
     assert [turn.node for turn in one.turns[1:4]] == [3, 6, 1]
-    assert prompts[2][1][1] == "Answer A: a\nAnswer C: c\nAnswer:"
+    assert prompts[2][1][1] == "Answer A: a\nAnswer C: c\nAnswer (2 grades from 0 to 10):"
     assert [after for _, after in prompts[3]] == [
-        "Answer B: b\nYou: c\nAnswer:",
-        "Answer B: b\nAnswer C: c\nYou: a\nAnswer:",
+        "Answer B: b\nYou: c\nAnswer (one line):",
+        "Answer B: b\nAnswer C: c\nYou: a\nAnswer (one line):",
     ]
     assert [after for _, after in prompts[4]] == [
         "Answer C: c2\nAnswer A: a2\nYou: b\nAnswer (any text):",
-        "Answer A: a2\nYou: c2\nAnswer:",
+        "Answer A: a2\nYou: c2\nAnswer (one line):",
     ]
     assert one.answer == "7"
 
@@ -226,14 +229,14 @@ def test_the_ten_of_nine_in_ten_is_no_grade(first):
     """It would be taken for the next agent's: here for that of C, which then came before A."""
     texts = ["3 6", "a", "b", "c", "2 8/10", first, "4/10 5", "c2", "a2", "7", "c3"]
     _, prompts, _ = talked("graph-of-agents", *texts)
-    assert prompts[3][0][1] == "Answer A: a\nYou: c\nAnswer:"
+    assert prompts[3][0][1] == "Answer A: a\nYou: c\nAnswer (one line):"
 
 
 def test_a_mean_pool_reads_all():
     texts = ["", "a", "b", "1", "9", "b2", "a2", "7"]
     one, prompts, _ = talked("graph-of-agents", *texts, agents=2, pool="mean")
-    assert prompts[3][0][1] == "Answer A: a\nYou: b\nAnswer:"
-    assert prompts[4][0][1] == "Answer B: b2\nYou: a\nAnswer:"
+    assert prompts[3][0][1] == "Answer A: a\nYou: b\nAnswer (one line):"
+    assert prompts[4][0][1] == "Answer B: b2\nYou: a\nAnswer (one line):"
     assert prompts[5][0][1] == "Answer A: a2\nAnswer B: b2\nAnswer (any text):"
     assert (one.answer, len(one.turns)) == ("7", 8)
 

@@ -185,7 +185,7 @@ def test_the_judge_says_which_is_right(verdicts, answer):
     drawn, judged = where.network.engine.calls
     assert (drawn.temperature, judged.temperature) == (0.7, 0.0)
     assert len(judged.requests) == 3
-    assert judged.prompts[1].endswith("Question: Question number 0?\nProposed answer: 2\nAnswer:")
+    assert judged.prompts[1].endswith("Question: Question number 0?\nProposed answer: 2\nAnswer (yes or no):")
     assert [turn.text for turn in one.turns] == ["1", "2", "3", *verdicts], "judging is paid for"
     assert make_method("best-of-n", {"n": 3, "of": "direct", "select": "judge"}).calls(where) == 6
 
