@@ -51,7 +51,8 @@ def critic(draw: random.Random, discount: float, normalise: bool) -> dict[str, A
         trainer.turn = 0
         turns = trainer._collect_rollouts_multi_turn({"prompt": "q"}, TURNS)
         samples += [sample for sample in turns if sample.agent_idx == 0]
-    trainer._prepare_advantages(samples)
+    trainer._update = lambda agent, turn: trainer._prepare_advantages(turn) or {}
+    trainer._process_buffer(0, list(samples))  # normalises every turn of an agent by itself
     return {
         "discount": discount,
         "normalised": normalise,

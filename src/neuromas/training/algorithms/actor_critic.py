@@ -88,6 +88,11 @@ class ActorCritic(Algorithm):
         return 0.0
 
     @property
+    def apart(self) -> bool:
+        """Whether advantages are normalised for every node by itself, not over the messages of a batch."""
+        return False
+
+    @property
     def whole(self) -> bool:
         """Whether further passes are clipped by the ratio of a whole message."""
         return False
@@ -108,7 +113,7 @@ class ActorCritic(Algorithm):
         clock.lap("rollout")
         judged = self._judge(trainer, episodes)
         clock.lap("values")
-        messages, weights = weigh(trainer, episodes, _by_node(trainer, judged, len(episodes)))
+        messages, weights = weigh(trainer, episodes, self._by_node(trainer, judged, len(episodes)))
         lessons = lessons_of(trainer, episodes)
         learned = learn(trainer, messages, weights, lessons, whole=self.whole)
         clock.lap("learn")
@@ -137,6 +142,17 @@ class ActorCritic(Algorithm):
             advantages, targets, first = advantages + gained, targets + wanted, first + len(path)
         numbers = [number for number, path in places for _ in path]
         return _Judged(decisions, numbers, states, known, advantages, targets, tokens)
+
+    def _by_node(self, trainer: Trainer, judged: _Judged, episodes: int) -> list[list[float]]:
+        """Advantages (N, E) of every node and episode, normalised; 0 where it made no decision."""
+        whole = judged.advantages if self.apart else normalised(judged.advantages)
+        table = [[0.0] * episodes for _ in trainer.network.topology.nodes]
+        for node, row in enumerate(table):
+            mine = [at for at, one in enumerate(judged.decisions) if node in one.nodes]
+            own = [whole[at] for at in mine]
+            for at, advantage in zip(mine, normalised(own) if self.apart else own, strict=True):
+                row[judged.episodes[at]] = advantage
+        return table
 
     def _critic(self, trainer: Trainer, number: int) -> Critic:
         """A critic, made when it is first asked."""
@@ -202,14 +218,3 @@ def _by_critic(decisions: Sequence[Decision]) -> Mapping[int, list[int]]:
     for row, one in enumerate(decisions):
         found.setdefault(one.critic, []).append(row)
     return dict(sorted(found.items()))
-
-
-def _by_node(trainer: Trainer, judged: _Judged, episodes: int) -> list[list[float]]:
-    """Advantages (N, E) of every node and episode, normalised over the decisions; 0 where it made none."""
-    table = [[0.0] * episodes for _ in trainer.network.topology.nodes]
-    for one, episode, advantage in zip(
-        judged.decisions, judged.episodes, normalised(judged.advantages), strict=True
-    ):
-        for node in one.nodes:
-            table[node][episode] = advantage
-    return table

@@ -16,7 +16,8 @@ _DIFFERS = (
     "network, whose nodes write in parallel and are agents of their own (one acts in several turns only "
     "where all nodes share one adapter); the last layer is one node, whose message is the answer, so there "
     "is no last turn in which all agents write; the reward comes at the end, nothing is shifted, and no turn "
-    "ends an episode early"
+    "ends an episode early; a batch is one update of the actors and critic_passes of the critic, where its "
+    "code makes both every eight samples"
 )
 
 
@@ -29,6 +30,11 @@ class Collm(ActorCritic):
     critic_passes: int = 1
 
     @property
+    def apart(self) -> bool:
+        """As its authors' code does (CoMLRL 1.4.3): for every agent, turn by turn, here every node."""
+        return True
+
+    @property
     def fitting(self) -> Fitting:
         """Squared error, one hidden layer as wide as a state."""
         return Fitting(self.critic_lr, self.critic_passes, hidden=(self._size,), activation="tanh")
@@ -39,10 +45,10 @@ class CollmCC(Collm):
     """Centralised: h_t are the prompts of all nodes of layer t, one after another, V(h_t) one value for all.
 
     delta_t = r_t + gamma V(h_{t+1}) - V(h_t), in the last layer r - V(h_t); L = - mean[delta_t log pi] for
-    every node of layer t, with delta normalised over the batch, and mean[(r_t + gamma V(h_{t+1}) - V(h_t))^2]
-    / 2 for the critic, that reads prompts and never a message of the turn it judges. In a network of one
-    layer delta is r - V(x): REINFORCE with a learned baseline of the question, of which no more is to be
-    expected than of the mean of other samples, at the cost of learning it.
+    every node of layer t, with delta normalised over the layer's in the batch, and for the critic
+    mean[(r_t + gamma V(h_{t+1}) - V(h_t))^2] / 2; it reads prompts and never a message of the turn it judges.
+    In a network of one layer delta is r - V(x): REINFORCE with a learned baseline of the question, of which
+    no more is to be expected than of the mean of other samples, at the cost of learning it.
     """
 
     source = _SOURCE

@@ -167,7 +167,7 @@ def test_a_step_in_which_nothing_could_be_asked(trainer, name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_advantages_are_normalised_over_the_batch(trainer, name, monkeypatch):
+def test_advantages_are_normalised_over_the_batch_or_every_nodes(trainer, name, monkeypatch):
     seen = []
     real = actor_critic.weigh
 
@@ -179,9 +179,11 @@ def test_advantages_are_normalised_over_the_batch(trainer, name, monkeypatch):
     made = trainer(name, samples=8, problems=2)
     report, _ = train_step(made, ToyTask(lambda problem, text: sum(text.encode()) % 2), problems(2))
     numbers = torch.tensor(seen[0])
-    if name != "collm-cc":  # there two nodes have one decision
-        assert float(numbers.mean()) == pytest.approx(0.0, abs=1e-6)
-        assert float(numbers.std(correction=0)) == pytest.approx(1.0, abs=1e-5)
+    for own in [numbers] if name == "marft" else list(numbers):
+        # of a layer that is not the last, a critic that has learned nothing says nothing
+        silent = name == "collm-cc" and own is not numbers[-1] and not bool(own.any())
+        assert float(own.mean()) == pytest.approx(0.0, abs=1e-6)
+        assert silent or float(own.std(correction=0)) == pytest.approx(1.0, abs=1e-5)
     assert report["critic_parameters"] == sum(c.parameters for c in made.algorithm._critics.values())
     assert report["critic_tokens"] > 0
     assert made.step == 1
