@@ -85,7 +85,7 @@ def render(text: str) -> str:
     parts |= {"seven": _seven, "config": _config, "experiment-keys": _experiment_keys}
     parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
     parts |= {"organisation-influence": _influence, "organisation-divided": _divided}
-    parts |= {"organisation-answer": _answer, "families": _families}
+    parts |= {"organisation-answer": _answer, "families": _families, "rivals-answers": _answered}
     parts |= {f"{name}-tables": partial(_tables, name) for name in ("organisation", "rivals")}
     parts |= {"organisation-law": _law, "organisation-samples": _samples, "rivals": _rivals}
     parts |= {"paper-constants": _paper_constants, "paper-cost": _paper_cost}
@@ -483,6 +483,11 @@ def _rivals() -> str:
     for task in _costs(found):
         lines += ["", f"![{task}: accuracy over FLOPs a question](rivals-{task}.svg)"]
     return "\n".join([*lines, "", _beside("short_tables").compared("rivals")])
+
+
+def _answered() -> str:
+    """The commonest answers of every arm of the rivals."""
+    return str(_beside("short_tables").answered()) if (HERE / "results" / "rivals.json").exists() else ""
 
 
 def _aloud() -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,29 @@ def rivals() -> str:
         what = one["shape"] if one["method"] == "network" else one["method"]
         rows.append((f"`{arm}`", what, way, calls, *(_accuracy(mine.get(task)) for task in tasks)))
     return "\n".join(_table(("arm", "shape or method", "way", "calls a question", *tasks), rows))
+
+
+def answered(shown: int = 3) -> str:
+    """The commonest answers of every arm of the rivals, over its seeds, with their shares of all answers."""
+    points = [point for point in _load("rivals.json")["points"] if point["seeds"]]
+    tasks = list(dict.fromkeys(point["task"] for point in points))
+    rows = []
+    for arm in dict.fromkeys(point["arm"] for point in points):
+        told = {point["task"]: _commonest(point["seeds"], shown) for point in points if point["arm"] == arm}
+        if any(text != "–" for text in told.values()):
+            rows.append((f"`{arm}`", *(told.get(task, "–") for task in tasks)))
+    return "\n".join(_table(("arm", *tasks), rows))
+
+
+def _commonest(seeds: Sequence[Row], shown: int) -> str:
+    """Answers and shares in percent; of seeds whose answers were kept."""
+    kept = [seed for seed in seeds if seed.get("labels")]
+    counts: Counter[str] = Counter()
+    for seed in kept:
+        counts.update(seed["labels"])
+    asked = sum(seed["items"] for seed in kept)
+    told = (f"{text} {100 * n / asked:.0f}" for text, n in counts.most_common(shown))
+    return ", ".join(told).replace("|", "\\|") or "–"
 
 
 def _load(name: str) -> Row:

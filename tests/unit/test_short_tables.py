@@ -56,3 +56,10 @@ def test_rivals_have_a_column_a_task(tables):
     assert rows[0] == "| arm | shape or method | way | calls a question | sums |"
     assert rows[2] == "| `a` | 2-1 | trained | 3.0 | 33.3 (3) |"
     assert not any("`c`" in row for row in rows)
+
+
+def test_the_commonest_answers_are_over_all_seeds_that_kept_them(tables):
+    seeds = [{"items": 4, "labels": {"7": 3, "a|b": 1}}, {"items": 4, "labels": {"7": 1, "8": 3}}]
+    assert tables["_commonest"]([*seeds, {"items": 4}], 2) == "7 50, 8 38"
+    assert tables["_commonest"](seeds[:1], 2) == "7 75, a\\|b 25"
+    assert tables["_commonest"]([{"items": 4}], 2) == "–"

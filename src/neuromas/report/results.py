@@ -120,6 +120,7 @@ def _seed(run: Run, row: Row, asked: dict[str, str]) -> dict[str, Any]:
         "oracle": bool(summary.get("oracle")),
         "spent": spent,
         **({"prompts": mark} if mark else {}),
+        "labels": summary.get("labels", {}),
         "by id": {item["id"]: _short(item["score"]) for item in items},
     }
 
