@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
-from neuromas.core.parts import METHODS
+from neuromas.core.choices import Credit
+from neuromas.core.parts import ALGORITHMS, METHODS
 
 OWN = '''
 from dataclasses import dataclass
@@ -42,6 +45,16 @@ def module(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "own_method", raising=False)
     return "own_method:Twice"
+
+
+def test_the_listing_has_every_trained_way_with_its_own_source(cli):
+    _, out, _ = cli("methods")
+    rows = {line.split("  ")[0]: line for line in out.splitlines()}
+    for name in ALGORITHMS.names():
+        found = re.search(r"arXiv:[0-9.]+", rows[f"train.algorithm = {name}"])
+        assert found[0] in ALGORITHMS.get(name).source
+    credits = {key.removeprefix("train.credit = ") for key in rows if key.startswith("train.credit")}
+    assert credits == {*get_args(Credit)} - {"shared"}
 
 
 def test_listing_methods_loads_no_torch(cli):
