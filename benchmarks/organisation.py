@@ -92,12 +92,12 @@ def _finished(found: dict[str, Any]) -> list[str]:
 
 def collected(cells: list[Cell]) -> dict[str, Any]:
     """What the results do not say: missing cells, messages, and leaves told another number."""
-    swapped = [cell for cell in cells if cell.arm.positions == "swapped" and cell.finished]
+    told = [cell for cell in cells if cell.arm.positions == "swapped" and cell.finished]
     return {
         "missing": [cell.name for cell in cells if not cell.finished],
         "cells": len(cells),
         "aloud": [_aloud(cell) for cell in cells if cell.arm.name == ALOUD and cell.finished][:1],
-        "swapped": [followed(cell) for cell in swapped],
+        "swapped": [followed(cell) for cell in told if _sees_all(cell)],
         "samples": [samples([c for c in cells if c.finished], way, to) for to in TARGETS for way in WAYS],
         "law": local_steps([cell for cell in cells if cell.finished and not cell.arm.of]),
         "divided": [divided(cell) for cell in cells if _is_divided(cell)],
@@ -161,7 +161,7 @@ def _line(fit: Fit | None) -> dict[str, Any] | None:
     """The line through the logarithms as plain data."""
     if fit is None:
         return None
-    ends = {"low": fit.slope_interval.low, "high": fit.slope_interval.high}
+    ends = {"low": fit.slope_interval.low, "high": fit.slope_interval.high, "intercept": fit.intercept}
     return {"cells": fit.cells, "left_out": fit.left_out, "slope": fit.slope, **ends, "r2": fit.r2}
 
 
@@ -278,6 +278,12 @@ def _aloud(cell: Cell) -> dict[str, Any]:
     prompts = Run(cell.run).prompts(name).get(item["id"], [])
     kept = ("question", "gold", "answer", "messages")
     return {"cell": cell.name, **{key: item[key] for key in kept}, "prompts": prompts}
+
+
+def _sees_all(cell: Cell) -> bool:
+    """Whether every leaf of the network reads the whole question, so that it could do another's part."""
+    nodes = read_saved(Run(cell.run).handed_on).topology.nodes
+    return all(node.question == "all" for node in nodes if not node.parents)
 
 
 def followed(cell: Cell) -> dict[str, Any]:

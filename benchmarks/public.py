@@ -19,6 +19,7 @@ from neuromas.report.results import as_json
 from neuromas.storage import read_json, write_atomic
 
 OUT = Path(__file__).parent / "results" / "public.json"
+LETTERS = ("arc_challenge", "mmlu_physics")  # with letters among their choices
 OPTIONS = ("--items", "64", "--samples", "1", "--examples", "0,2")
 
 
@@ -29,20 +30,20 @@ def main() -> None:
     parser.add_argument("kept", type=Path)
     args = parser.parse_args()
     args.kept.mkdir(parents=True, exist_ok=True)
-    rows = list[dict[str, Any]]()
+    rows, refused = list[dict[str, Any]](), dict[str, str]()
     for path in sorted(args.data.glob("*_test.jsonl")):
         name = path.stem.removesuffix("_test")
         kept = args.kept / f"{name}.json"
         if not kept.exists() or not kept.stat().st_size:
-            task = ("file", f"path={path}")
+            task = ("file", f"path={path}", *(["answer_is=letter"] if name in LETTERS else []))
             command = [sys.executable, "-m", "neuromas.cli", "probe", *task, *OPTIONS, "--json"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
-                print(f"{name}: {done.stderr.strip().splitlines()[-1]}")
+                refused[name] = done.stderr.strip().splitlines()[-1].partition(f"{path} ")[2]
                 continue
             write_atomic(kept, done.stdout)
         rows += [{"set": name, **row} for row in standing(read_json(kept))]
-    write_atomic(OUT, as_json({"options": list(OPTIONS), "rows": rows}) + "\n")
+    write_atomic(OUT, as_json({"options": list(OPTIONS), "rows": rows, "refused": refused}) + "\n")
 
 
 def standing(probe: dict[str, Any]) -> list[dict[str, Any]]:

@@ -86,6 +86,7 @@ def render(text: str) -> str:
     parts |= {"organisation": _organisation, "organisation-aloud": _aloud, "organisation-swapped": _swapped}
     parts |= {"organisation-influence": _influence, "organisation-divided": _divided}
     parts |= {"organisation-answer": _answer, "families": _families, "rivals-answers": _answered}
+    parts["rivals-public"] = _public
     parts |= {f"{name}-tables": partial(_tables, name) for name in ("organisation", "rivals")}
     parts |= {"organisation-law": _law, "organisation-samples": _samples, "rivals": _rivals}
     parts |= {"paper-constants": _paper_constants, "paper-cost": _paper_cost}
@@ -490,6 +491,24 @@ def _answered() -> str:
     return str(_beside("short_tables").answered()) if (HERE / "results" / "rivals.json").exists() else ""
 
 
+def _public() -> str:
+    """Where the model stands on public sets, beside the best constant answer."""
+    found = _load("public.json")
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for one in found["rows"]:
+        rows.setdefault(one["set"], []).append(one)
+    counts = sorted({one["examples"] for one in found["rows"]})
+    heads = ["set", "questions", *(f"{count} worked examples" for count in counts), "best constant answer"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for name, standings in rows.items():
+        at = {one["examples"]: one for one in standings}
+        right = [f"{100 * at[n]['greedy']:.0f} (at least {100 * at[n]['low']:.0f})" for n in counts]
+        best = f"{100 * standings[0]['constant']:.0f} ({standings[0]['constant_text']})"
+        lines.append(f"| {name} | {standings[0]['items']} | {' | '.join(right)} | {best} |")
+    lines += ["", *(f"Not read: {name}, {why}." for name, why in found["refused"].items())]
+    return "\n".join(lines)
+
+
 def _aloud() -> str:
     """What every node of a grown network read and wrote on one question."""
     if not (HERE / "results" / "organisation.json").exists():
@@ -540,7 +559,8 @@ def _law() -> str:
     if found["unknown"]:
         lines += ["", f"Not known of every node: {', '.join(found['unknown'])}."]
     if found["fit"]:
-        line = "log accuracy = a + {slope:.2f} [{low:.2f}, {high:.2f}] log product, r2 = {r2:.2f}"
+        line = "log accuracy = {intercept:.2f} + {slope:.2f} [{low:.2f}, {high:.2f}] log product"
+        line += ", r2 = {r2:.2f}"
         about = "over {cells} networks; {left_out} without a product, or with 0, are left out."
         lines += ["", f"{line}, {about}".format(**found["fit"])]
         if found.get("divided"):
