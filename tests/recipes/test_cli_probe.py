@@ -28,6 +28,23 @@ def test_a_page_and_json(cli):
     assert found["advice"]
 
 
+@pytest.mark.parametrize(
+    ("words", "kinds"),
+    [
+        (("pick", "rules=later", "ask=true", "depth=2", "parts=2"), ["part", "step"]),
+        (("lookup", "ask=true", "hops=3"), ["part", "step", "step"]),
+        (("recall", "ask=true"), ["part", "step"]),
+    ],
+)
+def test_parts_made_of_words_are_one_row_with_worked_examples(cli, words, kinds):
+    status, out, _ = cli("probe", *words, "--backbone", "tiny", "--items", "3", "--samples", "1",
+                         "--examples", "2", "--json")  # fmt: skip
+    found = json.loads(out)["standings"]
+    assert status == 0
+    assert [one["kind"] for one in found] == ["whole", *kinds]
+    assert [(one["items"], one["failure"]) for one in found] == [(3, None)] * len(found)
+
+
 def test_a_task_without_parts(cli):
     status, out, _ = cli("probe", "max", *SMALL)
     assert status == 0

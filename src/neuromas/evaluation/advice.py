@@ -8,7 +8,7 @@ from typing import Any
 
 from neuromas.core.errors import NeuromasError
 from neuromas.core.task import Task
-from neuromas.evaluation.asks import PART, STEP, WHOLE, form_of
+from neuromas.evaluation.asks import PART, STEP, WHOLE, forms_of
 from neuromas.evaluation.probe import Standing, title
 from neuromas.tasks import make_task
 
@@ -62,9 +62,13 @@ def _of_part(mine: Sequence[Standing], first: Mapping[str, Any] | None) -> str:
     able = [one for one in mine if starts(one) or done(one)]
     name = title(PART, 0, mine[0].form)
     if not able:
+        barred = next((each for each in mine if each.examples and each.failure is not None), None)
+        more = "use more worked examples, easier" if barred is None else "use easier"
+        easier = "numbers" if "#" in mine[0].form else "questions"
+        why = "" if barred is None else f" ({_examples(barred.examples)} not shown: {barred.failure})"
         return (
-            f"{name}: never well enough to begin ({_figures(_best(mine))}): use more worked examples, easier "
-            "numbers or a larger backbone, or leave this family out"
+            f"{name}: never well enough to begin ({_figures(_best(mine))}): {more} {easier} or a larger "
+            f"backbone, or leave this family out{why}"
         )
     one = _fewest(able)
     stage = '[[stages]] shape = "1"' + (f", task = {_toml(first)}" if first is not None else "")
@@ -119,7 +123,7 @@ def _forms(name: str, options: Mapping[str, Any]) -> set[str] | None:
     """Forms of a task's questions; None if there is no such task."""
     try:
         task: Task = make_task(name, options)
-        return {form_of(task.problem("train", place).question) for place in range(_LOOKED)}
+        return set(forms_of([task.problem("train", place).question for place in range(_LOOKED)]))
     except (NeuromasError, IndexError):
         return None
 

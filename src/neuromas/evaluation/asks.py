@@ -3,6 +3,9 @@
 A part that is a question of its own is asked of one node, as a first stage would; any other part of the
 leaf that would read it in a tree. A step is asked of a reader in a tree (of a chain, the next node) through
 its own prompt, with the right local answers in the place of the messages it would read.
+
+Questions of one level that ask the same of other numbers or other words are of one kind. Which words are
+asked about is told from training problems and questions together, so that both are of the same kinds.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from neuromas.topology.graph import Topology
 WHOLE, PART, STEP = "whole", "part", "step"
 _FORMS = 6  # of one level that are told apart
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_WORD = re.compile(r"(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +42,43 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Questions of one kind: the whole, or one form of one level (0: the parts) with numbers as ``#``."""
+    """Questions of one kind: the whole, or one form of one level (0: the parts).
+
+    ``form`` has numbers as ``#`` and the words that are asked about as ``…``; where there are many forms it
+    is ``such as`` the first question. ``pool`` has training problems of the same kind.
+    """
 
     kind: str
     level: int
     form: str
     asks: tuple[Ask, ...]
+    pool: tuple[Problem, ...] = ()
 
 
 def form_of(question: str) -> str:
     """The question without its numbers: ``What is # + #?``."""
     return _NUMBER.sub("#", question)
+
+
+def forms_of(questions: Sequence[str]) -> tuple[str, ...]:
+    """The form of each of these questions: ``What is the later of … and …?``; "" for all if they have many.
+
+    A place with many different words holds what is asked about; one with few tells forms apart (later,
+    earlier). Many are more than a few, or so many that most questions have their own.
+    """
+    shapes = [_WORD.split(form_of(question)) for question in questions]  # words at odd places
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for number, shape in enumerate(shapes):
+        alike.setdefault(tuple(shape[::2]), []).append(number)
+    for numbers in alike.values():
+        for place in range(1, len(shapes[numbers[0]]), 2):
+            words = len({shapes[number][place] for number in numbers})
+            if words > _FORMS or 1 < words > len(numbers) / 2:
+                for number in numbers:
+                    shapes[number][place] = "…"
+    forms = tuple("".join(shape) for shape in shapes)
+    many = len(set(forms))
+    return ("",) * len(forms) if many > _FORMS or 1 < many > len(forms) / 2 else forms
 
 
 def local_levels(problem: Problem) -> Levels:
@@ -88,25 +118,40 @@ def _is_chain(problem: Problem, levels: Levels) -> bool:
     )
 
 
-def whole(topology: Topology, problems: Sequence[Problem]) -> Group:
+def whole(topology: Topology, problems: Sequence[Problem], training: Sequence[Problem] = ()) -> Group:
     """The whole questions, asked of the output node of a network of one."""
-    return Group(WHOLE, -1, "", tuple(Ask(topology, 0, problem, problem) for problem in problems))
+    asks = tuple(Ask(topology, 0, problem, problem) for problem in problems)
+    return Group(WHOLE, -1, "", asks, tuple(training))
 
 
-def parts_and_steps(one: Topology | None, tree: Topology | None, problems: Sequence[Problem]) -> list[Group]:
+def parts_and_steps(
+    one: Topology | None,
+    tree: Topology | None,
+    problems: Sequence[Problem],
+    training: Sequence[Problem] = (),
+) -> list[Group]:
     """The distinct parts and steps of these problems, from the parts up; at most as many a group.
 
     ``one`` is a network of one node, for parts that are questions (None: they are asked of leaves, too);
-    ``tree`` one whose nodes stand for parts and steps. Nothing where local answers are not known.
+    ``tree`` one whose nodes stand for parts and steps. Nothing where local answers are not known. Pieces of
+    the problems for ``training`` are the pools.
     """
+    found, drawn = _distinct(one, tree, problems), _distinct(one, tree, training)
+    groups = []
+    for at, asks in sorted(found.items(), key=lambda item: item[0][1]):
+        groups += _groups(*at, asks, drawn.get(at, []), len(problems))
+    return groups
+
+
+def _distinct(
+    one: Topology | None, tree: Topology | None, problems: Sequence[Problem]
+) -> dict[tuple[str, int], list[Ask]]:
+    """The parts and steps of these problems by kind and level, each once."""
     found: dict[tuple[str, int], dict[tuple[str, tuple[str, ...]], Ask]] = {}
     for problem in problems:
         for kind, level, ask in _asks(one, tree, problem):
             found.setdefault((kind, level), {}).setdefault((ask.own.question, ask.messages), ask)
-    groups = []
-    for (kind, level), asks in sorted(found.items(), key=lambda item: item[0][1]):
-        groups += _forms(kind, level, list(asks.values()), len(problems))
-    return groups
+    return {at: list(asks.values()) for at, asks in found.items()}
 
 
 def _asks(one: Topology | None, tree: Topology | None, problem: Problem) -> Iterator[tuple[str, int, Ask]]:
@@ -155,15 +200,28 @@ def _alone(problem: Problem, name: str, question: str, gold: str) -> Problem:
     )
 
 
-def _forms(kind: str, level: int, asks: Sequence[Ask], most: int) -> list[Group]:
+def _groups(kind: str, level: int, asks: Sequence[Ask], training: Sequence[Ask], most: int) -> list[Group]:
     """One group a form where there are few forms, else one group; of each the first ``most``."""
-    by_form: dict[str, list[Ask]] = {}
-    for ask in asks:
-        by_form.setdefault(form_of(ask.own.question), []).append(ask)
-    if len(by_form) > _FORMS:
-        first = cut_form(asks[0].own.question)
-        return [Group(kind, level, f"such as {first}", tuple(asks[:most]))]
-    return [Group(kind, level, cut_form(form), tuple(found[:most])) for form, found in by_form.items()]
+    forms = forms_of([ask.own.question for ask in (*asks, *training)])
+    asked: dict[str, list[Ask]] = {}
+    for form, ask in zip(forms, asks, strict=False):
+        asked.setdefault(form, []).append(ask)
+    pools: dict[str, list[Problem]] = {}
+    for form, ask in zip(forms[len(asks) :], training, strict=True):
+        pools.setdefault(form, []).append(ask.own)
+    letters = 60
+    while len({cut_form(form, letters) for form in asked}) < len(asked):  # else two kinds have one name
+        letters *= 2
+    return [
+        Group(
+            kind,
+            level,
+            cut_form(form, letters) or f"such as {cut_form(found[0].own.question)}",
+            tuple(found[:most]),
+            tuple(pools.get(form, ())),
+        )
+        for form, found in asked.items()
+    ]
 
 
 def cut_form(text: str, most: int = 60) -> str:

@@ -16,7 +16,7 @@ from neuromas.core.errors import PromptError, one_line
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Task
 from neuromas.engines.base import Request
-from neuromas.evaluation.asks import WHOLE, Ask, Group, parts_and_steps, tree_of, whole
+from neuromas.evaluation.asks import WHOLE, Ask, Group, local_levels, parts_and_steps, tree_of, whole
 from neuromas.prompts.build import build_prompt, check_fits
 from neuromas.prompts.template import ended_text
 from neuromas.statistics import bootstrap_mean, wilson
@@ -90,17 +90,15 @@ def probe(
     trained = len(network.topology.nodes) > 1
     one, tree = (None, network.topology) if trained else (network.topology, tree_of(problems[0]))
     counts = (len(network.examples),) if trained else examples
-    groups = [whole(network.topology, problems), *parts_and_steps(one, tree, problems)]
-    pools = {} if trained else _pools(network, task, problems, max(examples, default=0))
+    shown = not trained and any(counts)
+    drawn = _training(task, problems) if shown or local_levels(problems[0]) else []
+    groups = [whole(network.topology, problems, drawn), *parts_and_steps(one, tree, problems, drawn)]
     jobs = [(group, count) for group in groups for count in counts]
     for number, (group, count) in enumerate(jobs):
         tell(number, len(jobs), f"{title(group.kind, group.level, group.form)}, {count} examples")
         base = Standing(group.kind, group.level, group.form, count, len(group.asks))
-        pool = pools.get((group.kind, group.level, group.form), ())
         try:
-            if count > len(pool) and not trained:
-                raise PromptError(f"only {len(pool)} training questions of this kind")
-            asker = _Asker(network, task, None if trained else pool, count)
+            asker = _Asker(network, task, None if trained else group.pool[: 4 * max(counts)], count)
             both = [asker.answers(group, how) for how in (Draws(1, 0.0, draws.seed), draws)]
         except PromptError as error:
             yield replace(base, failure=one_line(error))
@@ -116,25 +114,12 @@ def title(kind: str, level: int, form: str) -> str:
     return f"{'parts' if kind == 'part' else f'step {level}'}: {form}"
 
 
-def _pools(
-    network: Network, task: Task, problems: Sequence[Problem], most: int
-) -> dict[tuple[str, int, str], tuple[Problem, ...]]:
-    """Worked examples of every group: pieces of training problems, none of them a question that is asked."""
+def _training(task: Task, problems: Sequence[Problem]) -> list[Problem]:
+    """Training problems for worked examples and for telling kinds apart; none of them is asked."""
     size = task.size("train")
-    if not most or size == 0:
-        return {}
-    count = _DRAWS if size is None else min(_DRAWS, size)
     asked = {problem.question for problem in problems}
-    drawn = [task.problem("train", place) for place in range(count)]
-    drawn = [one for one in drawn if one.question not in asked]
-    if not drawn:
-        return {}
-    groups = [whole(network.topology, drawn)]
-    groups += parts_and_steps(network.topology, tree_of(drawn[0]), drawn)
-    return {
-        (group.kind, group.level, group.form): tuple(ask.own for ask in group.asks[: 4 * most])
-        for group in groups
-    }
+    drawn = [task.problem("train", place) for place in range(_DRAWS if size is None else min(_DRAWS, size))]
+    return [one for one in drawn if one.question not in asked]
 
 
 def _counted(
@@ -218,6 +203,8 @@ class _Asker:
         if self.pool is not None:
             same = ask.own.question if not ask.messages else None  # a step's words are always the same
             others = [one for one in self.pool if one.question != same]
+            if len(others) < self.count:
+                raise PromptError(f"{_few(len(others))} of this kind to show as worked examples")
             examples = tuple(_readable(ask, one) for one in others[: self.count])
             wording = replace(wording, examples=examples, template=replace(wording.template, shown=("all",)))
         prompt = build_prompt(ask.topology, ask.node, ask.shown, ask.messages, codec, wording=wording)
@@ -226,6 +213,10 @@ class _Asker:
         check_fits(ask.topology, ask.node, prompt, budget, network.engine.context)
         row = network.assignment[ask.node if at_home else 0]
         return Request(row, prompt.prefix, prompt.suffix, budget, seed)
+
+
+def _few(count: int) -> str:
+    return f"only {count} training question{'s' if count > 1 else ''}" if count else "no training questions"
 
 
 def _readable(ask: Ask, example: Problem) -> Problem:
