@@ -158,10 +158,10 @@ def _changed(loop: Loop, before: Config, found: Changes) -> list[str]:
     if not found:
         return []
     if run.finished and not loop.stages.left:
-        patience = "" if state.over else f" (growth.patience = {state.config.growth.patience} ended its last)"
+        early = "" if state.over else " (its last stage ended early, by growth.until or growth.patience)"
         raise ConfigError(
             f"{run.path} is finished, and {as_line(found)} gives it nothing to do; "
-            f"name more steps or stages{patience}"
+            f"name more steps or stages{early}"
         )
     check_trackers(state.config.run.trackers)
     check_data(state.assembly, state.plan, loop.stages.goals, state.stage.index + 1)

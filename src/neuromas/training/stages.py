@@ -103,6 +103,7 @@ class StageController:
     def goes_on(self) -> bool:
         """Whether a step is left; grows the network where a stage has ended and another follows."""
         while self._ended():
+            self._note_early()
             if not self._follows():
                 return False
             self._grow()
@@ -118,6 +119,16 @@ class StageController:
 
     def _ended(self) -> bool:
         return self.state.over or self._patience_is_over() or self._reached()
+
+    def _note_early(self) -> None:
+        """Say why a stage ends before its last step, if it does."""
+        state, growth = self.state, self.state.config.growth
+        if state.over or state.best is None:
+            return
+        why = f"growth.patience = {growth.patience}"
+        if self._reached():
+            why = f"validation {state.best.accuracy:.1%} reached growth.until = {growth.until:g}"
+        self.log.note("stage", f"stage {state.stage.index + 1} ends at step {state.step}: {why}")
 
     def _reached(self) -> bool:
         """Whether validation is where the stage may end; closed gates answer for the network before."""

@@ -293,6 +293,13 @@ def test_a_stage_ends_where_validation_is_enough_but_not_by_its_closed_gates(tmp
     assert run.read("status.json")["step"] == 3, "one step with open gates"
     whole = {name: run.evaluation(name)[0]["nodes"] for name in ("stage-1", "stage-2", "test-after")}
     assert whole == {"stage-1": 3, "stage-2": 3, "test-after": 4}
+    said = [row["text"] for row in lines(run.path / "events.jsonl") if " ends at step " in row["text"]]
+    assert [text.partition(": ")[0] for text in said] == [
+        "stage 1 ends at step 2",
+        "stage 2 ends at step 2",
+        "stage 3 ends at step 3",
+    ]
+    assert said[0].endswith("validation 50.0% reached growth.until = 0.5")
 
 
 def test_patience_is_that_of_the_stage(tmp_path, monkeypatch):
@@ -305,6 +312,11 @@ def test_patience_is_that_of_the_stage(tmp_path, monkeypatch):
     run = start(make_config(staged(stages)), tmp_path / "run", Watch())
     assert [row["step"] for row in lines(run.path / "growth.jsonl")] == [1, 3]
     assert [row["folder"] for row in lines(run.path / "growth.jsonl")] == ["step-000000", "start-2"]
+    said = [row["text"] for row in lines(run.path / "events.jsonl") if " ends at step " in row["text"]]
+    assert said == [
+        "stage 1 ends at step 1: growth.patience = 1",
+        "stage 2 ends at step 3: growth.patience = 2",
+    ], "and nothing of a stage that ran to its end"
     assert run.read("status.json") | {"seconds": 0} == {
         **{"finished": True, "step": 6, "best": 3, "checkpoint": "start-3", "seconds": 0}
     }
