@@ -282,8 +282,8 @@ def _aloud(cell: Cell) -> dict[str, Any]:
 
 def _sees_all(cell: Cell) -> bool:
     """Whether every leaf of the network reads the whole question, so that it could do another's part."""
-    nodes = read_saved(Run(cell.run).handed_on).topology.nodes
-    return all(node.question == "all" for node in nodes if not node.parents)
+    topology = read_saved(Run(cell.run).handed_on).topology
+    return all(topology.nodes[leaf].question == "all" for leaf in topology.layers()[0])
 
 
 def followed(cell: Cell) -> dict[str, Any]:
