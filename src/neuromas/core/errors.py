@@ -14,6 +14,10 @@ class ConfigError(NeuromasError):
     """A setting that does not exist, has the wrong type, or contradicts another."""
 
 
+class PartsError(ConfigError):
+    """A task whose problems have fewer parts than a network hands out."""
+
+
 class TopologyError(NeuromasError):
     """A graph that is not a legal network."""
 

@@ -17,14 +17,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from neuromas.config import MOST_PASSES, Config, Section, check_plain, make_config, read_toml
 from neuromas.core.errors import ConfigError, NeuromasError, TopologyError, cut, shown, unknown
-from neuromas.core.task import Task
 from neuromas.experiment.arms import FORMS, SECTIONS, WORD, Arm, Compare, Name, TaskPlan
 from neuromas.experiment.budgets import Rehearsed, check_budgets
+from neuromas.experiment.fitting import Source, Tasks, check_arm
 from neuromas.experiment.levels import levels
-from neuromas.growth.stages import check_stages, settle
+from neuromas.growth.stages import rehearse, settle
 from neuromas.learning.credit import make_estimator
 from neuromas.system.prompting import choose_template
-from neuromas.tasks import make_task
 from neuromas.topology.graph import Topology
 
 _MANY = 10_000  # checkpoints of a stage that has the base's steps
@@ -242,17 +241,15 @@ _Asked = tuple[str, str] | None
 def _rehearse_all(plan: Plan, label: str) -> None:
     """All arms of a task, those that others start with before them; then what is compared."""
     asked: dict[str, _Asked] = {}
-    tasks: dict[str, Task] = {}
-    goals: dict[str, list[Topology]] = {}
+    tasks = Tasks()
+    ends: dict[str, list[Topology]] = {}
     trained: dict[str, Rehearsed] = {}
     waiting = [arm for arm in plan.arms if not arm.of and plan.trains(arm, label)]
     while waiting:
-        arm = next(one for one in waiting if not one.start or plan.point(one.start)[0] in goals)
+        arm = next(one for one in waiting if not one.start or plan.point(one.start)[0] in ends)
         waiting.remove(arm)
-        source = plan.source(arm)
-        parent = goals[source[0].name][source[1] - 1] if source else None
-        task, asked[arm.name], goals[arm.name] = _rehearse(plan, arm, label, parent, tasks)
-        trained[arm.name] = Rehearsed(goals[arm.name], task)
+        source = _source(plan, arm, label, ends)
+        trained[arm.name], asked[arm.name], ends[arm.name] = _rehearse(plan, arm, label, source, tasks)
     _same_questions(asked, label)
     found = levels(plan, label)
     for line in plan.compare:
@@ -263,6 +260,16 @@ def _rehearse_all(plan: Plan, label: str) -> None:
                 f"{found[second].name!r} of {label!r}"
             )
     check_budgets(plan, label, trained)
+
+
+def _source(plan: Plan, arm: Arm, label: str, ends: Mapping[str, list[Topology]]) -> Source | None:
+    """The network an arm starts with; ``ends`` has the graph with which each stage of an arm ends."""
+    found = plan.source(arm)
+    if found is None:
+        return None
+    first, stage = found
+    config = plan.config(first, label, plan.seeds[0])
+    return Source(f"{first.name}:{stage}", config, ends[first.name][stage - 1])
 
 
 def _check_votes(plan: Plan, arm: Arm, label: str) -> None:
@@ -278,28 +285,28 @@ def _check_votes(plan: Plan, arm: Arm, label: str) -> None:
 
 
 def _rehearse(
-    plan: Plan, arm: Arm, label: str, parent: Topology | None, tasks: dict[str, Task]
-) -> tuple[Task, _Asked, list[Topology]]:
+    plan: Plan, arm: Arm, label: str, source: Source | None, tasks: Tasks
+) -> tuple[Rehearsed, _Asked, list[Topology]]:
     """The arm's configuration, task, estimator, stages and prompts; first test question and answer.
 
-    None of those where the arm has the task that all have: nothing needs to be drawn. ``tasks`` are those
-    that were made before, because reading files takes a while.
+    None of those where the arm has the task that all have: nothing needs to be drawn. Last, the graph with
+    which each stage ends.
     """
     config = plan.config(arm, label, plan.seeds[0])
-    asked = repr((config.task.name, config.task.options))
-    if asked not in tasks:
-        tasks[asked] = make_task(config.task.name, config.task.options)
-    task = tasks[asked]
+    task = tasks.of(config)
     try:
         make_estimator(config.train)
-        goals = check_stages(config, parent)
+        stages = rehearse(config, source.topology if source else None)
+        goals = [goal for goal, _ in stages]
         choose_template(config, goals)
     except NeuromasError as error:
         raise type(error)(f"arm {arm.name!r}: {error}") from None
+    check_arm(arm, config, goals, tasks, source)
+    ends = [end for _, end in stages]
     if not any(one.task for one in plan.arms):
-        return task, None, goals
+        return Rehearsed(goals, task), None, ends
     first = task.problem("test", 0)
-    return task, (first.question, first.answer), goals
+    return Rehearsed(goals, task), (first.question, first.answer), ends
 
 
 def _same_questions(asked: Mapping[str, _Asked], label: str) -> None:

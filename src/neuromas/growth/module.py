@@ -14,10 +14,9 @@ from neuromas.core.errors import ConfigError, RunError, TopologyError, one_line
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.bundle import held_adapters, read_manifest
 from neuromas.storage import MANIFEST
+from neuromas.system.fitting import ADAPTER_KEYS
 from neuromas.system.saving import bundle_folder
 from neuromas.topology.graph import Topology
-
-_SAME = ("rank", "ranks", "alpha", "targets")  # of adapters that may stand side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Module:
         except (KeyError, TypeError, ConfigError) as error:
             raise RunError(f"{self.folder / MANIFEST} or {where} is damaged: {one_line(error)}") from error
         named = [f"{model.backbone} ({one})" for model, one in zip((ours, theirs), identity, strict=True)]
-        kinds = [(f"model.{key}", getattr(ours, key), getattr(theirs, key)) for key in _SAME]
+        kinds = [(f"model.{key}", getattr(ours, key), getattr(theirs, key)) for key in ADAPTER_KEYS]
         if identity[0] != identity[1]:
             kinds.insert(0, ("model.backbone", named[0], named[1]))
         for key, own, other in kinds:

@@ -227,13 +227,19 @@ def check_stages(config: Config, parent: Topology | None) -> list[Topology]:
 
     Raises TopologyError naming the two stages between which there is no way.
     """
-    here, wanted = parent, goals(config)
-    for index, goal in enumerate(wanted):
-        if here is None:
-            here = goal
-            continue
+    return [goal for goal, _ in rehearse(config, parent)]
+
+
+def rehearse(config: Config, parent: Topology | None) -> list[tuple[Topology, Topology]]:
+    """Each stage's topology and that with which it ends: trained nodes may keep what they read.
+
+    Raises TopologyError naming the two stages between which there is no way.
+    """
+    here, found = parent, []
+    for index, goal in enumerate(goals(config)):
         try:
-            here = advance(here, goal, stage_config(config, index)).goal
+            here = goal if here is None else advance(here, goal, stage_config(config, index)).goal
         except TopologyError as error:
             raise TopologyError(f"growth stage {index + 1}: {error}") from None
-    return wanted
+        found.append((goal, here))
+    return found

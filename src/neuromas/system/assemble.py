@@ -19,9 +19,9 @@ from neuromas.engines.remembering import Remembering
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.backbone import Backbone, load_backbone
 from neuromas.models.resident import ResidentModel
-from neuromas.prompts.build import question_for
 from neuromas.prompts.template import Template
 from neuromas.system import trust
+from neuromas.system.fitting import check_parts, shape_name
 from neuromas.system.network import Network, assign
 from neuromas.system.prompting import (
     check_codec,
@@ -87,7 +87,7 @@ def assemble(
     trust.note_if_possible(config)
     task = configured_task(config, task)
     graph = topology or load_topology(config.network.topology, config.network.question)
-    check_task(graph, task)
+    check_task(graph, task, "" if topology else shape_name(config.network.topology))
     assignment = assignment or assign(graph, config.network.share)
     ranks = ranks or _ranks(config, max(assignment) + 1)
     prompts = choose_prompts(config, task, graph, template)
@@ -194,21 +194,14 @@ def _ranks(config: Config, adapters: int) -> tuple[int, ...]:
     return ranks
 
 
-def check_task(topology: Topology, task: Task) -> None:
+def check_task(topology: Topology, task: Task, name: str = "") -> None:
     """The task's first problem has as many parts as the topology hands out; one's own keeps its contract.
 
-    It is one of training, or of test where there are none to train on.
-
-    Raises ConfigError naming task and topology, ContractError.
+    ``name`` is what the user calls the topology. Raises PartsError naming task and topology, ContractError.
     """
     if is_foreign(task):
         probe(task, len(topology.nodes))
-    problem = task.problem("test" if task.size("train") == 0 else "train", 0)
-    try:
-        for node in range(len(topology.nodes)):
-            question_for(topology, node, problem)
-    except PromptError as error:
-        raise ConfigError(f"task {task.name!r} does not fit topology {topology}: {error}") from error
+    check_parts(topology, task, name)
 
 
 def check_prompts(network: Network, task: Task, problems: Sequence[Problem]) -> None:

@@ -23,6 +23,7 @@ from neuromas.prompts.template import Template
 from neuromas.storage import MANIFEST, Run, read_json, reading
 from neuromas.system import trust
 from neuromas.system.assemble import Assembly, around, configured_task
+from neuromas.system.fitting import other_adapters
 from neuromas.system.prompting import (
     check_same_prompts,
     kept_prompts,
@@ -258,10 +259,9 @@ def saved_plan(manifest: Mapping[str, Any]) -> Config:
 
 def _same_adapters(folder: Path, saved: Config, config: Config) -> Config:
     """The configuration that takes over, if its adapters are those that were saved. Raises RunError."""
-    for key in ("rank", "ranks", "alpha", "targets"):
-        was, now = getattr(saved.model, key), getattr(config.model, key)
-        if was != now:
-            raise RunError(f"{folder}: its adapters have model.{key} = {was!r}, not the configured {now!r}")
+    if found := other_adapters(saved.model, config.model):
+        key, was, now = found
+        raise RunError(f"{folder}: its adapters have {key} = {was!r}, not the configured {now!r}")
     return config
 
 

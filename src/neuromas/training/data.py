@@ -18,6 +18,7 @@ from neuromas.system.assemble import (
     equipped,
     first_view,
 )
+from neuromas.system.fitting import check_stage_parts
 from neuromas.system.network import Network, check_only
 from neuromas.system.prompting import check_shown, shown_examples
 from neuromas.tasks.stream import training_problems
@@ -44,7 +45,8 @@ def check_data(assembly: Assembly, plan: Config, goals: Sequence[Topology], star
         )
     _check_learners(assembly.network, plan, goals, start)
     if not (plan.stages and plan.growth.parent):  # such a parent need not fit what its child is to learn
-        _check_problems(assembly, [assembly.network], grows=len(goals) > 1 or bool(plan.growth.parent))
+        _check_splits(assembly, grows=len(goals) > 1 or bool(plan.growth.parent))
+        _check_prompts(assembly, [assembly.network])
     for index, goal in enumerate(goals[start:], start=start):
         config = stage_config(plan, index)
         same = config.task == assembly.config.task
@@ -58,7 +60,10 @@ def check_data(assembly: Assembly, plan: Config, goals: Sequence[Topology], star
             check_shown(
                 network.template, [one.topology for one in views if one.examples], config.network.examples
             )
-        _check_problems(replace(assembly, config=config, task=task), views, grows=len(goals) > 1)
+        here = replace(assembly, config=config, task=task)
+        _check_splits(here, grows=len(goals) > 1)
+        check_stage_parts(plan, index, goal, task)
+        _check_prompts(here, views)
 
 
 def _check_learners(network: Network, plan: Config, goals: Sequence[Topology], start: int) -> None:
@@ -79,8 +84,8 @@ def _check_learners(network: Network, plan: Config, goals: Sequence[Topology], s
         check_only(stages, only, [assigned[index] for index in those])
 
 
-def _check_problems(assembly: Assembly, networks: Sequence[Network], grows: bool) -> None:
-    """The problems of one stage, through these networks."""
+def _check_splits(assembly: Assembly, grows: bool) -> None:
+    """One stage has the problems it needs."""
     config, task = assembly.config, assembly.task
     wanted: list[tuple[Split, int]] = [("train", config.train.problems), ("test", config.evaluate.test)]
     if config.evaluate.every or grows:  # growth says what it changed
@@ -91,6 +96,11 @@ def _check_problems(assembly: Assembly, networks: Sequence[Network], grows: bool
             why = getattr(task, "untrained", "") if split == "train" else ""
             raise TaskError(why or f"task {task.name!r} has no {split} problems")
         task.problem(split, count - 1 if size is None else min(count, size) - 1)
+
+
+def _check_prompts(assembly: Assembly, networks: Sequence[Network]) -> None:
+    """The problems of one stage, through these networks."""
+    config, task = assembly.config, assembly.task
     problems = training_problems(task, config.seed, 0, config.train.problems)
     for network in networks:
         check_task(network.topology, task)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from neuromas.config import Config, make_config
-from neuromas.core.errors import ConfigError
+from neuromas.core.errors import ConfigError, PartsError
 from neuromas.core.task import Task
 from neuromas.growth.parent import ParentRun
 from neuromas.growth.stages import check_stages, goals, settle, stage_config
@@ -17,6 +17,7 @@ from neuromas.models.bundle import read_manifest
 from neuromas.models.ranks import joined
 from neuromas.storage import Run
 from neuromas.system.assemble import Assembly, assemble
+from neuromas.system.fitting import staged
 from neuromas.system.prompting import choose_template, keep_copy, prompt_facts
 from neuromas.system.provenance import about, check_unchanged, code_changed, code_of, command, digests
 from neuromas.system.saving import load_bundle, saved_plan
@@ -87,7 +88,10 @@ def _beginning(
     first = stage_config(config, 0)
     if not config.growth.parent:
         template = choose_template(config, goals(config), run)
-        return assemble(first, backbone=backbone, task=task, template=template), None
+        try:
+            return assemble(first, backbone=backbone, task=task, template=template), None
+        except PartsError as error:
+            raise staged(error, config, 0) from None
     parent = ParentRun.of(Path(config.growth.parent), config.growth.module)
     return load_bundle(parent.folder, backbone=backbone, config=first, task=task), parent
 
