@@ -378,7 +378,8 @@ def _organisation_lines() -> list[str]:
     """Grown networks that read the whole question beside the single model: sums, then the rest."""
     if not (HERE / "results" / "organisation.json").exists():
         return []
-    found = _load("organisation.json")["points"]
+    names = [name for name in ("organisation", "families") if (HERE / "results" / f"{name}.json").exists()]
+    found = [point for name in names for point in _load(f"{name}.json")["points"]]
     points = {(p["task"], f"{p['arm']}:{p['stage']}"): p for p in found if p["accuracy"] is not None}
     lines: dict[bool, list[str]] = {True: [], False: []}
     for task in dict.fromkeys(point["task"] for point in found):
