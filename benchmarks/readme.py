@@ -374,6 +374,9 @@ _NOT_RUN = "Not run yet: `neuromas experiment organisation`, then `benchmarks/or
 _RIVALS = (("grown-2:2", "single-2:3", "3 nodes"), ("lifted-3:1", "longer-3:1", "7 nodes"))
 
 
+_AGAINST = "Against one model, all reading the whole question, equal parameters and calls (seeds)"
+
+
 def _organisation_lines() -> list[str]:
     """Grown networks that read the whole question beside the single model: sums, then the rest."""
     if not (HERE / "results" / "organisation.json").exists():
@@ -393,9 +396,8 @@ def _organisation_lines() -> list[str]:
         if told:
             lines[task == "sums"].append(f"`{task}` {', '.join(told)}")
     return [
-        "- Against one model, all reading the whole question, equal parameters and calls (seeds): "
-        f"{'; '.join(kept)} ([all arms](docs/organisation.md))"
-        for kept in lines.values()
+        f"- {about}: {'; '.join(kept)} ([all arms](docs/organisation.md))"
+        for about, kept in zip((_AGAINST, "The same of other tasks"), lines.values(), strict=True)
         if kept
     ]
 
