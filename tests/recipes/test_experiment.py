@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from neuromas.cli import main
-from neuromas.experiment import plan as planning
+from neuromas.experiment import fitting
 from neuromas.experiment.launchers import local
 from neuromas.storage import Run
 from neuromas.system import assemble
@@ -94,7 +94,7 @@ def cells(monkeypatch):
         return Inline(cell, environment)
 
     monkeypatch.setattr(local, "launch", launch)
-    for module in (assemble, planning):
+    for module in (assemble, fitting):
         monkeypatch.setattr(module, "make_task", lambda name, options: Parity())
     return began
 

@@ -162,7 +162,9 @@ def _changed(loop: Loop, before: Config, found: Changes) -> list[str]:
     if not found:
         return []
     if run.finished and not loop.stages.left:
-        early = "" if state.over else " (its last stage ended early, by growth.until or growth.patience)"
+        growth = state.config.growth
+        ends = f"growth.until = {growth.until:g}, growth.patience = {growth.patience}"
+        early = "" if state.over else f" (its last stage ended early: {ends})"
         raise ConfigError(
             f"{run.path} is finished, and {as_line(found)} gives it nothing to do; "
             f"name more steps or stages{early}"

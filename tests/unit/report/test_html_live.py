@@ -168,7 +168,10 @@ def test_without_the_extra_a_line_says_what_to_install(run, capsys, monkeypatch)
 def test_an_interrupt_ends_it_cleanly(run):
     words = [sys.executable, "-m", "neuromas.cli", "report", "--watch", "--port", "0", str(run.path)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline().startswith("serving http://127.0.0.1:")
-        process.send_signal(signal.SIGINT)
-        said, wrong = process.communicate(timeout=60)
+        try:
+            assert process.stdout.readline().startswith("serving http://127.0.0.1:")
+            process.send_signal(signal.SIGINT)
+            said, wrong = process.communicate(timeout=60)
+        finally:
+            process.kill()  # else leaving waits for ever where whoever started the tests ignores interrupts
     assert (process.returncode, said, wrong) == (0, "stopped\n", "")
