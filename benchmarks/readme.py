@@ -500,15 +500,16 @@ def _public() -> str:
     rows: dict[str, list[dict[str, Any]]] = {}
     for one in found["rows"]:
         rows.setdefault(one["set"], []).append(one)
+    told = _beside("short_tables").said
     counts = sorted({one["examples"] for one in found["rows"]})
     heads = ["set", "questions", *(f"{count} worked examples" for count in counts), "best constant answer"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, standings in rows.items():
         at = {one["examples"]: one for one in standings}
         right = [f"{100 * at[n]['greedy']:.0f} (at least {100 * at[n]['low']:.0f})" for n in counts]
-        best = f"{100 * standings[0]['constant']:.0f} ({standings[0]['constant_text']})"
+        best = f"{100 * standings[0]['constant']:.0f} ({told(standings[0]['constant_text'])})"
         lines.append(f"| {name} | {standings[0]['items']} | {' | '.join(right)} | {best} |")
-    lines += ["", *(f"Not read: {name}, {why}." for name, why in found["refused"].items())]
+    lines += ["", *(f"Not read: {name}, {told(why, 200)}." for name, why in found["refused"].items())]
     return "\n".join(lines)
 
 

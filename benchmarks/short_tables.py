@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -100,8 +102,12 @@ def _commonest(seeds: Sequence[Row], shown: int) -> str:
     for seed in kept:
         counts.update(seed["labels"])
     asked = sum(seed["items"] for seed in kept)
-    told = (f"{text} {100 * n / asked:.0f}" for text, n in counts.most_common(shown))
-    return ", ".join(told).replace("|", "\\|") or "–"
+    return ", ".join(f"{said(text)} {100 * n / asked:.0f}" for text, n in counts.most_common(shown)) or "–"
+
+
+def said(text: str, longest: int = 60) -> str:
+    """What a model or a file says, for a cell of a page: one line, no markup of its own."""
+    return re.sub(r"([\\`*_|\[\]])", r"\\\1", html.escape(" ".join(text.split())[:longest], quote=False))
 
 
 def _load(name: str) -> Row:

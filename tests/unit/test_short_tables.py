@@ -63,3 +63,4 @@ def test_the_commonest_answers_are_over_all_seeds_that_kept_them(tables):
     assert tables["_commonest"]([*seeds, {"items": 4}], 2) == "7 50, 8 38"
     assert tables["_commonest"](seeds[:1], 2) == "7 75, a\\|b 25"
     assert tables["_commonest"]([{"items": 4}], 2) == "–"
+    assert tables["said"]("<b>x</b>\n`y` [z](u)") == r"&lt;b&gt;x&lt;/b&gt; \`y\` \[z\](u)"
