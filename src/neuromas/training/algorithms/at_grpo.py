@@ -43,8 +43,9 @@ class AtGrpo(Algorithm):
     differs = (
         "the team's reward is that of one continuation by the network itself, as messages have no reward of "
         "their own; the local one is form alone; candidates of the first node are samples, with gates and "
-        "views of its own where these are drawn. One turn a node; sampled at train.temperature without top-p "
-        "and top-k; the first pass over a batch needs no clip, as it is on-policy"
+        "views of its own where these are drawn. One turn a node, whose role is that of network.roles: none "
+        "unless it is set; sampled at train.temperature without top-p and top-k; the first pass over a batch "
+        "needs no clip, as it is on-policy"
     )
 
     def __post_init__(self) -> None:

@@ -53,7 +53,7 @@ class Malt(Algorithm):
         "trees are sampled anew in every step by the network as it is, and each is learned from once; the "
         "original samples them once, with the untrained model, and trains on them for some epochs. All "
         "pairs of a good and another sibling count. Any number of layers; their nodes write and are valued "
-        "together. The roles are those of network.roles"
+        "together. The roles are those of network.roles; rates and steps are those of the run"
     )
 
     def __post_init__(self) -> None:
