@@ -3,7 +3,8 @@
 reasoning-gym draws item ``i`` from ``Random(seed + i)``, so data sets with neighbouring seeds share
 nearly all items. Here every item has its own hashed seed, and its text decides its split.
 
-The scorers are used strictly: only full credit counts, unless ``partial`` is set. Some scorers evaluate
+The scorers are used strictly: only full credit counts, unless ``partial`` is set, and they see the whole
+text, or with ``read = "last"`` its last number (of questions whose answer is one) or word. Some scorers evaluate
 the answer as Python; those never see the text (see ``EXACT``) or only a checked formula (``FORMULAS``).
 """
 
@@ -30,12 +31,13 @@ from neuromas.core.task import AnswerKind, Problem, Score, Task
 from neuromas.tasks.checking import FAILED, MAX_CHARS, trimmed
 from neuromas.tasks.formulas import as_fraction, expression, is_number
 from neuromas.tasks.generated import GeneratedTask
+from neuromas.tasks.grading import READS, graded
 from neuromas.tasks.options import MAX_SEED
 
 PREFIX = "gym/"
 SHARES = (0.5, 0.25, 0.25)  # held-out problems cost 4 draws on average, and some draws are slow
 TRIES = 400
-OWN_OPTIONS: Mapping[str, Any] = MappingProxyType({"seed": 0, "partial": False})
+OWN_OPTIONS: Mapping[str, Any] = MappingProxyType({"seed": 0, "partial": False, "read": "whole"})
 _LOCK = threading.RLock()  # generators use the global generators of random and numpy, and print
 
 _REGISTERED = re.compile(r'^register_dataset\(\s*(\w+|"\w+"),', re.MULTILINE)
@@ -151,14 +153,15 @@ def build(name: str, given: Mapping[str, Any]) -> Task:
             raise TaskError(unknown(f"option of task {name!r}", key, defaults))
         _check_type(name, key, value, defaults[key])
     settings = {key: _like(defaults[key], value) for key, value in given.items() if key not in OWN_OPTIONS}
-    seed, partial = given.get("seed", 0), given.get("partial", False)
+    seed, partial, read = (given.get(key, OWN_OPTIONS[key]) for key in OWN_OPTIONS)
     if seed < 0:
         raise TaskError(f"task {name!r}: option 'seed' = {seed!r} is out of range (0 to {MAX_SEED:g})")
+    if read not in READS:
+        raise TaskError(f"task {name!r}: " + unknown("read", read, READS))
     generator = _generator(bare, settings, 0)
     source = GymSource(bare, json.dumps(settings, default=str, sort_keys=True), partial, settings, generator)
-    return GeneratedTask(
-        name, "the bare answer, in the form the question asks for", source, seed, TRIES, SHARES
-    )
+    form = "the bare answer, in the form the question asks for"
+    return GeneratedTask(name, form, graded(source, read, pay=False), seed, TRIES, SHARES)
 
 
 @dataclass(frozen=True)

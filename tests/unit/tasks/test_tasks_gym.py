@@ -52,6 +52,19 @@ def test_only_full_credit_counts_unless_partial_is_set():
     assert strict.score(p, "").parsed is None
 
 
+def test_the_last_number_counts_where_that_is_asked_for():
+    options = {"min_terms": 2, "max_terms": 2}
+    whole, last = (make_task("gym/chain_sum", {**options, **more}) for more in ({}, {"read": "last"}))
+    p = last.problem("test", 0)
+    aloud = f"{p.question} is {p.answer}."
+    assert (p.id, p.question) == (whole.problem("test", 0).id, whole.problem("test", 0).question)
+    assert (whole.score(p, aloud).value, last.score(p, aloud).value) == (0.0, 1.0)
+    assert last.score(p, f"{p.answer} is not {int(p.answer) + 1}").value == 0.0  # whatever stands before it
+    assert (last.score(p, "none").value, last.score(p, "").value) == (0.0, 0.0)
+    with pytest.raises(TaskError, match="task 'gym/chain_sum': unknown read 'lost'; did you mean 'last'"):
+        make_task("gym/chain_sum", {"read": "lost"})
+
+
 def test_options_reach_the_generator_and_are_checked():
     p = make_task("gym/chain_sum", {"min_terms": 2, "max_terms": 2, "max_digits": 1}).problem("train", 0)
     assert len(p.question.split("+")) + len(p.question.split("-")) - 1 <= 3
