@@ -4,8 +4,9 @@ reasoning-gym draws item ``i`` from ``Random(seed + i)``, so data sets with neig
 nearly all items. Here every item has its own hashed seed, and its text decides its split.
 
 The scorers are used strictly: only full credit counts, unless ``partial`` is set, and they see the whole
-text, or with ``read = "last"`` its last number (of questions whose answer is one) or word. Some scorers evaluate
-the answer as Python; those never see the text (see ``EXACT``) or only a checked formula (``FORMULAS``).
+text, or with ``read = "last"`` its last number (of questions whose answer is one) or word. Some scorers
+evaluate the answer as Python; those never see the text (see ``EXACT``) or only a checked formula
+(``FORMULAS``).
 """
 
 from __future__ import annotations
