@@ -2,16 +2,20 @@
 
 python benchmarks/rivals.py runs/rivals
 
-Beside the experiment's own results: which cells are missing, and which failed, with the cause. ``readme.py``
-makes the page.
+Beside the experiment's own results: which cells are missing, which failed, with the cause, and how many messages
+of a question were empty. ``readme.py`` makes the page.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Iterable
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
-from neuromas.experiment.cells import lay_out
+from neuromas.experiment.cells import Cell, lay_out
 from neuromas.experiment.plan import load_plan
 from neuromas.report.joining import joined
 from neuromas.report.results import as_json
@@ -42,11 +46,35 @@ def main() -> None:
     }
     found["missing"] = [cell.name for cell in cells if cell.name not in there]
     found |= {
+        "written": written(cells),
         "cells": len(cells),
         "failed": {name: causes[name] for name in found["missing"] if name in causes},
     }
     write_atomic(OUT, as_json(found) + "\n")
     print(f"{len(found['missing'])} of {len(cells)} cells are missing; wrote {OUT}")
+
+
+def written(cells: Iterable[Cell]) -> list[dict[str, Any]]:
+    """Of every evaluated arm whose questions take several messages: the share of empty ones, in order.
+
+    Seeds count together. A message is in its place of those of a question, as they were written; where
+    questions take more or fewer, a share is of those that have the place.
+    """
+    places: dict[tuple[str, str], dict[int, list[bool]]] = {}
+    for cell in cells:
+        file = cell.run / "evaluations" / f"{cell.evaluation(cell.arm.last)}.jsonl"
+        if not cell.finished or not file.is_file():
+            continue
+        for line in file.read_text(encoding="utf-8").splitlines():
+            said = json.loads(line)["messages"]
+            of = places.setdefault((cell.task, cell.arm.name), {})
+            for place, text in enumerate(said if len(said) > 1 else ()):
+                of.setdefault(place, []).append(not text.strip())
+    return [
+        {"task": task, "arm": arm, "empty": [fmean(of[place]) for place in sorted(of)]}
+        for (task, arm), of in places.items()
+        if of
+    ]
 
 
 if __name__ == "__main__":
