@@ -2,7 +2,7 @@
 
 python benchmarks/rivals.py runs/rivals
 
-Beside the experiment's own results: which cells are missing, which failed, with the cause, and how many messages
+Beside the results: which cells are missing, which failed, with the cause, and how many messages
 of a question were empty. ``readme.py`` makes the page.
 """
 
