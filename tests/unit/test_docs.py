@@ -68,8 +68,10 @@ def _benchmark(name):
     return module
 
 
-def test_pages_show_results_with_and_without_scores_by_question(monkeypatch):
+def test_pages_show_results_with_and_without_scores_by_question():
     """A result file that 0.1.0 wrote has none; one written now has."""
+    from parts.experiments import networks, report
+
     old = json.loads((ROOT / "tests" / "golden" / "experiment-0.1.0.json").read_text("utf-8"))
     new = copy.deepcopy(old)
     questions = [f"q{i}" for i in range(10)]
@@ -80,10 +82,8 @@ def test_pages_show_results_with_and_without_scores_by_question(monkeypatch):
             seed["scores"] = [1] * right + [0] * (10 - right)
         point["interval"] = {"low": 0.123, "high": 0.987}
     new["comparisons"] = correct([compare_points(new["points"], one) for one in new["comparisons"]])
-    readme = _benchmark("readme")
     for data, tested in ((old, False), (new, True)):
-        monkeypatch.setattr(readme, "_load", lambda name, data=data: data)
-        for text in (readme._experiment("depth"), readme._report("depth")):
+        for text in (networks(data), report(data)):
             assert ("p = " in text) == tested
             assert ("98.7]" in text) == tested
             assert ("items were not kept" in text) != tested
@@ -92,14 +92,16 @@ def test_pages_show_results_with_and_without_scores_by_question(monkeypatch):
 
 
 def test_the_gain_over_seeds_is_tested_by_question_and_seed():
-    learning, readme = _benchmark("learning"), _benchmark("readme")
+    from parts.learning import gain
+
+    learning = _benchmark("learning")
     row = {"recipe": "r", "ids": ["a", "b", "c"], "scores": {"before": [0, 0, 1], "after": [1, 0, 1]}}
     rows = [row | {"gain": 1 / 3}, row | {"gain": 1 / 3}]
     rows.append({**row, "scores": {"before": [0, 0, 0], "after": [1, 1, None]}, "gain": 1.0})
     (found,) = learning._over_seeds(rows)
     expected = clustered_difference([[1, 0], [1, 0], [1, 1]], [[0, 0]] * 3)
     assert found["trainings"] == asdict(expected)
-    assert f"p = {expected.p_value:.1g} by question and seed" in readme._gain(found, rows)
+    assert f"p = {expected.p_value:.1g} by question and seed" in gain(found, rows)
     (few,) = learning._over_seeds(rows[:2])
     assert few["trainings"] is None
     rows[0] = {**row, "ids": ["x", "b", "c"], "gain": 0.0}

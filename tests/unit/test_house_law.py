@@ -32,6 +32,7 @@ FORBIDDEN_PACKAGES = {room: {"torch", "numpy", "transformers"} for room in LIGHT
 }
 IMPORTERS = {"import_module", "importlib.import_module", "__import__"}
 MAX_FILE_LINES = 400
+MAX_SCRIPT_LINES = 600  # of benchmarks/
 MAX_FUNCTION_LINES = 60
 MAX_PARAMETERS = 7
 
@@ -253,6 +254,11 @@ def test_the_law_finds_each_breach(module, source, line, says):
 )
 def test_the_law_lets_the_lawful_pass(module, package, source):
     assert faults(module, package, source) == []
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE.parents[1] / "benchmarks").rglob("*.py")), ids=str)
+def test_scripts_of_benchmarks_stay_small(path):
+    assert len(path.read_text("utf-8").splitlines()) <= MAX_SCRIPT_LINES
 
 
 def test_the_list_of_rooms_is_the_listing_of_folders():

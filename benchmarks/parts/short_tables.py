@@ -1,28 +1,25 @@
 """The short tables of docs/organisation.md and docs/rivals.md: a row an arm or comparison, a figure a cell.
 
-``readme.py`` puts them there. What they leave out stands in the long tables of the same page.
+What they leave out stands in the long tables of the same page.
 """
 
 from __future__ import annotations
 
-import html
-import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from neuromas.report.charts.experiment import best_of_depth
 
-RESULTS = Path(__file__).parent / "results"
+from .cells import points as in_points
+from .cells import said, share, table
+
 Row = dict[str, Any]
 
 
-def by_depth(of: str = "organisation") -> str:
+def by_depth(data: Row) -> str:
     """Accuracy of every system of an experiment at every depth, a table a task."""
-    found = _load(f"{of}.json")
-    chosen = best_of_depth(found["points"])
+    chosen = best_of_depth(data["points"])
     lines = []
     for task in dict.fromkeys(point["task"] for point in chosen):
         mine = [point for point in chosen if point["task"] == task]
@@ -32,45 +29,44 @@ def by_depth(of: str = "organisation") -> str:
             at = {point["depth"]: point for point in mine if point["system"] == system}
             rows.append((system, *(_accuracy(at.get(depth)) for depth in depths)))
         for name, key in (("*best constant answer*", "constant"), ("*answer of the first half*", "half")):
-            told = {one["depth"]: one[key] for one in found.get("cheats", []) if one["task"] == task}
-            rows.append((name, *("–" if told.get(at) is None else _share(told[at]) for at in depths)))
+            told = {one["depth"]: one[key] for one in data.get("cheats", []) if one["task"] == task}
+            rows.append((name, *("–" if told.get(at) is None else share(told[at]) for at in depths)))
         heads = (task, *(f"depth {depth}" for depth in depths))
-        lines += [*_table(heads, rows), ""]
+        lines += [*table(heads, rows), ""]
     return "\n".join(lines[:-1])
 
 
-def compared(name: str) -> str:
+def compared(data: Row) -> str:
     """Every comparison of an experiment of which there is something, a row each.
 
     The interval is over trainings where these are tested, else over other questions alone.
     """
-    found = _load(f"{name}.json")
-    at = {(point["task"], point["arm"], point["stage"]): point for point in found["points"]}
+    at = {(point["task"], point["arm"], point["stage"]): point for point in data["points"]}
     rows = []
-    for one in found["comparisons"]:
+    for one in data["comparisons"]:
         ends = [(one["task"], *one[side]) for side in ("second", "first")]
         differences, shared = one["seeds"]["differences"], one["seeds"]["numbers"]
         if not differences:
             continue
         told = one["trainings"] or one["networks"]
         interval = told.get("interval")
-        ends_of = f" [{_points(interval['low'])}, {_points(interval['high'])}]" if interval else ""
+        ends_of = f" [{in_points(interval['low'])}, {in_points(interval['high'])}]" if interval else ""
         holm = (one["trainings"] or {}).get("holm")  # all differences may be the same: no test then
         chance = "not tested" if holm is None else f"{holm:.1g}"
-        shares = (_share(_mean(at[end], shared)) for end in ends)
+        shares = (share(_mean(at[end], shared)) for end in ends)
         names = (f"`{arm}:{stage}`" for _, arm, stage in ends)
-        pairs = (f"{who} {share}" for who, share in zip(names, shares, strict=True))
+        pairs = (f"{who} {one}" for who, one in zip(names, shares, strict=True))
         mean = one["seeds"]["mean"]
         rows.append(
-            (one["task"], one["why"], *pairs, f"{_points(mean)}{ends_of}", str(len(differences)), chance)
+            (one["task"], one["why"], *pairs, f"{in_points(mean)}{ends_of}", len(differences), chance)
         )
     heads = ("task", "what", "this", "that", "this - that, points", "seeds", "p, Holm")
-    return "\n".join(_table(heads, rows))
+    return "\n".join(table(heads, rows))
 
 
-def rivals() -> str:
+def rivals(data: Row) -> str:
     """Every arm of the rivals with its accuracy on every task."""
-    points = [point for point in _load("rivals.json")["points"] if point["seeds"]]
+    points = [point for point in data["points"] if point["seeds"]]
     tasks = list(dict.fromkeys(point["task"] for point in points))
     rows = []
     for arm in dict.fromkeys(point["arm"] for point in points):
@@ -80,19 +76,19 @@ def rivals() -> str:
         calls = f"{one['calls_a_question']:.1f}"
         what = one["shape"] if one["method"] == "network" else one["method"]
         rows.append((f"`{arm}`", what, way, calls, *(_accuracy(mine.get(task)) for task in tasks)))
-    return "\n".join(_table(("arm", "shape or method", "way", "calls a question", *tasks), rows))
+    return "\n".join(table(("arm", "shape or method", "way", "calls a question", *tasks), rows))
 
 
-def answered(shown: int = 3) -> str:
+def answered(data: Row, shown: int = 3) -> str:
     """The commonest answers of every arm of the rivals, over its seeds, with their shares of all answers."""
-    points = [point for point in _load("rivals.json")["points"] if point["seeds"]]
+    points = [point for point in data["points"] if point["seeds"]]
     tasks = list(dict.fromkeys(point["task"] for point in points))
     rows = []
     for arm in dict.fromkeys(point["arm"] for point in points):
         told = {point["task"]: _commonest(point["seeds"], shown) for point in points if point["arm"] == arm}
         if any(text != "–" for text in told.values()):
             rows.append((f"`{arm}`", *(told.get(task, "–") for task in tasks)))
-    return "\n".join(_table(("arm", *tasks), rows))
+    return "\n".join(table(("arm", *tasks), rows))
 
 
 def _commonest(seeds: Sequence[Row], shown: int) -> str:
@@ -105,38 +101,16 @@ def _commonest(seeds: Sequence[Row], shown: int) -> str:
     return ", ".join(f"{said(text)} {100 * n / asked:.0f}" for text, n in counts.most_common(shown)) or "–"
 
 
-def said(text: str, longest: int = 60) -> str:
-    """What a model or a file says, for a cell of a page: one line, no markup of its own."""
-    return re.sub(r"([\\`*_|\[\]])", r"\\\1", html.escape(" ".join(text.split())[:longest], quote=False))
-
-
-def _load(name: str) -> Row:
-    return dict(json.loads((RESULTS / name).read_text("utf-8")))
-
-
 def _accuracy(point: Row | None) -> str:
     """A mean in percent, its interval where there is one, and how many seeds it is of."""
     if point is None or point["accuracy"] is None:
         return "–"
     interval = point["interval"]
     ends = f" [{100 * interval['low']:.0f}, {100 * interval['high']:.0f}]" if interval else ""
-    return f"{_share(point['accuracy'])}{ends} ({len(point['seeds'])})"
+    return f"{share(point['accuracy'])}{ends} ({len(point['seeds'])})"
 
 
 def _mean(point: Row, seeds: Sequence[int]) -> float:
     """The accuracy over these seeds alone, as a difference is of those that both have."""
     found = [one["accuracy"] for one in point["seeds"] if one["seed"] in seeds]
     return float(sum(found) / len(found))
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [f"| {' | '.join(row)} |" for row in (heads, *rows)]
-    return [lines[0], "|---" * len(heads) + "|", *lines[1:]]
