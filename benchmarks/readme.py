@@ -89,6 +89,7 @@ MARKS: dict[str, Callable[[], str]] = {
     "rivals": of(rivals.rivals, "rivals.json"),
     "rivals-answers": of(short_tables.answered, "rivals.json"),
     "rivals-public": of(rivals.public, "public.json"),
+    "rivals-written": of(rivals.written, "rivals.json"),
     "speed": of(measured.speed, "cpu.json"),
     "methods-speed": of(measured.methods, "methods.json"),
     "serving": of(measured.serving, "serving.json"),

@@ -63,3 +63,14 @@ def public(data: dict[str, Any]) -> str:
     heads = ("set", "questions", *(f"{count} worked examples" for count in counts), "best constant answer")
     refused = (f"Not read: {name}, {said(why, 200)}." for name, why in data["refused"].items())
     return "\n".join([*table(heads, rows), "", *refused])
+
+
+def written(data: dict[str, Any]) -> str:
+    """The share of empty messages of every arm, in the order they are written, a column a task."""
+    tasks = list(costs(data))
+    arms: dict[str, dict[str, str]] = {}
+    for one in data["written"]:
+        shares = ", ".join(f"{100 * value:.0f}" for value in one["empty"])
+        arms.setdefault(one["arm"], {})[one["task"]] = shares
+    rows = [(f"`{arm}`", *(of.get(task, "–") for task in tasks)) for arm, of in arms.items()]
+    return "\n".join(table(("arm", *tasks), rows))
