@@ -134,26 +134,33 @@ def _key(text: str) -> list[str]:
     return RENAMED.get(".".join(parts), ".".join(parts)).split(".")
 
 
+_Place = tuple[Any, object] | None  # a name within an outer place; None is the table that is read
+
+
 def check_plain(data: Mapping[str, Any]) -> None:
     """Raises ConfigError for what no file could keep: NUL or half a surrogate pair in text, huge numbers."""
-    waiting: list[tuple[str, Any]] = [("", data)]
+    waiting: list[tuple[_Place, Any]] = [(None, data)]
     while waiting:  # a loop: what is read may be nested deep
-        key, value = waiting.pop()
+        place, value = waiting.pop()
         if isinstance(value, Mapping):
-            waiting += [(_below(key, name), part) for name, part in value.items()]
-            waiting += [(_below(key, "(key)"), name) for name in value]
+            waiting += [((place, name), part) for name, part in value.items()]
+            waiting += [((place, "(key)"), name) for name in value]
         elif isinstance(value, list | tuple):
-            waiting += [(_below(key, str(place)), part) for place, part in enumerate(value)]
+            waiting += [((place, str(number)), part) for number, part in enumerate(value)]
         elif isinstance(value, str) and _BROKEN.search(value):
-            raise ConfigError(f"{key} = {shown(value)}: {_WHOLE_TEXT}")
+            raise ConfigError(f"{_named(place)} = {shown(value)}: {_WHOLE_TEXT}")
         elif isinstance(value, int) and abs(value) > _LARGEST:
-            raise ConfigError(f"{key} = {shown(value)}: should be a whole number of at most 2**64")
+            raise ConfigError(f"{_named(place)} = {shown(value)}: should be a whole number of at most 2**64")
 
 
-def _below(key: str, name: object) -> str:
-    """The name of a place within another; what a name cannot be is written as Python would."""
-    part = name if isinstance(name, str) and re.fullmatch(r"[\w()-]{1,60}", name) else shown(name, 60)
-    return cut(f"{key}.{part}".lstrip("."), 200)
+def _named(place: _Place) -> str:
+    """The name of a place, from the outermost table; what a name cannot be is written as Python would."""
+    parts: list[str] = []
+    while place is not None:
+        place, name = place
+        plain = isinstance(name, str) and re.fullmatch(r"[\w()-]{1,60}", name)
+        parts.append(str(name) if plain else shown(name, 60))
+    return cut(".".join(reversed(parts)), 200)
 
 
 def read_value(raw: str) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from neuromas.config import MOST_PASSES, Config, Section, check_plain, make_config, read_toml
 from neuromas.core.errors import ConfigError, NeuromasError, TopologyError, cut, shown, unknown
@@ -59,6 +59,8 @@ class Plan(Section):
     compare: tuple[Compare, ...] = Field(
         (), strict=False, description="pairs to test, Holm-corrected together"
     )
+
+    _made: dict[tuple[str, str, int, str], Config] = PrivateAttr(default_factory=dict)  # config()'s, kept
 
     @model_validator(mode="after")
     def _consistent(self) -> Plan:
@@ -150,6 +152,12 @@ class Plan(Section):
 
     def config(self, arm: Arm, label: str, seed: int, parent: str = "") -> Config:
         """The configuration of one run, which starts with ``parent``. Raises ConfigError naming the arm."""
+        asked = (arm.name, label, seed, parent)
+        if asked not in self._made:
+            self._made[asked] = self._config(arm, label, seed, parent)
+        return self._made[asked]
+
+    def _config(self, arm: Arm, label: str, seed: int, parent: str) -> Config:
         data: dict[str, Any] = {**self.base, "seed": seed}
         for task in self.tasks:
             if task.folder == label:
