@@ -72,6 +72,7 @@ MARKS: dict[str, Callable[[], str]] = {
     "seven": of(learning.seven, "seven.json"),
     "local-steps": of(learning.local_steps, "local_steps.json"),
     "config": keys.config,
+    "stage-keys": keys.stage_keys,
     "experiment-keys": keys.experiment_keys,
     "methods": keys.methods,
     **{name: of(experiments.networks, f"{name}.json") for name in EXPERIMENTS},

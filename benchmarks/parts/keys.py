@@ -6,7 +6,10 @@ import json
 from inspect import getdoc, signature
 from typing import Any
 
-from neuromas.config import Config
+from pydantic import BaseModel
+
+from neuromas.config import Config, StageConfig
+from neuromas.config.stage import HOMES
 from neuromas.core.parts import METHODS
 from neuromas.core.registry import arguments
 from neuromas.experiment.schema import experiment_schema
@@ -33,6 +36,23 @@ def config() -> str:
         ]
         lines += [f"{about}\n" if about else "", *table(HEADS, rows), ""]
     return "\n".join(lines).replace("``", "`").strip()
+
+
+def stage_keys() -> str:
+    """Every key of a [[stages]] table, in their order, with its full name and its meaning."""
+    rows = []
+    for key, spec in StageConfig.model_fields.items():
+        if key not in HOMES:
+            rows.append((f"`{key}`", "`task.options`, or `task` with a `name`", str(spec.description)))
+            continue
+        section, name = HOMES[key]
+        home = Config.model_fields[section].annotation
+        assert isinstance(home, type)
+        assert issubclass(home, BaseModel)
+        needed = " (needed)" if spec.is_required() else ""
+        meaning = str(home.model_fields[name].description)
+        rows.append((f"`{key}`{needed}", f"`{section}.{name}`", meaning))
+    return "\n".join(table(("key of a stage", "is", "meaning"), rows))
 
 
 def experiment_keys() -> str:

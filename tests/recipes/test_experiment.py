@@ -430,7 +430,12 @@ def test_arms_start_where_others_ended_in_parts_and_again_after_a_kill(tmp_path,
         (["--seeds", "x"], "--seeds 'x': a seed is a whole number"),
     ],
 )
-def test_a_part_that_is_not_there_is_one_line_and_nothing_is_written(tmp_path, cli, words, says):
+def test_a_part_that_is_not_there_is_one_line_and_nothing_is_written(tmp_path, cli, words, says, monkeypatch):
+    def slow(*_):
+        raise AssertionError("every arm is gone through before a name is refused")
+
+    monkeypatch.setattr("neuromas.experiment.plan.rehearse_plan", slow)
+    monkeypatch.setattr("neuromas.experiment.cells.lay_out", slow)
     file, out = tmp_path / "organised.toml", tmp_path / "out"
     file.write_text(ORGANISED)
     status, said, err = cli("experiment", file, "--out", out, *words)

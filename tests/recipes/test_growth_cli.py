@@ -210,11 +210,12 @@ def test_grow_by_copies_prints_its_map_and_keeps_it(heir, cli, empty):
         (["--map", "1.1=1.1"], "needs --copy"),
         (["growth.map={'1.1' = '1.1'}"], "needs growth.init = 'copy'"),
         (["--copy", "--map", "1.2=2.1", "1.4=2.1"], "no new node copies the trained node '1.2'"),
+        (["--copy", "train.only=['9.9']"], "train.only: unknown node '9.9'"),  # the map itself is right
     ],
 )
 def test_maps_that_are_no_maps_are_one_line_and_write_nothing(heir, cli, empty, words, says):
-    options = [word for word in words if not word.startswith("growth.")]
-    settings = [word for word in words if word.startswith("growth.")]
+    settings = [word for word in words if word.startswith(("growth.", "train."))]
+    options = [word for word in words if word not in settings]
     status, out, err = cli(
         "grow", str(heir), "--to", "tree:2,2", "--steps", "1", "--run", "x", *settings, *options
     )

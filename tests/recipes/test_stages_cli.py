@@ -66,6 +66,26 @@ def test_commands_take_it_as_any_other(cli, trained, tmp_path, words):
     assert "Traceback" not in err
 
 
+def test_the_report_and_the_lineage_say_what_the_stages_were(cli, trained, tmp_path):
+    _, said, _ = cli("report", trained, "--page", "run")
+    rows = [" ".join(line.split()) for line in said.splitlines() if line[:1] in "123" and " of " in line]
+    assert [row.partition(" of ")[0] for row in rows] == [
+        "1 2-1 max n=4 parts=2 digits=1 split 2",
+        "2 2-1 same split -> all, linear, to 1 2",
+        "3 2-2-1 from 2-1 n=6 all 1",
+    ]
+    assert all(row.endswith(" steps") and " at " in row for row in rows)
+    _, said, _ = cli("report", trained, "--page", "run", "--json")
+    table = next(block for block in json.loads(said) if block.get("title") == "stages")
+    assert [row[0] for row in table["rows"]] == [1, 2, 3]
+    assert table["rows"][0][table["columns"].index("validation")] == 0.0
+    assert cli("report", trained, "--out", tmp_path / "page.html")[0] == 0
+    assert "split -&gt; all, linear, to 1" in (tmp_path / "page.html").read_text("utf-8")
+    lines = [line for line in cli("lineage", trained)[1].splitlines() if "└" not in line]
+    assert [line.rpartition("; ")[2] for line in lines] == ["reads split", "reads split -> all", "reads all"]
+    assert [" n=6 " in line for line in lines] == [False, False, True]
+
+
 def test_a_child_does_not_lift_its_parents_view_again(cli, trained, tmp_path):
     status, _, err = cli(
         "grow", trained / "checkpoints/step-000004", "--to", "3-1", "--steps", 1, "--run", tmp_path / "c"

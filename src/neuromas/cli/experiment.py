@@ -82,10 +82,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run what is missing of an experiment, then compare."""
-    from neuromas.experiment.cells import lay_out
-    from neuromas.experiment.launchers.base import make_launcher
-    from neuromas.experiment.plan import load_plan
-    from neuromas.experiment.running import Limits, run_cells
+    from neuromas.config import read_toml
+    from neuromas.experiment.plan import read_plan, rehearse_plan
 
     if args.form and not (args.report or args.dry_run):
         raise ConfigError(f"--{args.form} goes with --report or --dry-run")
@@ -93,11 +91,17 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--report compares what was run, --dry-run runs nothing: give one of them")
     if args.tflops and not args.dry_run:
         raise ConfigError("--tflops goes with --dry-run")
+    plan = read_plan(read_toml(Path(args.path), "experiment"))
+    # a name that is not there is said before every arm is gone through
+    choice = plan.chosen(args.arms, args.tasks, _seeds(args.seeds))
+    from neuromas.experiment.cells import lay_out
+    from neuromas.experiment.launchers.base import make_launcher
+    from neuromas.experiment.running import Limits, run_cells
+
     launcher = make_launcher(args.launcher, read_pairs(args.launcher_options))
-    plan = load_plan(Path(args.path), args.tasks)
+    rehearse_plan(plan, args.tasks)
     out = folder_to_write("--out", args.out or f"runs/{plan.name}")
     cells = lay_out(plan, out)
-    choice = plan.chosen(args.arms, args.tasks, _seeds(args.seeds))
     chosen = [cell for cell in cells if choice.has(cell.arm.name, cell.task, cell.seed)]
     if args.dry_run:
         return _forecast(chosen, args.tflops or _TFLOPS, args.form)

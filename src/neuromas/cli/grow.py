@@ -47,16 +47,14 @@ def run(args: argparse.Namespace) -> int:
     check_free(directory)  # before torch is loaded
     from neuromas.growth.parent import child_config, copies_of, grafted
     from neuromas.report.lineage import copies_lines
-    from neuromas.report.terminal import visible
     from neuromas.training.run import start
 
     path = Path(args.path)
     allow(args, path)
     goal, growth = grafted(path, args.graft, args.module or "") if args.graft else (args.to, None)
     config = child_config(path, goal, args.steps, [*copying, *args.settings], growth)
-    if copies := copies_of(path, config):
-        print("\n".join(map(visible, copies_lines(copies))), flush=True)
-    return train_in(directory, lambda progress: start(config, directory, progress))
+    first = copies_lines(copies_of(path, config))
+    return train_in(directory, lambda progress: start(config, directory, progress), first)
 
 
 def _copying(args: argparse.Namespace) -> list[str]:

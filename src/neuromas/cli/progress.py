@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -23,9 +24,10 @@ from neuromas.training.callbacks import (
 
 
 class Progress(Callback):
-    """Draws what a run tells."""
+    """Draws what a run tells; ``first`` are lines for standard output when training begins."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: Sequence[str] = ()) -> None:
+        self._lines = first
         self._console = Console(stderr=True)
         self._bar = LiveBar(
             TextColumn("{task.description}"),
@@ -49,6 +51,8 @@ class Progress(Callback):
         self._bar.stop()
 
     def on_train_start(self, event: TrainStarted) -> None:
+        for line in self._lines:
+            print(visible(line), flush=True)
         if event.config.run.show:
             self._bar.table = LiveTable(event.config.run.show)
 

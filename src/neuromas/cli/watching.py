@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from neuromas.training.callbacks import Callback
 
 
-def train_in(directory: Path, work: Callable[[Callback], Run]) -> int:
+def train_in(directory: Path, work: Callable[[Callback], Run], first: Sequence[str] = ()) -> int:
     """Train under a progress bar, then report. A second Ctrl-C ends at once, and says how to go on.
 
-    Of several processes the first one does; the others are silent.
+    Lines that are to be read ``first`` are printed once nothing more can be refused. Of several processes
+    the first one does all that; the others are silent.
     """
     from neuromas.cli.progress import Progress
     from neuromas.models.ranks import place
@@ -28,7 +29,7 @@ def train_in(directory: Path, work: Callable[[Callback], Run]) -> int:
     try:
         if rank:
             return 0 if work(Callback()).finished else INTERRUPTED
-        with Progress() as progress:
+        with Progress(first) as progress:
             run = work(progress)
     except KeyboardInterrupt:
         if (directory / "config.json").is_file():

@@ -28,7 +28,7 @@ from neuromas.config.sections import (
     Section,
     TrainConfig,
 )
-from neuromas.config.stage import StageConfig, at_stage
+from neuromas.config.stage import StageConfig, as_written, at_stage
 from neuromas.config.whole import Config
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "StageConfig",
     "TrainConfig",
     "apply_overrides",
+    "as_written",
     "at_stage",
     "check_keys",
     "check_plain",

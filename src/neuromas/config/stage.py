@@ -6,6 +6,7 @@ ordinary configuration (``at_stage``): whatever trains or asks a network need no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +130,8 @@ class StageConfig(BaseModel):
             made["network"] = {**made["network"], "question": "auto"}  # it follows from the view
         if not made["lift"]["view"]:
             if given := [key for key in self.given if key.startswith("lift")]:
-                raise ConfigError(f"{given[0]} = {shown(self.given[given[0]])} lifts no view: none is given")
+                home = ".".join(HOMES[given[0]])
+                raise ConfigError(f"{home} = {shown(self.given[given[0]])} lifts no view: none is given")
             made["lift"] = {}  # the run's are for the stages that have a view
         if self.task is not None:
             named = {"options": {**data["task"]["options"], **self.task}}
@@ -150,4 +152,17 @@ def at_stage(config: Config, index: int) -> Config:
     try:
         return make_config(config.stages[index].over(config.model_dump(mode="json", exclude={"stages"})))
     except ConfigError as error:
-        raise ConfigError(f"stages[{index + 1}]: {error}") from None
+        said, place = as_written(config, index, str(error)), f"stages[{index + 1}]"
+        raise ConfigError(said if place in said else f"{place}: {said}") from None
+
+
+def as_written(config: Config, index: int, said: str) -> str:
+    """A message about a stage (from 0) with the keys it gives as its table has them.
+
+    ``growth.until`` is ``stages[2].until`` where the second stage names one; what it leaves to the run stays.
+    """
+    if 0 <= index < len(config.stages):
+        for key in config.stages[index].given:
+            home = re.escape(".".join(HOMES[key]))
+            said = re.sub(rf"(?<![\w.]){home}(?!\.?\w)", f"stages[{index + 1}].{key}", said)
+    return said

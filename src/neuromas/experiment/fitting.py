@@ -60,8 +60,8 @@ def check_arm(
     if source and (found := other_adapters(source.config.model, config.model)):
         key, before, now = found
         raise ConfigError(
-            f"arm {arm.name!r}: stage 1: {key} = {now!r}, but the adapters of {source.name!r}, with which it "
-            f"starts, have {key} = {before!r}; give both arms the same"
+            f"arm {arm.name!r}: stage 1: {key} = {now}, but the adapters of {source.name!r}, with which it "
+            f"starts, have {key} = {before}; give both arms the same"
         )
     if source and not config.stages and (task := tasks.there(config)):  # training asks it so, too
         with _Of(arm, f"stage 1: it starts with {source.name!r}: "):

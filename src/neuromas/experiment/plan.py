@@ -220,10 +220,14 @@ def load_plan(path: Path, only: Sequence[str] = ()) -> Plan:
 
 
 def make_plan(data: Mapping[str, Any], only: Sequence[str] = ()) -> Plan:
-    """A rehearsed Plan from plain data. Raises NeuromasError with one line on the first problem.
+    """A rehearsed Plan from plain data. Raises NeuromasError with one line on the first problem."""
+    plan = read_plan(data)
+    rehearse_plan(plan, only)
+    return plan
 
-    Of tasks, those labelled ``only`` are rehearsed (none: all), so that one needs no data of the others.
-    """
+
+def read_plan(data: Mapping[str, Any]) -> Plan:
+    """A Plan that was not rehearsed: its names can be asked for at once. Raises ConfigError."""
     try:
         plan = Plan.model_validate(dict(data))
     except ValidationError as error:
@@ -235,12 +239,20 @@ def make_plan(data: Mapping[str, Any], only: Sequence[str] = ()) -> Plan:
             raise ConfigError(f"task label {label!r} is not a folder's name; give the task a plain label")
     if len(set(labels)) < len(labels):
         raise ConfigError(f"two tasks are labelled {_twice(labels)!r}; give them labels of their own")
+    return plan
+
+
+def rehearse_plan(plan: Plan, only: Sequence[str] = ()) -> None:
+    """Go through all arms without training. Raises NeuromasError with one line on the first problem.
+
+    Of tasks, those labelled ``only`` are rehearsed (none: all), so that one needs no data of the others.
+    """
+    labels = plan.labels()
     for label in labels:
         if label in only or not only:
             _rehearse_all(plan, label)
     for arm in plan.arms:
         _check_votes(plan, arm, labels[0])
-    return plan
 
 
 _Asked = tuple[str, str] | None

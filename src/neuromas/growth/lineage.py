@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from neuromas.config import Config
 from neuromas.core.episode import Episode
 from neuromas.core.errors import RunError, TopologyError, one_line
 from neuromas.evaluation.evaluate import Evaluation
@@ -54,6 +55,14 @@ class _Cost(Saved):
     seconds: float = Field(ge=0)
 
 
+class _Asked(Saved):
+    """See ``asked``."""
+
+    task: str
+    options: dict[str, Any]
+    view: list[str]
+
+
 class _Entry(Saved):
     """One growth in a manifest, see ``describe``."""
 
@@ -69,6 +78,7 @@ class _Entry(Saved):
     copies: dict[str, str] | None = None
     assignment: list[Count] | None = None
     module: _Grafted | None = None
+    asked: _Asked | None = None
 
 
 class _Past(Saved):
@@ -81,6 +91,7 @@ class _Grafted(_Past):
 
     run: str
     topology: dict[str, Any]
+    asked: _Asked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +189,15 @@ def describe(
         **({"copies": copies} if copies else {}),
         **({"assignment": list(assignment)} if assignment else {}),
     }
+
+
+def asked(config: Config) -> dict[str, Any]:
+    """What an ancestor with this configuration was asked last: its task, and what nodes saw of the question.
+
+    Part of an entry, beside ``describe``; networks of 0.4.0 and before have none.
+    """
+    view = list(config.lift.view) or [config.network.question]
+    return {"asked": {"task": config.task.name, "options": dict(config.task.options), "view": view}}
 
 
 def changed(before: Evaluation | None, after: Evaluation) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from neuromas.core.errors import ConfigError, RunError, TopologyError, one_line
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.bundle import held_adapters, read_manifest
 from neuromas.storage import MANIFEST
-from neuromas.system.fitting import ADAPTER_KEYS
+from neuromas.system.fitting import ADAPTER_KEYS, adapter_value
 from neuromas.system.saving import bundle_folder
 from neuromas.topology.graph import Topology
 
@@ -59,7 +59,8 @@ class Module:
         for key, own, other in kinds:
             if own != other:
                 raise RunError(
-                    f"{self.name} cannot be a module of {where}: {key} = {other!r} there, {own!r} here; "
+                    f"{self.name} cannot be a module of {where}: {key} = {adapter_value(other)} there, "
+                    f"{adapter_value(own)} here; "
                     "adapters of one network have one kind and one backbone"
                 )
 

@@ -11,7 +11,7 @@ from typing import Any
 from neuromas.config import Config, apply_overrides, make_config
 from neuromas.core.errors import ConfigError, RunError, one_line
 from neuromas.growth.copies import graft, step
-from neuromas.growth.lineage import Lineage, describe
+from neuromas.growth.lineage import Lineage, asked, describe
 from neuromas.growth.module import read_module
 from neuromas.growth.operators import Growth, remove_edge, remove_node
 from neuromas.models.bundle import read_manifest
@@ -30,7 +30,7 @@ class ParentRun:
     ``problems_seen`` counts the training problems its ancestors met, so that the child meets others; ``born``
     are the adapters that began in a growth. ``moments`` is the folder with AdamW's: that of the network
     itself, or of its run's newest checkpoint, as a finished run keeps no others; None if there are none.
-    ``joined`` tells of a network that is grafted in.
+    ``joined`` tells of a network that is grafted in, ``asked`` what this one was asked, as ``lineage.asked``.
     """
 
     run: str
@@ -41,6 +41,7 @@ class ParentRun:
     moments: Path | None
     born: tuple[int, ...] = ()
     joined: Mapping[str, Any] = field(default_factory=dict)
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, path: Path, module: str = "") -> ParentRun:
@@ -62,20 +63,20 @@ class ParentRun:
         try:
             step = int(state.get("step", lineage.spent.steps))
             seen = int(last.get("cursor", step * manifest["config"]["train"]["problems"]))
-            born = _born(manifest)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            born, told = _born(manifest), asked(make_config(manifest["config"]))
+        except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
             raise RunError(f"{folder / MANIFEST} is damaged: {error!r}") from error
         kept = [
             place
             for place, held in ((folder, manifest), (last_folder, newest))
             if OPTIMISERS in held["files"]
         ]
-        return cls(str(path), folder, step, seen, lineage, next(iter(kept), None), born)
+        return cls(str(path), folder, step, seen, lineage, next(iter(kept), None), born, asked=told)
 
     def _joined(self, other: ParentRun) -> ParentRun:
         """This one after another network's past has become part of its own."""
         topology = read_manifest(other.folder)["topology"]
-        about = {"run": other.run, "topology": topology, **other.lineage.to_dict()}
+        about = {"run": other.run, "topology": topology, **other.asked, **other.lineage.to_dict()}
         about = {"spent": asdict(self.lineage.spent), "module": about}
         seen = max(self.problems_seen, other.problems_seen)
         return replace(self, lineage=self.lineage.joined(other.lineage), problems_seen=seen, joined=about)
@@ -86,7 +87,7 @@ class ParentRun:
 
         Where one is grafted in, ``spent`` is the cost of this network alone, ``module`` the other's past.
         """
-        return {"run": self.run, "step": self.step, "best": self.step, **self.joined}
+        return {"run": self.run, "step": self.step, "best": self.step, **self.asked, **self.joined}
 
 
 def _born(manifest: Mapping[str, Any]) -> tuple[int, ...]:
@@ -174,6 +175,7 @@ def prune(path: Path, out: Path, node: str = "", edge: Sequence[str] = ()) -> Gr
     pruned, kept = _without(assembly, change)
     born = [place for place, row in enumerate(kept) if row in _born(manifest)]
     entry = describe(change, topology, lineage.spent, lineage.spent.steps) | {"run": str(path)}
+    entry |= asked(assembly.config)
     more = {**lineage.grown(entry).to_dict(), "born": born}
     replace_folder(out, lambda folder: save_bundle(folder, pruned, more, {}))
     return change

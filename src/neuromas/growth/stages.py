@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from neuromas.config import Config, GrowthConfig, LiftConfig, at_stage, make_config
+from neuromas.config import Config, GrowthConfig, LiftConfig, as_written, at_stage, make_config
 from neuromas.core.choices import QUESTION_MODES
 from neuromas.core.errors import ConfigError, TopologyError
 from neuromas.growth.copies import step as step_of
 from neuromas.growth.operators import Growth, at
-from neuromas.topology.files import agreed_topology, load_topology
+from neuromas.topology.files import agreed_topology, load_topology, short
 from neuromas.topology.graph import Topology
 from neuromas.topology.views import under
 
@@ -156,6 +156,47 @@ class Stage:
         return cls(*where, start, goal, new, born, inherited, data.get("level", 0))
 
 
+def lift_short(settings: LiftConfig, lifted: float) -> str:
+    """What is said of a stage whose last step lifted its view less far than it was to; empty where it did."""
+    if not settings.view or lifted >= settings.end - 1e-9:
+        return ""
+    waits = {
+        "steps": f"the lift waits for validation with views drawn to reach lift.at = {settings.at:g}",
+        "reward": f"the lift waits for steps that earn lift.at = {settings.at:g}",
+    }
+    return (
+        f"with its view lifted to {lifted:.3g}, not to {settings.end:.3g}: in its last step nodes read "
+        f"{settings.view[1]!r} with that probability, and what is saved reads it alone; "
+        f"{waits.get(settings.way, 'the stage was over before the lift')}"
+    )
+
+
+def idle_views(config: Config, goals: Sequence[Topology]) -> list[str]:
+    """A line for each stage whose two views hand every node of its graph in ``goals`` the same.
+
+    A share of one part is the whole question, in other words at most: on one node "split" divides nothing.
+    """
+    said = []
+    for index, goal in enumerate(goals):
+        lift = at_stage(config, index).lift
+        if not lift.view or lift.examples[0] != lift.examples[1]:
+            continue
+        first, last = (_handed(under(goal, mode)) for mode in lift.modes)
+        if first == last:
+            shape, views = short(config.shapes[index][0]), list(lift.view)
+            line = (
+                f"lift.view = {views} lifts nothing: every node of {shape} is handed as much of the question "
+            )
+            line += f"under {views[0]!r} as under {views[1]!r}"
+            said.append(as_written(config, index, line))
+    return said
+
+
+def _handed(topology: Topology) -> dict[str, str]:
+    """What each node is handed of the question; one part of one is all of it."""
+    return {node.name: "all" if node.question == "1/1" else node.question for node in topology.nodes}
+
+
 def without_steps(config: Config) -> Config:
     """The configuration of one network that is not trained. Raises ConfigError where there are stages."""
     if len(config.shapes) > 1 or config.stages or config.growth.parent:
@@ -240,6 +281,7 @@ def rehearse(config: Config, parent: Topology | None) -> list[tuple[Topology, To
         try:
             here = goal if here is None else advance(here, goal, stage_config(config, index)).goal
         except TopologyError as error:
-            raise TopologyError(f"growth stage {index + 1}: {error}") from None
+            said = as_written(config, index, str(error))
+            raise TopologyError(f"growth stage {index + 1}: {said}") from None
         found.append((goal, here))
     return found

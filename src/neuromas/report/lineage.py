@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from neuromas.report.asked import asked_of, asked_words
 from neuromas.report.draw import as_svg
 from neuromas.report.terminal import markup, visible
 from neuromas.topology.graph import Topology
@@ -61,7 +63,7 @@ def lineage_text(manifest: Mapping[str, Any]) -> str:
     """Every ancestor with its cost so far, the growth that followed, and the network itself."""
     lines, topology, mark = _ancestors(manifest), Topology.from_dict(manifest["topology"]), _mark(manifest)
     lines += [mark] if mark else []
-    lines.append(f"{topology}  {_cost(manifest['spent'])}")
+    lines.append(f"{topology}  {_cost(manifest['spent'])}{_told(asked_of(manifest))}")
     return "\n".join(map(visible, [*lines, *(f"    {line}" for line in sharing_lines(manifest))]))
 
 
@@ -71,35 +73,58 @@ def _ancestors(past: Mapping[str, Any]) -> list[str]:
     for entry in past["lineage"]:
         parent = Topology.from_dict(entry["topology"])
         where = entry["run"] or "this run"
-        lines.append(f"{parent}  {where}, step {entry['step']}: {_cost(entry['spent'])}")
+        lines.append(
+            f"{parent}  {where}, step {entry['step']}: {_cost(entry['spent'])}{_told(entry.get('asked'))}"
+        )
         if module := entry.get("module"):
             lines += [f"    {line}" for line in _ancestors(module)]
             graph = Topology.from_dict(module["topology"])
-            lines.append(f"    {graph}  {module['run']}, grafted in: {_cost(module['spent'])}")
+            cost = f"{_cost(module['spent'])}{_told(module.get('asked'))}"
+            lines.append(f"    {graph}  {module['run']}, grafted in: {cost}")
         lines.append(f"  └ {growth_line(entry)}")
         lines += [f"    {line}" for line in copies_lines(entry.get("copies", {}))]
     return lines
 
 
-def generations(past: Mapping[str, Any]) -> list[tuple[Any, Any, str]]:
-    """Topology and cost of every ancestor, oldest first, and what was done then; of modules, too."""
-    found: list[tuple[Any, Any, str]] = []
+def generations(past: Mapping[str, Any]) -> list[Generation]:
+    """Every ancestor, oldest first; of modules, too."""
+    found: list[Generation] = []
     for entry in past["lineage"]:
         if module := entry.get("module"):
-            found += [*generations(module), (module["topology"], module["spent"], "grafted into the next")]
-        found.append((entry["topology"], entry["spent"], ", ".join(entry["operators"])))
+            found += [*generations(module), Generation.of(module, "grafted into the next")]
+        found.append(Generation.of(entry, ", ".join(entry["operators"])))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A network of a lineage: its topology and cost as plain data, what it was asked, what was done then."""
+
+    topology: Any
+    spent: Any
+    asked: str
+    then: str
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any], then: str) -> Generation:
+        """An ancestor."""
+        return cls(entry["topology"], entry["spent"], asked_words(entry.get("asked")), then)
+
+    @classmethod
+    def last(cls, manifest: Mapping[str, Any]) -> Generation:
+        """The network itself."""
+        return cls(manifest["topology"], manifest["spent"], asked_words(asked_of(manifest)), "")
 
 
 def lineage_svg(manifest: Mapping[str, Any]) -> str:
     """All generations below one another, oldest first, each with its cost."""
     top, widest, parts = 0.0, 0.0, []
-    for data, spent, following in [*generations(manifest), (manifest["topology"], manifest["spent"], "")]:
-        topology = Topology.from_dict(data)
+    for one in [*generations(manifest), Generation.last(manifest)]:
+        topology = Topology.from_dict(one.topology)
         drawing = as_svg(topology, _mark(manifest))  # a network has its prompts from its first ancestor on
         size = _SIZE.search(drawing)
         width, height = (float(size[1]), float(size[2])) if size else (400.0, 200.0)
-        caption = f"{topology}: {_cost(spent)}" + (f" — then {following}" if following else "")
+        caption = f"{topology}: {_cost(one.spent)}" + (f" — then {one.then}" if one.then else "")
         parts.append(f'<text x="12" y="{top + 22:g}">{markup(caption)}</text>')
         parts.append(drawing.replace("<svg ", f'<svg y="{top + _CAPTION:g}" ', 1))
         top += height + _CAPTION
@@ -115,6 +140,11 @@ def _mark(manifest: Mapping[str, Any]) -> str:
     """What must not be overlooked of a network's prompts."""
     mark = manifest.get("prompts")
     return f"prompts: {mark[:120]}" if isinstance(mark, str) and mark else ""
+
+
+def _told(asked: Any) -> str:
+    words = asked_words(asked)
+    return f"; {words}" if words else ""
 
 
 def _cost(spent: Mapping[str, Any]) -> str:

@@ -61,13 +61,21 @@ def shape_name(shape: str) -> str:
     return cut(short(shape), 300)
 
 
-def other_adapters(was: ModelConfig, now: ModelConfig) -> tuple[str, object, object] | None:
-    """Key and both values where adapters of ``was`` cannot go on as those of ``now``; None where they can."""
+def other_adapters(was: ModelConfig, now: ModelConfig) -> tuple[str, str, str] | None:
+    """Key and both values, as they are shown, where adapters of ``was`` cannot go on as those of ``now``.
+
+    None where they can.
+    """
     for key in ADAPTER_KEYS:
         before, after = getattr(was, key), getattr(now, key)
         if before != after:
-            return f"model.{key}", before, after
+            return f"model.{key}", adapter_value(before), adapter_value(after)
     return None
+
+
+def adapter_value(value: object) -> str:
+    """A value of one of ``ADAPTER_KEYS`` in a message; ``model.ranks`` may be left out."""
+    return "unset" if value == () else repr(list(value) if isinstance(value, tuple) else value)
 
 
 def _has_parts(task: Task) -> bool:

@@ -261,7 +261,7 @@ def _same_adapters(folder: Path, saved: Config, config: Config) -> Config:
     """The configuration that takes over, if its adapters are those that were saved. Raises RunError."""
     if found := other_adapters(saved.model, config.model):
         key, was, now = found
-        raise RunError(f"{folder}: its adapters have {key} = {was!r}, not the configured {now!r}")
+        raise RunError(f"{folder}: its adapters have {key} = {was}, not the configured {now}")
     return config
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from neuromas.config import Config
+from neuromas.config import Config, as_written
 from neuromas.core.errors import ConfigError, TaskError
 from neuromas.core.task import Split
 from neuromas.growth.stages import advance, stage_config
@@ -53,7 +53,7 @@ def check_data(assembly: Assembly, plan: Config, goals: Sequence[Topology], star
         task = assembly.task if same else configured_task(config)
         network = replace(equipped(assembly.network, config, task), topology=goal)
         taught = config.lift.taught if config.lift.view else 0.0
-        make_algorithm(config.train).check(config.train, goal, taught)
+        _check_algorithm(plan, index, goal, taught)
         shown = shown_examples(config, task, 0) if config.lift.view else ()
         views = [network, *([first_view(network, config, shown)] if config.lift.view else [])]
         if config.network.examples:
@@ -64,6 +64,15 @@ def check_data(assembly: Assembly, plan: Config, goals: Sequence[Topology], star
         _check_splits(here, grows=len(goals) > 1)
         check_stage_parts(plan, index, goal, task)
         _check_prompts(here, views)
+
+
+def _check_algorithm(plan: Config, index: int, goal: Topology, taught: float) -> None:
+    """The training algorithm can train the graph of a stage (from 0). Raises ConfigError."""
+    train = stage_config(plan, index).train
+    try:
+        make_algorithm(train).check(train, goal, taught)
+    except ConfigError as error:
+        raise ConfigError(as_written(plan, index, str(error))) from None
 
 
 def _check_learners(network: Network, plan: Config, goals: Sequence[Topology], start: int) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from neuromas.config import Config, make_config
+from neuromas.config import Config, as_written, make_config
 from neuromas.core.errors import ConfigError, PartsError
 from neuromas.core.task import Task
 from neuromas.growth.parent import ParentRun
-from neuromas.growth.stages import check_stages, goals, settle, stage_config
+from neuromas.growth.stages import check_stages, goals, idle_views, settle, stage_config
 from neuromas.learning.credit import make_estimator
 from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import read_manifest
@@ -65,7 +65,8 @@ def start(
         sources = digests(config)  # before they are read: what changes in between is noticed
         assembly, parent = _beginning(config, backbone_for(ranks, config, backbone), task)
         assembly = shared_by(ranks, assembly)
-        check_data(assembly, config, check_stages(config, assembly.network.topology if parent else None))
+        shapes = check_stages(config, assembly.network.topology if parent else None)
+        check_data(assembly, config, shapes)
         prompts = prompt_facts(assembly.network, config.network.prompt)
         facts = {**about(), "command": command(), "inputs": sources, **code_of(assembly.task), **prompts}
         if ranks.size > 1:
@@ -76,7 +77,7 @@ def start(
                 keep_copy(run.path, assembly.network.template)
             loop = Loop(TrainState.new(assembly, config), run, callbacks)
             loop.stages.begin(parent)
-            return loop.train(idle(ranks))
+            return loop.train([*idle(ranks), *idle_views(config, shapes)])
 
 
 def _beginning(
@@ -164,6 +165,7 @@ def _changed(loop: Loop, before: Config, found: Changes) -> list[str]:
     if run.finished and not loop.stages.left:
         growth = state.config.growth
         ends = f"growth.until = {growth.until:g}, growth.patience = {growth.patience}"
+        ends = as_written(state.plan, state.stage.index, ends)
         early = "" if state.over else f" (its last stage ended early: {ends})"
         raise ConfigError(
             f"{run.path} is finished, and {as_line(found)} gives it nothing to do; "

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from neuromas.config import Config
+from neuromas.config import Config, as_written
 from neuromas.core.errors import ConfigError, PromptError
 from neuromas.core.seeds import derive
 from neuromas.core.task import Problem, Task
 from neuromas.evaluation.evaluate import Evaluation
-from neuromas.growth.lineage import Budget, changed, describe
+from neuromas.growth.lineage import Budget, asked, changed, describe
 from neuromas.growth.operators import Growth
 from neuromas.growth.parent import ParentRun
-from neuromas.growth.stages import Stage, advance, check_stages, stage_config
+from neuromas.growth.stages import Stage, advance, check_stages, lift_short, stage_config
 from neuromas.growth.transfer import inherited, transfer, undo
 from neuromas.learner.moments import copied_optimisers
 from neuromas.learning.alarms import Alarm
@@ -22,6 +22,7 @@ from neuromas.models.bundle import load_optimisers
 from neuromas.system.assemble import Assembly, check_task, configured_task, equipped, first_view
 from neuromas.system.network import Network, held
 from neuromas.system.prompting import shown_examples
+from neuromas.topology.files import short
 from neuromas.topology.views import under
 from neuromas.training.checkpoints import Checkpointer
 from neuromas.training.evaluations import keep_test
@@ -69,6 +70,7 @@ class StageController:
         """Give the trainer the stage's settings, schedule and rate."""
         state, trainer, stage = self.state, self.state.trainer, self.state.stage
         trainer.use(state.config.train)
+        trainer.viewed = bool(state.config.lift.view)
         trainer.since, trainer.span = stage.since, stage.steps
         trainer.lr = stage.rate(state.config) * 0.5**state.guard.halved
 
@@ -104,6 +106,7 @@ class StageController:
         """Whether a step is left; grows the network where a stage has ended and another follows."""
         while self._ended():
             self._note_early()
+            self._note_lift()
             if not self._follows():
                 return False
             self._grow()
@@ -128,7 +131,24 @@ class StageController:
         why = f"growth.patience = {growth.patience}"
         if self._reached():
             why = f"validation {state.best.accuracy:.1%} reached growth.until = {growth.until:g}"
+        why = as_written(state.plan, state.stage.index, why)
         self.log.note("stage", f"stage {state.stage.index + 1} ends at step {state.step}: {why}")
+
+    def _note_lift(self) -> None:
+        """Say that a stage ends before its view is lifted as far as it was to be, if it does."""
+        state, lift, stage = self.state, self.state.config.lift, self.state.stage
+        if not lift.view or stage.since == state.step:
+            return
+        rows = state.ranks.led(lambda: list(self.log.run.lines("metrics.jsonl")))
+        text = lift_short(lift, rows[-1].get("lifted", 1.0)) if rows else ""
+        if text:
+            text = f"stage {stage.index + 1} ({self._shape}) ends {text}"
+            self.log.note("stage", as_written(state.plan, stage.index, text))
+
+    @property
+    def _shape(self) -> str:
+        """The stage's shape as the user wrote it, or in short where that is a whole graph."""
+        return short(self.state.plan.shapes[self.state.stage.index][0])
 
     def _reached(self) -> bool:
         """Whether validation is where the stage may end; closed gates answer for the network before."""
@@ -156,7 +176,7 @@ class StageController:
         growth, change = config.growth, advance(topology, self.goals[index], config)
         assignment = state.trainer.network.assignment
         entry = describe(change, topology, state.lineage.spent, state.step, assignment)
-        entry |= best if index else state.ancestor
+        entry |= best | asked(state.config) if index else state.ancestor
         before = self._before(config, task)
         self._change(change, config, task)
         same = before is not None and not change.steps and not state.plan.stages
@@ -293,7 +313,7 @@ class StageController:
             state.lineage, state.stage = state.lineage.undone(), stage.undone(len(bank.parameters))
             folder, what = f"parent-{stage.index + 1}", f"{before.network.topology} as before it grew"
             self.checkpoints.save_named(folder)
-        which = f"stage {stage.index + 1} ({state.plan.shapes[stage.index][0]})"
+        which = f"stage {stage.index + 1} ({self._shape})"
         fell = best.ended_below(list(self.log.run.lines("validation.jsonl")))
         self.log.note("stage", f"{which} {fell}: {what} is handed on")
         return folder

@@ -67,7 +67,7 @@ def finish(
         **message_report(written, len(trainer.network.assignment)),
         **({} if rollouts is None else {"rollouts": rollouts}),
         **learned,
-        **({"lifted": trainer.network.lifted} if trainer.network.earlier else {}),
+        **({"lifted": trainer.network.lifted} if trainer.viewed else {}),
         "seconds": clock.laps,
     }
     trainer.step += 1

@@ -24,8 +24,9 @@ class Trainer:
     """Everything a step changes. ``estimator_state[node]`` is what the estimator remembers of a node.
 
     ``since`` is the step at which the stage, its warm-up and its schedule of ``span`` steps, began; ``lr``
-    is its learning rate. ``credited`` has the last step's advantages, a list by node for each episode by
-    its ``id``: a log's, read before the episodes go.
+    is its learning rate; ``viewed`` says that it has two views, so that its steps log how far the last is
+    lifted. ``credited`` has the last step's advantages, a list by node for each episode by its ``id``: a
+    log's, read before the episodes go.
     """
 
     network: Network
@@ -36,6 +37,7 @@ class Trainer:
     since: int = 0
     span: int = 0
     lr: float = 0.0
+    viewed: bool = False
     estimator: Estimator = field(init=False)
     estimator_state: dict[int, Any] = field(default_factory=dict)
     credited: dict[int, list[float | None]] = field(default_factory=dict)

@@ -42,6 +42,7 @@ MISTAKES = [
     ["report", "none"],
     ["report", ".", "--page", "rnu"],
     ["experiment", "none.toml"],
+    ["experiment", "organisation", "--tasks", "smus"],
     ["figure", "none"],
     ["figure", "none", "--kind", "curves", "--out", "a.svg"],
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,29 +83,37 @@ def test_a_view_is_of_its_stage_and_says_what_is_seen_in_the_end():
 
 
 WRONG = {
-    "view twice": (["stages.2.view=['all','all']"], r"stages\[2\]: lift.view = .*same view twice"),
+    "view twice": (["stages.2.view=['all','all']"], r"^stages\[2\].view = .*same view twice"),
     "one view": (["stages.2.view=['all']"], "is not two views"),
     "unknown view": (["stages.2.view=['all','spilt']"], "unknown view 'spilt'; did you mean 'split'"),
     "view as text": (["lift.view=ab"], "lift.view = 'ab': should be a list"),
     "no examples": (["stages.2.view=['all','all+examples']"], "network.examples = 0"),
     "unseen examples": (["stages.2.view=['split','all']", "stages.2.examples=2"], "under neither view"),
-    "lift alone": (["stages.2.lift=held"], r"stages\[2\]: lift = 'held' lifts no view"),
+    "lift alone": (["stages.2.lift=held"], r"^stages\[2\].lift = 'held' lifts no view"),
     "lift of a run": (["lift.over=0.5"], "lift.over = 0.5 lifts no view"),
-    "question": (["stages.2.view=['split','all']", "stages.2.question=split"], "lift.view ends with 'all'"),
+    "question": (
+        ["stages.2.view=['split','all']", "stages.2.question=split"],
+        r"^stages\[2\].question = 'split', but stages\[2\].view ends with 'all'",
+    ),
     "both": (["growth.stages=[['2-1',3]]"], "stages and growth.stages are both given"),
     "rates": (["growth.lr=[1,2]"], r"a table of \[\[stages\]\] has lr"),
-    "until": (["stages.2.until=0.5", "stages.2.every=0"], r"stages\[2\]: growth.until"),
+    "until": (["stages.2.until=0.5", "stages.2.every=0"], r"^stages\[2\].until is .* stages\[2\].every = 0"),
     "never lifted": (
         ["stages.2.view=['split','all']", "stages.2.lift=steps", "stages.2.every=0"],
-        r"stages\[2\]: lift.way = 'steps' waits for validations, and evaluate.every = 0 makes none",
+        r"^stages\[2\].lift = 'steps' waits for validations, and stages\[2\].every = 0 makes none",
     ),
     "steps": (["stages.2.steps=-1"], r"stages\[2\].steps = -1"),
     "key": (["stages.2.foo=1"], r"unknown key 'stages\[2\].foo'"),
     "far": (["stages.4.steps=1"], "one of 2 stages or of one that is appended"),
     "missing": (["stages.3.steps=1"], r"stages\[3\].shape is missing"),
     "type": (["stages.2.lr=fast"], r"stages\[2\].lr = 'fast': should be a number"),
-    "home": (["stages.2.lr=-1"], r"stages\[2\]: train.lr = -1"),
-    "map": (["stages.2.map={'1.1'='1.1'}"], r"stages\[2\]: growth.map needs growth.init = 'copy'"),
+    "home": (["stages.2.lr=-1"], r"^stages\[2\].lr = -1"),
+    "map": (["stages.2.map={'1.1'='1.1'}"], r"^stages\[2\].map needs growth.init = 'copy'"),
+    "choice": (
+        ["stages.2.view=['split','all']", "stages.2.lift=fast"],
+        r"^unknown value of stages\[2\].lift:",
+    ),
+    "of the run": (["growth.until=0.5", "stages.2.every=0"], r"^growth.until is .* stages\[2\].every = 0"),
     "length": (["train.steps=9"], "train.steps = 9, but stages make it 7"),
     "no list": (["stages=3"], "stages = 3: should be a list"),
     "no table": (["stages=['2-1']", "stages.1.steps=2"], r"stages\[1\] = '2-1' is not a table"),
@@ -118,6 +128,13 @@ def test_what_cannot_be_is_said_in_one_line(case):
     assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match=r"unknown key 'stages\.2\.foo'"):
         check_keys(["stages.2.foo=1"])
+
+
+def test_the_page_of_all_keys_has_the_short_ones():
+    page = (Path(__file__).parents[3] / "docs" / "config.md").read_text("utf-8")
+    lines = page[page.index("<!-- stage-keys -->") : page.index("<!-- /stage-keys -->")].splitlines()
+    for key, home in HOMES.items():
+        assert any(f"`{key}`" in line and f"| `{'.'.join(home)}` |" in line for line in lines), key
 
 
 def test_what_every_stage_names_is_asked_for_not_that_of_the_last_alone():

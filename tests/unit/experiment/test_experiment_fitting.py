@@ -92,6 +92,11 @@ WITHOUT = {"stage": {"task": {"depth": 3}}}  # how many parts is said by the tas
             "have model.rank = 2; give both arms the same",
         ),
         (data(TWO, three(parts=4, model={"alpha": 4.0})), "model.alpha = 4.0, but the adapters of"),
+        (
+            data(TWO, three(parts=4, model={"rank": 2, "ranks": [2] * 5 + [4]})),
+            "model.ranks = [2, 2, 2, 2, 2, 4], but the adapters of 'grown-2:1', with which it starts, have "
+            "model.ranks = unset;",
+        ),
     ],
 )
 def test_what_would_fail_late_is_refused_early(more, says):

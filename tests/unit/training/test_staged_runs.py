@@ -18,6 +18,7 @@ from neuromas.system.saving import load_bundle
 from neuromas.topology.graph import Topology
 from neuromas.training import evaluations as testing
 from neuromas.training import loop, stages
+from neuromas.training.callbacks import Callback
 from neuromas.training.run import resume, start
 from parity import Parity, small
 from watched import KilledError, Watch, assert_begins_alike, killed_in_turn, left_at, lines, manifest
@@ -36,6 +37,16 @@ class Cut(Parity):
         return replace(
             made, id=f"{self.deep}-{made.id}", question=f"{made.question} {self.deep}", parts=shares
         )
+
+
+class Said(Callback):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def on_note(self, event):
+        self.said.append(event.text)
 
 
 @pytest.fixture(autouse=True)
@@ -166,12 +177,35 @@ def test_what_is_saved_is_an_ordinary_network(whole):
 def test_draws_and_their_probability_are_logged(whole):
     rows = [row.get("lifted") for row in lines(whole.path / "metrics.jsonl")]
     assert rows[:5] == [None, None, 0.0, 0.25, 0.5]
-    assert rows[5:] == [1 / 3, 2 / 3, None, 0.5, 0.5]
+    assert rows[5:] == [1 / 3, 2 / 3, 1.0, 0.5, 0.5], "also once it is whole"
     drawn = [row.get("lifted") for row in lines(whole.path / "episodes.jsonl")]
     assert drawn[0] is None
     assert drawn[2] == [False] * 3
     said = [row.get("lifted") for row in lines(whole.path / "validation.jsonl")]
     assert said[2:5] == [0.0, 0.25, 0.5], "that of the coming step until validation lifts it"
+
+
+def test_a_view_that_is_not_lifted_to_its_end_is_said(whole, tmp_path):
+    said = [row["text"] for row in lines(whole.path / "events.jsonl") if "its view lifted" in row["text"]]
+    assert [text.partition(":")[0] for text in said] == [
+        "stage 2 (2-1) ends with its view lifted to 0.5, not to 1"
+    ]
+    assert said[0].endswith("to reach stages[2].lift_at = 0")
+    stages = [{"shape": "2-1", "steps": 4, "view": ["split", "all"], "lift_over": 1.0, "until": 0.1}]
+    with pytest.MonkeyPatch.context() as patch:
+        judge_by(patch, lambda nodes, moved: 0.1 if moved >= 6 else 0.0)
+        run = start(make_config(staged(stages)), tmp_path / "run", Watch())
+    said = [row["text"] for row in lines(run.path / "events.jsonl") if row["event"] == "stage"]
+    assert said[-1].startswith("stage 1 (2-1) ends with its view lifted to 0.5, not to 1: ")
+    assert said[-1].endswith("the stage was over before the lift")
+
+
+def test_a_view_that_lifts_nothing_is_said_first(tmp_path):
+    watch = Said()
+    start(
+        make_config(staged([{"shape": "1", "steps": 1, "view": ["split", "all"]}])), tmp_path / "run", watch
+    )
+    assert watch.said[0].startswith("stages[1].view = ['split', 'all'] lifts nothing: ")
 
 
 def test_an_appended_stage_is_as_if_it_had_been_there(whole, tmp_path, monkeypatch):
@@ -216,7 +250,9 @@ def test_a_view_that_is_lifted_whole_changes_nothing(tmp_path):
     lifted = [{"shape": "2-1", "steps": 3, "view": ["all", "split"], "lift": "held"}]
     one = start(make_config(staged(plain)), tmp_path / "one", Watch())
     other = start(make_config(staged(lifted)), tmp_path / "other", Watch())
-    assert lines(one.path / "metrics.jsonl") == lines(other.path / "metrics.jsonl")
+    rows = lines(other.path / "metrics.jsonl")
+    said = [row.pop("lifted") for row in rows]
+    assert (lines(one.path / "metrics.jsonl"), said) == (rows, [1.0] * 3)
     assert one.evaluation("test-after") == other.evaluation("test-after")
 
 
@@ -299,7 +335,7 @@ def test_a_stage_ends_where_validation_is_enough_but_not_by_its_closed_gates(tmp
         "stage 2 ends at step 2",
         "stage 3 ends at step 3",
     ]
-    assert said[0].endswith("validation 50.0% reached growth.until = 0.5")
+    assert said[0].endswith("validation 50.0% reached stages[1].until = 0.5")
 
 
 def test_patience_is_that_of_the_stage(tmp_path, monkeypatch):
@@ -314,8 +350,8 @@ def test_patience_is_that_of_the_stage(tmp_path, monkeypatch):
     assert [row["folder"] for row in lines(run.path / "growth.jsonl")] == ["step-000000", "start-2"]
     said = [row["text"] for row in lines(run.path / "events.jsonl") if " ends at step " in row["text"]]
     assert said == [
-        "stage 1 ends at step 1: growth.patience = 1",
-        "stage 2 ends at step 3: growth.patience = 2",
+        "stage 1 ends at step 1: stages[1].patience = 1",
+        "stage 2 ends at step 3: stages[2].patience = 2",
     ], "and nothing of a stage that ran to its end"
     assert run.read("status.json") | {"seconds": 0} == {
         **{"finished": True, "step": 6, "best": 3, "checkpoint": "start-3", "seconds": 0}
@@ -367,7 +403,7 @@ def test_branches_are_those_of_the_network_to_come_while_gates_open(tmp_path):
     ]
     run = start(make_config(staged(stages)), tmp_path / "run", Watch())
     lifted = [row.get("lifted") for row in lines(run.path / "metrics.jsonl")]
-    assert lifted == [None, 1 / 2.25, 2 / 2.25, None]
+    assert lifted == [None, 1 / 2.25, 2 / 2.25, 1.0]
 
 
 def test_a_stage_of_no_steps_opens_its_gates_and_may_be_grown_on(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from neuromas.report.asked import asked_of, asked_words
 from neuromas.report.html.kept import Kept, Row, below, graph, number, rows, text
 from neuromas.report.html.parts import Family, Generation, Note, Part
 from neuromas.report.html.picture import drawing
@@ -21,7 +22,9 @@ def family_parts(run: Kept) -> list[Part]:
     if not lineage:
         return []
     found = [*_generations(run.manifest, 0)]
-    here = _generation(run.manifest, f"{run.label}, handed on", growth="")
+    here = _generation(
+        {**run.manifest, "asked": asked_of(run.manifest)}, f"{run.label}, handed on", growth=""
+    )
     last = lineage[-1]
     generations = (*found, _grown(here, last, run.manifest))
     parts: list[Part] = [Family(tuple(generations[-_MOST:]))]
@@ -57,8 +60,10 @@ def _generation(entry: Row, where: str, growth: str) -> Generation:
     topology = graph(entry.get("topology"))
     name = "a network that cannot be read" if topology is None else str(topology)
     shown = topology if topology is not None and len(topology.nodes) <= _WIDE else None
+    told = asked_words(entry.get("asked"))
+    where = f"{where[:200]} · {told}" if told else where[:200]
     return Generation(
-        name, where[:200], _cost(below(entry, "spent")), growth, (), (), drawing(shown) if shown else None
+        name, where, _cost(below(entry, "spent")), growth, (), (), drawing(shown) if shown else None
     )
 
 

@@ -72,6 +72,7 @@ def _sections(found: Sources, items: int) -> list[Section]:
             each("headline", runs, lambda run: headline.headline_parts(run, alone), opened=0),
         ),
         Section("curves", "Learning curves", safely(lambda: training.curve_parts(groups))),
+        Section("stages", "Stages", each("stages", runs, training.stage_parts)),
         Section(
             "network",
             "Network",

@@ -10,6 +10,7 @@ from neuromas.report.blocks import Cell, Shown, Table
 from neuromas.report.html import charts
 from neuromas.report.html.kept import Kept, Row, below, number, rows, text
 from neuromas.report.html.parts import Fold, Lead, Note, Part
+from neuromas.report.stages import stages_table
 
 if TYPE_CHECKING:
     from neuromas.report.charts.frame import Size
@@ -54,6 +55,12 @@ def curve_parts(groups: Sequence[Sequence[Kept]]) -> list[Part]:
         *(Note(f"{run.label}: no step was made yet") for run in runs if run not in told),
         *_checks(told),
     ]
+
+
+def stage_parts(run: Kept) -> list[Part]:
+    """A row for every stage of a run that has some."""
+    table = stages_table(run.config, run.lines, run.status) if run.config else None
+    return [] if table is None else [table]
 
 
 def health_parts(run: Kept) -> list[Part]:

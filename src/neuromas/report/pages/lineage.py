@@ -7,7 +7,7 @@ from pathlib import Path
 
 from neuromas.core.errors import RunError
 from neuromas.report.blocks import Block, Figure, Table, Text
-from neuromas.report.lineage import generations, lineage_svg, lineage_text
+from neuromas.report.lineage import Generation, generations, lineage_svg, lineage_text
 from neuromas.report.pages import Page, one_path
 from neuromas.report.reading import readable
 from neuromas.storage import MANIFEST, Run, read_json
@@ -23,10 +23,10 @@ def _build(paths: Sequence[Path], options: Mapping[str, str]) -> Sequence[Block]
     manifest = read_json(folder / MANIFEST)
     with readable(f"{folder}: the network's lineage"):
         rows = [
-            (str(Topology.from_dict(data)), *(spent[name] for name in _COST), then)
-            for data, spent, then in [*generations(manifest), (manifest["topology"], manifest["spent"], "")]
+            (str(Topology.from_dict(one.topology)), *(one.spent[name] for name in _COST), one.asked, one.then)
+            for one in [*generations(manifest), Generation.last(manifest)]
         ]
-        columns = ("network", *(name.replace("_", " ") for name in _COST), "then")
+        columns = ("network", *(name.replace("_", " ") for name in _COST), "asked", "then")
         if not all(isinstance(cell, str | int | float) for row in rows for cell in row):
             raise RunError(f"{folder}: the network's lineage is damaged: a cost is no number")
         return [

@@ -12,6 +12,7 @@ from neuromas.report.blocks import Block, Cell, Table, Text, difference, number,
 from neuromas.report.lineage import sharing_lines
 from neuromas.report.pages import Page, one_path
 from neuromas.report.reading import marked, origins, prompt_mark, read_evaluation, readable
+from neuromas.report.stages import LOGS, stages_table
 from neuromas.report.tables import failures, paired, paired_line
 from neuromas.report.terminal import quoted
 from neuromas.report.writers import as_text
@@ -53,6 +54,7 @@ def _blocks(run: Run) -> list[Block]:
     controls = [(words, *_control(run, name)) for name, words in _CONTROLS if _has(run, name)]
     return [
         Text((_head(run), *_shared(run))),
+        *_stages(run),
         _table(before, after),
         Text(
             (
@@ -90,6 +92,13 @@ def _head(run: Run) -> str:
 def _shared(run: Run) -> list[str]:
     """Which nodes of the network that was handed on share an adapter."""
     return sharing_lines(read_json(run.handed_on / MANIFEST)) if run.checkpoints() else []
+
+
+def _stages(run: Run) -> list[Table]:
+    """A row for every stage, where there are some."""
+    logs = {name: list(run.lines(name)) for name in LOGS}
+    table = stages_table(run.read("config.json"), logs, run.read("status.json"))
+    return [] if table is None else [table]
 
 
 def _table(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table:
