@@ -21,8 +21,10 @@ $(VENV)/.dev: $(VENV)/.core
 	@$(PIP) install -c constraints.txt -e ".[dev]"
 	@touch $@
 
-demo story: $(VENV)/.core
+demo: $(VENV)/.core
 	@$(BIN)/neuromas experiment recipes/experiments/story.toml --out runs/story --jobs 2
+
+story: demo
 
 quick: $(VENV)/.core
 	@$(BIN)/neuromas train recipes/runs/demo.toml --run runs/demo --continue
