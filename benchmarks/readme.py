@@ -87,6 +87,7 @@ MARKS: dict[str, Callable[[], str]] = {
     "organisation-samples": of(organisation.samples, "organisation.json"),
     "organisation-swapped": of(organisation.swapped, "organisation.json"),
     "families": of(organisation.families, "families.json"),
+    "families-law": of(organisation.law, "families.json"),
     "rivals": of(rivals.rivals, "rivals.json"),
     "rivals-answers": of(short_tables.answered, "rivals.json"),
     "rivals-public": of(rivals.public, "public.json"),
