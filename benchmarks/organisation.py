@@ -98,7 +98,7 @@ def collected(cells: list[Cell]) -> dict[str, Any]:
         "cells": len(cells),
         "aloud": [_aloud(cell) for cell in cells if cell.arm.name == ALOUD and cell.finished][:1],
         "swapped": [followed(cell) for cell in told if _sees_all(cell)],
-        "samples": [samples([c for c in cells if c.finished], way, to) for to in TARGETS for way in WAYS],
+        "samples": [samples(those, way, to) for those in by_task(cells) for to in TARGETS for way in WAYS],
         "law": local_steps([cell for cell in cells if cell.finished and not cell.arm.of]),
         "divided": [divided(cell) for cell in cells if _is_divided(cell)],
         "cheats": cheats(cells),
@@ -198,32 +198,44 @@ def by_layer(answers: LocalAnswers) -> list[list[float | None]]:
     return list(found.values())
 
 
-def samples(cells: list[Cell], way: str, target: float, task: str = "sums") -> dict[str, Any]:
+def by_task(cells: list[Cell]) -> list[list[Cell]]:
+    """The finished cells of every task that has any."""
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.finished:
+            found.setdefault(cell.task, []).append(cell)
+    return list(found.values())
+
+
+def samples(cells: list[Cell], way: str, target: float) -> dict[str, Any]:
     """Episodes until validation on a depth reaches the target, all before them counted, by seed.
+
+    ``cells`` are finished ones of one task.
 
     Beside their median stands what the toy's signal-to-noise says (``theory.snr``), relative to depth 1: its
     leaf errs as the untrained model on a step, its others alike from scratch, and grown as the trained one.
     """
-    of = [cell for cell in cells if cell.task == task]
+    about = {"task": cells[0].task, "way": way, "target": target}
     found: dict[int, dict[int, float | None]] = {}
     for depth, arm in WAYS[way].items():
-        runs = {cell.seed: _until(cell, depth, target) for cell in of if cell.arm.name == arm}
+        runs = {cell.seed: _until(cell, depth, target) for cell in cells if cell.arm.name == arm}
         found |= {depth: runs} if runs else {}
-    steps = [cell for cell in of if cell.arm.name == "step"]
+    steps = [cell for cell in cells if cell.arm.name == "step"]
     if not steps:
-        return {"way": way, "target": target, "depths": []}
+        return {**about, "depths": []}
     before = _mean([_accuracy(cell, "test-before") for cell in steps])
     after = _mean([_accuracy(cell, "test-after") for cell in steps])
     middle = {depth: _middle(list(runs.values())) for depth, runs in found.items()}
     rest = after if way == "grown" else before
-    beside = against_snr(middle, 1.0 - before, 1.0 - rest) if way != "single" else ()
+    known = way != "single" and 0.0 < before < 1.0 and 0.0 < rest < 1.0  # the toy errs now and then
+    beside = against_snr(middle, 1.0 - before, 1.0 - rest) if known else ()
     predicted = {one.depth: one.predicted for one in beside}
     rows = []
     for depth, runs in found.items():
         episodes = {f"seed {seed}": until for seed, until in runs.items()}
         beside_it = {"median": middle[depth], "predicted": predicted.get(depth)}
         rows.append({"depth": depth, "episodes": episodes, **beside_it})
-    return {"way": way, "target": target, "untrained": before, "trained": after, "depths": rows}
+    return {**about, "untrained": before, "trained": after, "depths": rows}
 
 
 def _mean(values: list[float]) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from parts import (
@@ -84,7 +85,7 @@ MARKS: dict[str, Callable[[], str]] = {
     "organisation-divided": of(organisation.divided, "organisation.json"),
     "organisation-influence": of(organisation.influence, "influence.json"),
     "organisation-law": of(organisation.law, "organisation.json"),
-    "organisation-samples": of(organisation.samples, "organisation.json"),
+    "organisation-samples": of(partial(organisation.samples, task="sums"), "organisation.json"),
     "organisation-swapped": of(organisation.swapped, "organisation.json"),
     "families": of(organisation.families, "families.json"),
     "families-law": of(organisation.law, "families.json"),

@@ -139,10 +139,10 @@ def _by_layer(layers: list[list[float | None]] | None) -> str:
     return " → ".join(found)
 
 
-def samples(data: dict[str, Any]) -> str:
-    """Episodes until an accuracy, by depth and way, beside the figures of the toy's signal to noise."""
+def samples(data: dict[str, Any], task: str) -> str:
+    """Episodes of a task until an accuracy, by depth and way, beside the toy's signal to noise."""
     rows = []
-    for one in data.get("samples", []):
+    for one in (found for found in data.get("samples", []) if found.get("task", "sums") == task):
         first = next((at["median"] for at in one["depths"] if at["depth"] == 1), None)
         for at in one["depths"]:
             shown = ", ".join("never" if n is None else f"{n:.0f}" for n in at["episodes"].values())
