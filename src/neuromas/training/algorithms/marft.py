@@ -23,8 +23,9 @@ class Marft(ActorCritic):
 
     PPO's passes, its clip, the entropy bonus and the bound of a gradient's norm are ``train.passes``,
     ``ratio_clip``, ``entropy`` and ``clip``, where the paper has 1, 0.2, 0.01 and 0.5, the entropy's of the
-    mean over a message's tokens (here it is their sum); with one pass the ratio is 1 and both clips inert. ``ratio = "message"`` clips that of a whole message, as the paper's
-    action-level variant does, ``"token"`` each token's.
+    mean over a message's tokens (here it is their sum); with one pass the ratio is 1 and both clips inert.
+    ``ratio = "message"`` clips that of a whole message, as the paper's action-level variant does, ``"token"``
+    each token's.
     """
 
     gamma: float = 0.99
@@ -40,8 +41,8 @@ class Marft(ActorCritic):
         "nodes have no roles (those are prompts); an agent reads its parents' messages, not all before it, "
         "so between parallel nodes V(o_{i+1}) knows nothing of message i and credit passes by lambda alone; "
         "an update that moves an adapter too far is shortened (train.max_kl) where the paper skips it; all "
-        "agents learn at once, none in turns; no values of tokens; the entropy bonus is summed over the tokens "
-        "of a message, where the authors' code has their mean; one episode is one pass, so that no "
+        "agents learn at once, none in turns; no values of tokens; the entropy bonus is summed over the "
+        "tokens of a message, where the authors' code has their mean; one episode is one pass, so that no "
         "verdict on an answer is ever read"
     )
 
