@@ -12,7 +12,7 @@ from .experiments import there
 from .reading import NOT_RUN
 
 BESIDE_ONE = (("grown-2:2", "single-2:3", "3 nodes"), ("lifted-3:1", "longer-3:1", "7 nodes"))
-AGAINST = "Against one model, all reading the whole question, equal parameters and calls (seeds)"
+AGAINST = "Percent of a network / of one model, all reading the whole question, equal parameters and calls (seeds)"
 
 
 def headline(experiments: Iterable[dict[str, Any]]) -> list[str]:
@@ -23,8 +23,7 @@ def headline(experiments: Iterable[dict[str, Any]]) -> list[str]:
     for task in dict.fromkeys(point["task"] for point in found):
         pairs = [(at.get((task, a)), at.get((task, b)), who) for a, b, who in BESIDE_ONE]
         told = [
-            f"{who} {share(a['accuracy'])} %, one {share(b['accuracy'])} % "
-            f"({min(len(a['seeds']), len(b['seeds']))})"
+            f"{who} {share(a['accuracy'])} / {share(b['accuracy'])} ({min(len(a['seeds']), len(b['seeds']))})"
             for a, b, who in pairs
             if a and b
         ]
