@@ -12,7 +12,7 @@ from .experiments import there
 from .reading import NOT_RUN
 
 BESIDE_ONE = (("grown-2:2", "single-2:3", "3 nodes"), ("lifted-3:1", "longer-3:1", "7 nodes"))
-AGAINST = "Percent of a network / of one model, all reading the whole question, equal parameters and calls (seeds)"
+AGAINST = "Network / one model, equal parameters and calls, the whole question read, percent (seeds)"
 
 
 def headline(experiments: Iterable[dict[str, Any]]) -> list[str]:
