@@ -4,7 +4,7 @@ reasoning-gym draws item ``i`` from ``Random(seed + i)``, so data sets with neig
 nearly all items. Here every item has its own hashed seed, and its text decides its split.
 
 The scorers are used strictly: only full credit counts, unless ``partial`` is set, and they see the whole
-text, or with ``read = "last"`` its last number (of questions whose answer is one) or word. Some scorers
+text, or with ``read = "last"`` its last number or word, where right answers are one. Some scorers
 evaluate the answer as Python; those never see the text (see ``EXACT``) or only a checked formula
 (``FORMULAS``).
 """
@@ -28,16 +28,18 @@ from types import MappingProxyType
 from typing import Any
 
 from neuromas.core.errors import TaskError, one_line, shown, unknown
+from neuromas.core.seeds import derive
 from neuromas.core.task import AnswerKind, Problem, Score, Task
 from neuromas.tasks.checking import FAILED, MAX_CHARS, trimmed
 from neuromas.tasks.formulas import as_fraction, expression, is_number
-from neuromas.tasks.generated import GeneratedTask
+from neuromas.tasks.generated import GeneratedTask, Source
 from neuromas.tasks.grading import READS, graded
 from neuromas.tasks.options import MAX_SEED
 
 PREFIX = "gym/"
 SHARES = (0.5, 0.25, 0.25)  # held-out problems cost 4 draws on average, and some draws are slow
 TRIES = 400
+_READ = 20  # problems by which it is seen whether right answers can be read
 OWN_OPTIONS: Mapping[str, Any] = MappingProxyType({"seed": 0, "partial": False, "read": "whole"})
 _LOCK = threading.RLock()  # generators use the global generators of random and numpy, and print
 
@@ -161,8 +163,21 @@ def build(name: str, given: Mapping[str, Any]) -> Task:
         raise TaskError(f"task {name!r}: " + unknown("read", read, READS))
     generator = _generator(bare, settings, 0)
     source = GymSource(bare, json.dumps(settings, default=str, sort_keys=True), partial, settings, generator)
-    form = "the bare answer, in the form the question asks for"
-    return GeneratedTask(name, form, graded(source, read, pay=False), seed, TRIES, SHARES)
+    form, asked = "the bare answer, in the form the question asks for", graded(source, read, pay=False)
+    if read != "whole":
+        _check_read(name, asked, read)
+    return GeneratedTask(name, form, asked, seed, TRIES, SHARES)
+
+
+def _check_read(name: str, source: Source, read: str) -> None:
+    """Right answers earn as they are read. Raises TaskError: where they do not, nothing could be learned."""
+    for number in range(_READ):
+        problem = source.draw(derive(0, "gym", "read", number))
+        if source.score(problem, problem.answer).value < 1.0:
+            raise TaskError(
+                f"task {name!r}: read = {read!r} takes right answers for wrong, such as "
+                f"{shown(problem.answer)} (valid here: 'whole')"
+            )
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,14 @@ def test_the_last_number_counts_where_that_is_asked_for():
         make_task("gym/chain_sum", {"read": "lost"})
 
 
+@pytest.mark.parametrize("name", ["dice", "countdown", "shortest_path"])
+def test_no_answer_is_read_so_that_the_right_one_is_wrong(name):
+    says = f"'gym/{name}': read = 'last' takes right answers for wrong, such as"
+    with pytest.raises(TaskError, match=says) as it:
+        make_task(f"gym/{name}", {"read": "last"})
+    assert "\n" not in str(it.value)
+
+
 def test_options_reach_the_generator_and_are_checked():
     p = make_task("gym/chain_sum", {"min_terms": 2, "max_terms": 2, "max_digits": 1}).problem("train", 0)
     assert len(p.question.split("+")) + len(p.question.split("-")) - 1 <= 3
