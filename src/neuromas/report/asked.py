@@ -13,9 +13,9 @@ _LONGEST = 100
 
 def asked_words(asked: Any) -> str:
     """``max n=4 parts=2; reads split -> all``, of a lineage's ``asked``; empty where that is not known."""
-    if not isinstance(asked, Mapping):
-        return ""
-    return f"{task_words(str(asked['task']), asked['options'])}; reads {view_words(asked['view'])}"
+    with suppress(KeyError, TypeError, AttributeError):  # it may be a stranger's, or an old one
+        return f"{task_words(str(asked['task']), asked['options'])}; reads {view_words(asked['view'])}"
+    return ""
 
 
 def asked_of(manifest: Mapping[str, Any]) -> dict[str, Any] | None:

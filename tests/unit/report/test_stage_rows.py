@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from neuromas.config import make_config
+from neuromas.report.asked import asked_words
 from neuromas.report.blocks import Shown
+from neuromas.report.pages import run as run_page
 from neuromas.report.stages import stages_table
+from neuromas.storage import Run
 from neuromas.topology.graph import Topology
 
 STAGES = [
@@ -68,3 +71,22 @@ def test_a_child_says_what_it_grew_out_of_and_a_single_network_nothing():
     assert found[0][-2:] == ["25.0 % at its start", "steps"]
     plain = make_config({"network": {"topology": "2-1"}}).model_dump(mode="json")
     assert stages_table(plain, logs(), {}) is None
+
+
+def test_what_a_stranger_wrote_as_its_task_is_left_out():
+    asked = {"task": "max", "options": {"n": 4}, "view": ["split", "all"]}
+    assert asked_words(asked) == "max n=4; reads split -> all"
+    for key, value in (("options", None), ("options", [1]), ("view", 3), ("view", [3])):
+        assert asked_words(asked | {key: value}) == ""
+    assert asked_words({"task": "max"}) == asked_words(None) == ""
+
+
+def test_a_damaged_log_leaves_the_rest_of_the_page(tmp_path, monkeypatch):
+    def damaged(*_):
+        raise KeyError("accuracy")
+
+    monkeypatch.setattr(run_page, "stages_table", damaged)
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "status.json").write_text("{}")
+    (block,) = run_page._stages(Run(tmp_path))
+    assert block.lines == ("stages cannot be shown: a log of them is damaged: no key 'accuracy'",)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.config import make_config
+from neuromas.core.errors import NeuromasError
 from neuromas.report.blocks import Block, Cell, Table, Text, difference, number, percent, share
 from neuromas.report.lineage import sharing_lines
 from neuromas.report.pages import Page, one_path
@@ -94,10 +95,14 @@ def _shared(run: Run) -> list[str]:
     return sharing_lines(read_json(run.handed_on / MANIFEST)) if run.checkpoints() else []
 
 
-def _stages(run: Run) -> list[Table]:
-    """A row for every stage, where there are some."""
+def _stages(run: Run) -> list[Block]:
+    """A row for every stage, where there are some; where logs are damaged the rest is shown without them."""
     logs = {name: list(run.lines(name)) for name in LOGS}
-    table = stages_table(run.read("config.json"), logs, run.read("status.json"))
+    try:
+        with readable("a log of them"):
+            table = stages_table(run.read("config.json"), logs, run.read("status.json"))
+    except NeuromasError as error:
+        return [Text((f"stages cannot be shown: {error}",))]
     return [] if table is None else [table]
 
 
