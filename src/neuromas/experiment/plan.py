@@ -60,7 +60,10 @@ class Plan(Section):
         (), strict=False, description="pairs to test, Holm-corrected together"
     )
 
-    _made: dict[tuple[str, str, int, str], Config] = PrivateAttr(default_factory=dict)  # config()'s, kept
+    # config()'s, kept with what they were made of, by identity: a copy with another base shares this table
+    _made: dict[tuple[str, str, int, str], tuple[tuple[object, ...], Config]] = PrivateAttr(
+        default_factory=dict
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Plan:
@@ -152,10 +155,11 @@ class Plan(Section):
 
     def config(self, arm: Arm, label: str, seed: int, parent: str = "") -> Config:
         """The configuration of one run, which starts with ``parent``. Raises ConfigError naming the arm."""
-        asked = (arm.name, label, seed, parent)
-        if asked not in self._made:
-            self._made[asked] = self._config(arm, label, seed, parent)
-        return self._made[asked]
+        asked, of = (arm.name, label, seed, parent), (arm, self.arms, self.base, self.tasks)
+        found = self._made.get(asked)
+        if found is None or any(one is not other for one, other in zip(found[0], of, strict=True)):
+            found = self._made[asked] = (of, self._config(arm, label, seed, parent))
+        return found[1]
 
     def _config(self, arm: Arm, label: str, seed: int, parent: str) -> Config:
         data: dict[str, Any] = {**self.base, "seed": seed}

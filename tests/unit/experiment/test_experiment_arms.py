@@ -202,3 +202,13 @@ def test_the_recipe_compares_at_equal_calls_and_parameters():
     for name, nodes in (("single-2", 3), ("single-3", 7)):
         model = cells[name].config.model
         assert (model.rank, model.alpha / model.rank) == (8 * nodes, 2.0)
+
+
+def test_configurations_that_are_kept_are_those_of_the_plan_that_is_asked():
+    one = load_plan(RECIPES / "families.toml", only=["digits"])
+    arm = one.arm("step")
+    assert one.config(arm, "digits", 0) is one.config(arm, "digits", 0)
+    base = {**one.base, "train": {**one.base["train"], "lr": 0.5}}
+    assert one.model_copy(update={"base": base}).config(arm, "digits", 0).train.lr == 0.5
+    assert one.config(arm.model_copy(update={"train": {"lr": 0.25}}), "digits", 0).train.lr == 0.25
+    assert one.config(arm, "digits", 0).train.lr == 1e-3
