@@ -88,6 +88,7 @@ MARKS: dict[str, Callable[[], str]] = {
     "organisation-samples": of(partial(organisation.samples, task="sums"), "organisation.json"),
     "organisation-swapped": of(organisation.swapped, "organisation.json"),
     "families": of(organisation.families, "families.json"),
+    "families-divided": of(organisation.divided, "families.json"),
     "families-law": of(organisation.law, "families.json"),
     "rivals": of(rivals.rivals, "rivals.json"),
     "rivals-answers": of(short_tables.answered, "rivals.json"),

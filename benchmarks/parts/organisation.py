@@ -98,6 +98,8 @@ def divided(data: dict[str, Any]) -> str:
             cells.append(f"{mean} %" if low == high else f"{mean} % ({low}–{high})")
         rows.append((leaf, *cells))
     lines = table(("leaf", *(f"answer of step {n}" for n in range(1, len(found[0]) + 1))), rows)
+    if not all("output" in one for one in kept):
+        return "\n".join(lines)
     of, wrong, ten = (sum(one["output"][key] for one in kept) for key in ("of", "wrong", "ten"))
     made = f"Of {of} sums of the two numbers they read, outputs made {wrong} wrong"
     return "\n".join([*lines, "", f"{made}, {ten} of them by exactly ten: the carry."])
