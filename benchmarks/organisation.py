@@ -9,6 +9,7 @@ question, and whose part leaves wrote when they were told each other's number. `
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -65,22 +66,47 @@ def main() -> None:
 def onto(earlier: dict[str, Any], later: dict[str, Any], of: dict[str, str]) -> dict[str, Any]:
     """The later file with the cells of an earlier one, whose folder need not be there any more.
 
-    ``of`` as in ``joined``. The line of the law, and samples, are of the later folder alone: they are made of
-    what only runs hold.
+    ``of`` as in ``joined``. The lines of the law, and samples, are of one folder alone, as they are made of
+    what only runs hold: the lines of that which has more networks, samples of the later one where it has any.
     """
     both = {**later, **joined(earlier, later, of)}
     known = set(_finished(both))
-    kept = [name for name in later["missing"] if name in known]
     both["missing"] = [name for name in later["missing"] if name not in known]
-    both["earlier"] = {"about": earlier["about"], "cells": kept}
+    both["earlier"] = before(earlier, [name for name in later["missing"] if name in known])
     for part in ("aloud", "swapped", "divided"):
         there = {one["cell"] for one in later[part]}
-        before = [one for one in earlier.get(part, ()) if one["cell"] in known - there]
-        both[part] = [*before, *later[part]]
+        kept = [one for one in earlier.get(part, ()) if one["cell"] in known - there]
+        both[part] = [*kept, *later[part]]
     there = {one["cell"] for one in later["law"]["cells"]}
-    before = [one for one in earlier["law"]["cells"] if one["cell"] not in there]
-    both["law"] = {**later["law"], "cells": [*before, *later["law"]["cells"]]}
+    kept = [one for one in earlier["law"]["cells"] if one["cell"] not in there]
+    lines = {name: most((earlier["law"].get(name), later["law"][name])) for name in ("fit", "divided")}
+    both["law"] = {**later["law"], **lines, "cells": [*kept, *later["law"]["cells"]]}
+    both["samples"] = counted(earlier["samples"], later["samples"])
     return both
+
+
+def before(earlier: dict[str, Any], kept: list[str]) -> list[dict[str, Any]]:
+    """What earlier folders left, oldest first: how they were made, and those of ``kept`` that are theirs."""
+    known = earlier.get("earlier") or []
+    older = known if isinstance(known, list) else [known]  # one, until there were two
+    told = [
+        {"about": one.get("about", one), "cells": [name for name in one.get("cells", ()) if name in kept]}
+        for one in older
+    ]
+    theirs = {name for one in told for name in one["cells"]}
+    return [*told, {"about": earlier["about"], "cells": [name for name in kept if name not in theirs]}]
+
+
+def most(lines: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """The line through most networks; the last of several."""
+    return max((line for line in lines if line), key=lambda line: (line["cells"]), default=None)
+
+
+def counted(earlier: list[dict[str, Any]], later: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Samples of the later folder where it has any, else of the earlier one."""
+    found = {(one["task"], one["way"], one["target"]): one for one in earlier}
+    found |= {(one["task"], one["way"], one["target"]): one for one in later if one["depths"]}
+    return list(found.values())
 
 
 def _finished(found: dict[str, Any]) -> list[str]:

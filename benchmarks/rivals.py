@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+from organisation import before
 
 from neuromas.experiment.cells import Cell, lay_out
 from neuromas.experiment.plan import load_plan
@@ -40,18 +43,33 @@ def main() -> None:
     causes = read_json(failed) if failed.is_file() else {}
     if args.onto:
         earlier = read_json(args.onto)
-        found = {**found, **joined(earlier, found, plan.asked), "earlier": earlier["about"]}
+        found = {**found, **joined(earlier, found, plan.asked)}
     there = {
         f"{one['task']}/{one['arm']}/seed-{seed['seed']}" for one in found["points"] for seed in one["seeds"]
     }
     found["missing"] = [cell.name for cell in cells if cell.name not in there]
+    said = written(cells)
+    if args.onto:
+        here = {cell.name for cell in cells if cell.finished}
+        found["earlier"] = before(earlier, sorted(there - here))
+        said = kept(earlier["written"], said)
     found |= {
-        "written": written(cells),
+        "written": said,
         "cells": len(cells),
         "failed": {name: causes[name] for name in found["missing"] if name in causes},
     }
     write_atomic(OUT, as_json(found) + "\n")
     print(f"{len(found['missing'])} of {len(cells)} cells are missing; wrote {OUT}")
+
+
+def kept(earlier: list[dict[str, Any]], later: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of every arm the count of the folder that has most seeds of it; the later one where they are equal."""
+    found = {(one["task"], one["arm"]): one for one in earlier}
+    for one in later:
+        known = found.get((one["task"], one["arm"]))
+        if known is None or known.get("seeds", 1) <= one["seeds"]:
+            found[one["task"], one["arm"]] = one
+    return list(found.values())
 
 
 def written(cells: Iterable[Cell]) -> list[dict[str, Any]]:
@@ -61,17 +79,22 @@ def written(cells: Iterable[Cell]) -> list[dict[str, Any]]:
     questions take more or fewer, a share is of those that have the place.
     """
     places: dict[tuple[str, str], dict[int, list[bool]]] = {}
+    seeds: Counter[tuple[str, str]] = Counter()
     for cell in cells:
         file = cell.run / "evaluations" / f"{cell.evaluation(cell.arm.last)}.jsonl"
         if not cell.finished or not file.is_file():
             continue
+        seeds[cell.task, cell.arm.name] += 1
         for line in file.read_text(encoding="utf-8").splitlines():
             said = json.loads(line)["messages"]
             of = places.setdefault((cell.task, cell.arm.name), {})
             for place, text in enumerate(said if len(said) > 1 else ()):
                 of.setdefault(place, []).append(not text.strip())
     return [
-        {"task": task, "arm": arm, "empty": [fmean(of[place]) for place in sorted(of)]}
+        {
+            **{"task": task, "arm": arm, "seeds": seeds[task, arm]},
+            "empty": [fmean(of[place]) for place in sorted(of)],
+        }
         for (task, arm), of in places.items()
         if of
     ]

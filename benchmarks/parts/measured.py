@@ -62,6 +62,18 @@ def _pair(name: str, entry: dict[str, Any]) -> tuple[object, ...]:
     return WORDS[name], threads, ours, theirs, f"{entry['ratio']:.2f}", cpu, bar
 
 
+def precision(data: dict[str, Any]) -> str:
+    """Seconds of a step in both precisions, a row for every kind of processor."""
+    heads = ("processor", "threads", "bfloat16", "float32", "bfloat16 / float32", "`auto`")
+    rows = []
+    for one in data["processors"]:
+        whole = {dtype: sum(parts.values()) for dtype, parts in one["seconds"].items()}
+        times = (f"{whole[dtype]:.1f} s" for dtype in ("bfloat16", "float32"))
+        ratio = f"{whole['bfloat16'] / whole['float32']:.2f}"
+        rows.append((", ".join(one["flags"]), one["threads"], *times, ratio, one["auto"]))
+    return "\n".join(table(heads, rows))
+
+
 def methods(data: dict[str, Any]) -> str:
     """Time of debates and mixtures over that of as many calls of a network."""
     rows = []

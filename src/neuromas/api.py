@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from neuromas.config import Config, identity, make_config
+from neuromas.config import Config, as_begun, identity, make_config
 from neuromas.core.choices import Altered
 from neuromas.core.errors import ConfigError, RunError, shown, unknown
 from neuromas.core.task import SPLITS, Problem, Split, Task
@@ -213,10 +213,8 @@ def _trained(run: Run, task: Task | None) -> Trained:
 
 def check_same(run: Run, config: Config) -> None:
     """Raises RunError naming the first key that differs if the run was started with another configuration."""
-    was, wanted = make_config(run.read("config.json")), settle(config)
-    if not wanted.train.chunks:  # as many as the run began with
-        chunks = {"chunks": was.train.chunks}
-        wanted = wanted.model_copy(update={"train": wanted.train.model_copy(update=chunks)})
+    was = make_config(run.read("config.json"))
+    wanted = as_begun(settle(config), was)
     if identity(was) != identity(wanted):
         key, (old, new) = next((k, v) for k, v in differences(was, wanted).items() if k != "run.keep")
         raise RunError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,18 @@ def test_train_again_returns_what_is_there(trained, monkeypatch):
     other = neuromas.load_config(None, [*SMALL, "seed=1"])
     with pytest.raises(RunError, match="another configuration"):
         neuromas.train(other, trained.path)
+
+
+def test_a_precision_that_is_left_open_is_that_of_the_run_that_is_there(trained, tmp_path):
+    """What earlier versions wrote names bfloat16, which was the default."""
+    path = shutil.copytree(trained.path, tmp_path / "run")
+    settings = json.loads((path / "config.json").read_text())
+    settings["model"]["dtype"] = "bfloat16"
+    (path / "config.json").write_text(json.dumps(settings))
+    left_open = [word for word in SMALL if not word.startswith("model.dtype")]
+    assert neuromas.train(neuromas.load_config(None, left_open), path).path == path
+    with pytest.raises(RunError, match=r"model.dtype = 'bfloat16' there, 'float32' here"):
+        neuromas.train(neuromas.load_config(None, [*SMALL, "model.dtype=float32"]), path)
 
 
 def test_ctrl_c_is_not_taken_for_the_end(tmp_path):

@@ -41,7 +41,27 @@ def test_empty_messages_are_counted_by_their_place(scripts, tmp_path):
         cell(tmp_path, "later", 0, ["", ""], finished=False),
     ]
     rows = collector.written(cells)
-    assert rows == [{"task": "steps", "arm": "talk", "empty": [0.5, 0.25, 0.25, 1.0]}]
+    assert rows == [{"task": "steps", "arm": "talk", "seeds": 2, "empty": [0.5, 0.25, 0.25, 1.0]}]
     point = {"task": "steps", "seeds": [{"seed": 0}]}
     shown = part.written({"written": rows, "points": [point]}).splitlines()
     assert shown[-1] == "| `talk` | 50, 25, 25, 100 |"
+
+
+def test_a_count_of_more_seeds_is_kept(scripts):
+    collector, _ = scripts
+    earlier = [{"task": "steps", "arm": arm, "empty": [0.5]} for arm in ("old", "one")]
+    earlier.append({"task": "steps", "arm": "both", "seeds": 2, "empty": [0.5]})
+    later = [{"task": "steps", "arm": arm, "seeds": 1, "empty": [0.0]} for arm in ("one", "both", "new")]
+    found = {row["arm"]: row["empty"] for row in collector.kept(earlier, later)}
+    assert found == {"old": [0.5], "one": [0.0], "both": [0.5], "new": [0.0]}
+
+
+def test_what_earlier_folders_left_is_told_apart(scripts):
+    collector, _ = scripts
+    first = collector.before({"about": "A"}, ["a", "b"])
+    assert first == [{"about": "A", "cells": ["a", "b"]}]
+    one = {"about": "B", "earlier": first[0]}  # as it was written before there were several
+    assert collector.before(one, ["a", "c"]) == [
+        {"about": "A", "cells": ["a"]},
+        {"about": "B", "cells": ["c"]},
+    ]

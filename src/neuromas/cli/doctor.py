@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """What is installed, reachable, how fast this machine is, and what fits into its memory."""
     import torch
 
+    from neuromas.models.precision import chosen
     from neuromas.system.provenance import about
 
     facts = about()
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"processor: {facts['machine']['processor']}, {torch.get_num_threads()} threads")
     for dtype in (torch.bfloat16, torch.float32):
         print(f"  matrix product {str(dtype)[6:]:9} {_speed(dtype, 'cpu'):8.0f} GFLOP/s")
+    print(f'  model.dtype = "auto" takes {chosen("auto")} on it')
     if torch.cuda.is_available():
         print(
             f"accelerator: {torch.cuda.get_device_name()}, bf16 {_speed(torch.bfloat16, 'cuda'):.0f} GFLOP/s"

@@ -73,17 +73,19 @@ def _server(config: Config, args: argparse.Namespace) -> Server:
         raise ConfigError(f"--server {args.server}: engine.options.urls is {shown(urls)}")
     from neuromas.engines.served.client import plain_url
     from neuromas.models.backbone import pick_device
+    from neuromas.models.precision import chosen
 
     rank = max((config.model.rank, *config.model.ranks))
+    device = pick_device(config.model.device).type
     return Server(
         folder=_folder(config.model.backbone),
-        dtype=config.model.dtype,
+        dtype=chosen(config.model.dtype, device),
         adapters=_adapters(config),
         rank=rank,
         host=args.host,
         port=urlsplit(plain_url(urls[args.server - 1])).port or 80,
         context=args.context,
-        cpu=pick_device(config.model.device).type == "cpu",
+        cpu=device == "cpu",
     )
 
 

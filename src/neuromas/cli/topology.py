@@ -77,6 +77,7 @@ def _cost(graph: Topology, args: argparse.Namespace, template: Template) -> str:
     """One line: what the network costs; without the model's measures, what its shape alone says."""
     from neuromas.config import Config
     from neuromas.models.dims import read_dims
+    from neuromas.models.precision import chosen
     from neuromas.system.cost import Load, estimate, readings
     from neuromas.system.network import assign
 
@@ -96,7 +97,7 @@ def _cost(graph: Topology, args: argparse.Namespace, template: Template) -> str:
         calls = readings(graph, load)
         tokens = sum(call.prompt for call in calls), sum(call.new for call in calls)
         return f"{_counts(graph, *tokens)}; for the rest a model is missing: {visible(one_line(error))}"
-    dtype, assignment = config.model.dtype, assign(graph, args.share)
+    dtype, assignment = chosen(config.model.dtype, config.model.device), assign(graph, args.share)
     cost = estimate(
         graph,
         dims,

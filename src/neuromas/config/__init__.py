@@ -9,6 +9,7 @@ guesses, ``schema`` is for editors, ``recipes`` finds the shipped files by name.
 from neuromas.config.lift import LiftConfig
 from neuromas.config.reading import (
     apply_overrides,
+    as_begun,
     check_keys,
     check_plain,
     guess_keys,
@@ -43,6 +44,7 @@ __all__ = [
     "StageConfig",
     "TrainConfig",
     "apply_overrides",
+    "as_begun",
     "as_written",
     "at_stage",
     "check_keys",

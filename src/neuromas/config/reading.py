@@ -115,6 +115,16 @@ def identity(config: Config) -> dict[str, Any]:
     return data
 
 
+def as_begun(wanted: Config, was: Config) -> Config:
+    """The first with what it leaves open (cuts, precision) as a run was begun with."""
+    train, model = wanted.train, wanted.model
+    if not train.chunks:
+        train = train.model_copy(update={"chunks": was.train.chunks})
+    if model.dtype == "auto":
+        model = model.model_copy(update={"dtype": was.model.dtype})
+    return wanted.model_copy(update={"train": train, "model": model})
+
+
 def _renamed(data: Mapping[str, Any]) -> dict[str, Any]:
     """Plain data with keys of earlier versions under their names of now. Raises ConfigError for both."""
     found = dict(data)

@@ -65,7 +65,10 @@ class ModelConfig(Section):
     """The frozen backbone and the size of the adapters."""
 
     backbone: str = Field("smollm2-135m", description="embedded model, tiny, a local folder or a hub id")
-    dtype: Literal["bfloat16", "float32"] = Field("bfloat16", description="of the frozen weights")
+    dtype: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto",
+        description="of the frozen weights; auto: bfloat16 where hardware multiplies it, else float32",
+    )
     quantise: Literal["none", "int8", "nf4"] = Field(
         "none", description="layers of the backbone in 8 bits (torchao) or 4 (bitsandbytes)"
     )

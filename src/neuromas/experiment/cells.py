@@ -13,7 +13,7 @@ from typing import Any
 
 import tomli_w
 
-from neuromas.config import Config, at_stage, identity, make_config
+from neuromas.config import Config, as_begun, at_stage, identity, make_config
 from neuromas.core.errors import RunError
 from neuromas.experiment.arms import Arm
 from neuromas.experiment.levels import Level, levels
@@ -147,8 +147,8 @@ class Cell:
         """Raises RunError if there is a run of another configuration in its place."""
         if not (self.run / "config.json").is_file():
             return
-        there = identity(make_config(Run.open(self.run).read("config.json")))
-        wanted = identity(self.config)
+        was = make_config(Run.open(self.run).read("config.json"))
+        there, wanted = identity(was), identity(as_begun(self.config, was))
         if self.start is not None:
             begun = Path(there["growth"].pop("parent"))
             wanted["growth"].pop("parent")

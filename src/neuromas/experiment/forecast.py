@@ -18,6 +18,7 @@ from neuromas.core.errors import ModelError
 from neuromas.core.task import Task
 from neuromas.growth.stages import goals
 from neuromas.models.dims import TINY, Dims, read_dims
+from neuromas.models.precision import chosen
 from neuromas.system.cost import Cost, Load, estimate, pieces
 from neuromas.system.network import assign
 from neuromas.system.prompting import choose_template
@@ -122,7 +123,7 @@ def _cost(graph: Topology, config: Config, dims: Dims, lengths: dict[str, float]
         ranks=list(config.model.ranks[:adapters]) or [config.model.rank] * adapters,
         targets=config.model.targets,
         load=load,
-        dtype=config.model.dtype,
+        dtype=chosen(config.model.dtype, config.model.device),
     )
 
 

@@ -21,6 +21,7 @@ from neuromas.models.embedded import embedded_folder
 from neuromas.models.identity import fingerprint, same
 from neuromas.models.norms import freeze_norms
 from neuromas.models.packed import pack_linears
+from neuromas.models.precision import AUTO, chosen
 from neuromas.models.quantised import quantise
 from neuromas.models.tiny import tiny_model
 from neuromas.models.tokenizer import locate, open_codec
@@ -80,7 +81,7 @@ def pick_device(name: str) -> torch.device:
 
 def load_backbone(
     name: str,
-    dtype: str = "bfloat16",
+    dtype: str = AUTO,
     device: str = "auto",
     quantised: str = "none",
     *,
@@ -90,9 +91,10 @@ def load_backbone(
 
     Raises ModelError with one line on anything wrong.
     """
-    if dtype not in DTYPES:
-        raise ModelError(unknown("dtype", dtype, DTYPES))
+    if dtype not in (AUTO, *DTYPES):
+        raise ModelError(unknown("dtype", dtype, (AUTO, *DTYPES)))
     place = pick_device(device)
+    dtype = chosen(dtype, place.type)
     register()
     folder: Path | None = None
     if name == TINY_NAME:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from neuromas.core.errors import ModelError
 from neuromas.models.backbone import Backbone, load_backbone, pick_device, sized
+from neuromas.models.precision import chosen
 from neuromas.models.prefix_tree import TreePlan, build_trees, pad_trees
 
 
@@ -22,7 +23,7 @@ def load_sharded(name: str, dtype: str, device: str, size: int) -> Backbone:
     from torch.distributed.fsdp import fully_shard
 
     place = pick_device(device)
-    backbone = load_backbone(name, dtype, "cpu", packed=False)
+    backbone = load_backbone(name, chosen(dtype, place.type), "cpu", packed=False)
     layers = getattr(backbone.model.get_decoder(), "layers", None)
     if not layers:
         raise ModelError(f"model.shard = true: backbone {name!r} has no list of decoder layers to divide")

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from neuromas.config import Config, at_stage
-from neuromas.core.errors import RunError
+from neuromas.core.errors import RunError, shown
 from neuromas.core.files import open_regular
 from neuromas.core.task import Task
+from neuromas.models.precision import plain_name
 from neuromas.system.prompting import check_prompt_unchanged
 from neuromas.tasks.files import DATA_TASKS
 from neuromas.tasks.rewards import codes
@@ -33,8 +34,11 @@ PACKAGES = (
 )
 
 
-def about() -> dict[str, Any]:
-    """What a result depends on besides its configuration: versions, commit, machine."""
+def about(dtype: object = None) -> dict[str, Any]:
+    """What a result depends on besides its configuration: versions, commit, machine.
+
+    ``dtype`` is that of the backbone that computes here, as torch or a configuration names it.
+    """
     versions = {name: _version(name) for name in PACKAGES}
     import torch
 
@@ -47,8 +51,21 @@ def about() -> dict[str, Any]:
             "processor": torch.backends.cpu.get_cpu_capability(),
             "threads": torch.get_num_threads(),
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            **({"precision": plain_name(dtype)} if dtype else {}),
         },
     }
+
+
+def precision_changed(facts: Mapping[str, Any], dtype: object) -> list[str]:
+    """A line if a run of these facts was begun in another precision than that of the backbone here."""
+    machine = facts.get("machine")
+    before = machine.get("precision") if isinstance(machine, Mapping) else None
+    if before in (None, plain_name(dtype)):
+        return []
+    return [
+        f"the backbone computes in {plain_name(dtype)} here, in {shown(before)} where the run began: what is "
+        "drawn from now on differs by rounding (model.dtype = 'auto' is as this machine is fast)"
+    ]
 
 
 def command() -> list[str]:

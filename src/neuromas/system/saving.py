@@ -19,6 +19,7 @@ from neuromas.core.errors import (
 from neuromas.core.task import Problem, Task
 from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import load_adapters, read_manifest, save_adapters, write_manifest
+from neuromas.models.precision import plain_name
 from neuromas.prompts.template import Template
 from neuromas.storage import MANIFEST, Run, read_json, reading
 from neuromas.system import trust
@@ -49,7 +50,11 @@ def save_bundle(folder: Path, assembly: Assembly, more: Mapping[str, Any], files
         "ranks": list(model.bank.ranks),
         **prompts,
         "answer_format": assembly.task.answer_format,
-        "backbone": {"name": model.backbone.name, "digest": model.backbone.digest},
+        "backbone": {
+            "name": model.backbone.name,
+            "digest": model.backbone.digest,
+            "precision": plain_name(model.backbone.dtype),
+        },
         "config": assembly.config.model_dump(mode="json"),
         **more,
     }

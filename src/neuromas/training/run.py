@@ -19,7 +19,15 @@ from neuromas.storage import Run
 from neuromas.system.assemble import Assembly, assemble
 from neuromas.system.fitting import staged
 from neuromas.system.prompting import choose_template, keep_copy, prompt_facts
-from neuromas.system.provenance import about, check_unchanged, code_changed, code_of, command, digests
+from neuromas.system.provenance import (
+    about,
+    check_unchanged,
+    code_changed,
+    code_of,
+    command,
+    digests,
+    precision_changed,
+)
 from neuromas.system.saving import load_bundle, saved_plan
 from neuromas.system.trust import note_if_possible
 from neuromas.tasks.saved import opened
@@ -68,7 +76,8 @@ def start(
         shapes = check_stages(config, assembly.network.topology if parent else None)
         check_data(assembly, config, shapes)
         prompts = prompt_facts(assembly.network, config.network.prompt)
-        facts = {**about(), "command": command(), "inputs": sources, **code_of(assembly.task), **prompts}
+        dtype = assembly.model.backbone.dtype
+        facts = {**about(dtype), "command": command(), "inputs": sources, **code_of(assembly.task), **prompts}
         if ranks.size > 1:
             facts["processes"] = ranks.size
         begun = Run.begin(directory, config.model_dump(mode="json"), facts)
@@ -137,6 +146,7 @@ def resume(
             loop.stages.settle()
         ranks.wait()  # all have read what the first changes now
         code = code_changed(run.path, run.read("run.json"), assembly.task)
+        code += precision_changed(run.read("run.json"), assembly.model.backbone.dtype)
         notes = _changed(loop, before, found)
         loop.checkpoints.rewind()  # a kill may have come just before older checkpoints were removed
         return loop.train(

@@ -33,7 +33,13 @@ class Untrained:
         sources = digests(config)  # before they are read
         assembly = assemble(config, task=task)
         prompts = prompt_facts(assembly.network, config.network.prompt)
-        facts = {**about(), "command": command(), "inputs": sources, **code_of(assembly.task), **prompts}
+        facts = {
+            **about(assembly.model.backbone.dtype),
+            "command": command(),
+            "inputs": sources,
+            **code_of(assembly.task),
+            **prompts,
+        }
         return cls(config, assembly, facts)
 
     def keep(self, directory: Path) -> Run:

@@ -354,6 +354,15 @@ def test_cells_of_another_configuration_are_refused(tmp_path):
         lay_out(plan(base=base), tmp_path)
 
 
+def test_a_precision_that_is_left_open_is_that_of_the_cells_that_are_there(tmp_path):
+    named = plan(base=PLAN["base"] | {"model": {**PLAN["base"].get("model", {}), "dtype": "bfloat16"}})
+    finish(lay_out(named, tmp_path)[0])
+    assert lay_out(plan(), tmp_path)[0].finished
+    other = plan(base=PLAN["base"] | {"model": {**PLAN["base"].get("model", {}), "dtype": "float32"}})
+    with pytest.raises(RunError, match="another configuration"):
+        lay_out(other, tmp_path)
+
+
 def test_the_network_a_stage_ended_with(tmp_path):
     (cell, *_) = lay_out(plan(), tmp_path)
     finish(cell)

@@ -57,6 +57,18 @@ def short(runs, tmp_path):
     return Run(shutil.copytree(runs[0], tmp_path / "run"))
 
 
+@pytest.mark.parametrize("before", ["bfloat16", "float32", None])
+def test_another_precision_than_at_the_beginning_is_said(runs, tmp_path, before):
+    run = Run(shutil.copytree(runs[2], tmp_path / "run"))
+    facts = run.read("run.json")
+    assert facts["machine"].pop("precision") == "float32"
+    run.write("run.json", {**facts, "machine": {**facts["machine"], "precision": before}})
+    resume(run.path, watch := Watch())
+    told = [event.get("text", "") for event in watch.events]
+    said = "the backbone computes in float32 here, in 'bfloat16' where the run began"
+    assert any(said in text for text in told) == (before == "bfloat16")
+
+
 def contents(path):
     return {file: file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
 

@@ -29,4 +29,4 @@ def build(config: Config, model: ResidentModel) -> VllmEngine:
     options = read_options(config, OPTIONS)
     from neuromas.engines.served.vllm import VllmEngine
 
-    return VllmEngine(model, options, config.model.dtype)
+    return VllmEngine(model, options)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from neuromas.core.errors import ConfigError, ModelError, one_line, shown, unknown
@@ -18,7 +19,7 @@ from neuromas.models.resident import ResidentModel
 from neuromas.prompts.codec import Codec
 
 PROBES = ("publish", "start", "off")
-LIMITS = {"float32": 1e-3, "bfloat16": 0.2}  # nats a token; bf16 alone makes a mean of about 0.04
+LIMITS = {torch.float32: 1e-3, torch.bfloat16: 0.2}  # nats a token; bf16 alone makes a mean of about 0.04
 _COLDEST = 0.01  # vLLM raises lower temperatures to this, but for 0
 
 
@@ -27,7 +28,7 @@ class VllmEngine:
 
     capabilities = Capabilities(logprobs=True, exact=True, seeded=True)
 
-    def __init__(self, model: ResidentModel, options: dict[str, Any], dtype: str) -> None:
+    def __init__(self, model: ResidentModel, options: dict[str, Any]) -> None:
         """Reaches every server. Raises ConfigError for a wrong option, ModelError for a wrong server."""
         access = _access(options)
         if options["probe"] not in PROBES:
@@ -35,7 +36,7 @@ class VllmEngine:
         if not options["limit"] >= 0.0:
             raise ConfigError(f"engine.options.limit = {shown(options['limit'])} is less than 0")
         self.model, self._probing = model, options["probe"]
-        self._probe = Probe(model, options["limit"] or LIMITS[dtype])
+        self._probe = Probe(model, options["limit"] or LIMITS[model.backbone.dtype])
         self._servers = Servers(access)
         self.context = min(model.backbone.context, *_contexts(self._servers, options["model"]))
         self._publisher = Publisher(self._servers, options["folder"], model.backbone.name)
