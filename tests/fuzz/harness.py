@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -182,6 +183,7 @@ def _alarm() -> Iterator[None]:
 @contextlib.contextmanager
 def _bounded() -> Iterator[None]:
     """No more than ``MEMORY`` beyond what is in use: what takes gigabytes without a word is an error here."""
+    _draw_once()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, hard))
@@ -189,6 +191,15 @@ def _bounded() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@functools.cache
+def _draw_once() -> None:
+    """V8 reserves 33 GB of addresses for its first drawing, and keeps them."""
+    from neuromas.report.charts.drawing import svg
+    from neuromas.report.charts.frame import Chart
+
+    svg(Chart("first", "first", {"data": {"values": []}, "mark": "point"}))
 
 
 @contextlib.contextmanager

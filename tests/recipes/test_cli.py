@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from neuromas.cli import main
+from neuromas.models.precision import chosen
 from neuromas.storage import Run
 
 SMALL = [
@@ -264,7 +265,8 @@ def test_topology_takes_shapes_and_says_what_they_cost(cli, tmp_path, monkeypatc
     assert out.startswith("4-2-1: 7 nodes in 3 layers, 14 edges")
     (line,) = [line for line in out.splitlines() if line.startswith("cost: ")]
     assert out.endswith(line + "\n"), "the drawing comes first"
-    for part in ("7 calls, depth 3, ", " + 112 new tokens", "2.69 k trainable", "GB on tiny (bfloat16)"):
+    last = f"GB on tiny ({chosen('auto')})"
+    for part in ("7 calls, depth 3, ", " + 112 new tokens", "2.69 k trainable", last):
         assert part in line, part
     assert "context" not in line
     longer = cli("topology", "tree:2,2+skip", "--backbone", "tiny", "--message-tokens", "500")[1]
@@ -304,6 +306,7 @@ def test_topology_is_looked_at_without_torch():
     code = """
 import sys
 from neuromas.cli import main
+from neuromas.models.precision import chosen
 main(["topology", "tree:2,3", "--backbone", "tiny"])
 assert not {"torch", "transformers"} & set(sys.modules)
 """
@@ -531,6 +534,7 @@ def test_light_commands_load_no_torch():
     code = """
 import sys, neuromas
 from neuromas.cli import main
+from neuromas.models.precision import chosen
 assert "torch" not in sys.modules
 main(["topology", "2-2-1"]); main(["tasks", "max"])
 for words in (["--help"], ["train", "--help"], ["train", "--nope"]):

@@ -211,11 +211,14 @@ def _report(plan: Plan, cells: Sequence[Cell], out: Path, form: str) -> str:
 
     kept = {"experiment": plan.model_dump(mode="json"), "about": about(), **found}
     write_atomic(out / "results.json", as_json(kept) + "\n")
-    write_atomic(out / "figure.svg", svg(calls(found, plan.name)))
-    also = " and figure.svg"
-    if has_depth(found):
-        write_atomic(out / "depth.svg", svg(depth(found, plan.name)))
-        also = ", figure.svg and depth.svg"
+    charts = {"figure.svg": calls, **({"depth.svg": depth} if has_depth(found) else {})}
+    try:
+        drawn = {file: svg(chart(found, plan.name)) for file, chart in charts.items()}
+        also = f"{',' if len(drawn) > 1 else ' and'} {' and '.join(drawn)}"
+    except RunError as error:  # they can be drawn later, the tables are wanted now
+        drawn, also = {}, f"; no figure: {error}"
+    for file, picture in drawn.items():
+        write_atomic(out / file, picture)
     return text if form else f"{text}wrote {visible(str(out / 'results.json'))}{also}\n"
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import resource
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from xml.etree import ElementTree
 
@@ -18,6 +20,7 @@ _CLIP = re.compile(r"\bclip(\d+)\b")
 _NAMED = {"id", "clip-path"}
 _INNER = ("axis", "legend", "title", "header")  # of which a sentence of Vega's would be said
 _PIXELS = 120_000_000  # of a PNG
+_ADDRESSES = 40 << 30  # bytes; V8 reserves 33 GB before its first drawing, or ends the process
 
 
 def svg(chart: Chart, style: bool = True) -> str:
@@ -30,6 +33,7 @@ def svg(chart: Chart, style: bool = True) -> str:
     """
     import vl_convert
 
+    _check_room()
     try:
         drawn = vl_convert.vegalite_to_svg(dict(chart.spec), allowed_base_urls=[])
         root = ElementTree.fromstring(drawn)
@@ -87,6 +91,17 @@ def svg_pdf(document: str) -> bytes:
 
     found: bytes = vl_convert.svg_to_pdf(document)
     return found
+
+
+@cache
+def _check_room() -> None:
+    """Raises RunError where a limit of the process leaves V8 too few addresses; once it has them, no more."""
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if allowed != resource.RLIM_INFINITY and allowed < _ADDRESSES:
+        raise RunError(
+            f"charts need {_ADDRESSES >> 30} GB of addresses (not of memory), and this process may have "
+            f"{allowed >> 30} (ulimit -v); allow more, or leave charts out"
+        )
 
 
 def mark(chart: Chart) -> str:

@@ -15,7 +15,7 @@ from neuromas.report.charts import drawing
 from neuromas.report.charts.cost import cost
 from neuromas.report.charts.curves import curves
 from neuromas.report.charts.experiment import calls, depth
-from neuromas.report.charts.frame import named, plain, titled
+from neuromas.report.charts.frame import Chart, named, plain, titled
 from neuromas.report.charts.growth import growth_of
 from neuromas.report.charts.law import law
 from neuromas.report.writers import as_text
@@ -153,3 +153,17 @@ def test_a_figure_is_a_drawing_a_chart_or_what_makes_one(chart):
     assert lazy.chart.name == "law"
     assert Figure("tree", "<svg/>").chart is None
     assert Figure("tree", "<svg/>").svg == "<svg/>"
+
+
+@pytest.mark.parametrize(("limit", "drawn"), [(8 << 30, False), (39 << 30, False), (40 << 30, True), (-1, True)])
+def test_too_few_addresses_are_a_line_and_not_the_end_of_the_process(monkeypatch, limit, drawn):
+    """As under ``ulimit -v`` of a cluster."""
+    monkeypatch.setattr(drawing.resource, "getrlimit", lambda which: (limit, -1))
+    drawing._check_room.cache_clear()
+    chart = Chart("first", "first", {"data": {"values": []}, "mark": "point"})
+    if drawn:
+        assert drawing.svg(chart).startswith("<svg")
+    else:
+        with pytest.raises(RunError, match=r"charts need 40 GB of addresses .* may have (8|39) \(ulimit -v\)"):
+            drawing.svg(chart)
+    drawing._check_room.cache_clear()
