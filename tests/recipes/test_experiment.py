@@ -20,6 +20,7 @@ import torch
 from neuromas.cli import main
 from neuromas.experiment import fitting
 from neuromas.experiment.launchers import local
+from neuromas.report.charts import drawing
 from neuromas.storage import Run
 from neuromas.system import assemble
 from parity import Parity
@@ -116,7 +117,7 @@ def numbers(out: Path) -> dict:
     return found
 
 
-def test_a_whole_experiment_again_and_in_parts(mini, tmp_path, cells, cli):
+def test_a_whole_experiment_again_and_in_parts(mini, tmp_path, cells, cli, monkeypatch):
     out = tmp_path / "out"
     status, said, err = cli("experiment", mini, "--out", out)
     assert (status, err) == (0, "")
@@ -160,6 +161,15 @@ def test_a_whole_experiment_again_and_in_parts(mini, tmp_path, cells, cli):
     assert "--csv goes with --report" in cli("experiment", mini, "--out", out, "--csv")[2]
     assert cli("experiment", mini, "--out", tmp_path / "other")[0] == 0
     assert numbers(tmp_path / "other") == first, "from scratch"
+
+    (out / "figure.svg").unlink()
+    drawing._check_room.cache_clear()
+    monkeypatch.setattr(drawing.resource, "getrlimit", lambda which: (8 << 30, -1))
+    status, said, _ = cli("experiment", mini, "--out", out, "--report")
+    assert status == 0
+    assert "small:2 -> grown:2 (equal steps)" in said, "the tables are there all the same"
+    assert "results.json; no figure: charts need 40 GB of addresses" in said
+    assert not (out / "figure.svg").exists()
 
 
 TOKENS = ("prompt_tokens", "new_tokens")
