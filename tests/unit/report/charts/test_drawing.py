@@ -158,7 +158,8 @@ def test_a_figure_is_a_drawing_a_chart_or_what_makes_one(chart):
 @pytest.mark.parametrize(("limit", "drawn"), [(8, False), (39, False), (40, True), (-1, True)])
 def test_too_few_addresses_are_a_line_and_not_the_end_of_the_process(monkeypatch, limit, drawn):
     """As under ``ulimit -v`` of a cluster."""
-    monkeypatch.setattr(drawing.resource, "getrlimit", lambda which: (limit << 30 if limit > 0 else limit, -1))
+    allowed = limit << 30 if limit > 0 else limit
+    monkeypatch.setattr(drawing.resource, "getrlimit", lambda which: (allowed, -1))
     drawing._check_room.cache_clear()
     chart = Chart("first", "first", {"data": {"values": []}, "mark": "point"})
     if drawn:
