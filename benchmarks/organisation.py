@@ -80,7 +80,9 @@ def onto(earlier: dict[str, Any], later: dict[str, Any], of: dict[str, str]) -> 
     there = {one["cell"] for one in later["law"]["cells"]}
     kept = [one for one in earlier["law"]["cells"] if one["cell"] not in there]
     lines = {name: most((earlier["law"].get(name), later["law"][name])) for name in ("fit", "divided")}
-    both["law"] = {**later["law"], **lines, "cells": [*kept, *later["law"]["cells"]]}
+    unknown = [name for name in earlier["law"]["unknown"] if name in known and name not in there]
+    both["law"] = {**lines, "unknown": [*unknown, *later["law"]["unknown"]]}
+    both["law"]["cells"] = [*kept, *later["law"]["cells"]]
     both["samples"] = counted(earlier["samples"], later["samples"])
     return both
 

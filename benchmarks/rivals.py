@@ -43,6 +43,7 @@ def main() -> None:
     causes = read_json(failed) if failed.is_file() else {}
     if args.onto:
         earlier = read_json(args.onto)
+        known = {(one["task"], one["arm"]): len(one["seeds"]) for one in earlier["points"]}
         found = {**found, **joined(earlier, found, plan.asked)}
     there = {
         f"{one['task']}/{one['arm']}/seed-{seed['seed']}" for one in found["points"] for seed in one["seeds"]
@@ -52,7 +53,7 @@ def main() -> None:
     if args.onto:
         here = {cell.name for cell in cells if cell.finished}
         found["earlier"] = before(earlier, sorted(there - here))
-        said = kept(earlier["written"], said)
+        said = kept(earlier["written"], said, known)
     found |= {
         "written": said,
         "cells": len(cells),
@@ -62,13 +63,18 @@ def main() -> None:
     print(f"{len(found['missing'])} of {len(cells)} cells are missing; wrote {OUT}")
 
 
-def kept(earlier: list[dict[str, Any]], later: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of every arm the count of the folder that has most seeds of it; the later one where they are equal."""
+def kept(
+    earlier: list[dict[str, Any]], later: list[dict[str, Any]], seeds: dict[tuple[str, str], int]
+) -> list[dict[str, Any]]:
+    """Of every arm the count of the folder that has most seeds of it; the later one where they are equal.
+
+    ``seeds`` of the arms in the earlier one: counts of before did not say of how many they are.
+    """
     found = {(one["task"], one["arm"]): one for one in earlier}
     for one in later:
-        known = found.get((one["task"], one["arm"]))
-        if known is None or known.get("seeds", 1) <= one["seeds"]:
-            found[one["task"], one["arm"]] = one
+        arm = one["task"], one["arm"]
+        if arm not in found or found[arm].get("seeds", seeds.get(arm, 1)) <= one["seeds"]:
+            found[arm] = one
     return list(found.values())
 
 

@@ -51,9 +51,11 @@ def test_a_count_of_more_seeds_is_kept(scripts):
     collector, _ = scripts
     earlier = [{"task": "steps", "arm": arm, "empty": [0.5]} for arm in ("old", "one")]
     earlier.append({"task": "steps", "arm": "both", "seeds": 2, "empty": [0.5]})
-    later = [{"task": "steps", "arm": arm, "seeds": 1, "empty": [0.0]} for arm in ("one", "both", "new")]
-    found = {row["arm"]: row["empty"] for row in collector.kept(earlier, later)}
-    assert found == {"old": [0.5], "one": [0.0], "both": [0.5], "new": [0.0]}
+    earlier.append({"task": "steps", "arm": "three", "empty": [0.5]})
+    names = ("one", "both", "three", "new")
+    later = [{"task": "steps", "arm": arm, "seeds": 1, "empty": [0.0]} for arm in names]
+    found = {row["arm"]: row["empty"] for row in collector.kept(earlier, later, {("steps", "three"): 3})}
+    assert found == {"old": [0.5], "one": [0.0], "both": [0.5], "three": [0.5], "new": [0.0]}
 
 
 def test_what_earlier_folders_left_is_told_apart(scripts):
