@@ -162,7 +162,7 @@ def _publish(args: argparse.Namespace) -> dict[str, Any]:
     from neuromas.models.bundle import save_adapter
     from neuromas.models.resident import ResidentModel
 
-    model = ResidentModel.around(load_backbone("smollm2-135m"), LoraSpec(), ADAPTERS, 0)
+    model = ResidentModel.around(load_backbone("smollm2-135m", "bfloat16"), LoraSpec(), ADAPTERS, 0)
     bank = model.bank
 
     def engine(probe: str) -> Any:

@@ -100,8 +100,8 @@ def before(earlier: dict[str, Any], kept: list[str]) -> list[dict[str, Any]]:
 
 
 def most(lines: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
-    """The line through most networks; the last of several."""
-    return max((line for line in lines if line), key=lambda line: (line["cells"]), default=None)
+    """The line through most networks; the first of several."""
+    return max((line for line in lines if line), key=lambda line: line["cells"], default=None)
 
 
 def counted(earlier: list[dict[str, Any]], later: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -93,7 +93,8 @@ def _engine(args: argparse.Namespace) -> Any:
     from neuromas.models.backbone import load_backbone
     from neuromas.models.resident import ResidentModel
 
-    model = ResidentModel.around(load_backbone(args.backbone, device=args.device), LoraSpec(), args.nodes, 0)
+    backbone = load_backbone(args.backbone, "bfloat16", args.device)  # as the peers
+    model = ResidentModel.around(backbone, LoraSpec(), args.nodes, 0)
     generator = torch.Generator().manual_seed(0)
     for parameter in model.bank.parameters:
         noise = torch.randn(parameter.shape, generator=generator) * 0.01

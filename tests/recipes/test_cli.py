@@ -306,7 +306,6 @@ def test_topology_is_looked_at_without_torch():
     code = """
 import sys
 from neuromas.cli import main
-from neuromas.models.precision import chosen
 main(["topology", "tree:2,3", "--backbone", "tiny"])
 assert not {"torch", "transformers"} & set(sys.modules)
 """
@@ -534,7 +533,6 @@ def test_light_commands_load_no_torch():
     code = """
 import sys, neuromas
 from neuromas.cli import main
-from neuromas.models.precision import chosen
 assert "torch" not in sys.modules
 main(["topology", "2-2-1"]); main(["tasks", "max"])
 for words in (["--help"], ["train", "--help"], ["train", "--nope"]):

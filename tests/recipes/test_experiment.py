@@ -168,7 +168,7 @@ def test_a_whole_experiment_again_and_in_parts(mini, tmp_path, cells, cli, monke
     status, said, _ = cli("experiment", mini, "--out", out, "--report")
     assert status == 0
     assert "small:2 -> grown:2 (equal steps)" in said, "the tables are there all the same"
-    assert "results.json; no figure: charts need 40 GB of addresses" in said
+    assert "results.json; no figure: charts need 66 GB of addresses" in said
     assert not (out / "figure.svg").exists()
 
 

@@ -1,6 +1,6 @@
 """In what the frozen backbone computes where the configuration leaves it open.
 
-bfloat16 halves the memory, and is faster where the hardware multiplies it. A processor that does not converts
+bfloat16 halves the memory, and is made for hardware that multiplies it. A processor that does not converts
 every product, and a training step then takes about three times that of float32 (``benchmarks/precision.py``).
 """
 

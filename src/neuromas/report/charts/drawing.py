@@ -9,6 +9,7 @@ import resource
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from xml.etree import ElementTree
 
 from neuromas.core.errors import ConfigError, RunError, one_line
@@ -20,7 +21,7 @@ _CLIP = re.compile(r"\bclip(\d+)\b")
 _NAMED = {"id", "clip-path"}
 _INNER = ("axis", "legend", "title", "header")  # of which a sentence of Vega's would be said
 _PIXELS = 120_000_000  # of a PNG
-_ADDRESSES = 40 << 30  # bytes; V8 reserves 33 GB before its first drawing, or ends the process
+_ADDRESSES = 66 << 30  # bytes; V8 asks for twice the 33 GB that it keeps, and ends the process without them
 
 
 def svg(chart: Chart, style: bool = True) -> str:
@@ -97,10 +98,14 @@ def svg_pdf(document: str) -> bytes:
 def _check_room() -> None:
     """Raises RunError where a limit of the process leaves V8 too few addresses; once it has them, no more."""
     allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if allowed != resource.RLIM_INFINITY and allowed < _ADDRESSES:
+    if allowed == resource.RLIM_INFINITY:
+        return
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
+    left = allowed - int(pages) * resource.getpagesize()
+    if left < _ADDRESSES:
         raise RunError(
-            f"charts need {_ADDRESSES >> 30} GB of addresses (not of memory), and this process may have "
-            f"{allowed >> 30} (ulimit -v); allow more, or leave charts out"
+            f"charts need {_ADDRESSES >> 30} GB of addresses (not of memory), and this process has "
+            f"{max(left, 0) >> 30} left (ulimit -v); allow more, or leave charts out"
         )
 
 
