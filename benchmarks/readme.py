@@ -95,6 +95,7 @@ MARKS: dict[str, Callable[[], str]] = {
     "rivals-public": of(rivals.public, "public.json"),
     "rivals-written": of(rivals.written, "rivals.json"),
     "speed": of(measured.speed, "cpu.json"),
+    "alike": of(measured.alike, "alike.json"),
     "precision": of(measured.precision, "precision.json"),
     "methods-speed": of(measured.methods, "methods.json"),
     "serving": of(measured.serving, "serving.json"),

@@ -62,6 +62,18 @@ def _pair(name: str, entry: dict[str, Any]) -> tuple[object, ...]:
     return WORDS[name], threads, ours, theirs, f"{entry['ratio']:.2f}", cpu, bar
 
 
+def alike(data: dict[str, Any]) -> str:
+    """Seconds of a step's rollouts before samples shared rows, and since."""
+    rows = []
+    for which in ("trained", "untrained"):
+        one = data[which]
+        before, now = one["seconds"]["before"], one["seconds"]["now"]
+        times = (f"{before:.1f} s", f"{now:.1f} s", f"{before / now:.2f}")
+        rows.append((which, one["tokens"], one["distinct"], *times))
+    heads = ("network", "tokens decoded", "of them distinct", "a row each", "shared rows", "ratio")
+    return "\n".join(table(heads, rows))
+
+
 def precision(data: dict[str, Any]) -> str:
     """Seconds of a step in both precisions, a row for every kind of processor."""
     heads = ("processor", "threads", "bfloat16", "float32", "bfloat16 / float32", "`auto`")

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from neuromas.core.errors import ModelError, unknown
 from neuromas.core.seeds import derive
 
+_LONG = 4  # rows of an adapter, on average
+
 
 @dataclass(frozen=True, slots=True)
 class LoraSpec:
@@ -80,6 +82,9 @@ class Active:
         # equal runs in order need no gathering: rows are viewed as (adapter, its rows)
         self._even = rest == 0 and index == [i for i in range(len(used)) for _ in range(each)]
         self._count = len(used)
+        # nor do unequal ones that are long enough for products of their own: on a CPU gathering costs more
+        long = bank.device.type == "cpu" and each >= _LONG and index == sorted(index)
+        self._runs = [index.count(i) for i in range(len(used))] if long and not self._even else []
         self._index = torch.tensor(index, device=bank.device)
 
     def add(self, out: Tensor, x: Tensor, slot: int) -> Tensor:
@@ -87,6 +92,8 @@ class Active:
         shape = self._slots[slot]
         down = self._pieces[2 * slot].view(self._count, self._rank, shape.inputs)
         up = self._pieces[2 * slot + 1].view(self._count, shape.outputs, self._rank)
+        if self._runs:
+            return self._add_runs(out, x, down, up)
         if self._even:
             batch = self._count
         else:
@@ -96,6 +103,15 @@ class Active:
         flat_out = out.reshape(batch, -1, shape.outputs)
         inner = torch.bmm(flat_x, down.transpose(1, 2))
         return torch.baddbmm(flat_out, inner, up.transpose(1, 2), alpha=self._scale).view_as(out)
+
+    def _add_runs(self, out: Tensor, x: Tensor, down: Tensor, up: Tensor) -> Tensor:
+        """``add`` by one product for each adapter, whose rows follow each other."""
+        pieces = zip(torch.split(out, self._runs), torch.split(x, self._runs), down, up, strict=True)
+        done = [
+            torch.addmm(own.flatten(0, -2), given.flatten(0, -2) @ a.T, b.T, alpha=self._scale)
+            for own, given, a, b in pieces
+        ]
+        return torch.cat(done).view_as(out)
 
 
 class AdapterBank:

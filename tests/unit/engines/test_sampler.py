@@ -160,6 +160,31 @@ def test_end_tokens_limits_and_their_logprobs():
     assert all(o.ended for o in every)
 
 
+def alike(batch, out, step):
+    """Distinct beginnings of so many tokens, prompt included, of the messages that go on from there."""
+    pairs = zip(batch, out, strict=True)
+    going = [(one, o.ids[:step]) for one, o in pairs if len(o.ids) > step]
+    return {(one.adapter, one.prefix + one.suffix, ids) for one, ids in going}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("temperature", [0.0, 0.15, 1.0])
+def test_what_samples_have_in_common_is_one_row(family, temperature):
+    pair = pair_of(family)
+    shapes = [(0, 11, 0, 8), (0, 4, 2, 3), (1, 11, 1, 8), (2, 17, 0, 5)]  # adapter, prefix, suffix, samples
+    prompts = [(a, text(p, p + a), text(s, p), n) for a, p, s, n in shapes]
+    batch = [Request(a, p, s, 9, 10 * n + i) for a, p, s, n in prompts for i in range(n)]
+    with Watch(pair.model) as watch:
+        out = sample(pair, batch, temperature)
+    rows = [rows for rows, length in watch.shapes[1:] if length == 1]
+    assert rows == [len(alike(batch, out, step)) for step in range(1, len(rows) + 1)]
+    assert rows[0] < len(batch)
+    for request, o in zip(batch, out, strict=True):
+        (alone,) = sample(pair, [request], temperature)
+        assert (o.ids, o.ended) == (alone.ids, alone.ended)
+        assert o.logprobs == pytest.approx(alone.logprobs, abs=1e-4)
+
+
 def test_one_token_answers_need_no_decoding_step():
     pair = pair_of("llama")
     batch = [replace(one, suffix=(), max_new=1) for one in requests()]
@@ -202,9 +227,8 @@ def test_finished_rows_leave():
     with Watch(pair.model) as watch:
         out = sample(pair, batch, ends=NEVER)
     steps = [rows for rows, length in watch.shapes if length == 1]
-    assert len(steps) == 11
-    assert steps[0] >= 16
-    assert steps[1:] == [1] * 10
+    assert steps == [len(alike(batch, out, 1))] + [1] * 10
+    assert steps[0] > 8
     assert [len(o.ids) for o in out] == [12 if place == 5 else 2 for place in range(16)]
     expected = pair.logprobs(pair.vector(batch[5].adapter), batch[5].prefix + batch[5].suffix, out[5].ids)
     torch.testing.assert_close(torch.tensor(out[5].logprobs), expected.detach(), rtol=1e-4, atol=1e-4)
@@ -287,6 +311,19 @@ def test_far_apart_logits_neither_overflow_nor_vanish():
     counts, _, logprobs = many(logits, 0.1, torch.arange(10, dtype=torch.float64) / 10)
     assert counts.tolist() == [0, 5, 5, 0]
     torch.testing.assert_close(logprobs, torch.full((10,), -0.6931472))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+@pytest.mark.parametrize("many_rows", [3, 70])  # fewer and more than are handled together
+def test_several_draws_from_a_row_are_those_from_copies_of_it(temperature, many_rows):
+    generator = torch.Generator().manual_seed(4)
+    logits = torch.randn(many_rows, 600, generator=generator)
+    rows = [row for row in range(many_rows) for _ in range(row % 4) if row != 40]  # none of some
+    uniform = uniforms([8], len(rows))[0]
+    ids, logprobs = draw(logits, temperature, uniform, rows)
+    expected = draw(logits[rows], temperature, uniform)
+    assert torch.equal(ids, expected[0])
+    torch.testing.assert_close(logprobs, expected[1])
 
 
 def test_temperature_zero_takes_the_largest():

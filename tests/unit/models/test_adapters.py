@@ -69,7 +69,18 @@ def peft_node(resident, row):
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # PEFT's own
-@pytest.mark.parametrize("rows", [[0, 1, 2], [0, 0, 1, 1, 2, 2], [2, 0, 2, 2, 1], [1, 1], [2, 1, 0]])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [0, 1, 2],
+        [0, 0, 1, 1, 2, 2],
+        [2, 0, 2, 2, 1],
+        [1, 1],
+        [2, 1, 0],
+        [0] * 3 + [1] * 7 + [2] * 4,  # runs of their own length
+        [0] * 9 + [2],
+    ],
+)
 @pytest.mark.parametrize("which", ["pair", "uneven"])
 def test_logits_and_gradients_are_pefts_node_by_node(request, which, rows):
     resident = request.getfixturevalue(which).model

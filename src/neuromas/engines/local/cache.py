@@ -1,14 +1,14 @@
-"""The sampler's attention plan: prompts computed once, and what each sample adds to them.
+"""The sampler's attention plan: prompts computed once, and what the branches of each add to them.
 
-Slots are arranged as G groups of W slots; the slots of a group share one prefix. Keys and values of a
-group lie in one table of columns: P of the prefix, then the slots' own tokens turn by turn, W a turn. A
-mask says which slot sees which column, so that a group is one call of the fused attention. What a slot
-computes and throws away are the other slots' own columns: groups are kept narrow where those are many.
+Branches are beginnings of messages that differ; they are the rows of a forward pass. The branches of a
+group share one prefix. Keys and values of a group lie in one table of columns: what was read of its prompts,
+then as many columns a turn as the group with most branches has. A mask says which branch sees which column,
+so that all groups are one call of the fused attention; only there are groups with fewer branches padded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,95 +20,124 @@ Pair = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What stands in the columns: F of them, the first P the prefix, the rest W a turn.
+    """What stands in the F columns of G groups, and what R branches see of their group's.
 
-    ``place`` (G, F) is the position of each token, ``seen`` (G, W, F) whether a slot sees it.
+    ``place`` (G, F) is the position of each token, ``seen`` (R, F) whether a branch sees it, ``group`` (R,)
+    the group of each branch, in order.
     """
 
-    prefix: int
     place: Tensor
     seen: Tensor
+    group: Tensor
 
-    def keep(self, groups: Tensor, slots: Tensor) -> tuple[Columns, Tensor]:
-        """Those of ``groups`` (G',) and in each ``slots`` (G', W'), and their old numbers (G', F')."""
-        count, width = slots.shape
-        turns = torch.arange(self.prefix, self.place.shape[1], self.seen.shape[1], device=slots.device)
-        own = (turns[:, None] + slots[:, None, :]).flatten(1)  # (G', turns * W')
-        ahead = torch.arange(self.prefix, device=slots.device).expand(count, -1)
-        index = torch.cat([ahead, own], dim=1)
-        row = groups[:, None]
-        seen = self.seen[row, slots].gather(2, index[:, None].expand(-1, width, -1))
-        return Columns(self.prefix, self.place[row, index], seen), index
+    def needed(self, parents: Tensor, groups: Tensor) -> Tensor:
+        """Columns (G', F') that hold, of each of ``groups`` (G',), all that branches of ``parents`` see.
+
+        Where a group needs fewer than others, some that nobody sees.
+        """
+        line = torch.searchsorted(groups, self.group[parents])
+        used = torch.zeros(len(groups), self.seen.shape[1], dtype=torch.int, device=line.device)
+        used.index_add_(0, line, self.seen[parents].int())
+        used = used > 0
+        most = int(used.sum(dim=1).max())
+        return torch.sort(~used, dim=1, stable=True).indices[:, :most]
 
 
 class CachePlan:
-    """One new token of every slot attends to its group's prefix and to the slot's own tokens."""
+    """One new token of every branch attends to what the branch has seen so far."""
 
-    def __init__(self, columns: Columns, kept: Iterable[tuple[int, Pair]], turns: int) -> None:
-        """``kept`` layer by layer keys and values (G, F, Hk, D); there is room for so many ``turns`` more."""
-        self.columns, self._turns = columns, turns
-        self.width = columns.seen.shape[1]
-        groups, self._used = columns.place.shape
-        room = self._used + turns * self.width
-        # other slots' columns are never seen, so that own ones can be marked before they are filled
-        own = torch.eye(self.width, dtype=torch.bool, device=columns.seen.device).repeat(1, turns)
-        self._seen = torch.cat([columns.seen, own.expand(groups, -1, -1)], dim=2)
-        self._place = torch.cat([columns.place, columns.place.new_zeros(groups, room - self._used)], dim=1)
+    def __init__(self, columns: Columns, kept: Iterable[tuple[int, Pair]], room: int) -> None:
+        """``kept`` layer by layer keys and values (G, F, Hk, D); there is room for so many more columns."""
+        self.columns = columns
         self._tables = {n: (_table(k, room), _table(v, room)) for n, (k, v) in kept}
+        self._width = 0
+        self._position = columns.group  # of each branch's last token, once there is one
+        self._lines: Tensor | None = None  # of each branch among G * W padded ones, if any is padded
         self._biases: dict[int | None, Tensor] = {}
 
-    def extend(self, position: Tensor) -> None:
-        """Announce one new token for every slot, at its ``position`` (G, W). Call before the forward pass."""
-        self._place[:, self._used : self._used + self.width] = position
-        self._used += self.width
-        self._turns -= 1
+    def branch(self, parents: Tensor, within: Tensor, position: Tensor) -> None:
+        """Announce the coming tokens, each of a branch that goes on from one of before.
+
+        ``parents`` (R',) are numbers of those, ``within`` (R',) a branch's number in its group, ``position``
+        (R',) where its token stands. Call before the forward pass.
+        """
+        was = self.columns
+        group, (count, used) = was.group[parents], was.place.shape
+        self._width = width = int(within.max()) + 1
+        self._position = position
+        self._lines = None if len(group) == count * width else group * width + within
+        seen = torch.cat([was.seen[parents], was.seen.new_zeros(len(group), width)], dim=1)
+        seen[torch.arange(len(group), device=group.device), used + within] = True
+        place = torch.cat([was.place, was.place.new_zeros(count, width)], dim=1)
+        place[group, used + within] = position
+        self.columns = Columns(place, seen, group)
         self._biases = {}
 
     def _bias(self, window: int | None, share: int, dtype: torch.dtype) -> Tensor:
-        """Additive mask (G, 1, W * share, columns) for queries of W slots with ``share`` heads each."""
+        """Additive mask (G, 1, W * share, F) for queries of W branches with ``share`` heads each."""
         if window not in self._biases:
-            seen, place = self._seen[..., : self._used], self._place[:, : self._used]
+            now = self.columns
+            seen = now.seen
             if window is not None:
-                now = place[:, -self.width :, None]
-                seen = seen & (now - place[:, None] < window)
-            bias = torch.where(seen, 0.0, -torch.inf).to(dtype)
+                seen = seen & (self._position[:, None] - now.place[now.group] < window)
+            bias = self._padded(torch.where(seen, 0.0, -torch.inf).to(dtype))
+            bias = bias.view(now.place.shape[0], self._width, -1)
             self._biases[window] = bias.repeat_interleave(share, dim=1)[:, None]
         return self._biases[window]
+
+    def _padded(self, rows: Tensor) -> Tensor:
+        """(R, ...) as (G * W, ...), zero where a group has no such branch."""
+        if self._lines is None:
+            return rows
+        room = rows.new_zeros(self.columns.place.shape[0] * self._width, *rows.shape[1:])
+        return room.index_copy_(0, self._lines, rows)
 
     def attend(
         self, layer: int, qkv: tuple[Tensor, Tensor, Tensor], scale: float, window: int | None
     ) -> Tensor:
-        """See ``attention.Plan``; rows are the G * W slots, one new token each."""
+        """See ``attention.Plan``; rows are the R branches, one new token each."""
         query, key, value = qkv
-        rows, heads, _, dim = query.shape
-        groups, kv_heads = rows // self.width, key.shape[1]
+        _, heads, _, dim = query.shape
+        groups, used = self.columns.place.shape
+        width, kv_heads = self._width, key.shape[1]
         share = heads // kv_heads
-        keys, values = (table[:, :, : self._used] for table in self._tables[layer])
-        keys[:, :, -self.width :] = key.view(groups, self.width, kv_heads, dim).transpose(1, 2)
-        values[:, :, -self.width :] = value.view(groups, self.width, kv_heads, dim).transpose(1, 2)
-        asked = query.view(groups, self.width, kv_heads, share, dim).transpose(1, 2)
+        keys, values = (table[:, :, :used] for table in self._tables[layer])
+        for table, new in ((keys, key), (values, value)):
+            own = self._padded(new[:, :, 0]).view(groups, width, kv_heads, dim)
+            table[:, :, -width:] = own.transpose(1, 2)
+        asked = self._padded(query[:, :, 0]).view(groups, width, kv_heads, share, dim).transpose(1, 2)
         out = scaled_dot_product_attention(
-            asked.reshape(groups, kv_heads, self.width * share, dim),
+            asked.reshape(groups, kv_heads, width * share, dim),
             keys,
             values,
             attn_mask=self._bias(window, share, query.dtype),
             scale=scale,
         )
-        out = out.view(groups, kv_heads, self.width, share, dim).transpose(1, 2)
-        return out.reshape(rows, 1, heads, dim)
+        out = out.view(groups, kv_heads, width, share, dim).transpose(1, 2)
+        out = out.reshape(groups * width, 1, heads, dim)
+        return out if self._lines is None else out[self._lines]
 
-    def keep(self, groups: Tensor, slots: Tensor) -> CachePlan:
-        """The plan left when only ``groups`` (G',) and in each the ``slots`` (G', W') go on."""
-        now = Columns(self.columns.prefix, self._place[:, : self._used], self._seen[..., : self._used])
-        columns, index = now.keep(groups, slots)
+    def keep(self, parents: Tensor, groups: Tensor, room: int) -> CachePlan:
+        """The plan left when only branches of ``parents`` (R',), all in ``groups`` (G',), go on."""
+        was, index = self.columns, self.columns.needed(parents, groups)
+        group = torch.searchsorted(groups, was.group[parents])
         row = groups[:, None]
+        columns = Columns(was.place[row, index], was.seen[parents].gather(1, index[group]), group)
         kept = ((n, (k[row, :, index], v[row, :, index])) for n, (k, v) in self._tables.items())
-        return CachePlan(columns, kept, self._turns)
+        return CachePlan(columns, kept, room)
+
+
+def spread(members: Sequence[int]) -> list[int]:
+    """The number of each branch within its group, for branches whose ``members`` (groups) are in order."""
+    within: list[int] = []
+    for i, group in enumerate(members):
+        within.append(within[-1] + 1 if i and members[i - 1] == group else 0)
+    return within
 
 
 def _table(found: Tensor, room: int) -> Tensor:
-    """(G, F, Hk, D) as the first columns of a table (G, Hk, room, D)."""
+    """(G, F, Hk, D) as the first columns of a table (G, Hk, F + room, D)."""
     groups, size, heads, dim = found.shape
-    table = found.new_empty(groups, heads, room, dim)
+    table = found.new_empty(groups, heads, size + room, dim)
     table[:, :, :size] = found.transpose(1, 2)
     return table

@@ -1,4 +1,9 @@
-"""Layer-batched sampling: all nodes and samples in one batch, whatever prompts share read once."""
+"""Layer-batched sampling: all nodes and samples in one batch, whatever they share computed once.
+
+Prompts are read as trees, and what samples of one prompt have written alike so far is one row: a message
+takes a row of its own where it first differs. A trained node is sure of most tokens, so that its samples
+are a few rows.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ import torch
 from torch import Tensor
 
 from neuromas.engines.base import Generation, Request, Told
-from neuromas.engines.local.cache import CachePlan, Columns, Pair
+from neuromas.engines.local.cache import CachePlan, Columns, Pair, spread
 from neuromas.engines.local.sampling import draw, uniforms
 from neuromas.models.adapters import AdapterBank
 from neuromas.models.backbone import Backbone
@@ -21,7 +26,7 @@ _LEAST = 8  # requests that are worth a thread of their own
 # columns of a group that belong to single slots: each is computed for all of them, which costs a CPU time;
 # a narrower group keeps its prefix once more, which costs a GPU memory
 _OWN_CPU, _OWN_GPU = 512, 4096
-_LEAVE = 0.8  # finished rows leave once the batch can shrink below this share of its slots
+_LEAVE = 0.5  # tables are copied without finished groups once no more than this share of them is left
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,22 @@ def _groups(batch: Sequence[Request], columns: int) -> list[_Group]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """A beginning that ``members`` (requests) have in common: of their prompts and of what they wrote.
+
+    ``parent`` is the number of the branch it goes on from with ``token``, which stands at ``position``.
+    """
+
+    group: int
+    parent: int
+    token: int
+    position: int
+    members: list[int]
+
+
 class _Batch:
-    """One batch while it is being decoded. Slots are (group, place); a slot may be empty."""
+    """One batch while it is being decoded. Branches are ordered by group."""
 
     def __init__(
         self,
@@ -128,113 +147,119 @@ class _Batch:
         self.backbone, self.bank, self.batch, self.temperature = backbone, bank, batch, temperature
         self.told = told
         self.groups = _groups(batch, _OWN_CPU if backbone.device.type == "cpu" else _OWN_GPU)
-        width = max(len(group.members) for group in self.groups)
-        # request of each slot, (G, W) on the CPU; -1 is an empty slot
-        self.slots = torch.tensor(
-            [list(group.members) + [-1] * (width - len(group.members)) for group in self.groups]
-        )
-        self.adapters = [group.adapter for group in self.groups]
-        self.limit = torch.tensor([request.max_new for request in batch])
-        self.uniforms = uniforms([request.seed for request in batch], int(self.limit.max()))
+        longest = max(request.max_new for request in batch)
+        self.uniforms = uniforms([request.seed for request in batch], longest)
         self.ids: list[list[int]] = [[] for _ in batch]
         self.logprobs: list[list[float]] = [[] for _ in batch]
         self.ended = [False] * len(batch)
 
     def run(self, stop: Tensor) -> list[Generation]:
         """Prefill, then draw until every request has ended. ``stop`` (V,) marks the end tokens."""
-        hidden, position, plan = self._read()
+        branches, hidden, plan = self._read()
         step = 0
-        while True:
-            ids, alive = self._sample(hidden, step, stop)
-            if not bool(alive.any()):
-                break
+        while branches := self._sample(branches, hidden, step, stop):
             step += 1
-            alive, ids, position, plan = self._shrink(alive, ids, position, plan)
-            plan.extend(position)
-            hidden = self._forward(ids.reshape(-1, 1), position.reshape(-1, 1), plan)[:, 0]
-            position = position + 1
+            branches, plan = self._go_on(branches, plan)
+            hidden = self._forward(branches, plan)
         rows = zip(self.ids, self.logprobs, self.ended, strict=True)
         return [Generation(tuple(i), tuple(p), e) for i, p, e in rows]
 
-    def _read(self) -> tuple[Tensor, Tensor, CachePlan]:
-        """Read all prompts, each shared beginning once.
-
-        Returns last hidden states (G * W, d), the position (G, W) of each slot's next token, and the plan.
-        """
+    def _read(self) -> tuple[list[_Branch], Tensor, CachePlan]:
+        """Read all prompts, each shared beginning once: branches, their hidden states (R, d), the plan."""
         read = _Prompts(self.backbone, self.bank, self.batch)
         device = self.backbone.device
-        count, width = self.slots.shape
-        lengths = torch.tensor([len(group.prefix) for group in self.groups])
-        longest = int(lengths.max())
-        request = self.slots.clamp(min=0)  # an empty slot mimics request 0 and is never read
-        size = torch.tensor([len(one.suffix) for one in self.batch])[request]
-        turn = torch.arange(max(len(one.suffix) for one in self.batch))
-        first = [group.members[0] for group in self.groups]
-        start = torch.tensor([len(one.prefix) for one in self.batch])[request].view(-1)
-        ahead = read.columns(first, torch.zeros_like(lengths), longest)
-        own = read.columns(request.view(-1).tolist(), start, len(turn)).view(count, width, -1)
-        index = torch.cat([ahead, own.transpose(1, 2).flatten(1)], dim=1)
-        place = torch.cat(
-            [
-                torch.arange(longest).expand(count, -1),
-                (lengths[:, None] + turn).repeat_interleave(width, dim=1),
-            ],
-            dim=1,
-        )
-        shared = torch.arange(longest) < lengths[:, None]
-        valid = (turn < size[..., None]) & (self.slots >= 0)[..., None]  # (G, W, turns)
-        mine = valid[..., None] & torch.eye(width, dtype=torch.bool)[:, None]  # (G, W, turns, W)
-        seen = torch.cat([shared[:, None].expand(-1, width, -1), mine.flatten(2)], dim=2)
-        columns = Columns(longest, place.to(device), seen.to(device))
+        branches = self._prompts()
+        first = [self.batch[branch.members[0]] for branch in branches]
+        sizes = torch.tensor([len(group.prefix) for group in self.groups])
+        longest, most = int(sizes.max()), max(len(one.suffix) for one in first)
+        group = torch.tensor([branch.group for branch in branches])
+        within = spread([branch.group for branch in branches])
+        width = max(within) + 1
+        # columns of a group: its prefix, then the suffix of one branch after another
+        request = torch.zeros(len(self.groups), width, dtype=torch.long)
+        valid = torch.zeros(len(self.groups), width, most, dtype=torch.bool)
+        request[group, within] = torch.tensor([branch.members[0] for branch in branches])
+        turn, suffix = torch.arange(most), torch.tensor([len(one.suffix) for one in first])
+        valid[group, within] = turn < suffix[:, None]
+        start = torch.tensor([len(one.prefix) for one in self.batch])
+        begins = [group.members[0] for group in self.groups]
+        ahead = read.columns(begins, torch.zeros_like(sizes), longest)
+        own = read.columns(request.view(-1).tolist(), start[request].view(-1), most)
+        index = torch.cat([ahead, own.view(len(self.groups), -1)], dim=1)
+        shared = torch.arange(longest)
+        place = torch.cat([shared.expand(len(sizes), -1), (sizes[:, None] + turn).repeat(1, width)], dim=1)
+        mine = torch.nn.functional.one_hot(torch.tensor(within), width).bool()[:, :, None] & valid[group]
+        seen = torch.cat([(shared < sizes[:, None])[group], mine.flatten(1)], dim=1)
+        columns = Columns(place.to(device), seen.to(device), group.to(device))
         # one layer at a time, which is dropped as soon as it is gathered
         layers = ((n, *read.kept.pop(n)) for n in list(read.kept))
         kept = ((n, (k[index], v[index])) for n, k, v in layers)
-        position = (lengths[:, None] + size).to(device)
-        plan = CachePlan(columns, kept, int(self.limit.max()))
-        return read.last[request.view(-1).to(device)], position, plan
+        plan = CachePlan(columns, kept, self._room(branches))
+        return branches, read.last[[branch.members[0] for branch in branches]], plan
 
-    def _forward(self, ids: Tensor, position: Tensor, plan: CachePlan) -> Tensor:
-        """Hidden states (G * W, T, d) of new tokens."""
-        rows = [adapter for adapter in self.adapters for _ in range(self.slots.shape[1])]
-        with self.bank.select(rows, self.backbone.dtype):
-            return self.backbone.hidden(ids, position, plan)
+    def _prompts(self) -> list[_Branch]:
+        """A branch for every prompt of every group, before the first token."""
+        found = list[_Branch]()
+        for group, one in enumerate(self.groups):
+            members: dict[tuple[int, ...], list[int]] = {}
+            for i in one.members:
+                members.setdefault(self.batch[i].suffix, []).append(i)
+            for suffix, rows in members.items():
+                found.append(_Branch(group, 0, -1, len(one.prefix) + len(suffix) - 1, rows))
+        return found
 
-    def _sample(self, hidden: Tensor, step: int, stop: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw one token for every living slot; returns ids (G, W) and who goes on (G, W, CPU)."""
-        request = self.slots.view(-1)
-        uniform = self.uniforms[request.clamp(min=0), step]
-        ids, logprobs = draw(self.backbone.logits(hidden), self.temperature, uniform)
-        ends = stop[ids].tolist()
-        alive = torch.zeros(len(request), dtype=torch.bool)
-        rows = zip(request.tolist(), ids.tolist(), logprobs.tolist(), ends, strict=True)
-        for slot, (i, token, logprob, end) in enumerate(rows):
-            if i < 0:
-                continue
+    def _room(self, branches: Sequence[_Branch]) -> int:
+        """Columns that a group may yet need: one for every request and token."""
+        left = [0] * len(self.groups)
+        turns = 0
+        for branch in branches:
+            left[branch.group] += len(branch.members)
+            turns = max(turns, *(self.batch[i].max_new - len(self.ids[i]) for i in branch.members))
+        return turns * max(left)
+
+    def _forward(self, branches: Sequence[_Branch], plan: CachePlan) -> Tensor:
+        """Hidden states (R, d) after the branches' new tokens."""
+        device = self.backbone.device
+        ids = torch.tensor([[branch.token] for branch in branches], device=device)
+        position = torch.tensor([[branch.position] for branch in branches], device=device)
+        adapters = [self.groups[branch.group].adapter for branch in branches]
+        with self.bank.select(adapters, self.backbone.dtype):
+            return self.backbone.hidden(ids, position, plan)[:, 0]
+
+    def _sample(self, branches: Sequence[_Branch], hidden: Tensor, step: int, stop: Tensor) -> list[_Branch]:
+        """Draw one token for every living request; returns the branches that go on."""
+        requests = [i for branch in branches for i in branch.members]
+        rows = [row for row, branch in enumerate(branches) for _ in branch.members]
+        logits = self.backbone.logits(hidden)
+        ids, logprobs = draw(logits, self.temperature, self.uniforms[requests, step], rows)
+        found: dict[tuple[int, int], _Branch] = {}
+        drawn = zip(requests, rows, ids.tolist(), logprobs.tolist(), stop[ids].tolist(), strict=True)
+        for i, row, token, logprob, end in drawn:
             self.ids[i].append(token)
             self.logprobs[i].append(logprob)
             self.ended[i] = end
             goes_on = self.told is None or self.told(i, token)
-            alive[slot] = goes_on and not end and len(self.ids[i]) < int(self.limit[i])
-        self.slots = torch.where(alive.view_as(self.slots), self.slots, -1)
-        return ids.view(self.slots.shape), alive.view(self.slots.shape)
+            if goes_on and not end and len(self.ids[i]) < self.batch[i].max_new:
+                was = branches[row]
+                new = _Branch(was.group, row, token, was.position + 1, [])
+                found.setdefault((row, token), new).members.append(i)
+        return list(found.values())
 
-    def _shrink(
-        self, alive: Tensor, ids: Tensor, position: Tensor, plan: CachePlan
-    ) -> tuple[Tensor, Tensor, Tensor, CachePlan]:
-        """Let finished slots leave when that makes the batch noticeably smaller."""
-        busy = alive.any(dim=1)
-        width = int(alive.sum(dim=1).max())
-        if int(busy.sum()) * width > _LEAVE * alive.numel():
-            return alive, ids, position, plan
-        groups = busy.nonzero()[:, 0]
-        # living slots first, in order
-        slots = torch.sort(~alive[groups], dim=1, stable=True).indices[:, :width]
-        self.slots = self.slots[groups[:, None], slots]
-        self.adapters = [self.adapters[g] for g in groups.tolist()]
-        device = ids.device
-        row, col = groups.to(device), slots.to(device)
-        pick = (row[:, None], col)
-        return alive[groups[:, None], slots], ids[pick], position[pick], plan.keep(row, col)
+    def _go_on(self, branches: list[_Branch], plan: CachePlan) -> tuple[list[_Branch], CachePlan]:
+        """Announce new tokens to the plan, in which finished groups stay until they are many."""
+        device = self.backbone.device
+        parents = torch.tensor([branch.parent for branch in branches], device=device)
+        living = sorted({branch.group for branch in branches})
+        if len(living) <= _LEAVE * len(self.groups):
+            plan = plan.keep(parents, torch.tensor(living, device=device), self._room(branches))
+            self.groups = [self.groups[group] for group in living]
+            place = {group: new for new, group in enumerate(living)}
+            branches = [replace(branch, group=place[branch.group]) for branch in branches]
+            parents = torch.arange(len(branches), device=device)
+        within = torch.tensor(spread([branch.group for branch in branches]), device=device)
+        position = torch.tensor([branch.position for branch in branches], device=device)
+        plan.branch(parents, within, position)
+        return branches, plan
 
 
 class _Prompts:
