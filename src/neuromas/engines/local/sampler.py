@@ -274,7 +274,9 @@ class _Prompts:
         self._offset = [0] * len(rows)
         parts: list[dict[int, Pair]] = []
         hidden, start = [], 0
-        for members in batch_by_length(rows, backbone.tokens):
+        # few at once stay in a CPU core's cache
+        at_once = backbone.tokens // (4 if backbone.device.type == "cpu" else 1)
+        for members in batch_by_length(rows, at_once):
             trees = pad_trees([rows[i] for i in members], backbone.device)
             plan = TreePlan(trees, keep=True)
             with bank.select([rows[i].adapter for i in members], backbone.dtype):
