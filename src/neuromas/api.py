@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from neuromas.config import Config, as_begun, identity, make_config
+from neuromas.config import Config, as_begun, identity, in_precision, make_config
 from neuromas.core.choices import Altered
 from neuromas.core.errors import ConfigError, RunError, shown, unknown
 from neuromas.core.task import SPLITS, Problem, Split, Task
@@ -43,6 +43,7 @@ from neuromas.system.assemble import (  # noqa: E402  (torch after the process s
 )
 from neuromas.system.hub import pulled  # noqa: E402
 from neuromas.system.network import Network  # noqa: E402
+from neuromas.system.provenance import computed_in  # noqa: E402
 from neuromas.system.rollout import Sampling, rollout  # noqa: E402
 from neuromas.system.saving import check_run, load_bundle, trust_run  # noqa: E402
 from neuromas.training.callbacks import Callback, Watch, Watching  # noqa: E402
@@ -213,7 +214,7 @@ def _trained(run: Run, task: Task | None) -> Trained:
 
 def check_same(run: Run, config: Config) -> None:
     """Raises RunError naming the first key that differs if the run was started with another configuration."""
-    was = make_config(run.read("config.json"))
+    was = in_precision(make_config(run.read("config.json")), computed_in(run))
     wanted = as_begun(settle(config), was)
     if identity(was) != identity(wanted):
         key, (old, new) = next((k, v) for k, v in differences(was, wanted).items() if k != "run.keep")

@@ -125,6 +125,13 @@ def as_begun(wanted: Config, was: Config) -> Config:
     return wanted.model_copy(update={"train": train, "model": model})
 
 
+def in_precision(config: Config, dtype: str) -> Config:
+    """The configuration with ``model.dtype`` where it leaves that open, as a run is known to compute in."""
+    if config.model.dtype != "auto":
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"dtype": dtype})})
+
+
 def _renamed(data: Mapping[str, Any]) -> dict[str, Any]:
     """Plain data with keys of earlier versions under their names of now. Raises ConfigError for both."""
     found = dict(data)

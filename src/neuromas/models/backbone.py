@@ -21,13 +21,13 @@ from neuromas.models.embedded import embedded_folder
 from neuromas.models.identity import fingerprint, same
 from neuromas.models.norms import freeze_norms
 from neuromas.models.packed import pack_linears
-from neuromas.models.precision import AUTO, chosen
+from neuromas.models.precision import AUTO, PRECISIONS, chosen
 from neuromas.models.quantised import quantise
 from neuromas.models.tiny import tiny_model
 from neuromas.models.tokenizer import locate, open_codec
 from neuromas.prompts.codec import ByteCodec, Codec
 
-DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+DTYPES = dict(zip(PRECISIONS, (torch.bfloat16, torch.float32), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 AUTO = "auto"
+PRECISIONS = ("bfloat16", "float32")
 _FACTS = Path("/proc/cpuinfo")
 _MULTIPLIES = frozenset(("avx512_bf16", "amx_bf16", "bf16"))  # x86's names for it, and Arm's
 

@@ -8,19 +8,24 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from neuromas.config import Config, at_stage
-from neuromas.core.errors import RunError, shown
+from neuromas.config import Config, at_stage, make_config
+from neuromas.core.errors import RunError
 from neuromas.core.files import open_regular
 from neuromas.core.task import Task
-from neuromas.models.precision import plain_name
+from neuromas.models.precision import AUTO, PRECISIONS, chosen, plain_name
+from neuromas.storage import MANIFEST, Run, read_json
 from neuromas.system.prompting import check_prompt_unchanged
 from neuromas.tasks.files import DATA_TASKS
 from neuromas.tasks.rewards import codes
 from neuromas.topology.files import inline
+
+if TYPE_CHECKING:
+    from neuromas.models.backbone import Backbone
 
 PACKAGES = (
     "neuromas",
@@ -56,15 +61,53 @@ def about(dtype: object = None) -> dict[str, Any]:
     }
 
 
-def precision_changed(facts: Mapping[str, Any], dtype: object) -> list[str]:
-    """A line if a run of these facts was begun in another precision than that of the backbone here."""
+def trained_in(manifest: Mapping[str, Any]) -> str:
+    """In what a saved network was computed; "auto" where neither its configuration nor its manifest says."""
+    named, known = make_config(manifest["config"]).model.dtype, manifest.get("backbone")
+    return _first([named, known.get("precision") if isinstance(known, Mapping) else None])
+
+
+def computed_in(run: Run) -> str:
+    """In what a run goes on: as its newest checkpoint was computed, else as it began; "auto" if none says."""
+    named = make_config(run.read("config.json")).model.dtype
+    saved = (_precision(folder / MANIFEST) for folder in reversed(run.checkpoints()))
+    facts = run.read("run.json") if (run.path / "run.json").is_file() else {}
     machine = facts.get("machine")
-    before = machine.get("precision") if isinstance(machine, Mapping) else None
-    if before in (None, plain_name(dtype)):
+    begun = machine.get("precision") if isinstance(machine, Mapping) else None
+    return _first([named], saved, [begun])
+
+
+def _precision(file: Path) -> object:
+    """What a manifest says of it; nothing where it cannot be read: another checkpoint is taken then."""
+    try:
+        known = read_json(file).get("backbone")
+    except RunError:
+        return None
+    return known.get("precision") if isinstance(known, Mapping) else None
+
+
+def _first(*said: Iterable[object]) -> str:
+    """The first that is a precision, else "auto"."""
+    return next((one for one in chain(*said) if isinstance(one, str) and one in PRECISIONS), AUTO)
+
+
+def precision_changed(before: str, config: Config, backbone: Backbone, where: str) -> list[str]:
+    """A line if the backbone computes in another precision than ``before``, or in one that is slow here.
+
+    ``where`` says what was computed in ``before``, which is "auto" where nobody knows.
+    """
+    now = plain_name(backbone.dtype)
+    if before not in (AUTO, now):
+        return [
+            f"the backbone computes in {now} here, in {before} {where}: what is drawn from now on differs by "
+            "rounding (model.dtype names a precision)"
+        ]
+    fast = chosen(config.model.dtype, backbone.device.type)
+    if before == AUTO or fast == now:
         return []
     return [
-        f"the backbone computes in {plain_name(dtype)} here, in {shown(before)} where the run began: what is "
-        "drawn from now on differs by rounding (model.dtype = 'auto' is as this machine is fast)"
+        f"goes on in {now}, as it was computed until now; this machine alone would take {fast}, in which it "
+        "is faster (model.dtype = 'auto')"
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from neuromas.config import Config, as_written, make_config
+from neuromas.config import Config, as_written, in_precision, make_config
 from neuromas.core.errors import ConfigError, PartsError
 from neuromas.core.task import Task
 from neuromas.growth.parent import ParentRun
@@ -25,8 +25,10 @@ from neuromas.system.provenance import (
     code_changed,
     code_of,
     command,
+    computed_in,
     digests,
     precision_changed,
+    trained_in,
 )
 from neuromas.system.saving import load_bundle, saved_plan
 from neuromas.system.trust import note_if_possible
@@ -86,7 +88,13 @@ def start(
                 keep_copy(run.path, assembly.network.template)
             loop = Loop(TrainState.new(assembly, config), run, callbacks)
             loop.stages.begin(parent)
-            return loop.train([*idle(ranks), *idle_views(config, shapes)])
+            notes = [*idle(ranks), *idle_views(config, shapes)]
+            if parent:
+                before = trained_in(read_manifest(parent.folder))
+                notes += precision_changed(
+                    before, config, assembly.model.backbone, f"where {parent.run} was trained"
+                )
+            return loop.train(notes)
 
 
 def _beginning(
@@ -126,11 +134,12 @@ def resume(
         return run
     with joined(_wanted(run, overrides)[0].model.device) as here, entered(here, run.lock(), directory) as run:
         config, found = _wanted(run, overrides)
+        dtype = computed_in(run)
         ranks = described(here, config)
         check_unchanged(run.path, run.read("run.json"))
         checkpoint, damaged = ranks.led(lambda: newest_intact(run))
         torn = unreadable(run)
-        backbone = backbone_for(ranks, config, backbone)
+        backbone = backbone_for(ranks, config, backbone, dtype)
         if checkpoint is None:
             assembly, parent = _beginning(config, backbone, task, run.path)
             loop = Loop(TrainState.new(shared_by(ranks, assembly), config), run, callbacks)
@@ -146,7 +155,7 @@ def resume(
             loop.stages.settle()
         ranks.wait()  # all have read what the first changes now
         code = code_changed(run.path, run.read("run.json"), assembly.task)
-        code += precision_changed(run.read("run.json"), assembly.model.backbone.dtype)
+        code += precision_changed(dtype, config, assembly.model.backbone, "where the run began")
         notes = _changed(loop, before, found)
         loop.checkpoints.rewind()  # a kill may have come just before older checkpoints were removed
         return loop.train(
@@ -157,8 +166,14 @@ def resume(
 def _wanted(run: Run, overrides: Sequence[str]) -> tuple[Config, Changes]:
     """The configuration with which a run goes on, and what that changes. Raises ConfigError."""
     config = make_config(run.read("config.json"))
-    wanted = changed_config(config, overrides) if overrides else config
-    return wanted, changes(config, wanted)
+    if not overrides:
+        return config, {}
+    known = in_precision(config, computed_in(run))
+    wanted = in_precision(changed_config(known, overrides), known.model.dtype)
+    found = changes(known, wanted)
+    # what the run leaves open stays so in its files
+    model = wanted.model.model_copy(update={"dtype": config.model.dtype})
+    return wanted.model_copy(update={"model": model}), found
 
 
 def _changed(loop: Loop, before: Config, found: Changes) -> list[str]:

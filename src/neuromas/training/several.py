@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from neuromas.config import Config
+from neuromas.config import Config, in_precision
 from neuromas.core.errors import ConfigError, DivergedError
-from neuromas.models.backbone import Backbone
+from neuromas.models.backbone import Backbone, load_backbone, pick_device
+from neuromas.models.precision import AUTO, chosen
 from neuromas.models.ranks import Ranks
 from neuromas.models.sharded import load_sharded
 from neuromas.storage import FollowedRun, Run
@@ -49,13 +50,23 @@ def idle(ranks: Ranks) -> list[str]:
     ]
 
 
-def backbone_for(ranks: Ranks, config: Config, given: Backbone | None) -> Backbone | None:
-    """The backbone that the processes share, where they do; else the one that was given."""
-    if not ranks.sharded:
+def backbone_for(ranks: Ranks, config: Config, given: Backbone | None, dtype: str = AUTO) -> Backbone | None:
+    """The backbone of a run where more than its configuration decides; else the one that was given.
+
+    That is one which the processes share, or whose precision is known where the configuration leaves it
+    open: ``dtype``, in which the run goes on, or of several processes the first one's choice.
+    """
+    model = in_precision(config, dtype).model
+    if model.dtype == AUTO and ranks.size > 1:
+        agreed = ranks.led(lambda: chosen(AUTO, pick_device(model.device).type))
+        model = in_precision(config, agreed).model
+    if ranks.sharded:
+        if given is not None:
+            raise ConfigError("model.shard = true, and the backbone was given as an object; choose one")
+        return load_sharded(model.backbone, model.dtype, model.device, ranks.size)
+    if given is not None or model.dtype == config.model.dtype:
         return given
-    if given is not None:
-        raise ConfigError("model.shard = true, and the backbone was given as an object; choose one")
-    return load_sharded(config.model.backbone, config.model.dtype, config.model.device, ranks.size)
+    return load_backbone(model.backbone, model.dtype, model.device, model.quantise)
 
 
 def shared_by(ranks: Ranks, assembly: Assembly) -> Assembly:

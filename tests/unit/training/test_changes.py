@@ -10,6 +10,8 @@ import pytest
 from neuromas.config import make_config
 from neuromas.core.errors import ConfigError, NeuromasError
 from neuromas.growth.stages import settle
+from neuromas.models import precision
+from neuromas.models.backbone import load_backbone
 from neuromas.storage import Run
 from neuromas.system import assemble as assembling
 from neuromas.training import loop
@@ -57,16 +59,93 @@ def short(runs, tmp_path):
     return Run(shutil.copytree(runs[0], tmp_path / "run"))
 
 
-@pytest.mark.parametrize("before", ["bfloat16", "float32", None])
-def test_another_precision_than_at_the_beginning_is_said(runs, tmp_path, before):
-    run = Run(shutil.copytree(runs[2], tmp_path / "run"))
-    facts = run.read("run.json")
-    assert facts["machine"].pop("precision") == "float32"
-    run.write("run.json", {**facts, "machine": {**facts["machine"], "precision": before}})
-    resume(run.path, watch := Watch())
-    told = [event.get("text", "") for event in watch.events]
-    said = "the backbone computes in float32 here, in 'bfloat16' where the run began"
-    assert any(said in text for text in told) == (before == "bfloat16")
+def multiplying(monkeypatch, fast):
+    """A processor that multiplies bfloat16, or one that does not."""
+    monkeypatch.setattr(precision, "flags", lambda: frozenset({"amx_bf16"} if fast else ()))
+
+
+@pytest.fixture
+def left_open(tmp_path, monkeypatch):
+    """A run that left its precision open on a fast processor, killed; here it is a slow one."""
+    multiplying(monkeypatch, True)
+    config = plain(model={**small()["model"], "dtype": "auto", "device": "cpu"})
+    start(config, tmp_path / "open", left_at(2, tmp_path / "open", tmp_path / "killed"))
+    multiplying(monkeypatch, False)
+    return Run(tmp_path / "killed")
+
+
+def precisions(run):
+    """What the checkpoints were computed in, oldest first."""
+    manifests = [json.loads((folder / "network.json").read_text()) for folder in run.checkpoints()]
+    return [one["backbone"]["precision"] for one in manifests]
+
+
+def notes(watch):
+    return " ".join(event.get("text", "") for event in watch.events)
+
+
+@pytest.mark.parametrize("overrides", [[], ["model.dtype=bfloat16"], ["model.dtype=auto"]])
+def test_a_run_goes_on_in_the_precision_it_began_with(left_open, overrides):
+    config = left_open.read("config.json")
+    resume(left_open.path, watch := Watch(), overrides=overrides)
+    assert left_open.finished
+    assert set(precisions(left_open)) == {"bfloat16"}
+    assert left_open.read("config.json") == config, "what was left open stays so"
+    assert (
+        "goes on in bfloat16, as it was computed until now; this machine alone would take float32"
+        in notes(watch)
+    )
+
+
+def test_without_a_checkpoint_it_is_what_the_run_noted(left_open):
+    for folder in left_open.checkpoints():
+        shutil.rmtree(folder)
+    resume(left_open.path)
+    assert set(precisions(left_open)) == {"bfloat16"}
+
+
+def test_another_precision_is_refused_by_name(left_open):
+    with pytest.raises(
+        ConfigError, match=r"model\.dtype = 'float32', but the run was trained with 'bfloat16'"
+    ):
+        resume(left_open.path, overrides=["model.dtype=float32"])
+
+
+def test_the_newest_checkpoint_says_in_what_a_run_goes_on(left_open):
+    """One that an earlier version went on with elsewhere."""
+    facts = left_open.read("run.json")
+    left_open.write("run.json", {**facts, "machine": {**facts["machine"], "precision": "float32"}})
+    resume(left_open.path, watch := Watch())
+    assert set(precisions(left_open)) == {"bfloat16"}
+    assert "differs by rounding" not in notes(watch)
+
+
+def test_a_run_of_which_nobody_knows_goes_on_as_this_machine_is_fast(left_open):
+    facts = left_open.read("run.json")
+    left_open.write("run.json", {**facts, "machine": {"threads": 1}})
+    for folder in left_open.checkpoints():
+        shutil.rmtree(folder)
+    resume(left_open.path, watch := Watch())
+    assert set(precisions(left_open)) == {"float32"}
+    assert "float32" not in notes(watch)
+
+
+def test_a_backbone_of_another_precision_is_said(left_open):
+    resume(left_open.path, watch := Watch(), backbone=load_backbone("tiny", "float32", "cpu"))
+    assert "computes in float32 here, in bfloat16 where the run began: what is drawn" in notes(watch)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_parent_of_another_precision_is_said(left_open, tmp_path, monkeypatch, fast):
+    multiplying(monkeypatch, fast)
+    parent = left_open.checkpoints()[-1]
+    data = small(model={**small()["model"], "dtype": "auto", "device": "cpu"})
+    shape = data["network"].pop("topology")
+    del data["train"]["steps"]
+    config = make_config({**data, "growth": {"parent": str(parent), "stages": [[shape, 0]]}})
+    start(config, tmp_path / "child", watch := Watch())
+    said = f"computes in float32 here, in bfloat16 where {parent} was trained"
+    assert (said in notes(watch)) == (not fast)
 
 
 def contents(path):
