@@ -80,6 +80,16 @@ def test_a_precision_that_is_left_open_is_that_of_the_run_that_is_there(trained,
         neuromas.train(neuromas.load_config(None, [*SMALL, "model.dtype=float32"]), path)
 
 
+def test_naming_the_precision_a_run_chose_for_itself_changes_nothing(trained, tmp_path):
+    path = shutil.copytree(trained.path, tmp_path / "run")
+    settings = json.loads((path / "config.json").read_text())
+    settings["model"]["dtype"] = "auto"
+    (path / "config.json").write_text(json.dumps(settings))
+    assert neuromas.train(neuromas.load_config(None, SMALL), path).path == path
+    with pytest.raises(RunError, match=r"model.dtype = 'float32' there, 'bfloat16' here"):
+        neuromas.train(neuromas.load_config(None, [*SMALL, "model.dtype=bfloat16"]), path)
+
+
 def test_ctrl_c_is_not_taken_for_the_end(tmp_path):
     import os
     import signal

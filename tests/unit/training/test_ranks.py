@@ -12,6 +12,8 @@ import torch
 import rank_jobs as jobs
 from neuromas.config import make_config
 from neuromas.core.errors import ConfigError, ContractError, DivergedError, ElsewhereError, RunError
+from neuromas.models import precision
+from neuromas.models.precision import plain_name
 from neuromas.models.ranks import ALONE, Ranks, place
 from neuromas.storage import Run
 from neuromas.system.dealing import cut
@@ -265,6 +267,20 @@ def test_an_engine_that_serves_one_process_is_refused(monkeypatch):
     with pytest.raises(ConfigError, match=r"engine\.name = 'local' serves one process, and there are 2"):
         several.shared_by(Ranks(size=2), made)
     assert several.shared_by(ALONE, made).network.ranks is ALONE
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_processes_that_may_choose_take_the_first_ones_precision(monkeypatch, fast):
+    """This one is the second, on a machine of another kind; of one process each goes by itself."""
+    monkeypatch.setattr(precision, "flags", lambda: frozenset(() if fast else {"amx_bf16"}))
+    first = "bfloat16" if fast else "float32"
+    monkeypatch.setattr(Ranks, "led", lambda self, work: first)
+    left_open = make_config(small(model={"dtype": "auto", "device": "cpu"}))
+    found = several.backbone_for(Ranks(1, 2), left_open, None)
+    assert plain_name(found.dtype) == first
+    named = make_config(small(model={"dtype": "float32", "device": "cpu"}))
+    assert several.backbone_for(Ranks(1, 2), named, None) is None, "made with the rest"
+    assert several.backbone_for(ALONE, left_open, None) is None
 
 
 def test_pieces_are_fixed_when_a_run_begins_and_one_process_is_as_it_was():
