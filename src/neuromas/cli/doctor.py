@@ -44,16 +44,26 @@ def run(args: argparse.Namespace) -> int:
     for dtype in (torch.bfloat16, torch.float32):
         print(f"  matrix product {str(dtype)[6:]:9} {_speed(dtype, 'cpu'):8.0f} GFLOP/s")
     print(f'  model.dtype = "auto" takes {chosen("auto")} on it')
-    if torch.cuda.is_available():
-        print(
-            f"accelerator: {torch.cuda.get_device_name()}, bf16 {_speed(torch.bfloat16, 'cuda'):.0f} GFLOP/s"
-        )
-    else:
-        print("accelerator: none (CUDA is not available)")
+    for line in accelerator():
+        print(line)
     for hint in gpu_hints(_card(), torch.version.cuda, torch.cuda.device_count()):
         print(f"  {visible(hint)}")
     _memory(args.backbone)
     return 0
+
+
+def accelerator() -> list[str]:
+    """What torch computes on besides the processor."""
+    import torch
+
+    from neuromas.models.precision import chosen
+
+    if not torch.cuda.is_available():
+        return ["accelerator: none (CUDA is not available)"]
+    return [
+        f"accelerator: {torch.cuda.get_device_name()}, bf16 {_speed(torch.bfloat16, 'cuda'):.0f} GFLOP/s",
+        f'  model.dtype = "auto" takes {chosen("auto", "cuda")} on it',
+    ]
 
 
 def _card() -> str:

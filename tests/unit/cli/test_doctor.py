@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from neuromas.cli import doctor
 from neuromas.cli.doctor import gpu_hints, sandboxes
 
 
@@ -24,6 +25,16 @@ def test_a_gpu_that_is_not_used_is_explained(monkeypatch, card, built_for, seen,
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     (hint,) = gpu_hints(card, built_for, seen)
     assert says in hint
+
+
+@pytest.mark.parametrize(("has", "takes"), [(True, "bfloat16"), (False, "float32")])
+def test_what_auto_takes_on_a_card_is_said(monkeypatch, has, takes):
+    import torch
+
+    for name, value in (("is_available", True), ("get_device_name", "T4"), ("is_bf16_supported", has)):
+        monkeypatch.setattr(torch.cuda, name, lambda value=value, **_: value)
+    monkeypatch.setattr(doctor, "_speed", lambda dtype, device: 9.0)
+    assert doctor.accelerator()[1] == f'  model.dtype = "auto" takes {takes} on it'
 
 
 def test_which_sandbox_works_and_why_others_do_not(monkeypatch):

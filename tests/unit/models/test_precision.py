@@ -64,6 +64,16 @@ def test_a_card_is_asked_for_hardware_and_not_for_emulation(monkeypatch, has, ex
     assert chosen("auto", "cuda:0") == expected
 
 
+@pytest.mark.parametrize(("driver", "card"), [(True, True), (True, False), (False, True)])
+def test_where_the_device_is_open_too_a_card_is_asked_behind_its_driver(monkeypatch, tmp_path, driver, card):
+    """Torch, slow to load, is not asked where there is no driver."""
+    monkeypatch.setattr(precision, "flags", frozenset)
+    monkeypatch.setattr(precision, "_DRIVERS", (tmp_path / "none", tmp_path if driver else tmp_path / "none"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: card)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    assert chosen("auto", "auto") == ("bfloat16" if driver and card else "float32")
+
+
 def test_the_backbone_is_loaded_in_it(processor):
     for text, dtype in (("", torch.float32), ("avx512_bf16", torch.bfloat16)):
         processor("x86_64", X86.format(text))
