@@ -110,7 +110,7 @@ def test_a_run_is_the_same_as_with_the_local_engine(tmp_path, parity):
         ("base", "the adapters do nothing there"),
         ("swap", "the adapter of another node"),
         ("hot", "before the temperature, or ignores it"),
-        ("cut", "another backbone"),
+        ("cut", r"here: start .* --dtype float32, or train with model\.dtype=bfloat16"),
         ("unseeded", "two equal requests with one seed differently"),
         ("deaf", "seed or temperature is ignored"),
         ("short", "stopped at neither an end token nor its limit of 8"),

@@ -19,6 +19,7 @@ from neuromas.core.seeds import derive
 from neuromas.engines.base import Generation
 from neuromas.engines.served.client import Completion
 from neuromas.models.adapters import AdapterBank
+from neuromas.models.precision import plain_name
 from neuromas.models.prefix_tree import TreePlan, build_trees, pad_trees
 from neuromas.models.resident import ResidentModel
 from neuromas.prompts.codec import Codec
@@ -136,7 +137,12 @@ class Probe:
         likeliest = min(far, key=lambda text: far[text])
         if far[likeliest] <= self.limit:
             return likeliest
-        return "another backbone, another precision (--dtype as model.dtype), or other scales of the adapters"
+        here = plain_name(self.model.backbone.dtype)
+        other = "float32" if here == "bfloat16" else "bfloat16"
+        return (
+            f"another backbone, another precision (it is {here} here: start the server with --dtype {here}, "
+            f"or train with model.dtype={other} if that is the server's), or other scales of the adapters"
+        )
 
     def score(
         self,
