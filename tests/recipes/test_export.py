@@ -15,6 +15,7 @@ import torch
 import neuromas
 from fake_hub import card_faults
 from neuromas.cli import main
+from neuromas.models import precision
 from neuromas.models.bundle import read_manifest
 
 SMALL = ["model.backbone=tiny", "model.dtype=float32", "train.steps=1", "train.problems=2", "train.samples=2"]
@@ -261,6 +262,32 @@ def test_one_node_of_many_is_merged_when_it_is_named(run, tmp_path, capsys):
     out = exported(run, tmp_path / "a", "--merged", "--node", "2.1")
     assert "20 of 20 answers are the node's" in capsys.readouterr().out
     assert not (out / "chat_template.jinja").exists(), "no template can write what others tell it"
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A run that left its precision open, of a machine that multiplies bfloat16; this one does not."""
+    monkeypatch.setattr(precision, "flags", lambda: frozenset({"amx_bf16"}))
+    settings = [word for word in SMALL if not word.startswith("model.dtype")]
+    path = tmp_path / "elsewhere"
+    neuromas.train(neuromas.load_config(None, [*settings, *FEW, "model.device=cpu", "task.name=max"]), path)
+    monkeypatch.setattr(precision, "flags", frozenset)
+    return path
+
+
+def test_a_network_of_another_machine_keeps_its_precision(elsewhere, tmp_path, capsys):
+    assert neuromas.load(elsewhere).assembly.model.backbone.dtype == torch.float32, "as this machine is fast"
+    merged = exported(elsewhere, tmp_path / "merged", "--merged", "--node", "2.1")
+    assert json.loads((merged / "config.json").read_text())["dtype"] == "bfloat16"
+    assert json.loads((merged / "merged.json").read_text())["backbone"]["precision"] == "bfloat16"
+    assert re.search(r"precision of the frozen model +\| bfloat16", (merged / "README.md").read_text("utf-8"))
+    pruned = tmp_path / "pruned"
+    assert main(["prune", str(elsewhere), "--node", "1.2", "--out", str(pruned)]) == 0
+    manifest = read_manifest(pruned)
+    assert (manifest["backbone"]["precision"], manifest["config"]["model"]["dtype"]) == ("bfloat16", "auto")
+    capsys.readouterr()
+    assert main(["evaluate", str(elsewhere), "--items", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["precision"] == "bfloat16"
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     if new is None:
         there(args.path)
     from neuromas.experiment.size import priced
+    from neuromas.models.precision import plain_name
     from neuromas.system.assemble import check_task, first_view
     from neuromas.system.prompting import shown_examples
     from neuromas.tasks import make_task
@@ -107,7 +108,8 @@ def run(args: argparse.Namespace) -> int:
     def ask(altered: Sequence[str] | None, messages: str) -> Evaluation:
         return priced(_result(args, assembly, task, (method, messages, altered)), assembly.config.model)
 
-    keeper = Keeper(cache(keep), checkpoint, (asked, options), args)
+    computed = plain_name(assembly.model.backbone.dtype)
+    keeper = Keeper(cache(keep), checkpoint, (asked, options), args, computed)
     if nodes is None:
         return _print(args, ask(None, args.messages), keeper, wanted)
     topology = assembly.network.topology
@@ -124,18 +126,23 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """Keeps evaluations of one network in its run; ``asked`` is the task's name with its options."""
+    """Keeps evaluations of one network in its run; ``asked`` is the task's name with its options.
+
+    ``precision`` is what its backbone computes in.
+    """
 
     run: Callable[[], Run | None]
     checkpoint: str
     asked: tuple[str, Mapping[str, Any]]
     args: argparse.Namespace
+    precision: str
 
     def keep(self, result: Evaluation, wanted: str) -> tuple[dict[str, Any], str, str]:
         """The summary with what it is of, the name under which it is kept, and a line that says so."""
         name, options = self.asked
         data = {"task": name, "options": dict(options), **result.summary["data"]}
         summary = {**result.summary, "data": data, "checkpoint": self.checkpoint}
+        summary |= {"precision": self.precision}
         summary |= {"view": "first"} if self.args.view == "first" else {}
         run = self.run()
         if run is None:
@@ -172,7 +179,7 @@ def _saved(args: argparse.Namespace) -> Asked:
     path = Path(args.path)
     folder = stage_folder(path, args.stage) if args.stage else path
     allow(args, folder)
-    assembly = load_bundle(folder, args.device, model=args.backbone)
+    assembly = load_bundle(folder, args.device, model=args.backbone, as_trained=True)
     kept = (path / "config.json").is_file()
     return assembly, bundle_folder(folder).name, lambda: Run.open(path) if kept else None
 

@@ -167,7 +167,7 @@ def prune(path: Path, out: Path, node: str = "", edge: Sequence[str] = ()) -> Gr
     if out.exists():
         raise RunError(f"{out} exists; name a new folder for the pruned network")
     sweep(out.parent, f"{glob.escape(out.name)}-{'[0-9a-f]' * 8}")  # what a kill left of the same folder
-    assembly = load_bundle(path)
+    assembly = load_bundle(path, as_trained=True)
     topology = assembly.network.topology
     change = remove_edge(topology, edge[0], edge[1]) if edge else remove_node(topology, node)
     manifest = read_manifest(bundle_folder(path))

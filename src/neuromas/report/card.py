@@ -258,7 +258,8 @@ def _training(about: About, results: Results, drawn: bool) -> Iterator[str]:
     yield f"By REINFORCE on one frozen model with {by}, as `neuromas.toml` says:"
     yield "```sh\nneuromas train neuromas.toml --run runs/mine\n```"
     config = about.manifest.get("plan", about.manifest["config"])
-    facts = [("seed", str(config["seed"])), *_settings(config), *results.facts]
+    computed = _precision(config, about.manifest["backbone"])
+    facts = [("seed", str(config["seed"])), *_settings(config), *computed, *results.facts]
     yield _blocks(Table(("", "value"), tuple((_plain(key), visible(value)) for key, value in facts)))
     if config["growth"].get("parent") or any(entry.get("run") for entry in about.manifest.get("lineage", ())):
         yield "It began with a network that was trained before: this command alone does not repeat it."
@@ -275,6 +276,13 @@ def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "steps", f"{train['steps']} of {train['problems']} questions × {train['samples']} samples"
     yield "learning rate", f"{train['lr']:g}"
     yield "baseline", str(train["baseline"])
+
+
+def _precision(config: Mapping[str, Any], backbone: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the frozen model computed in; nothing of networks that left it open before it was noted."""
+    named = config["model"].get("dtype", "auto")
+    said = backbone.get("precision") if named == "auto" else named
+    return [("precision of the frozen model", str(said))] if said else []
 
 
 def _licence(about: About) -> Iterator[str]:

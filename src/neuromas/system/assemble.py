@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from neuromas.config import Config, make_config
+from neuromas.config import Config, in_precision, make_config
 from neuromas.core.errors import (
     ConfigError,
     ModelError,
@@ -18,6 +18,7 @@ from neuromas.engines.build import make_engine
 from neuromas.engines.remembering import Remembering
 from neuromas.models.adapters import LoraSpec
 from neuromas.models.backbone import Backbone, load_backbone
+from neuromas.models.precision import AUTO
 from neuromas.models.resident import ResidentModel
 from neuromas.prompts.template import Template
 from neuromas.system import trust
@@ -120,15 +121,17 @@ def around(
     *,
     rows: tuple[tuple[int, ...], tuple[int, ...]],
     backbone: Backbone | None,
+    dtype: str = AUTO,
 ) -> Assembly:
     """The network with new adapters around the backbone; ``rows`` are the assignment and the ranks.
 
-    Raises ModelError where that cannot be.
+    ``dtype`` is what the backbone computes in where the configuration leaves that open. Raises ModelError
+    where that cannot be.
     """
     assignment, ranks = rows
     ENGINES.check(config.engine.name)  # before the backbone is loaded
     tool = make_tool(config.network.tools, config.network.tool_tokens)
-    made = config.model
+    made = in_precision(config, dtype).model
     base = backbone or load_backbone(made.backbone, made.dtype, made.device, made.quantise)
     _check_style(config, base)
     spec = LoraSpec(config.model.rank, config.model.alpha, tuple(config.model.targets), ranks)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuromas.config import Config, make_config
+from neuromas.config import make_config
 from neuromas.core.errors import RunError
-from neuromas.models.backbone import DTYPES, Backbone, load_backbone
+from neuromas.models.backbone import Backbone, load_backbone
 from neuromas.models.bundle import (
     PEFT_CONFIG,
     WEIGHTS,
@@ -26,11 +26,11 @@ from neuromas.models.bundle import (
 )
 from neuromas.models.embedded import file_digest
 from neuromas.models.merging import write_model
-from neuromas.models.precision import AUTO
 from neuromas.storage import MANIFEST, read_json, replace_folder, write_atomic
 from neuromas.system import trust
 from neuromas.system.portable import Base, base_of, check_no_places, training_file, without_places
 from neuromas.system.prompting import PROMPT
+from neuromas.system.provenance import trained_in
 from neuromas.system.saving import bundle_folder, saved_ranks
 from neuromas.topology.graph import Topology
 
@@ -153,19 +153,11 @@ def _with_base(given: Exported, work: Path) -> list[str]:
     return sorted(path.relative_to(work).as_posix() for path in (work / BASE).rglob("*"))
 
 
-def _trained_in(config: Config, manifest: Mapping[str, Any]) -> str:
-    """In what the backbone computed when the network was saved."""
-    if config.model.dtype != AUTO:
-        return config.model.dtype
-    precision = str(manifest["backbone"].get("precision"))
-    return precision if precision in DTYPES else AUTO
-
-
 def _backbone(given: Exported) -> Backbone:
     """The model beneath, if it is the one the network was trained over. Raises ModelError, RunError."""
     config = make_config(read_json(given.folder / MANIFEST)["config"])
     trust.check(config, given.folder, (trust.BACKBONE,))
-    backbone = load_backbone(given.backbone, _trained_in(config, given.manifest), "cpu", packed=False)
+    backbone = load_backbone(given.backbone, trained_in(given.manifest), "cpu", packed=False)
     digest = str(given.manifest["backbone"]["digest"])
     if not backbone.is_the_one(digest):
         raise RunError(

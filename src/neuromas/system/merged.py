@@ -77,7 +77,7 @@ def export_merged(given: Exported, out: Path, row: int, write: Write) -> Merged:
         raise ConfigError(
             f"--merged: the network was trained over weights in {way}; export its adapters instead"
         )
-    assembly = load_bundle(given.folder, "cpu")
+    assembly = load_bundle(given.folder, "cpu", as_trained=True)
     done: list[Merged] = []
 
     def fill(work: Path) -> None:

@@ -19,7 +19,7 @@ from neuromas.core.errors import (
 from neuromas.core.task import Problem, Task
 from neuromas.models.backbone import Backbone
 from neuromas.models.bundle import load_adapters, read_manifest, save_adapters, write_manifest
-from neuromas.models.precision import plain_name
+from neuromas.models.precision import AUTO, plain_name
 from neuromas.prompts.template import Template
 from neuromas.storage import MANIFEST, Run, read_json, reading
 from neuromas.system import trust
@@ -30,6 +30,7 @@ from neuromas.system.prompting import (
     kept_prompts,
     save_prompts,
 )
+from neuromas.system.provenance import trained_in
 from neuromas.system.saved_state import check_state
 from neuromas.tasks.own import GIVEN, missing, probe
 from neuromas.tasks.rewards import is_foreign
@@ -69,17 +70,20 @@ def load_bundle(
     model: str | None = None,
     *,
     task: Task | None = None,
+    as_trained: bool = False,
 ) -> Assembly:
     """A saved network, ready to answer. ``path`` is a run (its best checkpoint) or a checkpoint.
 
     ``model`` is where its backbone lies now, if not under the name that was saved.
     ``task`` is the object it was trained on, if that was one and is wanted again.
+    With ``as_trained`` it computes in the precision it was trained in, also where its configuration leaves
+    that open and this machine would take another.
     ``config`` takes the place of the saved configuration: a run that goes on from the network has its own.
     The task's data are opened when they are first asked for. Raises RunError if the bundle is damaged,
     belongs to another backbone or prompt template, or names a model that this user never named.
     """
     with reading(path):  # training may go on beside us, and remove old checkpoints
-        given = _Given(device, backbone, model, task)
+        given = _Given(device, backbone, model, task, as_trained)
         return _load_bundle(bundle_folder(path), given, config)
 
 
@@ -91,6 +95,7 @@ class _Given:
     backbone: Backbone | None
     model: str | None
     task: Task | None
+    as_trained: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +156,8 @@ def _load_bundle(folder: Path, given: _Given, config: Config | None) -> Assembly
         task = configured_task(config, given.task)
     config = config if given.device is None else _changed(config, device=given.device)
     rows = (assignment, ranks)
-    assembly = around(config, task, topology, prompts, rows=rows, backbone=given.backbone)
+    dtype = trained_in(manifest) if given.as_trained else AUTO
+    assembly = around(config, task, topology, prompts, rows=rows, backbone=given.backbone, dtype=dtype)
     if not assembly.model.backbone.is_the_one(identity["digest"]):
         raise RunError(
             f"{folder}: trained over backbone {identity['name']!r} ({identity['digest']}), "
