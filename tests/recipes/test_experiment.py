@@ -162,14 +162,15 @@ def test_a_whole_experiment_again_and_in_parts(mini, tmp_path, cells, cli, monke
     assert cli("experiment", mini, "--out", tmp_path / "other")[0] == 0
     assert numbers(tmp_path / "other") == first, "from scratch"
 
-    (out / "figure.svg").unlink()
+    (out / "figure.svg").write_text("of before")
     drawing._check_room.cache_clear()
     monkeypatch.setattr(drawing.resource, "getrlimit", lambda which: (8 << 30, -1))
     status, said, _ = cli("experiment", mini, "--out", out, "--report")
     assert status == 0
     assert "small:2 -> grown:2 (equal steps)" in said, "the tables are there all the same"
     assert "results.json; no figure: charts need 66 GB of addresses" in said
-    assert not (out / "figure.svg").exists()
+    assert "(that of an earlier report stays: figure.svg)\n" in said
+    assert (out / "figure.svg").read_text() == "of before"
 
 
 TOKENS = ("prompt_tokens", "new_tokens")

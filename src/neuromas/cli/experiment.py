@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     plan = read_plan(read_toml(Path(args.path), "experiment"))
     # a name that is not there is said before every arm is gone through
     choice = plan.chosen(args.arms, args.tasks, _seeds(args.seeds))
-    from neuromas.experiment.cells import lay_out
+    from neuromas.experiment.cells import lay_out, precision_lines
     from neuromas.experiment.launchers.base import make_launcher
     from neuromas.experiment.running import Limits, run_cells
 
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot write {out}: {error.strerror or error}") from error
-        print(_smallest(cells), flush=True)
+        print("\n".join([_smallest(cells), *precision_lines(chosen)]), flush=True)
         with Run(out).lock():
             limits = Limits(args.jobs, args.retries)
             outcome = run_cells(chosen, launcher, limits, out, _Lines(len(chosen)))
@@ -216,7 +216,9 @@ def _report(plan: Plan, cells: Sequence[Cell], out: Path, form: str) -> str:
         drawn = {file: svg(chart(found, plan.name)) for file, chart in charts.items()}
         also = f"{',' if len(drawn) > 1 else ' and'} {' and '.join(drawn)}"
     except RunError as error:  # they can be drawn later, the tables are wanted now
-        drawn, also = {}, f"; no figure: {error}"
+        stale = [file for file in charts if (out / file).is_file()]
+        earlier = f" (that of an earlier report stays: {' and '.join(stale)})" if stale else ""
+        drawn, also = {}, f"; no figure: {error}{earlier}"
     for file, picture in drawn.items():
         write_atomic(out / file, picture)
     return text if form else f"{text}wrote {visible(str(out / 'results.json'))}{also}\n"

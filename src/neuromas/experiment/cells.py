@@ -6,20 +6,22 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from neuromas.config import Config, as_begun, at_stage, identity, make_config
+from neuromas.config import Config, as_begun, at_stage, identity, in_precision, make_config
 from neuromas.core.errors import RunError
 from neuromas.experiment.arms import Arm
 from neuromas.experiment.levels import Level, levels
 from neuromas.experiment.plan import Plan
 from neuromas.experiment.size import ELSEWHERE, UNKNOWN, Size, size_of
+from neuromas.models.precision import AUTO, chosen
 from neuromas.storage import MANIFEST, Run, read_json, write_atomic
+from neuromas.system.provenance import computed_in
 from neuromas.topology.files import load_topology
 
 LAST = "test-after"
@@ -63,7 +65,7 @@ class Cell:
     ``folder`` holds what is beside the run: configuration and log. ``stage`` is that of the network asked.
     ``start`` is the network the run begins with; ``config.growth.parent`` is then that network's run until
     its folder is known. ``levels`` are those of the arm's stages, ``size`` what one adapter and the backbone
-    have of parameters.
+    have of parameters, ``alike`` the runs that are to compute in one precision with it.
     """
 
     arm: Arm
@@ -76,6 +78,7 @@ class Cell:
     levels: tuple[Level, ...]
     start: Start | None = None
     size: Size = UNKNOWN
+    alike: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
@@ -102,9 +105,23 @@ class Cell:
     @property
     def finished(self) -> bool:
         """Whether all of its evaluations are there."""
-        if not (self.run / "config.json").is_file() or not Run(self.run).finished:
+        if not self.begun or not Run(self.run).finished:
             return False
         return not self.arm.of or (self.run / "evaluations" / f"{self.evaluation(1)}.json").is_file()
+
+    @property
+    def begun(self) -> bool:
+        """Whether its run is there."""
+        return (self.run / "config.json").is_file()
+
+    @property
+    def precision(self) -> str:
+        """What it is to compute in where its recipe leaves that open: as the runs that have begun do.
+
+        "auto" where there is none, or none says.
+        """
+        there = (Run(run) for run in self.alike if (run / "config.json").is_file())
+        return next((one for one in map(computed_in, there) if one != AUTO), AUTO)
 
     def evaluation(self, stage: int) -> str:
         """Name of the test evaluation at the end of a stage."""
@@ -135,26 +152,29 @@ class Cell:
         return [*program, "train", str(file), "--run", str(self.run), "--continue"]
 
     def _settled(self) -> Config:
-        """The configuration with the folder of the network it begins with; a run keeps the one it has."""
+        """The configuration with a precision and the folder of the network it begins with, where it has begun
+        those of its run.
+        """
+        config = self.config if self.begun else in_precision(self.config, self.precision)
         if self.start is None:
-            return self.config
-        begun = (self.run / "config.json").is_file()
-        parent = _parent(self.run) if begun else str(self.start.folder)
-        growth = self.config.growth.model_copy(update={"parent": parent})
-        return self.config.model_copy(update={"growth": growth})
+            return config
+        parent = _parent(self.run) if self.begun else str(self.start.folder)
+        growth = config.growth.model_copy(update={"parent": parent})
+        return config.model_copy(update={"growth": growth})
 
     def check(self) -> None:
         """Raises RunError if there is a run of another configuration in its place."""
-        if not (self.run / "config.json").is_file():
+        if not self.begun:
             return
-        was = make_config(Run.open(self.run).read("config.json"))
+        run = Run.open(self.run)
+        was = in_precision(make_config(run.read("config.json")), computed_in(run))
         there, wanted = identity(was), identity(as_begun(self.config, was))
         if self.start is not None:
             begun = Path(there["growth"].pop("parent"))
             wanted["growth"].pop("parent")
-            run = self.start.run
-            finished = (run / "config.json").is_file() and Run(run).finished
-            known = self.start.folder if finished else run
+            source = self.start.run
+            finished = (source / "config.json").is_file() and Run(source).finished
+            known = self.start.folder if finished else source
             # the experiment's folder may have been moved since: what lies in it is compared
             there["start"], wanted["start"] = (_inside(path, self.folder.name) for path in (begun, known))
             if not finished:  # made anew: the stage's folder is not known yet
@@ -273,7 +293,27 @@ def lay_out(plan: Plan, out: Path) -> list[Cell]:
                 cells.append(Cell(arm, label, seed, folder, config, trained, stage, own, start, sizes[model]))
     for cell in cells:
         cell.check()
-    return cells
+    alike = tuple(dict.fromkeys(cell.run for cell in cells if _left_open(cell)))
+    return [replace(cell, alike=alike) if _left_open(cell) else cell for cell in cells]
+
+
+def _left_open(cell: Cell) -> bool:
+    """Whether it is trained in a precision that its recipe does not name."""
+    return not cell.arm.of and cell.config.model.dtype == AUTO
+
+
+def precision_lines(cells: Sequence[Cell]) -> list[str]:
+    """A line where cells are to begin in another precision than this machine alone would take."""
+    waiting = [cell for cell in cells if cell.alike and not cell.begun]
+    if not waiting:
+        return []
+    there, here = waiting[0].precision, chosen(AUTO, waiting[0].config.model.device)
+    if there in (AUTO, here):
+        return []
+    return [
+        f"cells that are not begun compute in {there}, as those that are; this machine alone would take "
+        f"{here} (model.dtype = 'auto')"
+    ]
 
 
 def _start(plan: Plan, arm: Arm, folder: Path, seed: int) -> Start | None:

@@ -132,7 +132,27 @@ def _notes(found: Row, kept: bool, few: bool) -> list[str]:
         )
     elif found["comparisons"]:
         lines.append(f"comparisons: second minus first, seed by seed; {NOT_KEPT}")
-    return lines
+    return [*lines, *_mixed(found)]
+
+
+def _mixed(found: Row) -> list[str]:
+    """A line where the cells of a comparison were not all computed in one precision, as far as is known."""
+    computed: dict[tuple[str, str, int], set[str]] = {}
+    for point in found["points"]:
+        said = {seed["precision"] for seed in point["seeds"] if "precision" in seed}
+        computed[point["task"], point["arm"], point["stage"]] = said
+    mixed: set[str] = set()
+    names: dict[str, None] = {}
+    for one in found["comparisons"]:
+        first, second = ((one["task"], *one[side]) for side in _SIDES)
+        found_in = computed.get(first, set()) | computed.get(second, set())
+        if len(found_in) > 1:
+            mixed |= found_in
+            names[" -> ".join(f"{arm}:{stage}" for _, arm, stage in (first, second))] = None
+    if not mixed:
+        return []
+    both, which = visible(" and ".join(sorted(mixed))), visible(", ".join(names))
+    return [f"warning: cells in {both} are compared ({which}): they differ by rounding, too (model.dtype)"]
 
 
 def _size(point: Row) -> tuple[float | None, float | None]:

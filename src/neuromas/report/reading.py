@@ -81,6 +81,21 @@ def prompt_mark(run: Run, summary: Mapping[str, Any] | None = None) -> str:
     return f"prompts: {mark[:120]}" if isinstance(mark, str) and mark else ""
 
 
+def precision_of(run: Run, summary: Mapping[str, Any] | None = None) -> str:
+    """In what the backbone computed, as an evaluation's ``summary`` or its run says; empty if none does."""
+    facts, config = (
+        run.read(name) if (run.path / name).is_file() else {} for name in ("run.json", "config.json")
+    )
+    machine, model = facts.get("machine"), config.get("model")
+    named = model.get("dtype") if isinstance(model, dict) else None
+    said = [
+        (summary or {}).get("precision"),
+        machine.get("precision") if isinstance(machine, dict) else None,
+        None if named == "auto" else named,
+    ]
+    return next((one[:20] for one in said if isinstance(one, str)), "")
+
+
 def marked(text: str, mark: str) -> str:
     """A name with what must not be overlooked of its prompts."""
     return f"{text} [{mark}]" if mark else text

@@ -16,7 +16,7 @@ from typing import Any
 from neuromas.core.errors import RunError
 from neuromas.report.budgets import held
 from neuromas.report.comparing import ask, compare_points, complete, correct
-from neuromas.report.reading import prompt_mark, read_evaluation, require
+from neuromas.report.reading import precision_of, prompt_mark, read_evaluation, require
 from neuromas.statistics import MIN_SEEDS, clustered_mean
 from neuromas.storage import MANIFEST, Run, read_json
 
@@ -102,6 +102,7 @@ def _seed(run: Run, row: Row, asked: dict[str, str]) -> dict[str, Any]:
     spent = dict.fromkeys((*_BUDGET, "rollouts"), 0) if frozen else _paid(run, row)
     rollouts = spent.pop("rollouts")
     read, written = summary.get("prompt_tokens"), summary.get("new_tokens")
+    precision = precision_of(run, summary)
     return {
         "seed": row["seed"],
         "accuracy": summary["accuracy"],
@@ -119,6 +120,7 @@ def _seed(run: Run, row: Row, asked: dict[str, str]) -> dict[str, Any]:
         "frozen": frozen,
         "oracle": bool(summary.get("oracle")),
         "spent": spent,
+        **({"precision": precision} if precision else {}),
         **({"prompts": mark} if mark else {}),
         "labels": summary.get("labels", {}),
         "by id": {item["id"]: _short(item["score"]) for item in items},

@@ -15,11 +15,12 @@ import pytest
 from neuromas.config import Config, load_config
 from neuromas.core.errors import ConfigError, NeuromasError, RunError
 from neuromas.experiment import running
-from neuromas.experiment.cells import as_toml, lay_out, stage_folder
+from neuromas.experiment.cells import as_toml, lay_out, precision_lines, stage_folder
 from neuromas.experiment.launchers import local
 from neuromas.experiment.launchers.base import Ended
 from neuromas.experiment.launchers.local import Local
 from neuromas.experiment.plan import Arm, load_plan, make_plan
+from neuromas.models import precision
 from neuromas.report.charts.drawing import svg
 from neuromas.report.charts.experiment import calls
 from neuromas.report.comparing import compare_points, correct
@@ -363,6 +364,55 @@ def test_a_precision_that_is_left_open_is_that_of_the_cells_that_are_there(tmp_p
         lay_out(other, tmp_path)
 
 
+def left_open(**more):
+    """The same plan, its precision left open."""
+    return plan(base=PLAN["base"] | {"model": {"backbone": "tiny", "device": "cpu"}}, **more)
+
+
+def chose(cell, taken):
+    """A cell that left its precision open has run, on a machine that took this one."""
+    finish(cell)
+    Run(cell.run).write("run.json", {"machine": {"precision": taken}})
+
+
+def asked(cell):
+    """The precision in the configuration of a cell's process."""
+    cell.command()
+    return tomllib.loads(cell.log.with_suffix(".toml").read_text("utf-8"))["model"]["dtype"]
+
+
+@pytest.mark.parametrize(("there", "here"), [("bfloat16", "float32"), ("float32", "bfloat16")])
+def test_cells_begin_in_the_precision_of_those_that_are_there(tmp_path, monkeypatch, there, here):
+    monkeypatch.setattr(precision, "flags", lambda: frozenset({"amx_bf16"} if here == "bfloat16" else ()))
+    cells = [cell for cell in lay_out(left_open(), tmp_path) if not cell.arm.of]
+    assert precision_lines(cells) == []
+    assert {asked(cell) for cell in cells} == {"auto"}, "each as its machine is fast"
+    chose(cells[-1], there)
+    assert [asked(cell) for cell in cells] == [there] * (len(cells) - 1) + ["auto"], "also without a new plan"
+    (line,) = precision_lines(lay_out(left_open(), tmp_path))
+    assert line.startswith(f"cells that are not begun compute in {there}, as those that are; this machine")
+    assert f"would take {here} " in line
+    assert precision_lines(cells[-1:]) == [], "nothing begins"
+
+
+def test_a_precision_is_named_as_the_cells_there_chose_it_or_refused(tmp_path):
+    chose(lay_out(left_open(), tmp_path)[0], "bfloat16")
+    named = {
+        name: PLAN["base"] | {"model": {"backbone": "tiny", "device": "cpu", "dtype": name}}
+        for name in ("bfloat16", "float32")
+    }
+    assert lay_out(plan(base=named["bfloat16"]), tmp_path)[0].finished
+    with pytest.raises(RunError, match="another configuration"):
+        lay_out(plan(base=named["float32"]), tmp_path)
+
+
+def test_an_arm_that_names_its_precision_decides_for_no_other(tmp_path):
+    arms = [{"name": "named", "model": {"dtype": "bfloat16"}}, {"name": "open"}]
+    named, other = lay_out(left_open(arms=arms, compare=[], seeds=[0]), tmp_path)
+    chose(named, "bfloat16")
+    assert (asked(named), asked(other)) == ("bfloat16", "auto")
+
+
 def test_the_network_a_stage_ended_with(tmp_path):
     (cell, *_) = lay_out(plan(), tmp_path)
     finish(cell)
@@ -461,6 +511,26 @@ def test_comparisons_by_hand(found):
     assert five["seeds"] == {"numbers": [0, 1], "differences": [0.375, 0.25], "mean": 0.3125}
     assert five["networks"]["difference"] == pytest.approx(0.3125)
     assert last["seeds"]["differences"] == [0.125, 0.0]
+
+
+def test_a_comparison_of_two_precisions_is_said(tmp_path):
+    """Of runs that do not say theirs, as results of earlier versions do not, nothing is."""
+    rows = [*stored(tmp_path / "a" / "s0", 0, [[1.0, 0.0]]), *stored(tmp_path / "b" / "s0", 0, [[0.0, 0.0]])]
+
+    def report(first, second):
+        for row, one in zip(rows, (first, second), strict=True):
+            Run(Path(row["run"])).write("run.json", {"machine": {"precision": one}} if one else {})
+        found = results(rows, [compared(("a", 1), ("b", 1))])
+        kept = [point["seeds"][0].get("precision") for point in found["points"]]
+        return kept, experiment_text(json.loads(as_json(found)))
+
+    kept, text = report("bfloat16", "float32")
+    assert kept == ["bfloat16", "float32"]
+    assert "warning: cells in bfloat16 and float32 are compared (a:1 -> b:1): " in text
+    for one in ("float32", None):
+        kept, text = report("float32", one)
+        assert kept == ["float32", one]
+        assert "warning" not in text
 
 
 def test_questions_without_a_score_and_seeds_of_one_side_are_left_out(tmp_path):

@@ -14,7 +14,14 @@ from neuromas.report.blocks import Block, Cell, Shown, Table, Text, difference, 
 from neuromas.report.comparing import compare_pairs
 from neuromas.report.experiment import comparison_lines, comparison_table
 from neuromas.report.pages import Page
-from neuromas.report.reading import marked, named_evaluation, prompt_mark, read_evaluation, readable
+from neuromas.report.reading import (
+    marked,
+    named_evaluation,
+    precision_of,
+    prompt_mark,
+    read_evaluation,
+    readable,
+)
 from neuromas.report.results import as_json
 from neuromas.report.same_data import check_same_data
 from neuromas.report.tables import paired, paired_line
@@ -107,6 +114,10 @@ def _side(text: str | Side) -> Side:
         raise _oracle(text)
     with readable(f"{run.path}/config.json"):
         config = {key: value for key, value in run.read("config.json").items() if key not in _OWN}
+        model = config.get("model")
+        if isinstance(model, dict) and model.get("dtype") == "auto":
+            # what a run chose for itself is the arm of one that named it
+            config["model"] = {**model, "dtype": precision_of(run) or "auto"}
         config["growth"] = {k: v for k, v in dict(config.get("growth", {})).items() if k != "parent"}
     return Side(
         text,
