@@ -14,6 +14,7 @@ from neuromas.models import precision
 from neuromas.models.backbone import load_backbone
 from neuromas.storage import Run
 from neuromas.system import assemble as assembling
+from neuromas.system.provenance import precision_changed
 from neuromas.training import loop
 from neuromas.training.changes import as_line, changed_config, changes
 from neuromas.training.run import resume, start
@@ -128,6 +129,11 @@ def test_a_run_of_which_nobody_knows_goes_on_as_this_machine_is_fast(left_open):
     resume(left_open.path, watch := Watch())
     assert set(precisions(left_open)) == {"float32"}
     assert "float32" not in notes(watch)
+
+
+def test_of_what_nobody_knows_nothing_is_said():
+    config = make_config(small(model={"dtype": "auto"}))
+    assert precision_changed("auto", config, load_backbone("tiny", "bfloat16", "cpu"), "there") == []
 
 
 def test_a_backbone_of_another_precision_is_said(left_open):
