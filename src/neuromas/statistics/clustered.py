@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import special
 
-from neuromas.statistics.intervals import Interval, check_finite, check_level, wilson
+from neuromas.statistics.intervals import Interval, check_finite, check_level, t_limit, wilson
 
 MIN_SEEDS = 3  # with two, the spread between seeds is one number: the test then rejects up to 9 % for 5 %
 _FEWEST = 1.5  # degrees of freedom below which SciPy's non-central t gives no number
@@ -112,8 +112,8 @@ def clustered_bounds(values: NDArray[Any], level: float = 0.95) -> Bounds:
         degrees = 1.0 / (share / (seeds - 1) + (1.0 - share) / (questions - 1))
         error = np.sqrt(total / (seeds * questions)) / (1.0 - mean**2)
         centre = np.arctanh(mean)
-        p_value = 2.0 * stats.t.sf(np.abs(centre) / error, degrees)
-        half = stats.t.isf((1.0 - level) / 2.0, degrees) * error
+        p_value = 2.0 * special.stdtr(degrees, -np.abs(centre) / error)
+        half = t_limit(degrees, level) * error
         return Bounds(mean, np.tanh(centre - half), np.tanh(centre + half), p_value, degrees)
 
 
@@ -144,9 +144,10 @@ def detectable_difference(
     total = of_questions + of_seeds
     shares = of_seeds / total / (seeds - 1) if seeds else 0.0
     degrees = 1.0 / (shares + of_questions / total / (questions - 1))
-    limit = float(stats.t.isf((1 - level) / 2, degrees))
+    limit = float(t_limit(degrees, level))
     if degrees < _FEWEST:
         return 1.0  # no difference is large enough to be found as often
+    from scipy import optimize, stats
 
     def missing(shift: float) -> float:
         found = stats.nct.sf(limit, degrees, shift) + stats.nct.cdf(-limit, degrees, shift)

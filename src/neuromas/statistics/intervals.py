@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from neuromas.core.seeds import derive
 
@@ -46,8 +47,14 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
         raise ValueError(f"{successes} successes of {n} items is not a proportion")
     if n == 0:
         return Interval(0.0, 1.0, level, "no items")
-    found = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
-    return Interval(float(found.low), float(found.high), level, "wilson")
+    # written out: scipy.stats takes half a second to load, and every evaluation ends here
+    z = float(special.ndtri(0.5 + 0.5 * level))
+    share = successes / n
+    middle = (2.0 * successes + z**2) / (2.0 * (n + z**2))
+    half = z / (2.0 * (n + z**2)) * math.sqrt(4.0 * n * share * (1.0 - share) + z**2)
+    low = 0.0 if successes == 0 else middle - half
+    high = 1.0 if successes == n else middle + half
+    return Interval(low, high, level, "wilson")
 
 
 def bootstrap_mean(
@@ -65,6 +72,8 @@ def bootstrap_mean(
     check_resamples(resamples)
     if len(values) < 2 or min(values) == max(values):
         return None
+    from scipy import stats
+
     found = stats.bootstrap(
         (np.asarray(values, dtype=np.float64),),
         np.mean,
@@ -91,18 +100,23 @@ def mean_interval_t(values: Sequence[float], level: float = 0.95, share: bool = 
     check_finite(values)
     if len(values) < 2 or min(values) == max(values):
         return None
-    scale = float(stats.sem(values))
+    scale = float(np.std(values, ddof=1) / math.sqrt(len(values)))
     if scale == 0.0:  # values so close that their variance underflows
         return None
     mean = float(np.mean(values))
     if share:
         if min(values) < 0 or max(values) > 1:
             raise ValueError(f"values from {min(values)!r} to {max(values)!r} are not shares")
-        half = float(stats.t.isf((1 - level) / 2, len(values) - 1)) * scale / (mean * (1 - mean))
+        half = t_limit(len(values) - 1, level) * scale / (mean * (1 - mean))
         bounds = special.expit(special.logit(mean) + np.array([-half, half]))
         return Interval(float(bounds[0]), float(bounds[1]), level, "t, logit")
-    low, high = stats.t.interval(level, len(values) - 1, loc=mean, scale=scale)
-    return Interval(float(low), float(high), level, "t")
+    half = t_limit(len(values) - 1, level) * scale
+    return Interval(mean - half, mean + half, level, "t")
+
+
+def t_limit(degrees: Any, level: float) -> Any:
+    """What Student's t with so many degrees of freedom exceeds in size with chance 1 - ``level``."""
+    return -special.stdtrit(degrees, (1.0 - level) / 2.0)
 
 
 def check_level(level: float) -> None:

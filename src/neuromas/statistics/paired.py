@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from neuromas.statistics.intervals import (
     Interval,
@@ -52,6 +51,8 @@ def mcnemar(a: Sequence[float], b: Sequence[float]) -> PairedTest:
             if score not in (0, 1):
                 raise ValueError(f"{name}[{index}] is {score!r}, not 0 or 1; use paired_permutation")
     wins, losses = _count(differences)
+    from scipy import stats
+
     p_value = float(stats.binomtest(wins, wins + losses, 0.5).pvalue) if wins + losses else 1.0
     return _result(differences, p_value, "McNemar exact")
 
@@ -72,6 +73,8 @@ def paired_permutation(
     moved = differences[differences != 0.0]
     if len(moved) < 2:  # a single difference is as far from zero with either sign
         return _result(differences, 1.0, "sign-flip permutation, exact")
+    from scipy import stats
+
     found = stats.permutation_test(
         (moved,),
         np.sum,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri
 
 from neuromas.core import shares
 from neuromas.statistics import Interval, wilson
@@ -92,7 +92,7 @@ def product_interval(cell: Cell, level: float = 0.95) -> Interval:
     counts = [(node.right + 0.5, node.of + 1.0) for node in cell.locals if node.of]
     centre = sum(math.log(right / of) for right, of in counts)
     spread = math.sqrt(sum((1.0 - right / of) / right for right, of in counts))
-    half = float(stats.norm.isf((1.0 - level) / 2.0)) * spread
+    half = -float(ndtri((1.0 - level) / 2.0)) * spread
     plain = math.prod(node.share or 0.0 for node in cell.locals)
     low, high = math.exp(centre - half), min(1.0, math.exp(centre + half))
     return Interval(min(low, plain), max(high, plain), level, "delta method, log")
@@ -155,7 +155,7 @@ def fit(cells: Sequence[Cell], level: float = 0.95) -> Fit | None:
     left = float(weight @ (y - intercept - slope * x) ** 2)
     about = float(weight @ (y - height) ** 2)
     scatter = left / (len(used) - 2)
-    half = float(stats.norm.isf((1.0 - level) / 2.0)) * math.sqrt(max(1.0, scatter))
+    half = -float(ndtri((1.0 - level) / 2.0)) * math.sqrt(max(1.0, scatter))
     ends = half / math.sqrt(across), half * math.sqrt(1.0 / total + middle**2 / across)
     return Fit(
         slope,

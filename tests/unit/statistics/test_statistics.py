@@ -26,6 +26,7 @@ from neuromas.statistics import (
     paired_permutation,
     wilson,
 )
+from neuromas.statistics.intervals import t_limit
 
 Z95 = 1.959963984540054  # 97.5 % point of the standard normal
 
@@ -55,6 +56,19 @@ def test_wilson_matches_newcombe_1998():
     # Newcombe, Statistics in Medicine 17 (1998), table I, method 3: 81/263 and 15/148.
     assert (round(wilson(81, 263).low, 4), round(wilson(81, 263).high, 4)) == (0.2553, 0.3662)
     assert (round(wilson(15, 148).low, 4), round(wilson(15, 148).high, 4)) == (0.0624, 0.1605)
+
+
+@given(st.integers(0, 2000), st.integers(0, 2000), st.floats(0.5, 0.999))
+def test_wilson_is_scipys(right, wrong, level):
+    n = max(1, right + wrong)
+    theirs = stats.binomtest(right, n).proportion_ci(level, method="wilson")
+    ours = wilson(right, n, level)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-12, abs=1e-15)
+
+
+@given(st.floats(0.6, 1e6), st.floats(0.01, 0.999))
+def test_the_limit_of_t_is_scipys(degrees, level):
+    assert t_limit(degrees, level) == pytest.approx(stats.t.isf((1 - level) / 2, degrees), rel=1e-12)
 
 
 def test_wilson_at_the_edges():
