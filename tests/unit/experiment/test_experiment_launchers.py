@@ -282,12 +282,12 @@ class Pretended:
         return self.status
 
 
-def placed(monkeypatch, names, made):
+def placed(monkeypatch, names, made, cpus=1):
     """A launcher with such GPUs, and what the environment of each started cell adds."""
     added, jobs = [], []
     monkeypatch.setattr(local, "devices", lambda: names)
     monkeypatch.setattr(local, "launch", lambda cell, extra: added.append(dict(extra)) or Pretended())
-    launcher = Local()
+    launcher = Local(cpus)
     room = launcher.begin(Path("out"), made)
     jobs = [launcher.start(cell) for cell in made]
     return launcher, room, [extra.get(local.VISIBLE) for extra in added], jobs, added
@@ -318,6 +318,14 @@ def test_cells_of_the_cpu_and_cells_that_name_a_gpu_are_left_as_they_are(monkeyp
     assert (room, seen) == (2, [None, "9", "8"]), "GPU 0 is taken by the one that names it"
 
 
+def test_cells_take_as_many_threads_as_asked_for_and_as_few_cells_begin(monkeypatch, tmp_path):
+    monkeypatch.setattr(local, "_cores", lambda: 5)
+    for cpus, least in ((1, 5), (2, 2), (8, 1)):
+        _, room, _, _, added = placed(monkeypatch, (), cells(tmp_path, device="cpu"), cpus)
+        assert room == least
+        assert {extra["OMP_NUM_THREADS"] for extra in added} == {str(cpus)}
+
+
 def test_the_environment_says_one_thread_and_which_gpu(monkeypatch, tmp_path):
     text = "import os, sys; sys.stderr.write(repr(dict(os.environ)))"
     monkeypatch.setattr(Cell, "command", lambda cell: script(cell, text))
@@ -342,7 +350,8 @@ def script(cell, text=FINISH):
     ("name", "options", "says"),
     [
         ("rya", {}, "unknown launcher 'rya'; did you mean 'ray'? (valid: local, ray, slurm)"),
-        ("local", {"cpus": 2}, "unknown option of launcher 'local' 'cpus' (valid: none)"),
+        ("local", {"gpus": 2}, "option of launcher 'local' 'gpus'; did you mean 'cpus'? (valid: cpus)"),
+        ("local", {"cpus": 0}, "launcher option cpus = 0: should be a whole number of at least 1"),
         ("slurm", {"partitoin": "x"}, "did you mean 'partition'?"),
         ("slurm", {}, "needs the time of a job"),
         ("slurm", {"time": "soon"}, "launcher option time = 'soon': should be minutes"),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from neuromas.experiment.cells import Cell
 from neuromas.experiment.launchers import worker
-from neuromas.experiment.launchers.base import Ended, Job, Launcher
+from neuromas.experiment.launchers.base import Ended, Job, Launcher, check_number
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -34,19 +34,26 @@ def devices() -> tuple[str, ...]:
 
 @dataclass
 class Local(Launcher):
-    """Processes of this machine. It has no options; CUDA_VISIBLE_DEVICES says which GPUs it may use."""
+    """Processes of this machine. CUDA_VISIBLE_DEVICES says which GPUs it may use.
 
+    ``cpus`` are the threads of a cell; what it computes with other numbers of them differs by rounding.
+    """
+
+    cpus: int = 1
     _gpus: tuple[str, ...] = field(default=(), init=False)
     _used: Counter[str] = field(default_factory=Counter, init=False)
 
+    def __post_init__(self) -> None:
+        check_number("cpus", self.cpus, 1)
+
     def begin(self, out: Path, cells: Sequence[Cell]) -> int:
-        """One cell a GPU where the cells use them, else one a core."""
+        """One cell a GPU where the cells use them, else as many as have cores for their threads."""
         self._gpus = devices() if any(uses_gpu(cell) for cell in cells) else ()
-        return len(self._gpus) or _cores()
+        return len(self._gpus) or max(1, _cores() // self.cpus)
 
     def start(self, cell: Cell) -> Job:
         """Start its process, on the GPU that has the fewest."""
-        gpu, environment = self._place(cell), {}
+        gpu, environment = self._place(cell), {"OMP_NUM_THREADS": str(self.cpus)}
         if gpu and _number(cell) is None:
             environment[VISIBLE] = gpu
         job = _Process(launch(cell, environment), self._used, gpu)
