@@ -320,10 +320,12 @@ def test_cells_of_the_cpu_and_cells_that_name_a_gpu_are_left_as_they_are(monkeyp
 
 def test_cells_take_as_many_threads_as_asked_for_and_as_few_cells_begin(monkeypatch, tmp_path):
     monkeypatch.setattr(local, "_cores", lambda: 5)
-    for cpus, least in ((1, 5), (2, 2), (8, 1)):
+    for cpus, least in ((1, 5), (2, 2), (5, 1)):
         _, room, _, _, added = placed(monkeypatch, (), cells(tmp_path, device="cpu"), cpus)
         assert room == least
         assert {extra["OMP_NUM_THREADS"] for extra in added} == {str(cpus)}
+    with pytest.raises(RunError, match=r"a cell wants cpus = 6 threads, here are 5 cores"):
+        Local(6).begin(tmp_path, [])
 
 
 def test_the_environment_says_one_thread_and_which_gpu(monkeypatch, tmp_path):

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from neuromas.core.errors import RunError
 from neuromas.experiment.cells import Cell
 from neuromas.experiment.launchers import worker
 from neuromas.experiment.launchers.base import Ended, Job, Launcher, check_number
@@ -47,9 +48,16 @@ class Local(Launcher):
         check_number("cpus", self.cpus, 1)
 
     def begin(self, out: Path, cells: Sequence[Cell]) -> int:
-        """One cell a GPU where the cells use them, else as many as have cores for their threads."""
+        """One cell a GPU where the cells use them, else as many as have cores for their threads.
+
+        Raises RunError if there are fewer cores than threads of a cell.
+        """
+        if self.cpus > _cores():
+            raise RunError(
+                f"--launcher local: a cell wants cpus = {self.cpus} threads, here are {_cores()} cores"
+            )
         self._gpus = devices() if any(uses_gpu(cell) for cell in cells) else ()
-        return len(self._gpus) or max(1, _cores() // self.cpus)
+        return len(self._gpus) or _cores() // self.cpus
 
     def start(self, cell: Cell) -> Job:
         """Start its process, on the GPU that has the fewest."""
