@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from neuromas.config import make_config
 from neuromas.core.errors import ConfigError, NeuromasError, RunError, TaskError
+from neuromas.engines.local.engine import LocalEngine
 from neuromas.growth.stages import settle
 from neuromas.storage import MANIFEST, Run
 from neuromas.system import assemble as assembling
@@ -246,6 +247,28 @@ def test_lines_of_a_run_whose_checkpoints_were_deleted_are_not_doubled(half):
     assert [row["step"] for row in lines(half / "metrics.jsonl")] == list(range(6))
 
 
+def test_what_messages_cannot_change_is_asked_once_in_the_final_tests(tmp_path, monkeypatch):
+    real, asked = LocalEngine.generate, {}
+    evaluate = testing.evaluate
+
+    def noted(network, *more, intervention="none", **options):
+        name = asked.setdefault(intervention, []) if more[1] == "test" else []
+
+        def generate(engine, requests, *rest):
+            name.append(len(requests))
+            return real(engine, requests, *rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(LocalEngine, "generate", generate)
+            return evaluate(network, *more, intervention=intervention, **options)
+
+    monkeypatch.setattr(testing, "evaluate", noted)
+    start(make_config(small(network={"topology": "2-1"}, evaluate={"test": 6})), tmp_path / "run")
+    assert sum(asked["none"]) > 12, "before and after"
+    assert sum(asked["blank"]) <= 6, "of the reader alone"
+    assert sum(asked["shuffle"]) <= 6
+
+
 def test_the_best_checkpoint_is_kept_and_tested(tmp_path, monkeypatch):
     """Validation 0.4 first; 0.5, 0.9, 0.1, 0.9 after 2, 4, 6, 8 steps; keep = 1: a tie goes on."""
     accuracies = {0: 0.4, 2: 0.5, 4: 0.9, 6: 0.1, 8: 0.2}
@@ -256,7 +279,8 @@ def test_the_best_checkpoint_is_kept_and_tested(tmp_path, monkeypatch):
         if split == "validation":
             result.summary["accuracy"] = accuracies[max(network.engine.model.bank.versions)]
         else:
-            tested.append(tuple(network.engine.model.bank.versions))
+            engine = getattr(network.engine, "engine", network.engine)  # what remembers is around it
+            tested.append(tuple(engine.model.bank.versions))
         return result
 
     monkeypatch.setattr(testing, "evaluate", evaluate)
