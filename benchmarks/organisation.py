@@ -96,7 +96,8 @@ def before(earlier: dict[str, Any], kept: list[str]) -> list[dict[str, Any]]:
         for one in older
     ]
     theirs = {name for one in told for name in one["cells"]}
-    return [*told, {"about": earlier["about"], "cells": [name for name in kept if name not in theirs]}]
+    last = [name for name in kept if name not in theirs]  # none where its folder is still there
+    return [*told, *([{"about": earlier["about"], "cells": last}] if last else [])]
 
 
 def most(lines: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:

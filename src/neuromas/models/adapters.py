@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from neuromas.core.errors import ModelError, unknown
 from neuromas.core.seeds import derive
 
-_LONG = 4  # rows of an adapter, on average
+# rows of an adapter, on average, from which products of their own cost less than gathering factors for each
+_LONG = {"cpu": 4, "cuda": 64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,8 @@ class Active:
         # equal runs in order need no gathering: rows are viewed as (adapter, its rows)
         self._even = rest == 0 and index == [i for i in range(len(used)) for _ in range(each)]
         self._count = len(used)
-        # nor do unequal ones that are long enough for products of their own: on a CPU gathering costs more
-        long = bank.device.type == "cpu" and each >= _LONG and index == sorted(index)
+        # nor do unequal ones that are long enough for products of their own
+        long = each >= _LONG.get(bank.device.type, _LONG["cuda"]) and index == sorted(index)
         self._runs = [index.count(i) for i in range(len(used))] if long and not self._even else []
         self._index = torch.tensor(index, device=bank.device)
 

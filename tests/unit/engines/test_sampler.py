@@ -13,6 +13,8 @@ from reference import Watch, bounded, twins
 from scipy import stats
 
 from neuromas.engines.base import Request
+from neuromas.engines.local import sampler
+from neuromas.engines.local.cache import CachePlan
 from neuromas.engines.local.sampler import _groups, generate
 from neuromas.engines.local.sampling import draw, uniforms
 
@@ -185,6 +187,58 @@ def test_what_samples_have_in_common_is_one_row(family, temperature):
         assert o.logprobs == pytest.approx(alone.logprobs, abs=1e-4)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("own", [1, 6, 40])
+@pytest.mark.parametrize("temperature", [0.3, 1.0])
+def test_groups_made_anew_change_nothing(monkeypatch, family, own, temperature):
+    pair = pair_of(family)
+    batch = [replace(one, seed=100 * more + one.seed, max_new=12) for one in requests() for more in range(3)]
+    expected = sample(pair, batch, temperature)
+    widths, wide = [], CachePlan.branch
+
+    def noted(plan, parents, within, position):
+        wide(plan, parents, within, position)
+        widths.append(plan.columns.place.shape[1])
+
+    monkeypatch.setattr(sampler, "_OWN_CPU", own)
+    monkeypatch.setattr(CachePlan, "branch", noted)
+    out = sample(pair, batch, temperature)
+    for a, b in zip(expected, out, strict=True):
+        assert (a.ids, a.ended) == (b.ids, b.ended)
+        assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
+    # what one prompt and message need, what others of the group left, what has come since
+    assert max(widths) <= 17 + 12 + own // 2 + own + len(batch)
+
+
+def test_what_is_alike_is_one_row_however_long_it_is():
+    pair = pair_of("llama")
+    batch = [Request(0, text(9, 0), text(60, 1), 200, seed) for seed in range(8)]
+    with Watch(pair.model) as watch:
+        out = sample(pair, batch, 0.0, NEVER)
+    assert watch.shapes[1:] == [(1, 1)] * 199
+    assert len({o.ids for o in out}) == 1
+
+
+def test_columns_of_finished_messages_leave(monkeypatch):
+    """Of 30 messages of one prompt one goes on: what the others wrote is dropped."""
+    pair = pair_of("llama")
+    batch = [Request(0, text(9, 0), (), 120 if seed == 5 else 4, seed) for seed in range(30)]
+    widths, wide = [], CachePlan.branch
+
+    def noted(plan, parents, within, position):
+        wide(plan, parents, within, position)
+        widths.append(plan.columns.place.shape[1])
+
+    monkeypatch.setattr(sampler, "_OWN_CPU", 32)
+    monkeypatch.setattr(CachePlan, "branch", noted)
+    sample(pair, batch, 1.0, frozenset())
+    assert widths[10] <= 9 + 11 + 32
+    assert widths[-1] == 9 + 119
+    widths.clear()
+    sample(pair, [replace(one, max_new=40) for one in batch], 1.0, frozenset())  # all go on, and differ
+    assert max(widths) <= 9 + 39 + 16 + 32 + 30
+
+
 def test_one_token_answers_need_no_decoding_step():
     pair = pair_of("llama")
     batch = [replace(one, suffix=(), max_new=1) for one in requests()]
@@ -209,12 +263,15 @@ def test_prompts_are_read_in_one_pass_and_what_they_share_once():
 
 
 @pytest.mark.parametrize(
-    ("samples", "suffix", "new", "widths"),
-    [(8, 0, 16, [8]), (8, 26, 16, [4, 4]), (9, 26, 16, [5, 4]), (8, 100, 200, [1] * 8), (3, 90, 38, [2, 1])],
+    ("prompts", "suffix", "widths"),
+    [(8, 26, [8]), (8, 100, [2] * 4), (9, 100, [2] * 4 + [1]), (3, 300, [1] * 3), (1, 0, [1])],
 )
-def test_groups_are_narrow_where_slots_have_much_of_their_own(samples, suffix, new, widths):
-    batch = [Request(0, text(9, 0), text(suffix, place), new, place) for place in range(samples)]
+def test_groups_are_narrow_where_prompts_have_much_of_their_own(prompts, suffix, widths):
+    batch = [Request(0, text(9, 0), text(suffix, place), 9, place) for place in range(prompts)]
     assert [len(group.members) for group in _groups(batch, 256)] == widths
+    # samples of one prompt stay together, in whatever order they come
+    groups = _groups([*batch, *batch[::-1]], 256)
+    assert [len({([*batch, *batch[::-1]])[i].suffix for i in group.members}) for group in groups] == widths
 
 
 def test_finished_rows_leave():

@@ -30,18 +30,6 @@ class Columns:
     seen: Tensor
     group: Tensor
 
-    def needed(self, parents: Tensor, groups: Tensor) -> Tensor:
-        """Columns (G', F') that hold, of each of ``groups`` (G',), all that branches of ``parents`` see.
-
-        Where a group needs fewer than others, some that nobody sees.
-        """
-        line = torch.searchsorted(groups, self.group[parents])
-        used = torch.zeros(len(groups), self.seen.shape[1], dtype=torch.int, device=line.device)
-        used.index_add_(0, line, self.seen[parents].int())
-        used = used > 0
-        most = int(used.sum(dim=1).max())
-        return torch.sort(~used, dim=1, stable=True).indices[:, :most]
-
 
 class CachePlan:
     """One new token of every branch attends to what the branch has seen so far."""
@@ -117,12 +105,40 @@ class CachePlan:
         out = out.reshape(groups * width, 1, heads, dim)
         return out if self._lines is None else out[self._lines]
 
-    def keep(self, parents: Tensor, groups: Tensor, room: int) -> CachePlan:
-        """The plan left when only branches of ``parents`` (R',), all in ``groups`` (G',), go on."""
-        was, index = self.columns, self.columns.needed(parents, groups)
-        group = torch.searchsorted(groups, was.group[parents])
-        row = groups[:, None]
-        columns = Columns(was.place[row, index], was.seen[parents].gather(1, index[group]), group)
+    def divided(self, parents: Tensor, most: int) -> list[int]:
+        """New groups, by number, for branches that go on from ``parents`` (R',), in order.
+
+        A branch computes what others of its group see and it does not. Groups are halved until that is no
+        more than so many columns, or a single branch.
+        """
+        seen, old = self.columns.seen[parents].cpu(), self.columns.group[parents].tolist()
+        starts = [i for i in range(len(old)) if not i or old[i] != old[i - 1]]
+        waiting = list(zip(starts, [*starts[1:], len(old)], strict=True))[::-1]
+        lines: list[int] = []
+        while waiting:
+            first, end = waiting.pop()
+            part = seen[first:end]
+            if end - first == 1 or int(part.any(dim=0).sum() - part.all(dim=0).sum()) <= most:
+                lines += [lines[-1] + 1 if lines else 0] * (end - first)
+            else:
+                middle = (first + end) // 2
+                waiting += [(middle, end), (first, middle)]
+        return lines
+
+    def keep(self, parents: Tensor, group: Tensor, room: int) -> CachePlan:
+        """The plan left when only branches of ``parents`` (R',) go on, in new groups ``group`` (R',).
+
+        Columns that nobody sees any more are left out; where a group needs fewer than others, some stay.
+        """
+        was, last = self.columns, int(group[-1]) + 1
+        seen, old = was.seen[parents], was.group[parents]
+        source = old.new_zeros(last).scatter_(0, group, old)
+        used = torch.zeros(last, seen.shape[1], dtype=torch.int, device=seen.device)
+        used.index_add_(0, group, seen.int())
+        most = int((used > 0).sum(dim=1).max())
+        index = torch.sort(used == 0, dim=1, stable=True).indices[:, :most]  # (G', F')
+        row = source[:, None]
+        columns = Columns(was.place[row, index], seen.gather(1, index[group]), group)
         kept = ((n, (k[row, :, index], v[row, :, index])) for n, (k, v) in self._tables.items())
         return CachePlan(columns, kept, room)
 

@@ -23,10 +23,11 @@ from neuromas.models.parallel import cores, parallel_map
 from neuromas.models.prefix_tree import TreePlan, batch_by_length, build_trees, pad_trees
 
 _LEAST = 8  # requests that are worth a thread of their own
-# columns of a group that belong to single slots: each is computed for all of them, which costs a CPU time;
-# a narrower group keeps its prefix once more, which costs a GPU memory
+# columns that belong to single branches: each is computed for all of the group, which costs a CPU time. After
+# so many new ones groups are made anew; a narrower group keeps its prefix once more, which costs a GPU memory
 _OWN_CPU, _OWN_GPU = 512, 4096
-_LEAVE = 0.5  # tables are copied without finished groups once no more than this share of them is left
+_LEAVE = 0.5  # so they are once no more than this share of them is left
+_CACHED_TOKENS = 512  # read at once, they stay in a CPU core's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +101,22 @@ def _parts(batch: Sequence[Request], rows: int, side: int) -> list[slice]:
 
 
 def _groups(batch: Sequence[Request], columns: int) -> list[_Group]:
-    """Requests by (adapter, prefix), cut so that all groups are about equally wide.
+    """Requests by (adapter, prefix), cut so that all groups have about as many prompts.
 
-    And so narrow that what the slots of a group have of their own fits into so many ``columns``.
+    And so few that their suffixes fit into so many ``columns``. Requests of one prompt stay together.
     """
-    members: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+    prompts: dict[tuple[int, tuple[int, ...]], dict[tuple[int, ...], list[int]]] = {}
     for i, request in enumerate(batch):
-        members.setdefault((request.adapter, request.prefix), []).append(i)
-    sizes = sorted(len(rows) for rows in members.values())
-    own = max(len(one.suffix) for one in batch) + max(one.max_new for one in batch)
+        found = prompts.setdefault((request.adapter, request.prefix), {})
+        found.setdefault(request.suffix, []).append(i)
+    sizes = sorted(map(len, prompts.values()))
     usual = sizes[len(sizes) // 2]
-    pieces = -(-usual // max(1, columns // own))
-    width = -(-usual // pieces)  # pieces of one size leave no slot empty
+    pieces = -(-usual // max(1, columns // max(1, *(len(one.suffix) for one in batch))))
+    width = -(-usual // pieces)  # pieces of one size leave no place empty
     return [
-        _Group(adapter, prefix, tuple(rows[start : start + width]))
-        for (adapter, prefix), rows in members.items()
-        for start in range(0, len(rows), width)
+        _Group(adapter, prefix, tuple(i for rows in members[start : start + width] for i in rows))
+        for (adapter, prefix), members in ((key, list(found.values())) for key, found in prompts.items())
+        for start in range(0, len(members), width)
     ]
 
 
@@ -146,7 +147,9 @@ class _Batch:
     ) -> None:
         self.backbone, self.bank, self.batch, self.temperature = backbone, bank, batch, temperature
         self.told = told
-        self.groups = _groups(batch, _OWN_CPU if backbone.device.type == "cpu" else _OWN_GPU)
+        self.own = _OWN_CPU if backbone.device.type == "cpu" else _OWN_GPU
+        self.grown = 0  # columns of single branches since groups were made
+        self.groups = _groups(batch, self.own)
         longest = max(request.max_new for request in batch)
         self.uniforms = uniforms([request.seed for request in batch], longest)
         self.ids: list[list[int]] = [[] for _ in batch]
@@ -175,6 +178,7 @@ class _Batch:
         group = torch.tensor([branch.group for branch in branches])
         within = spread([branch.group for branch in branches])
         width = max(within) + 1
+        self.grown = (width - 1) * most
         # columns of a group: its prefix, then the suffix of one branch after another
         request = torch.zeros(len(self.groups), width, dtype=torch.long)
         valid = torch.zeros(len(self.groups), width, most, dtype=torch.bool)
@@ -209,13 +213,13 @@ class _Batch:
         return found
 
     def _room(self, branches: Sequence[_Branch]) -> int:
-        """Columns that a group may yet need: one for every request and token."""
+        """Columns that a group may need until groups are made anew: one for every request and token."""
         left = [0] * len(self.groups)
         turns = 0
         for branch in branches:
             left[branch.group] += len(branch.members)
             turns = max(turns, *(self.batch[i].max_new - len(self.ids[i]) for i in branch.members))
-        return turns * max(left)
+        return min(turns * max(left), self.own + max(left))
 
     def _forward(self, branches: Sequence[_Branch], plan: CachePlan) -> Tensor:
         """Hidden states (R, d) after the branches' new tokens."""
@@ -246,19 +250,22 @@ class _Batch:
         return list(found.values())
 
     def _go_on(self, branches: list[_Branch], plan: CachePlan) -> tuple[list[_Branch], CachePlan]:
-        """Announce new tokens to the plan, in which finished groups stay until they are many."""
+        """Announce new tokens to the plan; groups are made anew where many are finished or grew much."""
         device = self.backbone.device
         parents = torch.tensor([branch.parent for branch in branches], device=device)
-        living = sorted({branch.group for branch in branches})
-        if len(living) <= _LEAVE * len(self.groups):
-            plan = plan.keep(parents, torch.tensor(living, device=device), self._room(branches))
-            self.groups = [self.groups[group] for group in living]
-            place = {group: new for new, group in enumerate(living)}
-            branches = [replace(branch, group=place[branch.group]) for branch in branches]
+        living = len({branch.group for branch in branches})
+        if living <= _LEAVE * len(self.groups) or self.grown > self.own:
+            lines = plan.divided(parents, self.own // 2)
+            source = {line: branch.group for line, branch in zip(lines, branches, strict=True)}
+            self.groups = [self.groups[group] for group in source.values()]
+            branches = [replace(branch, group=line) for line, branch in zip(lines, branches, strict=True)]
+            plan = plan.keep(parents, torch.tensor(lines, device=device), self._room(branches))
             parents = torch.arange(len(branches), device=device)
-        within = torch.tensor(spread([branch.group for branch in branches]), device=device)
+            self.grown = 0
+        within = spread([branch.group for branch in branches])
+        self.grown += max(within) + 1
         position = torch.tensor([branch.position for branch in branches], device=device)
-        plan.branch(parents, within, position)
+        plan.branch(parents, torch.tensor(within, device=device), position)
         return branches, plan
 
 
@@ -274,8 +281,8 @@ class _Prompts:
         self._offset = [0] * len(rows)
         parts: list[dict[int, Pair]] = []
         hidden, start = [], 0
-        # few at once stay in a CPU core's cache
-        at_once = backbone.tokens // (4 if backbone.device.type == "cpu" else 1)
+        cpu = backbone.device.type == "cpu"
+        at_once = min(backbone.tokens, _CACHED_TOKENS) if cpu else backbone.tokens
         for members in batch_by_length(rows, at_once):
             trees = pad_trees([rows[i] for i in members], backbone.device)
             plan = TreePlan(trees, keep=True)
