@@ -68,9 +68,11 @@ def alike(data: dict[str, Any]) -> str:
     for which in ("trained", "untrained"):
         one = data[which]
         before, now = one["seconds"]["before"], one["seconds"]["now"]
-        times = (f"{before:.1f} s", f"{now:.1f} s", f"{before / now:.2f}")
+        each = sorted(old / new for old, new in zip(before, now, strict=True))
+        ratio = f"{min(before) / min(now):.2f} ({each[0]:.2f}–{each[-1]:.2f})"
+        times = (f"{min(before):.1f} s", f"{min(now):.1f} s", ratio)
         rows.append((which, one["tokens"], one["distinct"], *times))
-    heads = ("network", "tokens decoded", "of them distinct", "a row each", "shared rows", "ratio")
+    heads = ("network", "tokens decoded", "of them distinct", "a row each", "shared rows", "ratio (rounds)")
     return "\n".join(table(heads, rows))
 
 

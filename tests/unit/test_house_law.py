@@ -187,7 +187,7 @@ def test_a_room_does_without_packages_also_indirectly(room):
 
 
 def test_what_trains_and_answers_begins_without_scipys_tests():
-    """They take half a second to load, in every process of an experiment."""
+    """They are slow to load, in every process of an experiment."""
     code = "import sys; from neuromas import api, statistics; statistics.wilson(3, 5)"
     code += "; print('scipy.stats' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

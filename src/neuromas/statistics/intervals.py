@@ -47,7 +47,7 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
         raise ValueError(f"{successes} successes of {n} items is not a proportion")
     if n == 0:
         return Interval(0.0, 1.0, level, "no items")
-    # written out: scipy.stats takes half a second to load, and every evaluation ends here
+    # written out, because scipy.stats is slow to load and every evaluation ends here
     z = float(special.ndtri(0.5 + 0.5 * level))
     share = successes / n
     middle = (2.0 * successes + z**2) / (2.0 * (n + z**2))
