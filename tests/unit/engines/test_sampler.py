@@ -187,6 +187,18 @@ def test_what_samples_have_in_common_is_one_row(family, temperature):
         assert o.logprobs == pytest.approx(alone.logprobs, abs=1e-4)
 
 
+def columns_of(monkeypatch):
+    """A list that gets the columns of a group's table at every turn from now on."""
+    widths, branch = [], CachePlan.branch
+
+    def noted(plan, parents, within, position):
+        branch(plan, parents, within, position)
+        widths.append(plan.columns.place.shape[1])
+
+    monkeypatch.setattr(CachePlan, "branch", noted)
+    return widths
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("own", [1, 6, 40])
 @pytest.mark.parametrize("temperature", [0.3, 1.0])
@@ -194,14 +206,8 @@ def test_groups_made_anew_change_nothing(monkeypatch, family, own, temperature):
     pair = pair_of(family)
     batch = [replace(one, seed=100 * more + one.seed, max_new=12) for one in requests() for more in range(3)]
     expected = sample(pair, batch, temperature)
-    widths, wide = [], CachePlan.branch
-
-    def noted(plan, parents, within, position):
-        wide(plan, parents, within, position)
-        widths.append(plan.columns.place.shape[1])
-
+    widths = columns_of(monkeypatch)
     monkeypatch.setattr(sampler, "_OWN_CPU", own)
-    monkeypatch.setattr(CachePlan, "branch", noted)
     out = sample(pair, batch, temperature)
     for a, b in zip(expected, out, strict=True):
         assert (a.ids, a.ended) == (b.ids, b.ended)
@@ -219,23 +225,24 @@ def test_what_is_alike_is_one_row_however_long_it_is():
     assert len({o.ids for o in out}) == 1
 
 
-def test_columns_of_finished_messages_leave(monkeypatch):
+@pytest.mark.parametrize("own", [32, 4096])
+def test_columns_of_finished_messages_leave(monkeypatch, own):
     """Of 30 messages of one prompt one goes on: what the others wrote is dropped."""
     pair = pair_of("llama")
     batch = [Request(0, text(9, 0), (), 120 if seed == 5 else 4, seed) for seed in range(30)]
-    widths, wide = [], CachePlan.branch
-
-    def noted(plan, parents, within, position):
-        wide(plan, parents, within, position)
-        widths.append(plan.columns.place.shape[1])
-
-    monkeypatch.setattr(sampler, "_OWN_CPU", 32)
-    monkeypatch.setattr(CachePlan, "branch", noted)
+    widths = columns_of(monkeypatch)
+    monkeypatch.setattr(sampler, "_OWN_CPU", own)
     sample(pair, batch, 1.0, frozenset())
-    assert widths[10] <= 9 + 11 + 32
+    assert widths[10] == 9 + 11
     assert widths[-1] == 9 + 119
-    widths.clear()
-    sample(pair, [replace(one, max_new=40) for one in batch], 1.0, frozenset())  # all go on, and differ
+
+
+def test_messages_that_all_go_on_part_into_groups(monkeypatch):
+    pair = pair_of("llama")
+    batch = [Request(0, text(9, 0), (), 40, seed) for seed in range(30)]
+    widths = columns_of(monkeypatch)
+    monkeypatch.setattr(sampler, "_OWN_CPU", 32)
+    sample(pair, batch, 1.0, frozenset())
     assert max(widths) <= 9 + 39 + 16 + 32 + 30
 
 
@@ -268,10 +275,11 @@ def test_prompts_are_read_in_one_pass_and_what_they_share_once():
 )
 def test_groups_are_narrow_where_prompts_have_much_of_their_own(prompts, suffix, widths):
     batch = [Request(0, text(9, 0), text(suffix, place), 9, place) for place in range(prompts)]
-    assert [len(group.members) for group in _groups(batch, 256)] == widths
+    assert [len(group.prompts) for group in _groups(batch, 256)] == widths
     # samples of one prompt stay together, in whatever order they come
     groups = _groups([*batch, *batch[::-1]], 256)
-    assert [len({([*batch, *batch[::-1]])[i].suffix for i in group.members}) for group in groups] == widths
+    assert [len(group.prompts) for group in groups] == widths
+    assert {len(members) for group in groups for members in group.prompts} == {2}
 
 
 def test_finished_rows_leave():

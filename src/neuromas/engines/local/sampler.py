@@ -26,17 +26,17 @@ _LEAST = 8  # requests that are worth a thread of their own
 # columns that belong to single branches: each is computed for all of the group, which costs a CPU time. After
 # so many new ones groups are made anew; a narrower group keeps its prefix once more, which costs a GPU memory
 _OWN_CPU, _OWN_GPU = 512, 4096
-_LEAVE = 0.5  # so they are once no more than this share of them is left
+_LEAVE = 0.5  # so they are once no more than this share of their padded rows is needed
 _CACHED_TOKENS = 512  # read at once, they stay in a CPU core's cache
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Requests (indices into the batch) that share one adapter and one prefix."""
+    """Requests (indices into the batch) that share one adapter and one prefix, by prompt."""
 
     adapter: int
     prefix: tuple[int, ...]
-    members: tuple[int, ...]
+    prompts: tuple[list[int], ...]
 
 
 def generate(
@@ -114,8 +114,8 @@ def _groups(batch: Sequence[Request], columns: int) -> list[_Group]:
     pieces = -(-usual // max(1, columns // max(1, *(len(one.suffix) for one in batch))))
     width = -(-usual // pieces)  # pieces of one size leave no place empty
     return [
-        _Group(adapter, prefix, tuple(i for rows in members[start : start + width] for i in rows))
-        for (adapter, prefix), members in ((key, list(found.values())) for key, found in prompts.items())
+        _Group(adapter, prefix, members[start : start + width])
+        for (adapter, prefix), members in ((key, tuple(found.values())) for key, found in prompts.items())
         for start in range(0, len(members), width)
     ]
 
@@ -149,6 +149,7 @@ class _Batch:
         self.told = told
         self.own = _OWN_CPU if backbone.device.type == "cpu" else _OWN_GPU
         self.grown = 0  # columns of single branches since groups were made
+        self.padded = 0  # most rows in one call of the attention since then
         self.groups = _groups(batch, self.own)
         longest = max(request.max_new for request in batch)
         self.uniforms = uniforms([request.seed for request in batch], longest)
@@ -171,7 +172,11 @@ class _Batch:
         """Read all prompts, each shared beginning once: branches, their hidden states (R, d), the plan."""
         read = _Prompts(self.backbone, self.bank, self.batch)
         device = self.backbone.device
-        branches = self._prompts()
+        branches = [
+            _Branch(number, 0, -1, len(group.prefix) + len(self.batch[members[0]].suffix) - 1, members)
+            for number, group in enumerate(self.groups)
+            for members in group.prompts
+        ]
         first = [self.batch[branch.members[0]] for branch in branches]
         sizes = torch.tensor([len(group.prefix) for group in self.groups])
         longest, most = int(sizes.max()), max(len(one.suffix) for one in first)
@@ -186,7 +191,7 @@ class _Batch:
         turn, suffix = torch.arange(most), torch.tensor([len(one.suffix) for one in first])
         valid[group, within] = turn < suffix[:, None]
         start = torch.tensor([len(one.prefix) for one in self.batch])
-        begins = [group.members[0] for group in self.groups]
+        begins = [group.prompts[0][0] for group in self.groups]
         ahead = read.columns(begins, torch.zeros_like(sizes), longest)
         own = read.columns(request.view(-1).tolist(), start[request].view(-1), most)
         index = torch.cat([ahead, own.view(len(self.groups), -1)], dim=1)
@@ -200,17 +205,6 @@ class _Batch:
         kept = ((n, (k[index], v[index])) for n, k, v in layers)
         plan = CachePlan(columns, kept, self._room(branches))
         return branches, read.last[[branch.members[0] for branch in branches]], plan
-
-    def _prompts(self) -> list[_Branch]:
-        """A branch for every prompt of every group, before the first token."""
-        found = list[_Branch]()
-        for group, one in enumerate(self.groups):
-            members: dict[tuple[int, ...], list[int]] = {}
-            for i in one.members:
-                members.setdefault(self.batch[i].suffix, []).append(i)
-            for suffix, rows in members.items():
-                found.append(_Branch(group, 0, -1, len(one.prefix) + len(suffix) - 1, rows))
-        return found
 
     def _room(self, branches: Sequence[_Branch]) -> int:
         """Columns that a group may need until groups are made anew: one for every request and token."""
@@ -253,17 +247,20 @@ class _Batch:
         """Announce new tokens to the plan; groups are made anew where many are finished or grew much."""
         device = self.backbone.device
         parents = torch.tensor([branch.parent for branch in branches], device=device)
-        living = len({branch.group for branch in branches})
-        if living <= _LEAVE * len(self.groups) or self.grown > self.own:
+        within = spread([branch.group for branch in branches])
+        width, living = max(within) + 1, len({branch.group for branch in branches})
+        self.padded = max(self.padded, len(self.groups) * width)
+        if living * width <= _LEAVE * self.padded or self.grown > self.own:
             lines = plan.divided(parents, self.own // 2)
             source = {line: branch.group for line, branch in zip(lines, branches, strict=True)}
             self.groups = [self.groups[group] for group in source.values()]
             branches = [replace(branch, group=line) for line, branch in zip(lines, branches, strict=True)]
             plan = plan.keep(parents, torch.tensor(lines, device=device), self._room(branches))
             parents = torch.arange(len(branches), device=device)
-            self.grown = 0
-        within = spread([branch.group for branch in branches])
-        self.grown += max(within) + 1
+            within = spread(lines)
+            width = max(within) + 1
+            self.grown, self.padded = 0, len(self.groups) * width
+        self.grown += width
         position = torch.tensor([branch.position for branch in branches], device=device)
         plan.branch(parents, torch.tensor(within, device=device), position)
         return branches, plan
