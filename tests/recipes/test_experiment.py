@@ -432,6 +432,36 @@ def test_arms_start_where_others_ended_in_parts_and_again_after_a_kill(tmp_path,
     assert numbers(out) == first
 
 
+BLANK_AND_SHUFFLED = """
+[[arms]]
+name = "silent"
+of = "grown"
+messages = "blank"
+[[arms]]
+name = "mixed"
+of = "grown"
+messages = "shuffle"
+"""
+
+
+def test_what_a_run_asked_at_its_end_is_not_asked_again(tmp_path, inline, cli):
+    file, out = tmp_path / "organised.toml", tmp_path / "out"
+    file.write_text(ORGANISED + BLANK_AND_SHUFFLED)
+    both = ["experiment", file, "--out", out, "--arms", "silent,mixed"]
+    assert cli(*both)[0] == 0
+    assert inline == ["step", "grown"], "blanked and shuffled messages are part of a run's own final tests"
+    kept = out / "cells" / "arithmetic" / "grown" / "seed-0" / "evaluations"
+    first = numbers(out)
+    for way in ("blank", "shuffle"):
+        (kept / f"test-after-{way}.json").unlink()
+    assert cli(*both)[0] == 0
+    assert inline[2:] == ["silent", "mixed"], "of a run that did not, each is"
+    assert numbers(out) == first
+    for way in ("blank", "shuffle"):
+        told = (kept / f"test-after-{way}.jsonl").read_text()
+        assert told == (kept / f"asked-{way}-own-stage-1-of-6.jsonl").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

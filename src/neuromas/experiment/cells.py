@@ -131,8 +131,17 @@ class Cell:
         if self.arm.method:
             way = _label(self.arm)
         elif not self.arm.voting:
+            if self._asked_at_its_end():
+                return f"{LAST}-{self.arm.messages}"
             way = f"asked-{self.arm.messages}-{self.arm.positions}"
         return f"{way}-stage-{self.stage}-of-{self.config.evaluate.test}"
+
+    def _asked_at_its_end(self) -> bool:
+        """Whether the run has asked the same at its own end, as one of a network with edges does."""
+        kept = f"evaluations/{LAST}-{self.arm.messages}.json"
+        if self.arm.positions != "own" or self.stage != self.source.last or not (self.run / kept).is_file():
+            return False
+        return bool(Run(self.run).read(kept).get("items") == self.config.evaluate.test)
 
     def command(self) -> list[str]:
         """The command line of its process; writes the configuration it reads."""
