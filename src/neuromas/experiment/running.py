@@ -166,6 +166,8 @@ class _Work:
         for cell in list(self.waiting):
             if cell.needs and cell.needs in self.outcome.failures:
                 self._end(cell, f"{cell.needs} failed", 0.0)
+            elif cell.needs in self.running:
+                continue
             elif cell.finished:
                 self._end(cell, "", 0.0)
             elif not cell.needs or cell.needs in self.finished:
