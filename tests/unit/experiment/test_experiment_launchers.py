@@ -44,7 +44,7 @@ def cells(out, device="cpu", seeds=(0,), arms=(("a", {}),)):
                 "name": "x",
                 "seeds": list(seeds),
                 "base": {"model": {"backbone": "tiny", "device": device}, "task": {"name": "max"}},
-                "arms": [{"name": name, "stages": [["1-1", 2]], **more} for name, more in arms],
+                "arms": [{"name": name, **(more or {"stages": [["1-1", 2]]})} for name, more in arms],
             }
         ),
         out,
@@ -176,6 +176,21 @@ def test_a_lost_cell_waits_for_the_process_that_still_works_on_its_run(tmp_path)
     assert time.monotonic() - began > 0.25
     assert [event.get("busy", False) for event in said] == [True, False]
     assert outcome.failures == {}
+
+
+def test_a_cell_whose_answers_its_run_has_already_is_told_of_after_that_run(tmp_path):
+    looks = []
+
+    def ends(cell):
+        finish(cell)
+        Run(cell.run).write("evaluations/test-after-blank.json", {"items": cell.config.evaluate.test})
+        looks.append(cell)
+        return Ended(0) if len(looks) > 2 else None  # its files are there before its process has gone
+
+    arms = (("silent", {"of": "a", "messages": "blank"}), ("a", {}))
+    outcome, said, events = run(tmp_path, Scripted(script={"a": [ends]}), Limits(jobs=2), arms=arms)
+    assert (outcome.failures, events[:2]) == ({}, ["begin", "start a"])
+    assert [event["cell"].arm.name for event in said] == ["a", "silent"]
 
 
 def test_what_a_node_wrote_may_be_seen_late(tmp_path, monkeypatch):
